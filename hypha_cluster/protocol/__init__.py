@@ -1,0 +1,1 @@
+"""What travels on the wire; pure functions, no I/O, no clock."""
