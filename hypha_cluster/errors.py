@@ -1,0 +1,119 @@
+"""What a client can be told: one tree, each class with its HTTP status and close code.
+
+HubError
+├── BadRequest            what was asked for makes no sense as it stands
+│   └── BadFrame          a frame that may not pass
+├── InvalidToken          who the caller says to be cannot be verified
+├── PermissionDenied      the caller is known, and may not
+├── NotFound
+│   ├── WorkspaceNotFound
+│   ├── ClientNotFound
+│   ├── ServiceNotFound
+│   └── FunctionNotFound
+├── Conflict              the name is taken
+├── RemoteError           the provider's own function failed
+├── ClientBusy            the target does not take its frames quickly enough
+├── ClientLeft            the target left before it answered
+├── RelayUnavailable      the hub cannot reach its Redis
+└── CallTimeout           no answer in time
+
+StartupError              what stops a node from starting
+"""
+
+from typing import ClassVar
+
+
+class HubError(Exception):
+    """What a caller is told; its text says what is wrong and what would be right."""
+
+    status: ClassVar[int] = 500
+    close_code: ClassVar[int] = 1011
+
+
+class BadRequest(HubError):
+    """What was asked for makes no sense as it stands."""
+
+    status = 400
+    close_code = 1003
+
+
+class BadFrame(BadRequest):
+    """A frame that may not pass (PROTOCOL 2.1, 2.5)."""
+
+
+class InvalidToken(HubError):
+    """Who the caller says to be cannot be verified."""
+
+    status = 401
+    close_code = 1008
+
+
+class PermissionDenied(HubError):
+    """The caller is known, and may not."""
+
+    status = 403
+    close_code = 1008
+
+
+class NotFound(HubError):
+    """There is no such thing."""
+
+    status = 404
+    close_code = 1008
+
+
+class WorkspaceNotFound(NotFound):
+    """There is no such workspace."""
+
+
+class ClientNotFound(NotFound):
+    """There is no such client."""
+
+
+class ServiceNotFound(NotFound):
+    """There is no such service."""
+
+
+class FunctionNotFound(NotFound):
+    """The service has no such function."""
+
+
+class Conflict(HubError):
+    """The name is taken."""
+
+    status = 409
+    close_code = 1013
+
+
+class RemoteError(HubError):
+    """The provider's own function failed; the text is the provider's."""
+
+
+class ClientBusy(HubError):
+    """The target does not take its frames quickly enough."""
+
+    status = 503
+    close_code = 1013
+
+
+class ClientLeft(HubError):
+    """The target left before it answered."""
+
+    status = 502
+
+
+class RelayUnavailable(HubError):
+    """The hub cannot reach its Redis."""
+
+    status = 503
+    close_code = 1013
+
+
+class CallTimeout(HubError):
+    """No answer in time."""
+
+    status = 504
+
+
+class StartupError(Exception):
+    """What stops a node from starting; its text is one line for the operator."""

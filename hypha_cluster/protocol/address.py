@@ -1,0 +1,37 @@
+"""Addresses of clients and ids of services (PROTOCOL, terms)."""
+
+from typing import NamedTuple
+
+
+def absolute(target: str, workspace: str) -> str:
+    """`client` → `workspace/client`; what is absolute already stays as it is."""
+    return target if "/" in target else f"{workspace}/{target}"
+
+
+def workspace_of(address: str) -> str:
+    return address.partition("/")[0]
+
+
+def client_of(address: str) -> str:
+    return address.rpartition("/")[2]
+
+
+class ServiceQuery(NamedTuple):
+    """Which service is meant: `workspace/client:service`, each None when it was not said."""
+
+    workspace: str | None
+    client: str | None
+    service: str
+
+    @property
+    def is_direct(self) -> bool:
+        return self.client is not None
+
+
+def parse_service_id(text: str) -> ServiceQuery:
+    """Read every form of PROTOCOL 6.3: `s`, `c:s`, `w/c:s`, `w/c`, `w/*:s`, `*:s`."""
+    workspace, slash, rest = text.rpartition("/")
+    client, colon, service = rest.partition(":")
+    if not colon:
+        client, service = (rest, "default") if slash else ("*", rest)
+    return ServiceQuery(workspace or None, None if client == "*" else client, service)

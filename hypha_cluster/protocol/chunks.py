@@ -1,0 +1,192 @@
+"""Messages that come in chunks through a peer's message cache, and those that the hub sends so.
+
+A message of more than 513,024 bytes is sent as calls of the target's `message_cache`: `create`,
+`append` …, `process`, which puts it together and dispatches it like a frame (PROTOCOL 4). What a
+guard would stop in a frame could hide in the chunks, so the hub follows each message as it passes
+(PROTOCOL 2.5) without keeping more of it than msgpack needs to find its way.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import msgpack
+
+from hypha_cluster.errors import BadFrame
+from hypha_cluster.protocol.envelope import Frame
+from hypha_cluster.protocol.guard import BODY_KEYS, CALL_KEYS, check_path
+
+CACHE: Final = "services.built-in.message_cache."
+CHUNK_SIZE: Final = 512_000
+MAX_SINGLE_FRAME: Final = 513_024
+
+
+class CacheCall(NamedTuple):
+    """One call of a message cache: what is done, to which message, with which bytes."""
+
+    action: str
+    key: str
+    data: bytes
+
+
+def parse_cache_call(frame: Frame) -> CacheCall:
+    """Read a call of a message cache. Every client makes them in exactly this form."""
+    action = frame.envelope["method"].removeprefix(CACHE)
+    args = frame.body.get("args", [])
+    positional = 2 if action == "append" else 1
+    if frame.body.get("with_kwargs") or len(args) < positional or not isinstance(args[0], str):
+        raise BadFrame(f"message_cache.{action} takes a key, as text, and positional arguments.")
+    if action not in ("create", "append", "process", "remove"):
+        raise BadFrame(f"A message cache has no {action!r}.")
+    if action == "append" and not isinstance(args[1], bytes):
+        raise BadFrame("message_cache.append takes bytes.")
+    return CacheCall(action, args[0], args[1] if action == "append" else b"")
+
+
+class ChunkGuard:
+    """Follows the messages that one client is sending in chunks.
+
+    max_message_size: bytes that one message may have, and that all of them may keep here.
+    """
+
+    def __init__(self, max_message_size: int) -> None:
+        self._max_message_size = max_message_size
+        self._messages: dict[tuple[str, str], _Message] = {}
+
+    def __len__(self) -> int:
+        """How many messages are on their way."""
+        return len(self._messages)
+
+    def check(self, frame: Frame, target: str) -> None:
+        """Follow a call of the message cache of `target`; refuse it if the message may not pass."""
+        call = parse_cache_call(frame)
+        key = (target, call.key)
+        if call.action == "create":
+            self._messages[key] = _Message(self._max_message_size)
+        elif call.action == "remove":
+            self._messages.pop(key, None)
+        else:
+            self._follow(key, call)
+
+    def _follow(self, key: tuple[str, str], call: CacheCall) -> None:
+        message = self._messages.get(key)
+        if message is None:
+            raise BadFrame(
+                f"No message {call.key!r} was begun on this connection; send it again from its start."
+            )
+        try:
+            if call.action == "append":
+                message.append(call.data)
+                self._check_total()
+                return
+            message.finish()
+        except BadFrame:
+            del self._messages[key]
+            raise
+        del self._messages[key]
+
+    def _check_total(self) -> None:
+        if sum(message.kept for message in self._messages.values()) > self._max_message_size:
+            raise BadFrame(
+                f"The messages that a client has on their way have at most "
+                f"{self._max_message_size} bytes together."
+            )
+
+
+class _Message:
+    """What has come of one message, read by msgpack as far as it goes."""
+
+    def __init__(self, max_size: int) -> None:
+        self._max_size = max_size
+        self._unpacker = msgpack.Unpacker(max_buffer_size=max_size)
+        self._size = 0
+        self._steps = self._read()
+        self._done = False
+
+    @property
+    def kept(self) -> int:
+        """Bytes held back because the value that they belong to has not ended."""
+        behind: int = self._size - self._unpacker.tell()
+        return behind
+
+    def append(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._max_size:
+            raise BadFrame(f"A message in chunks has at most {self._max_size} bytes.")
+        self._unpacker.feed(data)
+        self._advance()
+
+    def finish(self) -> None:
+        """The whole message has come."""
+        if not self._done and self._size != self._unpacker.tell():
+            raise BadFrame("The message in chunks ends in the middle of a msgpack value.")
+
+    def _advance(self) -> None:
+        if self._done:
+            return
+        try:
+            self._done = next(self._steps, True)
+        except (ValueError, TypeError, msgpack.UnpackException) as error:
+            raise BadFrame(f"The message in chunks is not valid msgpack: {error}.") from None
+
+    def _read(self) -> Iterator[bool]:
+        """Yield False whenever more bytes are needed; end when the message is read."""
+        envelope = yield from self._next("unpack")
+        _check_inner_envelope(envelope)
+        count = yield from self._next("read_map_header")
+        for _ in range(count):
+            key = yield from self._next("unpack")
+            if key not in BODY_KEYS:
+                raise BadFrame(f"The body of a call has no {key!r}.")
+            yield from self._next("skip")
+
+    def _next(self, step: str) -> Any:
+        """Do one step of the unpacker; it goes on where it was when its bytes ran out."""
+        while True:
+            try:
+                return getattr(self._unpacker, step)()
+            except msgpack.OutOfData:
+                yield False
+
+
+def _check_inner_envelope(envelope: object) -> None:
+    if not isinstance(envelope, dict) or envelope.get("type") != "method":
+        raise BadFrame("A message in chunks is a call.")
+    if not envelope.keys() <= CALL_KEYS:
+        raise BadFrame(f"A call has no {', '.join(map(repr, envelope.keys() - CALL_KEYS))}.")
+    if not isinstance(envelope.get("method"), str):
+        raise BadFrame("A call needs a method, as text.")
+    check_path(envelope["method"])
+    if envelope["method"].startswith(CACHE):
+        raise BadFrame("A message in chunks cannot hold another one.")
+
+
+class Assembler:
+    """Puts messages together that are sent to the hub itself in chunks."""
+
+    def __init__(self, max_message_size: int) -> None:
+        self._max_message_size = max_message_size
+        self._parts: dict[tuple[str, str], list[bytes]] = {}
+
+    def take(self, source: str, call: CacheCall) -> bytes | None:
+        """Do one call of the message cache; `process` answers the whole message."""
+        key = (source, call.key)
+        if call.action == "create":
+            self._parts[key] = []
+            return None
+        if key not in self._parts:
+            raise BadFrame(f"No message {call.key!r} was begun here; send it again from its start.")
+        if call.action == "append":
+            self._parts[key].append(call.data)
+            return None
+        parts = self._parts.pop(key)
+        return b"".join(parts) if call.action == "process" else None
+
+    def forget(self, source: str) -> None:
+        """The sender left; what it had begun is of no use."""
+        for key in [key for key in self._parts if key[0] == source]:
+            del self._parts[key]
+
+
+def split(message: bytes) -> Iterator[bytes]:
+    for start in range(0, len(message), CHUNK_SIZE):
+        yield message[start : start + CHUNK_SIZE]

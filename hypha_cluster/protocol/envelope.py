@@ -1,0 +1,98 @@
+"""Frames as bytes: one or two msgpack maps, one behind the other (PROTOCOL 2.1).
+
+The first map is the envelope, which the hub reads and seals; the second is the body, which is
+checked and passes through as the bytes it came in.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import msgpack
+
+from hypha_cluster.errors import BadFrame
+
+_CALL_FIELDS: Final = ("type", "to", "method", "session", "parent")
+_FIXMAP: Final = [bytes((0x80 | n,)) for n in range(16)]
+_packer: Final = msgpack.Packer(use_bin_type=True)
+
+
+class Frame(NamedTuple):
+    """A frame that was read: its two halves as values, the second also as the bytes it came in."""
+
+    envelope: dict[str, Any]
+    body: dict[str, Any]
+    body_bytes: bytes | memoryview
+    raw: bytes
+
+
+class FrameReader:
+    """Reads frames; one C unpacker serves them all, since making one costs more than a frame."""
+
+    def __init__(self, max_frame_size: int) -> None:
+        self._max_frame_size = max_frame_size
+        self._start_afresh()
+
+    def read(self, frame: bytes) -> Frame:
+        """Read a whole frame. What a client could not read is a BadFrame (PROTOCOL 2.1)."""
+        if len(frame) > self._max_frame_size:
+            raise BadFrame(f"A frame has at most {self._max_frame_size} bytes, not {len(frame)}.")
+        try:
+            return self._read(frame)
+        except msgpack.OutOfData:
+            self._start_afresh()
+            raise BadFrame("The frame ends in the middle of a msgpack value.") from None
+        except (ValueError, TypeError, msgpack.UnpackException) as error:
+            self._start_afresh()
+            raise BadFrame(f"The frame is not valid msgpack with text keys: {error}.") from None
+
+    def _read(self, frame: bytes) -> Frame:
+        unpacker = self._unpacker
+        unpacker.feed(frame)
+        envelope = unpacker.unpack()
+        length, start = len(frame), unpacker.tell() - self._offset
+        if start == length:
+            self._offset += length
+            return Frame(_as_map(envelope), {}, b"", frame)
+        body = unpacker.unpack()
+        end = unpacker.tell() - self._offset
+        self._offset += end
+        if end != length:  # clients ignore a third map
+            self._start_afresh()
+        return Frame(_as_map(envelope), _as_map(body), memoryview(frame)[start:end], frame)
+
+    def _start_afresh(self) -> None:
+        self._unpacker = msgpack.Unpacker(max_buffer_size=self._max_frame_size)
+        self._offset = 0
+
+
+def _as_map(value: object) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise ValueError(f"a map was expected, not {type(value).__name__}")
+    return value
+
+
+def pack(value: object) -> bytes:
+    packed: bytes = _packer.pack(value)
+    return packed
+
+
+class Seal:
+    """Who a sender is, packed once: `from` and `user` of every frame that they send."""
+
+    __slots__ = ("_packed", "source")
+
+    def __init__(self, source: str, user: dict[str, Any]) -> None:
+        self.source = source
+        self._packed = pack("from") + pack(source) + pack("user") + pack(user)
+
+    def call(self, envelope: dict[str, Any], body: bytes | memoryview) -> bytes:
+        """A frame of type `method`; only the fields that a call has are taken over."""
+        fields = {key: envelope[key] for key in _CALL_FIELDS if key in envelope}
+        return b"".join((_FIXMAP[len(fields) + 2], pack(fields)[1:], self._packed, body))
+
+    def message(self, envelope: dict[str, Any]) -> bytes:
+        """A frame of another type: any fields, and no body (PROTOCOL 2.3)."""
+        fields = {k: v for k, v in envelope.items() if k not in ("from", "user", "ctx")}
+        size = len(fields) + 2
+        head = _FIXMAP[size] if size < 16 else b"\xde" + size.to_bytes(2, "big")
+        packed = b"".join(pack(k) + pack(v) for k, v in fields.items())
+        return b"".join((head, packed, self._packed))

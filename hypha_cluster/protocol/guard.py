@@ -1,0 +1,104 @@
+"""What may not pass: forged keys, traversal paths, frames that would break a client.
+
+A peer merges the body into the envelope, resolves `method` by walking attributes, and dies on
+some msgpack; so whatever a client sends is checked here before another one gets it (PROTOCOL
+2.1, 2.5).
+"""
+
+import re
+from typing import Any, Final
+
+from hypha_cluster.errors import BadFrame
+from hypha_cluster.protocol.address import client_of
+from hypha_cluster.protocol.envelope import Frame, pack
+
+BODY_KEYS: Final = frozenset(("args", "with_kwargs", "promise"))
+CALL_KEYS: Final = frozenset(("type", "from", "to", "user", "method", "session", "parent"))
+# Events that a client fires at itself; a peer that sends one would fake it.
+LOCAL_EVENTS: Final = frozenset(("disconnect", "service-updated"))
+_CALLBACKS: Final = ("resolve", "reject", "heartbeat")
+
+# A path is walked through items *and attributes*, so these lead out of what was offered.
+_WAY_OUT: Final = re.compile(r"(?:^|\.)(?:__[^.]*__|__[^.]*|constructor|prototype)(?=\.|$)")
+_CONTEXT_MANAGER: Final = re.compile(r"services\.[^_].*\.__(?:enter|exit|aenter|aexit)__")
+_SESSION_WAY_OUT: Final = re.compile(r"(?:^|\.)(?:_|timer(?:\.|$))")
+
+
+def check_path(method: str) -> None:
+    """Refuse a method path by which a peer could reach more than it was offered."""
+    if method.startswith("services."):
+        if _WAY_OUT.search(method) and not _is_context_manager(method):
+            raise BadFrame(f"The method path {method!r} leads out of its service.")
+    elif _WAY_OUT.search(method) or _SESSION_WAY_OUT.search(method):
+        raise BadFrame(f"The method path {method!r} leads out of its session.")
+
+
+def _is_context_manager(method: str) -> bool:
+    """`services.<service>.__enter__` and its kin are functions of a service like others."""
+    return _CONTEXT_MANAGER.fullmatch(method) is not None and method.count(".__") == 1
+
+
+def check_call(frame: Frame, source: str) -> bytes | memoryview:
+    """Check a frame of type `method` from `source`; answer the body that may be forwarded."""
+    envelope, body = frame.envelope, frame.body
+    method = envelope.get("method")
+    if not isinstance(method, str):
+        raise BadFrame("A call needs a method, as text.")
+    check_path(method)
+    for key in ("session", "parent"):
+        if not isinstance(envelope.get(key, ""), str):
+            raise BadFrame(f"{key!r} of a call is text.")
+    if not isinstance(body.get("args", []), list):
+        raise BadFrame("'args' of a call is a list.")
+    if "promise" in body:
+        _check_promise(body["promise"], source)
+    _check_keys(frame)
+    if body.keys() <= BODY_KEYS:
+        return frame.body_bytes
+    return pack({key: value for key, value in body.items() if key in BODY_KEYS})
+
+
+def _check_promise(promise: object, source: str) -> None:
+    """A promise leads back to whoever makes the call; else callees could be sent elsewhere."""
+    if not isinstance(promise, dict):
+        raise BadFrame("'promise' of a call is a map.")
+    if type(promise.get("interval", 0)) not in (int, float):
+        raise BadFrame("'interval' of a promise is a number of seconds.")
+    for name in _CALLBACKS:
+        if name in promise and not _leads_to(promise[name], source):
+            raise BadFrame(f"{name!r} of a promise leads back to the caller, {source!r}.")
+
+
+def _leads_to(reference: object, source: str) -> bool:
+    if not isinstance(reference, dict) or not isinstance(reference.get("_rmethod"), str):
+        return False
+    return reference.get("_rtarget") in (source, client_of(source))
+
+
+def check_message(frame: Frame) -> None:
+    """Check a frame of a type other than `method` (PROTOCOL 2.3)."""
+    kind = frame.envelope.get("type")
+    if not isinstance(kind, str):
+        raise BadFrame("A frame needs a type, as text.")
+    if kind in LOCAL_EVENTS:
+        raise BadFrame(f"{kind!r} is an event of a client's own; choose another type.")
+    _check_keys(frame)
+
+
+def _check_keys(frame: Frame) -> None:
+    """JavaScript's decoder refuses a whole frame for a key `__proto__` (PROTOCOL 2.1)."""
+    if b"__proto__" in frame.raw and _has_proto_key([frame.envelope, frame.body]):
+        raise BadFrame("No map may have a key '__proto__'.")
+
+
+def _has_proto_key(values: list[Any]) -> bool:
+    pending = values
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            if "__proto__" in value:
+                return True
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+    return False

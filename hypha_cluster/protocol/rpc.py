@@ -1,0 +1,106 @@
+"""The half of a frame that a peer reads: calls, replies, rejects, method references, values."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from hypha_cluster.protocol.address import absolute
+from hypha_cluster.protocol.envelope import Frame
+
+# What every release parses: 0.5.38–0.5.47 lose a whole reply over anything else (PROTOCOL 3.2).
+_SIMPLE_SIGNATURE: Final = re.compile(r"\w+\((?:\w+(?:, \w+)*)?\)")
+
+
+def reference(target: str, method: str, *, promise: bool = True) -> dict[str, Any]:
+    """A callable as it travels (PROTOCOL 3.1), without a signature on purpose (3.2)."""
+    return {"_rtype": "method", "_rtarget": target, "_rmethod": method, "_rpromise": promise}
+
+
+def error(text: str) -> dict[str, Any]:
+    """An exception as it travels; the text must be a string (PROTOCOL 3.8)."""
+    return {"_rtype": "error", "_rvalue": text}
+
+
+def error_text(value: object) -> str:
+    """What a provider rejected with, for people to read."""
+    if isinstance(value, dict) and isinstance(value.get("_rvalue"), str):
+        text: str = value["_rvalue"]
+        return text
+    return str(value)
+
+
+def is_reference(value: object) -> bool:
+    return isinstance(value, dict) and value.get("_rtype") == "method"
+
+
+class Caller(NamedTuple):
+    """What is needed to answer a call: who made it, whom they called, and where answers go."""
+
+    address: str
+    called: str
+    session: str | None
+    resolve: str | None
+    reject: str | None
+    heartbeat: str | None
+    interval: float
+
+    @classmethod
+    def of(cls, frame: Frame, address: str, called: str) -> "Caller":
+        promise = frame.body.get("promise") or {}
+        return cls(
+            address=address,
+            called=called,
+            session=frame.envelope.get("session"),
+            resolve=_method_of(promise.get("resolve")),
+            reject=_method_of(promise.get("reject")),
+            heartbeat=_method_of(promise.get("heartbeat")),
+            interval=float(promise.get("interval") or 0),
+        )
+
+
+def _method_of(value: object) -> str | None:
+    return value["_rmethod"] if isinstance(value, dict) and "_rmethod" in value else None
+
+
+def call_envelope(target: str, method: str, session: str | None = None) -> dict[str, Any]:
+    envelope = {"type": "method", "to": target, "method": method}
+    if session is not None:
+        envelope["session"] = session
+    return envelope
+
+
+def answer_envelope(caller: Caller, method: str) -> dict[str, Any]:
+    """The envelope of a reply, a reject or a heartbeat (PROTOCOL 3.3, 3.4)."""
+    return {"type": "method", "to": caller.address, "method": method}
+
+
+def promise(target: str, session: str) -> dict[str, Any]:
+    """Where the answer to a call of the hub's goes; without heartbeat, which halves the traffic."""
+    return {
+        "resolve": reference(target, f"{session}.resolve", promise=False),
+        "reject": reference(target, f"{session}.reject", promise=False),
+    }
+
+
+def rewrite_references(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """A copy of an encoded value in which every method reference was changed."""
+    if isinstance(value, dict):
+        if value.get("_rtype") == "method":
+            return change(value)
+        return {key: rewrite_references(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rewrite_references(item, change) for item in value]
+    return value
+
+
+def relayed(value: Any, workspace: str) -> Any:
+    """An encoded value as it is passed on to a third: targets absolute, signatures simple."""
+
+    def change(method: dict[str, Any]) -> dict[str, Any]:
+        changed = {**method, "_rtarget": absolute(method["_rtarget"], workspace)}
+        signature = changed.pop("_rsig", None)
+        if isinstance(signature, str) and _SIMPLE_SIGNATURE.fullmatch(signature):
+            changed["_rsig"] = signature
+        return changed
+
+    return rewrite_references(value, change)
