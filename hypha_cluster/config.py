@@ -1,0 +1,225 @@
+"""Every setting of a node, with its default and unit; the only reader of flags and environment."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from hypha_cluster.errors import StartupError
+from hypha_cluster.settings import (
+    HOUR,
+    MIB,
+    Setting,
+    Value,
+    read_environment,
+    read_flags,
+    setting,
+)
+
+REDIS_SCHEMES = (
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
+IN_MEMORY = ":memory:"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Config:
+    """The settings of one node."""
+
+    host: str = setting("0.0.0.0", "Address to listen on.")
+    port: int = setting(9000, "Port to listen on; 0 picks a free one.")
+    base_path: str = setting("", "Path under which everything is served, such as /hypha.")
+    public_base_url: str = setting(
+        "", "Address under which users reach the hub; empty = host, port and base path."
+    )
+    allow_origins: str = setting("*", "Origins that browsers may call from, with commas between.")
+    certfile: str = setting("", "Certificate chain (PEM) for https; empty = plain http.")
+    keyfile: str = setting("", "Private key (PEM) for https.")
+
+    redis_url: str = setting(
+        "",
+        "Redis to share with the other gateways; empty = an embedded store.",
+        also=("--redis-uri", "HYPHA_REDIS_URI"),
+    )
+    redis_prefix: str = setting("hypha", "What all keys begin with; one for each cluster.")
+    reset_redis: bool = setting(False, "Delete everything of this cluster in Redis, then start.")
+    data_dir: str = setting(
+        "~/.local/state/hypha-cluster",
+        f"Where the embedded store keeps its data; {IN_MEMORY} = keep nothing.",
+    )
+    workers: int = setting(1, "Gateway processes that share the port.")
+    node_name: str = setting("", "Name of this gateway among the others; empty = made up.")
+
+    jwt_secret: str = setting(
+        "",
+        "Key that signs tokens; empty = made once and shared through Redis.",
+        secret=True,
+        also=("JWT_SECRET",),
+    )
+    auth0_domain: str = setting(
+        "imjoy.eu.auth0.com", "Issuer of access tokens.", also=("AUTH0_DOMAIN",)
+    )
+    auth0_audience: str = setting(
+        "https://imjoy.eu.auth0.com/api/v2/",
+        "Audience that access tokens must have.",
+        also=("AUTH0_AUDIENCE",),
+    )
+    auth0_issuer: str = setting(
+        "https://imjoy.io/", "Issuer of the tokens that this hub makes.", also=("AUTH0_ISSUER",)
+    )
+    auth0_namespace: str = setting(
+        "https://api.imjoy.io/", "Prefix of the claims email and roles.", also=("AUTH0_NAMESPACE",)
+    )
+    auth0_client_id: str = setting(
+        "", "Client id that the login page uses.", also=("AUTH0_CLIENT_ID",)
+    )
+    token_lifetime: float = setting(10800.0, "Life of a generated token.", "seconds")
+    reconnection_token_lifetime: float = setting(
+        5 * HOUR, "Life of the token that a client comes back with.", "seconds"
+    )
+    reconnect_grace: float = setting(
+        180.0, "How long a client whose connection broke keeps its place.", "seconds"
+    )
+
+    max_frame_size: int = setting(16 * MIB, "Largest WebSocket message accepted.", "bytes")
+    max_message_size: int = setting(256 * MIB, "Largest message sent in chunks.", "bytes")
+    outbox_size: int = setting(16 * MIB, "What may wait for one slow client.", "bytes")
+    mailbox_size: int = setting(16 * MIB, "What may wait for a client that is away.", "bytes")
+    mailbox_frames: int = setting(10000, "How many frames may wait for a client that is away.")
+    send_timeout: float = setting(30.0, "A client that takes nothing this long goes.", "seconds")
+    ping_interval: float = setting(20.0, "Time between pings of a connection.", "seconds")
+    ping_timeout: float = setting(20.0, "How long a pong may take.", "seconds")
+    relay_timeout: float = setting(5.0, "How long frames wait for a Redis that is away.", "seconds")
+    call_timeout: float = setting(30.0, "How long a call that the hub makes may take.", "seconds")
+
+    lease_interval: float = setting(1.0, "How often a gateway shows that it is there.", "seconds")
+    lease_ttl: float = setting(5.0, "A gateway that is silent this long is lost.", "seconds")
+    drain_delay: float = setting(
+        2.0, "How long a stopping gateway goes on as before, for balancers to notice.", "seconds"
+    )
+    drain_time: float = setting(
+        20.0, "Over how long a stopping gateway sends its clients away.", "seconds"
+    )
+
+    log_level: str = setting(
+        "info",
+        "Least important message to log.",
+        choices=("debug", "info", "warning", "error"),
+        also=("--loglevel",),
+    )
+    log_format: str = setting("text", "Lines for people or for programs.", choices=("text", "json"))
+    event_loop: str = setting(
+        "auto", "Event loop; auto = uvloop if installed.", choices=("auto", "uvloop", "asyncio")
+    )
+    fast_websockets: bool = setting(True, "Parse WebSocket frames without Hypercorn.")
+
+    def __post_init__(self) -> None:
+        for complaint in self._complaints():
+            raise StartupError(complaint)
+
+    def _complaints(self) -> Iterator[str]:
+        for about in self.settings():
+            value = getattr(self, about.name)
+            if isinstance(value, int | float) and value < 0:
+                yield f"{about.name} must not be negative, but is {value}"
+            if about.choices and value not in about.choices:
+                yield f"{about.name} must be one of {', '.join(about.choices)}, not {value!r}"
+        yield from self._contradictions()
+
+    def _contradictions(self) -> Iterator[str]:
+        if self.port > 65535:
+            yield f"port must be at most 65535, but is {self.port}"
+        if self.workers < 1:
+            yield "workers must be at least 1"
+        if bool(self.certfile) != bool(self.keyfile):
+            yield "certfile and keyfile go together: give both or neither"
+        if self.lease_interval >= self.lease_ttl:
+            yield "lease_interval must be less than lease_ttl"
+        if not re.fullmatch(r"(/[^/?#\s]+)*", self.base_path):
+            yield f"base_path must look like /hypha, not {self.base_path!r}"
+        if not re.fullmatch(r"[\w.-]*", self.node_name, re.ASCII):
+            yield f"node_name may have letters, digits, '.', '_' and '-', not {self.node_name!r}"
+        if not re.fullmatch(r"[\w.:-]+", self.redis_prefix, re.ASCII):
+            yield f"redis_prefix may have letters, digits, and .:_-, not {self.redis_prefix!r}"
+        yield from redis_url_complaints(self.redis_url)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{about.name}={value!r}" for about, value in self.shown())
+        return f"Config({shown})"
+
+    @property
+    def base_url(self) -> str:
+        """Where users reach the hub."""
+        return self.public_base_url or self.local_url + self.base_path
+
+    @property
+    def local_url(self) -> str:
+        """Where this machine reaches the node, without the base path."""
+        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return f"{'https' if self.certfile else 'http'}://{host}:{self.port}"
+
+    @classmethod
+    def settings(cls) -> tuple[Setting, ...]:
+        """All settings, in the order in which they are declared."""
+        return tuple(
+            Setting(
+                name=field.name,
+                flag="--" + field.name.replace("_", "-"),
+                env="HYPHA_" + field.name.upper(),
+                default=field.default,  # type: ignore[arg-type]  # every field has one
+                **field.metadata,
+            )
+            for field in dataclasses.fields(cls)
+        )
+
+    @classmethod
+    def load(cls, flags: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> "Config":
+        """What flags say, then the environment, then the defaults."""
+        given = {**read_environment(cls.settings(), environ), **read_flags(cls.settings(), flags)}
+        if "data_dir" not in given and environ.get("XDG_STATE_HOME"):
+            given["data_dir"] = os.path.join(environ["XDG_STATE_HOME"], "hypha-cluster")
+        for name in given.keys() & {"base_path", "public_base_url"}:
+            given[name] = str(given[name]).rstrip("/")
+        return cls(**given)  # type: ignore[arg-type]  # cast by setting
+
+    def shown(self) -> list[tuple[Setting, Value]]:
+        """What is in force, fit to be printed: secrets are masked."""
+        return [(about, _masked(about, getattr(self, about.name))) for about in self.settings()]
+
+
+def redis_url_complaints(url: str) -> Iterator[str]:
+    if not url:
+        return
+    known = ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES)
+    parts = urlsplit(url)
+    if parts.scheme not in REDIS_SCHEMES or "://" not in url:
+        yield f"redis_url {masked_url(url)!r} is not understood: it must begin with one of {known}"
+    elif parts.scheme == "unix":
+        if not parts.path.strip("/"):
+            yield f"redis_url {masked_url(url)!r} names no socket: write unix:///path/to/socket"
+    elif not parts.netloc.rpartition("@")[2]:
+        yield f"redis_url {masked_url(url)!r} names no host"
+    elif parts.scheme.endswith("+sentinel") and not parts.path.strip("/"):
+        yield f"redis_url {masked_url(url)!r} names no service: write …://host:26379/service"
+
+
+def masked_url(url: str) -> str:
+    """The address without the password in it."""
+    url = re.sub(r"(?<=://).*@", "***@", url)
+    return re.sub(r"(?<=[?&]password=)[^&]*", "***", url)
+
+
+def _masked(about: Setting, value: Value) -> Value:
+    if about.secret:
+        return "***" if value else ""
+    return masked_url(str(value)) if about.name == "redis_url" else value

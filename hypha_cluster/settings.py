@@ -1,0 +1,208 @@
+"""How a setting is declared, and how it is read from flags and environment variables."""
+
+import argparse
+import dataclasses
+import difflib
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+from hypha_cluster.errors import StartupError
+
+log = logging.getLogger(__name__)
+
+Value = str | int | float | bool
+V = TypeVar("V", str, int, float, bool)
+
+KIB = 1024
+MIB = 1024 * KIB
+MINUTE = 60.0
+HOUR = 60 * MINUTE
+
+# What may follow a number, by the unit of the setting.
+SUFFIXES: dict[str, dict[str, float]] = {
+    "bytes": {"KiB": KIB, "MiB": MIB, "GiB": 1024 * MIB},
+    "seconds": {"ms": 0.001, "s": 1, "m": MINUTE, "h": HOUR},
+}
+TRUTHS = {"true": True, "yes": True, "on": True, "1": True}
+FALSEHOODS = {"false": False, "no": False, "off": False, "0": False}
+
+# Flags of the original whose features are not here: better a refusal than a surprise.
+UNAVAILABLE = (
+    "--access-key-id",
+    "--apps-dir",
+    "--enable-s3",
+    "--enable-server-apps",
+    "--endpoint-url",
+    "--endpoint-url-public",
+    "--executable-path",
+    "--in-docker",
+    "--launch-command",
+    "--minio-port",
+    "--minio-root-password",
+    "--minio-root-user",
+    "--minio-workdir",
+    "--rdf-bucket",
+    "--region-name",
+    "--secret-access-key",
+    "--startup-functions",
+    "--static-mounts",
+    "--triton-servers",
+    "--user-bucket",
+    "--workspace-bucket",
+    "--workspace-etc-dir",
+)
+# Kubernetes puts these into every pod beside a Service called `hypha…`.
+SERVICE_LINK = re.compile(
+    r"HYPHA\w*_(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_\w+)=|HYPHA\w*_PORT=(tcp|udp|sctp)://"
+)
+
+
+class Setting(NamedTuple):
+    """What there is to know about one setting."""
+
+    name: str
+    flag: str
+    env: str
+    default: Value
+    unit: str
+    help: str
+    choices: tuple[str, ...]
+    secret: bool
+    also: tuple[str, ...]
+    """The names of the same setting in the original, flags and variables."""
+
+    @property
+    def flags(self) -> list[str]:
+        return [self.flag, *(name for name in self.also if name.startswith("--"))]
+
+    @property
+    def envs(self) -> list[str]:
+        return [self.env, *(name for name in self.also if not name.startswith("--"))]
+
+
+def setting(
+    default: V,
+    help: str,
+    unit: str = "",
+    *,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
+    also: tuple[str, ...] = (),
+) -> V:
+    about = {"help": help, "unit": unit, "choices": choices, "secret": secret, "also": also}
+    return dataclasses.field(default=default, metadata=about)
+
+
+def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:
+    """Teach `parser` one flag for each setting, and the flags of the original."""
+    for about in settings:
+        extra: dict[str, Any] = {"metavar": (about.unit or type(about.default).__name__).upper()}
+        if isinstance(about.default, bool):
+            extra = {"nargs": "?", "const": "true", "metavar": "BOOL"}
+            parser.add_argument(
+                f"--no-{about.flag[2:]}",
+                dest=about.name,
+                action="store_const",
+                const="false",
+                default=argparse.SUPPRESS,
+                help=argparse.SUPPRESS,
+            )
+        text = f"{about.help} (default {about.default!r}, {about.env})".replace("%", "%%")
+        parser.add_argument(
+            *about.flags, dest=about.name, default=argparse.SUPPRESS, help=text, **extra
+        )
+    hidden: dict[str, Any] = {"nargs": "*", "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+    for flag in UNAVAILABLE:
+        parser.add_argument(flag, action=_Unavailable, **hidden)
+    parser.add_argument("--redis-port", action=_NotNeeded, **hidden)
+
+
+class FlagParser(argparse.ArgumentParser):
+    """A parser that reports a mistake in one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise StartupError(message)
+
+
+class _Unavailable(argparse.Action):
+    def __call__(self, *args: Any, **_: Any) -> NoReturn:
+        raise StartupError(f"{args[3]} is not available in hypha_cluster yet")
+
+
+class _NotNeeded(argparse.Action):
+    def __call__(self, *args: Any, **_: Any) -> None:
+        log.warning("%s changes nothing: the embedded store listens on no port", args[3])
+
+
+def read_flags(settings: Sequence[Setting], flags: Sequence[str]) -> dict[str, Value]:
+    parser = FlagParser(add_help=False)
+    add_flags(parser, settings)
+    known, unknown = parser.parse_known_args(flags)
+    for word in unknown:
+        flag = word.partition("=")[0]
+        names = [name for about in settings for name in about.flags]
+        raise StartupError(f"{_kind(flag)} {flag!r}{_nearest(flag, names)}")
+    by_name = {about.name: about for about in settings}
+    return {
+        name: _parse(by_name[name], text, by_name[name].flag) for name, text in vars(known).items()
+    }
+
+
+def _kind(word: str) -> str:
+    return "unknown flag" if word.startswith("-") else "unexpected argument"
+
+
+def read_environment(settings: Sequence[Setting], environ: Mapping[str, str]) -> dict[str, Value]:
+    names = {name: about for about in settings for name in about.envs}
+    ours = {
+        name: text
+        for name, text in environ.items()
+        if (name.startswith("HYPHA_") or name in names) and not SERVICE_LINK.match(f"{name}={text}")
+    }
+    for name in ours.keys() - names.keys():
+        raise StartupError(f"unknown variable {name}{_nearest(name, list(names))}")
+    given: dict[str, Value] = {}
+    for name, about in names.items():
+        # A variable that is set to nothing is how compose files leave one out.
+        if text := ours.get(name):
+            given.setdefault(about.name, _parse(about, text, name))
+    return given
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    found = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {found[0]}?" if found else "; see hypha-cluster config"
+
+
+def _parse(about: Setting, text: str, source: str) -> Value:
+    if isinstance(about.default, str):
+        return text
+    if isinstance(about.default, bool):
+        truth = {**TRUTHS, **FALSEHOODS}.get(text.lower())
+        if truth is None:
+            raise StartupError(f"{source} must be true or false, not {text!r}")
+        return truth
+    return _parse_number(about, text, source)
+
+
+def _parse_number(about: Setting, text: str, source: str) -> Value:
+    suffixes = {"": 1.0, **SUFFIXES.get(about.unit, {})}
+    number = re.fullmatch(r"(-?[\d.]+) *([A-Za-z]*)", text.strip())
+    try:
+        amount = float(number[1]) * suffixes[number[2]] if number else float("nan")
+        return amount if isinstance(about.default, float) and number else _whole(amount)
+    except (ValueError, KeyError):
+        endings = ", ".join(suffix for suffix in suffixes if suffix)
+        hint = f", if you like followed by one of {endings}" if endings else ""
+        raise StartupError(f"{source} must be a number{hint}, not {text!r}") from None
+
+
+def _whole(amount: float) -> int:
+    if not amount.is_integer():
+        raise ValueError(amount)
+    return int(amount)
