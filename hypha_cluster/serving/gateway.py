@@ -1,0 +1,187 @@
+"""One gateway process: the application under Hypercorn, from its first signal to its last."""
+
+import asyncio
+import contextlib
+import ctypes
+import importlib.util
+import logging
+import signal
+import ssl
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import hypercorn
+from hypercorn.asyncio import serve as serve_with_hypercorn
+from starlette.applications import Starlette
+
+from hypha_cluster.config import Config
+from hypha_cluster.errors import StartupError
+from hypha_cluster.serving.preflight import BACKLOG
+from hypha_cluster.settings import KIB, MIB
+
+log = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+# Longer than balancers keep theirs: who closes last never meets a closed connection.
+KEEP_ALIVE = 75.0
+# After the drain there is nobody left to be patient with.
+GRACE = 2.0
+
+# mallopt's parameters in glibc, and what they are set to.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT_MEMORY = 32 * MIB
+
+
+class Stop:
+    """What the process was told: to stop, and whether to hurry."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hurried = asyncio.Event()
+
+    def ask(self) -> None:
+        """Drain; asked twice, don't."""
+        if self.asked.is_set():
+            self.hurried.set()
+        self.asked.set()
+
+    def hurry(self) -> None:
+        self.hurried.set()
+        self.asked.set()
+
+    def heed_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.ask)
+        loop.add_signal_handler(signal.SIGINT, self.hurry)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # see workers.py
+
+
+def run_gateway(config: Config, listener: int, on_ready: Callable[[], None]) -> None:
+    """Serve on the file descriptor `listener` until a signal says to stop."""
+    from hypha_cluster.app import create_app
+
+    prepare_process(config)
+    with asyncio.Runner(loop_factory=loop_factory(config.event_loop)) as runner:
+        runner.get_loop().set_exception_handler(_log_loop_error)
+        settings = hypercorn_settings(config, listener)
+        runner.run(serve_app(create_app(config), settings, on_ready))
+
+
+def prepare_process(config: Config) -> None:
+    """Change what is common to the whole process: its allocator, its WebSockets."""
+    keep_freed_memory()
+    if config.fast_websockets:
+        from hypha_cluster.serving.websocket_stream import install
+
+        install()
+
+
+async def serve_app(
+    app: Starlette, settings: hypercorn.Config, on_ready: Callable[[], None]
+) -> None:
+    """Start `app`, serve it until told to stop, let it drain, stop it."""
+    stop = Stop()
+    stop.heed_signals()
+    closing = asyncio.Event()
+
+    async def until_drained() -> None:
+        on_ready()
+        await stop.asked.wait()
+        await _drain(app, stop)
+        closing.set()
+
+    # Not left to Hypercorn, which makes a traceback of a StartupError, and skips the end of the
+    # lifespan when it is cancelled.
+    async with app.router.lifespan_context(app):
+        await _until_closed(
+            asyncio.create_task(
+                serve_with_hypercorn(
+                    _without_lifespan(app),
+                    settings,
+                    shutdown_trigger=until_drained,
+                    mode="asgi",
+                )
+            ),
+            closing,
+        )
+
+
+async def _until_closed(serving: asyncio.Task[None], closing: asyncio.Event) -> None:
+    """Wait for Hypercorn, but don't let a connection keep it once it is closing."""
+    closed = asyncio.create_task(closing.wait())
+    await asyncio.wait({serving, closed}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({serving}, timeout=2 * GRACE)
+    closed.cancel()
+    if not serving.done():
+        serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+
+
+async def _drain(app: Starlette, stop: Stop) -> None:
+    if stop.hurried.is_set():
+        return
+    drain: asyncio.Task[None] = asyncio.ensure_future(app.state.node.drain())
+    hurried = asyncio.create_task(stop.hurried.wait())
+    await asyncio.wait({drain, hurried}, return_when=asyncio.FIRST_COMPLETED)
+    drain.cancel()
+    hurried.cancel()
+    await asyncio.wait({drain, hurried})
+    if not drain.cancelled() and (error := drain.exception()):
+        log.error("The drain failed", exc_info=error)
+
+
+def _without_lifespan(app: Starlette) -> Any:
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        for stage in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{stage}.complete"})
+
+    return serve
+
+
+def hypercorn_settings(config: Config, listener: int) -> hypercorn.Config:
+    settings = hypercorn.Config()
+    settings.bind = [f"fd://{listener}"]
+    settings.backlog = BACKLOG
+    settings.certfile = config.certfile or None
+    settings.keyfile = config.keyfile or None
+    settings.include_server_header = False
+    settings.accesslog = None  # its lines would hold the tokens of query strings
+    settings.errorlog = logging.getLogger("hypercorn.error")
+    settings.keep_alive_timeout = KEEP_ALIVE
+    settings.keep_alive_max_requests = sys.maxsize
+    settings.graceful_timeout = GRACE
+    settings.h11_max_incomplete_size = 64 * KIB  # tokens travel in queries and headers
+    settings.websocket_max_message_size = config.max_frame_size
+    settings.websocket_ping_interval = config.ping_interval or None
+    return settings
+
+
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    if name == "uvloop" or (name == "auto" and importlib.util.find_spec("uvloop")):
+        try:
+            import uvloop
+        except ImportError:
+            raise StartupError("event_loop is uvloop, which is not installed") from None
+        return uvloop.new_event_loop
+    return asyncio.new_event_loop
+
+
+def keep_freed_memory() -> None:
+    """Stop glibc from giving a large frame's memory back only to fault it in again."""
+    libc = ctypes.CDLL(None)
+    with contextlib.suppress(AttributeError):  # another libc, with habits of its own
+        libc.mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY)
+        libc.mallopt(M_TRIM_THRESHOLD, 2 * KEPT_MEMORY)
+
+
+def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # Failed handshakes are the other side's; cancelled connections are those that we cut.
+    if not isinstance(context.get("exception"), ssl.SSLError | asyncio.CancelledError):
+        loop.default_exception_handler(context)

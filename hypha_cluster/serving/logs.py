@@ -1,0 +1,56 @@
+"""What log lines look like; no line shows a token."""
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+
+TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+SECRETS = re.compile(
+    r"((?:token|secret|password|code)=|Bearer\s+)[^\s&\"']+"  # queries and headers
+    r"|eyJ[\w-]+\.[\w-]+\.[\w-]+",  # a token by itself
+    re.IGNORECASE,
+)
+
+
+class TextFormatter(logging.Formatter):
+    """One line for a person, with tokens taken out."""
+
+    def __init__(self) -> None:
+        super().__init__(TEXT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _without_secrets(super().format(record))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object for a program, with tokens taken out."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _without_secrets(record.getMessage()),
+            "process": record.process,
+        }
+        if record.exc_info:
+            line["exception"] = _without_secrets(self.formatException(record.exc_info))
+        return json.dumps(line)
+
+
+def configure_logging(level: str, line_format: str) -> None:
+    """Send all logs to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if line_format == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # It tells at INFO where it listens, which we tell ourselves.
+    logging.getLogger("hypercorn.error").setLevel(max(logging.WARNING, root.level))
+    logging.captureWarnings(True)
+
+
+def _without_secrets(text: str) -> str:
+    return SECRETS.sub(lambda found: (found[1] or "") + "***", text)
