@@ -73,9 +73,9 @@ def prepare_process(config: Config) -> None:
     """Change what is common to the whole process: its allocator, its WebSockets."""
     keep_freed_memory()
     if config.fast_websockets:
-        from hypha_cluster.serving.websocket_stream import install
+        from hypha_cluster.serving.websocket_stream import Timeouts, install
 
-        install()
+        install(Timeouts(ping=config.ping_timeout))
 
 
 async def serve_app(

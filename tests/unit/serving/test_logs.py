@@ -1,0 +1,50 @@
+"""Log lines: their two shapes, and what they must not show."""
+
+import json
+import logging
+import sys
+
+import pytest
+
+from hypha_cluster.serving.logs import JsonFormatter, TextFormatter
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl"
+
+
+def record(message: str, *args: object) -> logging.LogRecord:
+    return logging.LogRecord("hub", logging.INFO, __file__, 1, message, args, None)
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (f"GET /ws?workspace=w&token={TOKEN}&x=1", "workspace=w&token=***&x=1"),
+        ("/ws?reconnection_token=abc def", "reconnection_token=*** def"),
+        (f"Authorization: Bearer {TOKEN}", "Bearer ***"),
+        (f"no way in with {TOKEN}.", "no way in with ***"),
+    ],
+)
+def test_tokens_do_not_reach_a_log(formatter: logging.Formatter, text: str, kept: str) -> None:
+    line = formatter.format(record("%s", text))
+
+    assert kept in line
+    assert TOKEN not in line
+
+
+def test_tokens_are_taken_out_of_tracebacks() -> None:
+    try:
+        raise ValueError(f"token={TOKEN}")
+    except ValueError:
+        entry = record("oops")
+        entry.exc_info = sys.exc_info()
+
+    assert TOKEN not in JsonFormatter().format(entry)
+    assert TOKEN not in TextFormatter().format(entry)
+
+
+def test_a_line_for_a_program_is_json() -> None:
+    line = json.loads(JsonFormatter().format(record("two\nlines %d", 1)))
+
+    assert line["message"] == "two\nlines 1"
+    assert (line["level"], line["logger"]) == ("info", "hub")

@@ -1,0 +1,118 @@
+"""Reading flags and environment variables: what is understood, and what a mistake is told."""
+
+import logging
+
+import pytest
+
+from hypha_cluster.config import Config
+from hypha_cluster.errors import StartupError
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "value"),
+    [
+        (["--port", "0"], "port", 0),
+        (["--port=8080"], "port", 8080),
+        (["--reconnect-grace", "90"], "reconnect_grace", 90.0),
+        (["--reconnect-grace=3m"], "reconnect_grace", 180.0),
+        (["--ping-interval", "500ms"], "ping_interval", 0.5),
+        (["--max-frame-size=1 MiB"], "max_frame_size", 1 << 20),
+        (["--reset-redis"], "reset_redis", True),
+        (["--reset-redis=false"], "reset_redis", False),
+        (["--no-fast-websockets"], "fast_websockets", False),
+        (["--log-format", "json"], "log_format", "json"),
+        (["--loglevel", "debug"], "log_level", "debug"),
+        (["--redis-uri=redis://a"], "redis_url", "redis://a"),
+    ],
+)
+def test_a_flag_sets_its_setting(flags: list[str], name: str, value: object) -> None:
+    assert getattr(Config.load(flags, {}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "name", "value"),
+    [
+        ("HYPHA_PORT", "8080", "port", 8080),
+        ("HYPHA_FAST_WEBSOCKETS", "off", "fast_websockets", False),
+        ("HYPHA_REDIS_URI", "redis://a", "redis_url", "redis://a"),
+        ("JWT_SECRET", "s", "jwt_secret", "s"),
+        ("AUTH0_DOMAIN", "issuer.org", "auth0_domain", "issuer.org"),
+        ("AUTH0_CLIENT_ID", "me", "auth0_client_id", "me"),
+    ],
+)
+def test_a_variable_sets_its_setting(variable: str, text: str, name: str, value: object) -> None:
+    assert getattr(Config.load([], {variable: text}), name) == value
+
+
+def test_the_new_name_of_a_variable_wins_over_the_old_one() -> None:
+    config = Config.load([], {"JWT_SECRET": "old", "HYPHA_JWT_SECRET": "new"})
+
+    assert config.jwt_secret == "new"
+
+
+def test_an_empty_variable_is_one_that_is_not_set() -> None:
+    assert Config.load([], {"HYPHA_PORT": ""}).port == 9000
+
+
+def test_other_peoples_variables_are_left_alone() -> None:
+    Config.load([], {"PATH": "/bin", "HYPHAE": "mushroom"})
+
+
+def test_what_kubernetes_tells_of_a_service_is_no_setting() -> None:
+    links = {
+        "HYPHA_SERVICE_HOST": "10.0.0.1",
+        "HYPHA_SERVICE_PORT": "9000",
+        "HYPHA_SERVICE_PORT_HTTP": "9000",
+        "HYPHA_PORT": "tcp://10.0.0.1:9000",
+        "HYPHA_CLUSTER_PORT": "tcp://10.0.0.1:9000",
+        "HYPHA_CLUSTER_PORT_9000_TCP_ADDR": "10.0.0.1",
+    }
+
+    assert Config.load([], links).port == 9000
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--redis-ulr=x"], "unknown flag '--redis-ulr'; did you mean --redis-url?"),
+        (["--port"], "argument --port: expected one argument"),
+        (["--por=1"], "unknown flag '--por'; did you mean --port?"),
+        (["--zzz"], "unknown flag '--zzz'; see hypha-cluster config"),
+        (["stray"], "unexpected argument 'stray'"),
+        (["--port=1.5"], "--port must be a number, not '1.5'"),
+        (["--port=nine"], "--port must be a number, not 'nine'"),
+        (["--drain-time=5 years"], "followed by one of ms, s, m, h, not '5 years'"),
+        (["--reset-redis=maybe"], "--reset-redis must be true or false, not 'maybe'"),
+        (["--enable-s3"], "--enable-s3 is not available in hypha_cluster yet"),
+        (["--static-mounts", "/a:b", "/c:d"], "--static-mounts is not available"),
+        (["--startup-functions=a:b"], "--startup-functions is not available"),
+    ],
+)
+def test_a_mistaken_flag_is_told_in_one_line(flags: list[str], complaint: str) -> None:
+    with pytest.raises(StartupError) as refused:
+        Config.load(flags, {})
+
+    assert complaint in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "complaint"),
+    [
+        ("HYPHA_REDIS_PORT", "6379", "unknown variable HYPHA_REDIS_PORT; did you mean HYPHA_"),
+        ("HYPHA_RECONECT_GRACE", "1", "did you mean HYPHA_RECONNECT_GRACE?"),
+        ("HYPHA_PORT", "nine", "HYPHA_PORT must be a number, not 'nine'"),
+    ],
+)
+def test_a_mistaken_variable_is_told(variable: str, text: str, complaint: str) -> None:
+    with pytest.raises(StartupError) as refused:
+        Config.load([], {variable: text})
+
+    assert complaint in str(refused.value)
+
+
+def test_a_port_for_the_embedded_store_is_not_needed(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        Config.load(["--redis-port=6383"], {})
+
+    assert "--redis-port changes nothing" in caplog.text
