@@ -61,27 +61,38 @@ async def check_redis(url: str) -> None:
 
 
 async def _client(url: str) -> "Redis | RedisCluster":
-    scheme, _, kind = urlsplit(url).scheme.partition("+")
+    parts = urlsplit(url)
+    scheme, _, kind = parts.scheme.partition("+")
     options: dict[str, Any] = {
         "socket_connect_timeout": PATIENCE,
         "socket_timeout": PATIENCE,
         "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
     }
     if not kind:
         return Redis.from_url(url, **options)
-    parts = urlsplit(url)
-    options |= {"username": _text(parts.username), "password": _text(parts.password)}
-    options |= {"ssl": scheme == "rediss"}
+    options["ssl"] = scheme == "rediss"
+    user: dict[str, Any] = {"username": _text(parts.username), "password": _text(parts.password)}
     if kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in _hosts(parts.netloc, 6379)]
-        return RedisCluster(startup_nodes=nodes, **options)
+        return RedisCluster(startup_nodes=nodes, **options, **user)
     service = parts.path.split("/")[1]
-    sentinel = Sentinel(_hosts(parts.netloc, 26379))  # type: ignore[no-untyped-call]
+    host, port = await _master(_hosts(parts.netloc, 26379), service, options)
+    return Redis(host=host, port=port, **options, **user)
+
+
+async def _master(
+    hosts: list[tuple[str, int]], service: str, options: dict[str, Any]
+) -> tuple[str, int]:
+    sentinel = Sentinel(hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
     try:
         host, port = await sentinel.discover_master(service)
     except MasterNotFoundError:
         raise ConnectionError(f"no sentinel there knows a master {service!r}") from None
-    return Redis(host=host, port=port, **options)
+    finally:
+        for client in sentinel.sentinels:
+            await client.aclose()
+    return str(host), int(port)
 
 
 def _text(quoted: str | None) -> str | None:
