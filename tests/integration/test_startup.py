@@ -1,0 +1,290 @@
+"""Starting and stopping a hub: what is said, what it exits with, what survives."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from hypha_cluster.config import Config
+from hypha_cluster.serving.embedded import embedded_store
+from tests.conftest import GatewayFactory
+from tests.gateways import SECOND, Gateway, Value, command, environment, status
+
+
+def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words,
+        env=environment() | variables,
+        capture_output=True,
+        text=True,
+        timeout=30 * SECOND,
+        check=False,
+    )
+
+
+def hypha_cluster(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return run(sys.executable, "-m", "hypha_cluster", *words, **variables)
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20 * SECOND
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not {what}"
+        time.sleep(0.02)
+
+
+def children_of(pid: int) -> set[int]:
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return {int(child) for tasks in listed for child in tasks.read_text().split()}
+
+
+def workers_of(gateway: Gateway) -> set[int]:
+    return {child for child in children_of(gateway.pid) if "spawn_main" in command_line(child)}
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("flag", "complaint"),
+    [
+        ("--redis-url=http://redis", "redis_url 'http://redis' is not understood"),
+        ("--redis-url=redis://127.0.0.1:1", "no Redis at redis://127.0.0.1:1"),
+        ("--redis-url=unix:///no/such/socket", "no Redis at unix:///no/such/socket"),
+        ("--prot=1", "unknown flag '--prot'; did you mean --port?"),
+        ("--enable-s3", "--enable-s3 is not available in hypha_cluster yet"),
+        ("--port=65536", "port must be at most 65535"),
+        ("--certfile=/no/such/file", "certfile and keyfile go together"),
+        ("--data-dir=/proc/nowhere", "data directory /proc/nowhere cannot be used"),
+    ],
+)
+def test_what_cannot_be_started_is_told_in_one_line(flag: str, complaint: str) -> None:
+    ended = hypha_cluster("serve", "--port=0", flag)
+
+    assert ended.returncode == 2
+    assert complaint in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert not ended.stdout
+
+
+def test_a_port_in_use_is_told_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        ended = hypha_cluster("serve", "--host=127.0.0.1", f"--port={port}")
+
+    assert ended.returncode == 2
+    assert ended.stderr == f"hypha-cluster: cannot listen on 127.0.0.1:{port}: the port is in use\n"
+
+
+def test_a_directory_in_use_is_told_in_one_line(tmp_path: Path) -> None:
+    with embedded_store(str(tmp_path)):
+        ended = hypha_cluster("serve", "--port=0", f"--data-dir={tmp_path}")
+
+    assert ended.returncode == 2
+    assert f"data directory {tmp_path} is in use by another hub" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_mistaken_variable_is_told() -> None:
+    ended = hypha_cluster("serve", HYPHA_REDIS_ULR="x")
+
+    assert ended.returncode == 2
+    assert "unknown variable HYPHA_REDIS_ULR; did you mean HYPHA_REDIS_URL?" in ended.stderr
+
+
+def test_an_unknown_command_is_told() -> None:
+    ended = hypha_cluster("sevre")
+
+    assert ended.returncode == 2
+    assert ended.stderr == "hypha-cluster: unknown command 'sevre'; there are serve, config\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], [], ["serve", "--help"]])
+def test_help_is_there(words: list[str]) -> None:
+    helped = hypha_cluster(*words)
+
+    assert helped.returncode == 0
+    assert "usage: hypha-cluster" in helped.stdout
+
+
+def test_the_version_is_there() -> None:
+    assert re.fullmatch(r"hypha-cluster \d+\.\d+\.\d+\S*\n", hypha_cluster("--version").stdout)
+
+
+def test_config_shows_what_is_in_force_without_secrets() -> None:
+    shown = hypha_cluster("config", "--port=1234", JWT_SECRET="hush").stdout
+
+    assert re.search(r"^\* port +1234 +HYPHA_PORT ", shown, re.MULTILINE)
+    assert re.search(r"^\* jwt_secret +'\*\*\*' ", shown, re.MULTILINE)
+    assert re.search(r"^  reconnect_grace +180.0 seconds ", shown, re.MULTILINE)
+    assert "hush" not in shown
+    assert len(shown.splitlines()) == len(Config.settings())
+
+
+def test_a_hub_says_where_it_is_and_how_to_connect(gateway_factory: GatewayFactory) -> None:
+    gateway = gateway_factory()
+
+    assert f"Listening on {gateway.url}\n" in gateway.log()
+    assert f'await connect_to_server({{"server_url": "{gateway.url}"}})' in gateway.log()
+    assert "Store: Redis at unix://" in gateway.log()
+
+
+@pytest.mark.parametrize("end", [Gateway.terminate, Gateway.interrupt])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_hub_that_is_told_to_stop_exits_with_zero(
+    gateway_factory: GatewayFactory, end: Callable[[Gateway], int], workers: int
+) -> None:
+    gateway = gateway_factory(workers=workers)
+
+    assert end(gateway) == 0
+    assert status(f"{gateway.url}/health/ready") == 0
+
+
+def test_the_originals_way_of_starting_works(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "hypha_cluster.server", "--host=127.0.0.1", "--port=0"]
+    server = subprocess.Popen(
+        [*words, f"--data-dir={tmp_path}"],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert server.stdout
+    lines = [next(server.stdout) for _ in range(4)]
+    server.terminate()
+    server.communicate(timeout=60 * SECOND)
+
+    assert lines[1].startswith("Listening on http://127.0.0.1:")
+    assert lines[2] == f"Store: embedded, in {tmp_path}\n"
+    assert server.returncode == 0
+
+
+def test_the_flags_of_the_original_work(tmp_path: Path, valkey_url: str, redis_prefix: str) -> None:
+    with Gateway(
+        tmp_path / "log",
+        redis_uri=valkey_url,
+        redis_prefix=redis_prefix,
+        base_path="/",
+        allow_origins="http://localhost:3000",
+        public_base_url="https://hub.org",
+    ) as gateway:
+        assert '{"server_url": "https://hub.org"}' in gateway.log()
+
+
+def test_the_embedded_store_comes_back_after_a_crash(tmp_path: Path) -> None:
+    with Gateway(tmp_path / "log", data_dir=str(tmp_path / "data")) as gateway:
+        redis = Redis(unix_socket_path=str(tmp_path / "data" / "valkey.sock"))
+        redis.set("kept", "yes")
+        redis.waitaof(1, 0, 5000)
+
+        os.kill(int(redis.info("server")["process_id"]), signal.SIGKILL)
+        eventually(lambda: "starting it again" in gateway.log(), "notice")
+
+        eventually(lambda: status(f"{gateway.url}/health/ready") == 200, "become ready again")
+        assert redis.get("kept") == b"yes"
+        redis.close()
+        gateway.tracebacks_allowed = True
+
+
+def test_a_hub_that_was_killed_can_be_started_again_at_once(tmp_path: Path) -> None:
+    settings: dict[str, Value] = {"data_dir": str(tmp_path / "data"), "workers": 2}
+    with Gateway(tmp_path / "first.log", **settings) as gateway:
+        port = int(gateway.url.rpartition(":")[2])
+        gateway.kill()
+
+    eventually(lambda: is_free(port), "free its port")
+    with Gateway(tmp_path / "second.log", port=port, **settings) as gateway:
+        assert gateway.url.endswith(f":{port}")
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_that_dies_is_replaced(gateway_factory: GatewayFactory) -> None:
+    gateway = gateway_factory(workers=2)
+    before = workers_of(gateway)
+    victim = min(before)
+
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: len(workers_of(gateway) - {victim}) == 2, "replace the worker")
+
+    assert len(before) == 2
+    assert "ended (-9)" in gateway.log()
+    assert status(f"{gateway.url}/health/ready") == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_end_with_their_parent(gateway_factory: GatewayFactory) -> None:
+    gateway = gateway_factory(workers=2)
+    workers = workers_of(gateway)
+
+    gateway.kill()
+
+    eventually(lambda: not any(command_line(worker) for worker in workers), "end the workers")
+
+
+def test_no_log_line_shows_a_token(gateway_factory: GatewayFactory) -> None:
+    gateway = gateway_factory(log_level="debug")
+
+    for path in ("/", "/nowhere", "/public/services", "/health/ready"):
+        status(f"{gateway.url}{path}?token=hush")
+
+    assert "hush" not in gateway.log()
+
+
+def test_log_lines_can_be_json(gateway_factory: GatewayFactory) -> None:
+    gateway = gateway_factory(log_level="debug", log_format="json")
+    gateway.interrupt()
+
+    lines = [line for line in gateway.log().splitlines() if line.startswith("{")]
+    assert lines
+    assert all({"time", "level", "message"} <= json.loads(line).keys() for line in lines)
+
+
+def test_a_hub_without_uvloop_works(gateway_factory: GatewayFactory) -> None:
+    gateway = gateway_factory(event_loop="asyncio", fast_websockets=False)
+
+    with urllib.request.urlopen(f"{gateway.url}/health/live") as response:
+        assert response.status == 200
+
+
+def test_a_signal_during_the_start_is_obeyed(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    hub = subprocess.Popen(
+        command("serve", port=0, host="127.0.0.1", data_dir=str(data_dir)),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    eventually(lambda: (data_dir / "gateway.lock").exists(), "begin")
+    hub.terminate()
+    _, errors = hub.communicate(timeout=60 * SECOND)
+
+    assert hub.returncode == 0
+    assert "Traceback" not in errors
+    with embedded_store(str(data_dir)):
+        pass
