@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import importlib.util
 import logging
+import resource
 import signal
 import ssl
 import sys
@@ -32,6 +33,8 @@ GRACE = 2.0
 # mallopt's parameters in glibc, and what they are set to.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_MEMORY = 32 * MIB
+
+MOST_FILES = 1 << 20
 
 
 class Stop:
@@ -70,8 +73,9 @@ def run_gateway(config: Config, listener: int, on_ready: Callable[[], None]) -> 
 
 
 def prepare_process(config: Config) -> None:
-    """Change what is common to the whole process: its allocator, its WebSockets."""
+    """Change what is common to the whole process: its allocator, its limits, its WebSockets."""
     keep_freed_memory()
+    allow_many_connections()
     if config.fast_websockets:
         from hypha_cluster.serving.websocket_stream import Timeouts, install
 
@@ -179,6 +183,14 @@ def keep_freed_memory() -> None:
     with contextlib.suppress(AttributeError):  # another libc, with habits of its own
         libc.mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY)
         libc.mallopt(M_TRIM_THRESHOLD, 2 * KEPT_MEMORY)
+
+
+def allow_many_connections() -> None:
+    """Raise the number of open files from its usual 1024 to what the system lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -57,6 +57,8 @@ class _Workers:
         # One first: what stops it would stop them all, and is to be said once.
         self._start(0)
         await self._await_ready(self._workers[0])
+        # The others would delete what the first has by then.
+        self._config = replace(self._config, reset_redis=False)
         if not self._stopping.is_set():
             for index in range(1, self._config.workers):
                 self._start(index)

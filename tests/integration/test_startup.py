@@ -5,20 +5,31 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from redis import Redis
 
 from hypha_cluster.config import Config
 from hypha_cluster.serving.embedded import embedded_store
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, Gateway, Value, command, environment, status
+
+LOCALHOST = IPv4Address("127.0.0.1")
 
 
 def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -288,3 +299,39 @@ def test_a_signal_during_the_start_is_obeyed(tmp_path: Path) -> None:
     assert "Traceback" not in errors
     with embedded_store(str(data_dir)):
         pass
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_a_hub_with_a_certificate_speaks_https(
+    tmp_path: Path, gateway_factory: GatewayFactory, protocol: str
+) -> None:
+    certfile, keyfile = certificate(tmp_path)
+    gateway = gateway_factory(certfile=certfile, keyfile=keyfile)
+    trust = ssl.create_default_context(cafile=certfile)
+    trust.set_alpn_protocols([protocol])
+    address = urlsplit(gateway.url)
+
+    with (
+        socket.create_connection((address.hostname, address.port)) as plain,
+        trust.wrap_socket(plain, server_hostname=address.hostname) as secured,
+    ):
+        assert secured.selected_alpn_protocol() == protocol
+    assert address.scheme == "https"
+
+
+def certificate(home: Path) -> tuple[str, str]:
+    """Write a certificate for 127.0.0.1 and its key, and give their paths."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(LOCALHOST)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certfile, keyfile = home / "cert.pem", home / "key.pem"
+    certfile.write_bytes(signed.public_bytes(Encoding.PEM))
+    keyfile.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return str(certfile), str(keyfile)
