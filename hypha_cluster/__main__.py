@@ -1,5 +1,6 @@
 """The `hypha-cluster` command."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -16,11 +17,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         _run(words)
+        sys.stdout.flush()
     except StartupError as error:
         sys.stderr.write(f"hypha-cluster: {error}\n")
         return 2
     except KeyboardInterrupt:
         pass
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
