@@ -78,7 +78,7 @@ class Workspace:
 
     @classmethod
     def from_wire(cls, config: Mapping[str, Any]) -> Self:
-        """Make one from what a client or the store says; an unknown or ill-typed field is an error."""
+        """Make one of its fields; an unknown one, or one of another type, is an error."""
         unknown = config.keys() - _WORKSPACE_FIELDS.keys()
         if unknown:
             raise BadRequest(

@@ -6,14 +6,14 @@ guard would stop in a frame could hide in the chunks, so the hub follows each me
 (PROTOCOL 2.5) without keeping more of it than msgpack needs to find its way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Final, NamedTuple
 
 import msgpack
 
 from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.envelope import Frame
-from hypha_cluster.protocol.guard import BODY_KEYS, CALL_KEYS, check_path
+from hypha_cluster.protocol.guard import BODY_KEYS, CALL_KEYS, check_method, check_promise
 
 CACHE: Final = "services.built-in.message_cache."
 CHUNK_SIZE: Final = 512_000
@@ -21,11 +21,15 @@ MAX_SINGLE_FRAME: Final = 513_024
 
 
 class CacheCall(NamedTuple):
-    """One call of a message cache: what is done, to which message, with which bytes."""
+    """One call of a message cache: what is done, to which message, with which bytes.
+
+    heartbeat: whether the message answers a session of the target's, whose id is then the key.
+    """
 
     action: str
     key: str
     data: bytes
+    heartbeat: bool
 
 
 def parse_cache_call(frame: Frame) -> CacheCall:
@@ -33,22 +37,24 @@ def parse_cache_call(frame: Frame) -> CacheCall:
     action = frame.envelope["method"].removeprefix(CACHE)
     args = frame.body.get("args", [])
     positional = 2 if action == "append" else 1
-    if frame.body.get("with_kwargs") or len(args) < positional or not isinstance(args[0], str):
-        raise BadFrame(f"message_cache.{action} takes a key, as text, and positional arguments.")
     if action not in ("create", "append", "process", "remove"):
         raise BadFrame(f"A message cache has no {action!r}.")
+    if frame.body.get("with_kwargs") or len(args) < positional or not isinstance(args[0], str):
+        raise BadFrame(f"message_cache.{action} takes a key, as text, and positional arguments.")
     if action == "append" and not isinstance(args[1], bytes):
         raise BadFrame("message_cache.append takes bytes.")
-    return CacheCall(action, args[0], args[1] if action == "append" else b"")
+    heartbeat = len(args) > positional and bool(args[positional])
+    return CacheCall(action, args[0], args[1] if action == "append" else b"", heartbeat)
 
 
 class ChunkGuard:
-    """Follows the messages that one client is sending in chunks.
+    """Follows the messages that one client, `source`, is sending in chunks.
 
     max_message_size: bytes that one message may have, and that all of them may keep here.
     """
 
-    def __init__(self, max_message_size: int) -> None:
+    def __init__(self, source: str, max_message_size: int) -> None:
+        self._source = source
         self._max_message_size = max_message_size
         self._messages: dict[tuple[str, str], _Message] = {}
 
@@ -56,36 +62,39 @@ class ChunkGuard:
         """How many messages are on their way."""
         return len(self._messages)
 
-    def check(self, frame: Frame, target: str) -> None:
-        """Follow a call of the message cache of `target`; refuse it if the message may not pass."""
+    def check(self, frame: Frame, target: str) -> list[Any]:
+        """Follow a call of the message cache of `target`; answer the arguments to forward.
+
+        The target must hold what was followed here and nothing else, so a message begins with an
+        empty entry, whatever was there (`overwrite`), and is a heartbeat's all along or never.
+        """
         call = parse_cache_call(frame)
         key = (target, call.key)
         if call.action == "create":
-            self._messages[key] = _Message(self._max_message_size)
-        elif call.action == "remove":
+            self._messages[key] = _Message(self._source, self._max_message_size, call.heartbeat)
+            return [call.key, call.heartbeat, True]
+        if call.action == "remove":
             self._messages.pop(key, None)
-        else:
-            self._follow(key, call)
+            return [call.key]
+        heartbeat = self._follow(key, call)
+        data = [call.data] if call.action == "append" else []
+        return [call.key, *data, heartbeat]
 
-    def _follow(self, key: tuple[str, str], call: CacheCall) -> None:
-        message = self._messages.get(key)
+    def _follow(self, key: tuple[str, str], call: CacheCall) -> bool:
+        message = self._messages.pop(key, None)
         if message is None:
-            raise BadFrame(
-                f"No message {call.key!r} was begun on this connection; send it again from its start."
-            )
-        try:
-            if call.action == "append":
-                message.append(call.data)
-                self._check_total()
-                return
+            raise BadFrame(f"No message {call.key!r} was begun on this connection; send it again.")
+        if call.action == "append":
+            message.append(call.data)
+            self._messages[key] = message
+            self._check_total(key)
+        else:
             message.finish()
-        except BadFrame:
-            del self._messages[key]
-            raise
-        del self._messages[key]
+        return message.heartbeat
 
-    def _check_total(self) -> None:
+    def _check_total(self, key: tuple[str, str]) -> None:
         if sum(message.kept for message in self._messages.values()) > self._max_message_size:
+            del self._messages[key]
             raise BadFrame(
                 f"The messages that a client has on their way have at most "
                 f"{self._max_message_size} bytes together."
@@ -95,10 +104,12 @@ class ChunkGuard:
 class _Message:
     """What has come of one message, read by msgpack as far as it goes."""
 
-    def __init__(self, max_size: int) -> None:
+    def __init__(self, source: str, max_size: int, heartbeat: bool) -> None:
+        self.heartbeat = heartbeat
+        self._source = source
         self._max_size = max_size
-        self._unpacker = msgpack.Unpacker(max_buffer_size=max_size)
         self._size = 0
+        self._unpacker = msgpack.Unpacker(max_buffer_size=max_size)
         self._steps = self._read()
         self._done = False
 
@@ -112,21 +123,18 @@ class _Message:
         self._size += len(data)
         if self._size > self._max_size:
             raise BadFrame(f"A message in chunks has at most {self._max_size} bytes.")
-        self._unpacker.feed(data)
-        self._advance()
-
-    def finish(self) -> None:
-        """The whole message has come."""
-        if not self._done and self._size != self._unpacker.tell():
-            raise BadFrame("The message in chunks ends in the middle of a msgpack value.")
-
-    def _advance(self) -> None:
         if self._done:
-            return
+            raise BadFrame("The message in chunks goes on behind its end.")
         try:
+            self._unpacker.feed(data)
             self._done = next(self._steps, True)
         except (ValueError, TypeError, msgpack.UnpackException) as error:
             raise BadFrame(f"The message in chunks is not valid msgpack: {error}.") from None
+
+    def finish(self) -> None:
+        """The whole message has come."""
+        if not self._done:
+            raise BadFrame("The message in chunks ends in the middle of a msgpack value.")
 
     def _read(self) -> Iterator[bool]:
         """Yield False whenever more bytes are needed; end when the message is read."""
@@ -137,9 +145,12 @@ class _Message:
             key = yield from self._next("unpack")
             if key not in BODY_KEYS:
                 raise BadFrame(f"The body of a call has no {key!r}.")
-            yield from self._next("skip")
+            if key == "promise":
+                check_promise((yield from self._next("unpack")), self._source)
+            else:
+                yield from self._next("skip")
 
-    def _next(self, step: str) -> Any:
+    def _next(self, step: str) -> Generator[bool, None, Any]:
         """Do one step of the unpacker; it goes on where it was when its bytes ran out."""
         while True:
             try:
@@ -153,9 +164,7 @@ def _check_inner_envelope(envelope: object) -> None:
         raise BadFrame("A message in chunks is a call.")
     if not envelope.keys() <= CALL_KEYS:
         raise BadFrame(f"A call has no {', '.join(map(repr, envelope.keys() - CALL_KEYS))}.")
-    if not isinstance(envelope.get("method"), str):
-        raise BadFrame("A call needs a method, as text.")
-    check_path(envelope["method"])
+    check_method(envelope)
     if envelope["method"].startswith(CACHE):
         raise BadFrame("A message in chunks cannot hold another one.")
 
@@ -163,8 +172,7 @@ def _check_inner_envelope(envelope: object) -> None:
 class Assembler:
     """Puts messages together that are sent to the hub itself in chunks."""
 
-    def __init__(self, max_message_size: int) -> None:
-        self._max_message_size = max_message_size
+    def __init__(self) -> None:
         self._parts: dict[tuple[str, str], list[bytes]] = {}
 
     def take(self, source: str, call: CacheCall) -> bytes | None:

@@ -40,7 +40,20 @@ def _is_context_manager(method: str) -> bool:
 
 def check_call(frame: Frame, source: str) -> bytes | memoryview:
     """Check a frame of type `method` from `source`; answer the body that may be forwarded."""
-    envelope, body = frame.envelope, frame.body
+    body = frame.body
+    check_method(frame.envelope)
+    if not isinstance(body.get("args", []), list):
+        raise BadFrame("'args' of a call is a list.")
+    if "promise" in body:
+        check_promise(body["promise"], source)
+    _check_keys(frame)
+    if body.keys() <= BODY_KEYS:
+        return frame.body_bytes
+    return pack({key: value for key, value in body.items() if key in BODY_KEYS})
+
+
+def check_method(envelope: dict[str, Any]) -> None:
+    """Check what the envelope of a call says of the function and its session."""
     method = envelope.get("method")
     if not isinstance(method, str):
         raise BadFrame("A call needs a method, as text.")
@@ -48,17 +61,9 @@ def check_call(frame: Frame, source: str) -> bytes | memoryview:
     for key in ("session", "parent"):
         if not isinstance(envelope.get(key, ""), str):
             raise BadFrame(f"{key!r} of a call is text.")
-    if not isinstance(body.get("args", []), list):
-        raise BadFrame("'args' of a call is a list.")
-    if "promise" in body:
-        _check_promise(body["promise"], source)
-    _check_keys(frame)
-    if body.keys() <= BODY_KEYS:
-        return frame.body_bytes
-    return pack({key: value for key, value in body.items() if key in BODY_KEYS})
 
 
-def _check_promise(promise: object, source: str) -> None:
+def check_promise(promise: object, source: str) -> None:
     """A promise leads back to whoever makes the call; else callees could be sent elsewhere."""
     if not isinstance(promise, dict):
         raise BadFrame("'promise' of a call is a map.")

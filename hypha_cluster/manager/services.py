@@ -1,0 +1,222 @@
+"""The manager's functions for services: register, list, get (PROTOCOL 5.3, 5.4, 6.2, 6.3)."""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hypha_cluster.access import MANAGER, PUBLIC, ROOT, Identity, check_service_id
+from hypha_cluster.errors import BadRequest, Conflict, HubError, ServiceNotFound
+from hypha_cluster.manager.context import Context
+from hypha_cluster.manager.description import describe
+from hypha_cluster.manager.selection import Selection, denied, matches, parse_query, searched
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.address import ServiceQuery, client_of, workspace_of
+from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.peer import Peer
+from hypha_cluster.store.registry import BUILT_IN, Infos, Provider, Registry
+
+_log = logging.getLogger(__name__)
+
+LISTED_CONFIG: Final = ("visibility", "require_context", "workspace", "flags")
+VISIBILITIES: Final = ("public", "protected")
+_MAX_INFO: Final = 65_536  # bytes of one service's info, as JSON
+_DEFAULT: Final = "default"
+
+
+class ServiceFunctions:
+    """What clients call to offer services and to find them."""
+
+    def __init__(self, registry: Registry, peer: Peer) -> None:
+        self._registry = registry
+        self._selection = Selection(registry)
+        self._peer = peer
+
+    # Offering.
+
+    async def register_service(
+        self, context: Context, service: dict[str, Any], /, **options: Any
+    ) -> dict[str, Any]:
+        """Have a client put a service in its place, and answer its info (PROTOCOL 5.3)."""
+        context.require_home()
+        connection = context.connection
+        _check_service(service, connection, overwrite=bool(options.get("overwrite")))
+        config = {**service.get("config", {}), "workspace": context.workspace}
+        api = rpc.relayed({**service, "config": config}, context.workspace)
+        info = await self._peer.call(
+            connection.address, "services.built-in.register_service", [api], options
+        )
+        if not isinstance(info, dict) or not isinstance(info.get("id"), str):
+            raise HubError("The client did not say what it has registered.")
+        service_id = info["id"].rpartition(":")[2]
+        if service_id not in connection.services:
+            raise HubError(f"The client did not announce its service {service_id!r}.")
+        return {**info, "id": f"{connection.address}:{service_id}"}
+
+    async def update_client_info(self, context: Context, client_info: dict[str, Any]) -> None:
+        """Take a client's list of its services; it replaces the one before (PROTOCOL 5.4)."""
+        context.require_home()
+        connection = context.connection
+        client = connection.attachment.client
+        if not isinstance(client_info, dict) or client_info.get("id") != client:
+            raise BadRequest(f"'id' of the client info must be the caller's own, {client!r}.")
+        if "services" not in client_info:
+            return  # it reports an error, not a change
+        infos = _read_services(client_info["services"], connection)
+        await self._replace(connection, infos)
+
+    async def _replace(self, connection: Connection, infos: Infos) -> None:
+        known = connection.services
+        put = {sid: info for sid, info in infos.items() if known.get(sid) != info}
+        remove = [sid for sid in known if sid not in infos]
+        if put or remove:
+            await self._registry.register(connection.attachment, put, remove)
+        connection.services = infos
+        if _DEFAULT in put and _DEFAULT not in known:
+            await self._set_up(connection.address)
+
+    async def _set_up(self, address: str) -> None:
+        """Call `setup` of a default service that has just appeared (PROTOCOL 5.4)."""
+        service = await self._peer.call(address, "services.built-in.get_service", [_DEFAULT])
+        if isinstance(service, dict) and rpc.is_reference(service.get("setup")):
+            await self._peer.call(address, "services.default.setup", [])
+
+    # Finding.
+
+    async def list_services(
+        self, context: Context, query: str | dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Infos of the services that a query means, as far as the caller may see them."""
+        if query == PUBLIC:
+            return [_listed(info, docs=False) for info in await self._registry.public_services()]
+        workspaces, wanted = searched(query, context.workspace)
+        home = None if isinstance(query, dict) and "workspace" in query else context.workspace
+        found = []
+        for workspace in workspaces:
+            infos = await self.visible(workspace, inside=await context.may_enter(workspace))
+            found += [info for info in infos if matches(info, wanted, home)]
+        return found
+
+    async def visible(self, workspace: str, *, inside: bool) -> list[dict[str, Any]]:
+        """Infos of all services of a workspace, or only of its public ones."""
+        infos = await self._registry.services(workspace)
+        listed = [_listed(info) for info in infos]
+        return [i for i in listed if inside or i["config"]["visibility"] == "public"]
+
+    async def get_service(
+        self, context: Context, query: str | dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """A service as its provider describes it, ready to be called; None if there is none."""
+        if isinstance(query, dict) and query.get("launch"):
+            raise BadRequest("This hub cannot launch applications; ask for a running service.")
+        wanted = parse_query(query)
+        if wanted is None:
+            return None
+        inside = (wanted.workspace or context.workspace) == context.connection.attachment.workspace
+        if wanted.client == MANAGER:
+            return self._manager(context, wanted, inside)
+        mode = query.get("mode", "random") if isinstance(query, dict) else "random"
+        provider = await self._selection.find(wanted, context.workspace, inside=inside, mode=mode)
+        return await self.fetch(provider) if provider else None
+
+    def _manager(self, context: Context, wanted: ServiceQuery, inside: bool) -> dict[str, Any]:
+        workspace = wanted.workspace or context.workspace
+        if not inside:
+            raise denied(wanted.service)
+        if wanted.service != _DEFAULT:
+            raise ServiceNotFound(f"Service not found: {wanted.service}")
+        description = describe(workspace, context.connection.base_url)
+        return {**description, "id": f"{workspace}/{MANAGER}:default"}
+
+    async def fetch(self, provider: Provider, user: Identity = ROOT) -> dict[str, Any]:
+        """The service dict of a provider, fit to be passed on to anybody who may use it."""
+        workspace = workspace_of(provider.address)
+        service = await self._peer.call(
+            provider.address, "services.built-in.get_service", [provider.service], user=user
+        )
+        if not isinstance(service, dict):
+            raise ServiceNotFound(f"Service not found: {provider.address}:{provider.service}")
+        relayed: dict[str, Any] = rpc.relayed(service, workspace)
+        relayed["id"] = f"{provider.address}:{provider.service}"
+        config = relayed.get("config")
+        relayed["config"] = {**(config if isinstance(config, dict) else {}), "workspace": workspace}
+        return relayed
+
+
+def _check_service(service: object, connection: Connection, *, overwrite: bool) -> None:
+    """Say at once what is wrong with a service: a client's own later warning reaches nobody."""
+    if not isinstance(service, dict):
+        raise BadRequest("A service is a dict (or an object) with an id and functions.")
+    if not isinstance(service.get("config", {}), Mapping):
+        raise BadRequest("'config' of a service is a dict.")
+    service_id = service.get("id")
+    if service_id is None:
+        return  # the client knows whether it has a default for it
+    if not isinstance(service_id, str):
+        raise BadRequest(f"A service id is text, not {service_id!r}.")
+    check_service_id(service_id)
+    _check_visibility(service.get("config", {}))
+    if service_id in connection.services and not overwrite:
+        raise Conflict(
+            f"Service already exists: {service_id}, please specify"
+            f" a different id (not {service_id}) or overwrite=True"
+        )
+
+
+def _check_visibility(config: Mapping[str, Any]) -> str:
+    visibility = config.get("visibility", "protected")
+    if visibility not in VISIBILITIES:
+        raise BadRequest(f"'visibility' is 'public' or 'protected', not {visibility!r}.")
+    return str(visibility)
+
+
+def _read_services(services: object, connection: Connection) -> Infos:
+    if not isinstance(services, list):
+        raise BadRequest("'services' of the client info is a list.")
+    infos = {}
+    for service in services:
+        if not isinstance(service, dict) or not isinstance(service.get("id"), str):
+            raise BadRequest("Each service of the client info is a dict with an id.")
+        service_id = client_of(service["id"]).rpartition(":")[2]
+        if service_id != BUILT_IN:
+            check_service_id(service_id)
+            infos[service_id] = _to_json(service_id, service, connection)
+    return infos
+
+
+def _to_json(service_id: str, service: dict[str, Any], connection: Connection) -> str:
+    """What the registry keeps of a service. The stamp tells one registration from another."""
+    config = service.get("config") or {}
+    if not isinstance(config, dict):
+        raise BadRequest(f"'config' of service {service_id!r} is a dict.")
+    kept = {key: config[key] for key in LISTED_CONFIG if key in config}
+    kept["visibility"] = _check_visibility(config)
+    info = {
+        "name": str(service.get("name") or service_id),
+        "type": str(service.get("type") or "generic"),
+        "description": str(service.get("description") or ""),
+        "docs": service.get("docs") or {},
+        "config": {**kept, "workspace": connection.attachment.workspace},
+        "stamp": connection.attachment.owner,
+    }
+    try:
+        text = json.dumps(info)
+    except (TypeError, ValueError) as error:
+        raise BadRequest(f"The info of service {service_id!r} is not plain data: {error}") from None
+    if len(text) > _MAX_INFO:
+        raise BadRequest(f"The info of service {service_id!r} has more than {_MAX_INFO} bytes.")
+    return text
+
+
+def _listed(info: dict[str, Any], *, docs: bool = True) -> dict[str, Any]:
+    """Info as a listing shows it (PROTOCOL 6.1)."""
+    keys = ("id", "name", "type", "description", *(("docs",) if docs else ()))
+    listed = {key: info[key] for key in keys}
+    config = info["config"]
+    listed["config"] = {
+        "visibility": config["visibility"],
+        "require_context": config.get("require_context", False),
+        "workspace": config["workspace"],
+        "flags": config.get("flags", []),
+    }
+    return listed

@@ -1,0 +1,133 @@
+"""The manager's functions for workspaces: create, info, set, summary, clients (PROTOCOL 6)."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from hypha_cluster.access import MANAGER, Identity, Workspace, check_workspace_name
+from hypha_cluster.errors import BadRequest, Conflict, NotFound, PermissionDenied
+from hypha_cluster.manager.context import Context
+from hypha_cluster.manager.services import ServiceFunctions
+from hypha_cluster.protocol.address import client_of
+from hypha_cluster.store.registry import Registry
+from hypha_cluster.store.workspaces import Workspaces
+
+_REQUIRED: Final = ("name", "owners", "visibility")
+_APPLICATION: Final = ("name", "id", "tags", "type")
+
+
+class WorkspaceFunctions:
+    """What clients call to make workspaces and to look around in them."""
+
+    def __init__(
+        self, workspaces: Workspaces, registry: Registry, services: ServiceFunctions
+    ) -> None:
+        self._workspaces = workspaces
+        self._registry = registry
+        self._services = services
+
+    async def create_workspace(
+        self, context: Context, config: dict[str, Any], overwrite: bool = False
+    ) -> dict[str, Any]:
+        """Make a workspace, or change the settings of one that the caller owns."""
+        await context.require()
+        identity = context.identity
+        workspace = _read_config(config, identity)
+        existing = await self._workspaces.find(workspace.name)
+        if existing is not None and not overwrite:
+            raise Conflict(f"Workspace {workspace.name} already exists.")
+        if existing is not None and not _owns(identity, existing):
+            raise PermissionDenied(
+                f"Permission denied for workspace {workspace.name}: only its owners may overwrite it."
+            )
+        await self._workspaces.create(workspace, replace=existing is not None)
+        return workspace.to_wire()
+
+    async def get_workspace_info(
+        self, context: Context, workspace: str | None = None
+    ) -> dict[str, Any]:
+        name = workspace or context.workspace
+        return (await self._workspaces.require(context.identity, name)).to_wire()
+
+    async def set(self, context: Context, config: dict[str, Any]) -> None:
+        """Change settings of this workspace; the caller becomes one of its owners."""
+        await context.require()
+        current = await self._workspaces.require(context.identity, context.workspace)
+        if not isinstance(config, dict):
+            raise BadRequest("The settings of a workspace are a dict.")
+        if config.get("name", current.name) != current.name:
+            raise BadRequest("The name of a workspace cannot be changed.")
+        changed = Workspace.from_wire({**current.to_wire(), **config})
+        _check_persistence(changed, context.identity, current)
+        owners = _with_owner(changed.owners, context.identity)
+        await self._workspaces.create(replace(changed, owners=owners), replace=True)
+
+    async def install_application(self, context: Context, rdf: dict[str, Any]) -> None:
+        await context.require()
+        missing = [key for key in _APPLICATION if not isinstance(rdf, dict) or key not in rdf]
+        if missing:
+            raise BadRequest(f"An application needs {', '.join(missing)}.")
+        current = await self._workspaces.require(context.identity, context.workspace)
+        applications = {**current.applications, rdf["id"]: rdf}
+        await self._workspaces.create(replace(current, applications=applications), replace=True)
+
+    async def uninstall_application(self, context: Context, rdf_id: str) -> None:
+        await context.require()
+        current = await self._workspaces.require(context.identity, context.workspace)
+        if rdf_id not in current.applications:
+            raise NotFound(f"No application {rdf_id!r} is installed in {context.workspace}.")
+        applications = {k: v for k, v in current.applications.items() if k != rdf_id}
+        await self._workspaces.create(replace(current, applications=applications), replace=True)
+
+    async def get_summary(self, context: Context) -> dict[str, Any]:
+        await context.require()
+        current = await self._workspaces.get(context.workspace)
+        clients = await self.list_clients(context)
+        services = await self._services.visible(context.workspace, inside=True)
+        return {
+            "name": current.name,
+            "description": current.description,
+            "client_count": len(clients),
+            "clients": clients,
+            "service_count": len(services),
+            "services": [
+                {key: info[key] for key in ("id", "name", "type", "description", "config")}
+                for info in services
+            ],
+        }
+
+    async def list_clients(self, context: Context) -> list[str]:
+        await context.require()
+        return [*await self._registry.clients(context.workspace), MANAGER]
+
+    async def list_user_clients(self, context: Context) -> list[str]:
+        addresses = await self._registry.user_clients(context.identity.id)
+        return [client_of(address) for address in addresses]
+
+
+def _read_config(config: object, identity: Identity) -> Workspace:
+    if not isinstance(config, dict):
+        raise BadRequest("The config of a workspace is a dict.")
+    missing = [key for key in _REQUIRED if key not in config]
+    if missing:
+        raise BadRequest(f"A workspace needs {', '.join(missing)}.")
+    workspace = Workspace.from_wire(config)
+    check_workspace_name(workspace.name)
+    _check_persistence(workspace, identity, None)
+    return replace(workspace, owners=_with_owner(workspace.owners, identity))
+
+
+def _check_persistence(workspace: Workspace, identity: Identity, before: Workspace | None) -> None:
+    newly = workspace.persistent and not (before and before.persistent)
+    if newly and identity.is_anonymous:
+        raise PermissionDenied("Only a user with an e-mail address can keep a workspace for good.")
+
+
+def _with_owner(owners: list[str], identity: Identity) -> list[str]:
+    name = identity.email or identity.id
+    cleaned = [owner.strip() for owner in owners if isinstance(owner, str) and owner.strip()]
+    return cleaned if name in cleaned else [*cleaned, name]
+
+
+def _owns(identity: Identity, workspace: Workspace) -> bool:
+    names = {identity.id, identity.email} - {None}
+    return bool(names & set(workspace.owners)) or "admin" in identity.roles

@@ -1,0 +1,181 @@
+"""The clients attached to this node, each with its bounded outbox."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from enum import Enum
+from typing import Protocol
+
+from hypha_cluster.protocol.chunks import ChunkGuard
+from hypha_cluster.protocol.envelope import Seal
+from hypha_cluster.store.registry import Attachment, Infos
+
+
+class Socket(Protocol):
+    """A WebSocket as the relay sees it; two implementations, in serving and in api."""
+
+    def send(self, frame: bytes) -> None:
+        """Send one binary message; never waits, does nothing once closed."""
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that were sent and not yet taken by the network."""
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Begin the closing handshake."""
+
+    def abort(self) -> None:
+        """End the connection at once."""
+
+
+class Delivery(Enum):
+    """Whether a frame went to a client attached here."""
+
+    DONE = "done"
+    BUSY = "busy"
+    ABSENT = "absent"
+
+
+class Connection:
+    """A client attached to this node.
+
+    base_url: by which URL it came. refresh_after: seconds after which it should refresh its
+    connection info, 0 for the life of its reconnection token. max_message_size: bytes of a
+    message in chunks.
+    """
+
+    __slots__ = (
+        "attachment",
+        "base_url",
+        "calls",
+        "chunks",
+        "held",
+        "is_ousted",
+        "progress",
+        "refresh_after",
+        "seal",
+        "sent",
+        "services",
+        "socket",
+    )
+
+    def __init__(
+        self,
+        attachment: Attachment,
+        socket: Socket,
+        services: Infos,
+        *,
+        base_url: str,
+        refresh_after: float,
+        max_message_size: int,
+    ) -> None:
+        self.attachment = attachment
+        self.base_url = base_url
+        self.refresh_after = refresh_after
+        self.socket = socket
+        self.services = services
+        self.seal = Seal(attachment.address, attachment.identity.to_wire())
+        self.chunks = ChunkGuard(attachment.address, max_message_size)
+        # (target, session) of the calls that wait for an answer.
+        self.calls: set[tuple[str, str]] = set()
+        # Live frames wait here until the mailbox was delivered.
+        self.held: list[bytes] | None = []
+        self.is_ousted = False
+        self.sent = 0  # bytes
+        self.progress = (0, 0.0)  # bytes that the client had taken, and since when not one more
+
+    @property
+    def address(self) -> str:
+        return self.attachment.address
+
+    def send(self, frame: bytes) -> None:
+        if self.held is None:
+            self.sent += len(frame)
+            self.socket.send(frame)
+        else:
+            self.held.append(frame)
+
+    def release(self, mail: list[bytes]) -> None:
+        """Send what waited in the mailbox, then what came since, then go on live."""
+        held, self.held = self.held or [], None
+        for frame in (*mail, *held):
+            self.send(frame)
+
+
+class Connections:
+    """Finds the connection of an address, and keeps slow readers within bounds.
+
+    outbox_size: bytes that may wait for one client before new calls to it are rejected; at twice
+    that it is dropped, as is one that takes nothing for `send_timeout` seconds.
+    """
+
+    def __init__(self, outbox_size: int, send_timeout: float) -> None:
+        self._connections: dict[str, Connection] = {}
+        self._outbox_size = outbox_size
+        self._send_timeout = send_timeout
+        self._stalled: set[Connection] = set()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._connections.values()))
+
+    def get(self, address: str) -> Connection | None:
+        return self._connections.get(address)
+
+    def attach(self, connection: Connection) -> Connection | None:
+        """Put a connection in its place; answer the one that had it."""
+        previous = self._connections.get(connection.address)
+        self._connections[connection.address] = connection
+        self._emptied.clear()
+        return previous
+
+    def detach(self, connection: Connection) -> bool:
+        """Say whether the connection still had its place."""
+        self._stalled.discard(connection)
+        if self._connections.get(connection.address) is not connection:
+            return False
+        del self._connections[connection.address]
+        if not self._connections:
+            self._emptied.set()
+        return True
+
+    async def wait_empty(self) -> None:
+        await self._emptied.wait()
+
+    def deliver(self, address: str, frame: bytes, *, even_if_busy: bool = False) -> Delivery:
+        """Send a frame to a client attached here; BUSY and not sent when too much waits for it."""
+        connection = self._connections.get(address)
+        if connection is None:
+            return Delivery.ABSENT
+        waiting = connection.socket.buffered
+        if waiting:
+            self._stalled.add(connection)
+            if waiting > self._outbox_size and not even_if_busy:
+                return Delivery.BUSY
+            if waiting > 2 * self._outbox_size:
+                _drop(connection)
+                return Delivery.DONE
+        connection.send(frame)
+        return Delivery.DONE
+
+    def drop_stalled(self) -> None:
+        """Drop clients that have taken nothing for too long; to be called now and then."""
+        now = time.monotonic()
+        for connection in list(self._stalled):
+            buffered = connection.socket.buffered
+            taken = connection.sent - buffered
+            if not buffered:
+                self._stalled.discard(connection)
+            elif taken != connection.progress[0]:
+                connection.progress = (taken, now)
+            elif now - connection.progress[1] > self._send_timeout:
+                _drop(connection)
+
+
+def _drop(connection: Connection) -> None:
+    connection.socket.close(1013, "too slow")
+    connection.socket.abort()

@@ -1,0 +1,20 @@
+-- Hand a frame to whoever a client is attached to; put it into the mailbox of one that is away.
+-- One script, so that a frame never overtakes another one of the same sender.
+-- KEYS  1 client  2 mail  3 size of the mail
+-- ARGV  1 channel  2 frame  3 bytes a mailbox may have  4 frames a mailbox may have  5 expiry (ms)
+-- Answers the number of takers, 0 when there is no such client, -1 for mail, -2 for a full mailbox
+local takers = redis.call('SPUBLISH', ARGV[1], ARGV[2])
+if takers > 0 then
+  return takers
+end
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  return 0
+end
+local size = tonumber(redis.call('GET', KEYS[3]) or 0) + #ARGV[2]
+if size > tonumber(ARGV[3]) or redis.call('LLEN', KEYS[2]) >= tonumber(ARGV[4]) then
+  return -2
+end
+redis.call('RPUSH', KEYS[2], ARGV[2])
+redis.call('SET', KEYS[3], size, 'PX', ARGV[5])
+redis.call('PEXPIRE', KEYS[2], ARGV[5])
+return -1

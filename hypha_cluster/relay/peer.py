@@ -1,0 +1,305 @@
+"""The hub's own client: places calls, and answers those that are made to it.
+
+It is at `<workspace>/workspace-manager` on every node, for calls to the hub, and at
+`<workspace>/~<node>` for answers to calls that this node has placed.
+"""
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hypha_cluster.access import ROOT, Identity
+from hypha_cluster.errors import (
+    BadFrame,
+    CallTimeout,
+    HubError,
+    RemoteError,
+)
+from hypha_cluster.protocol import chunks, guard, rpc
+from hypha_cluster.protocol.address import workspace_of
+from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
+from hypha_cluster.relay.router import Router, peer_address
+
+_log = logging.getLogger(__name__)
+
+_SERVICES: Final = "services."
+_CACHE_FUNCTIONS: Final = ("create", "append", "process", "remove")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that a client makes to the hub: `services.<service>.<function>`."""
+
+    caller: rpc.Caller
+    service: str
+    function: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+    @property
+    def workspace(self) -> str:
+        """The workspace whose manager was called."""
+        return workspace_of(self.caller.called)
+
+
+Answer = Callable[[Call], Awaitable[Any]]
+
+
+@dataclass(slots=True)
+class _Placed:
+    """A call that the hub has placed and that waits for its answer."""
+
+    target: str
+    answer: asyncio.Future[Any]
+
+
+class Peer:
+    """Calls clients' functions, and hands calls to the hub over to `answer`.
+
+    call_timeout: seconds that a client has to answer. max_message_size: bytes of a message in
+    chunks that clients may send to the hub.
+    """
+
+    def __init__(
+        self, node: str, router: Router, call_timeout: float, max_message_size: int
+    ) -> None:
+        self._node = node
+        self._router = router
+        self._call_timeout = call_timeout
+        self._assembler = chunks.Assembler()
+        self._reader = FrameReader(max_message_size)
+        self._placed: dict[str, _Placed] = {}
+        self._sessions = itertools.count()
+        self._salt = secrets.token_urlsafe(9)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.answer: Answer
+        router.peer = self
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Calls that the hub places.
+
+    async def call(
+        self,
+        target: str,
+        method: str,
+        args: list[Any],
+        kwargs: dict[str, Any] | None = None,
+        *,
+        user: Identity = ROOT,
+    ) -> Any:
+        """Call a function of a client, as somebody in its workspace; answer the encoded result.
+
+        Ends in CallTimeout when there is no answer, in ClientNotFound or ClientLeft at once when
+        nobody is there, in RemoteError when the function fails.
+        """
+        source = peer_address(workspace_of(target), self._node)
+        body = {"args": [*args, kwargs], "with_kwargs": True} if kwargs else {"args": args}
+        return await self._call(_Outgoing(source, user, rpc.call_envelope(target, method), body))
+
+    async def _call(self, frame: "_Outgoing") -> Any:
+        session, target = self._new_session(), frame.envelope["to"]
+        placed = _Placed(target, asyncio.get_running_loop().create_future())
+        self._placed[session] = placed
+        frame.envelope["session"] = session
+        answers_to = peer_address(workspace_of(target), self._node)
+        frame.body["promise"] = rpc.promise(answers_to, session)
+        try:
+            async with asyncio.timeout(self._call_timeout):
+                await self._send(frame, lambda error: _fail(placed, error))
+                return await placed.answer
+        except TimeoutError:
+            method = frame.envelope["method"]
+            raise CallTimeout(f"{target} did not answer {method} in time.") from None
+        finally:
+            del self._placed[session]
+
+    def _new_session(self) -> str:
+        return f"{self._salt}{next(self._sessions)}"
+
+    async def _send(
+        self, frame: "_Outgoing", reject: Callable[[HubError], None] | None = None
+    ) -> None:
+        """Send in one frame or, when that is too much for clients, in chunks (PROTOCOL 4)."""
+        target = frame.envelope["to"]
+        sealed = Seal(frame.source, frame.user.to_wire()).call(frame.envelope, pack(frame.body))
+        if len(sealed) <= chunks.MAX_SINGLE_FRAME:
+            self._router.send(target, sealed, reject)
+            return
+        parent = frame.envelope.get("parent")
+        key, heartbeat = parent or self._new_session(), parent is not None
+        await self._cache(frame.source, target, "create", [key, heartbeat])
+        for part in chunks.split(sealed):
+            await self._cache(frame.source, target, "append", [key, part, heartbeat])
+        await self._cache(frame.source, target, "process", [key, heartbeat])
+
+    async def _cache(self, source: str, target: str, action: str, args: list[Any]) -> None:
+        envelope = rpc.call_envelope(target, chunks.CACHE + action)
+        await self._call(_Outgoing(source, ROOT, envelope, {"args": args}))
+
+    def target_left(self, address: str, error: HubError) -> None:
+        """Nobody is at `address` any more: end the calls that wait for it."""
+        for placed in self._placed.values():
+            if placed.target == address:
+                _fail(placed, error)
+
+    # What comes to the hub.
+
+    def receive(self, frame: Frame, source: str, called: str) -> None:
+        """Take a checked frame from `source` to `called`, an address of the hub's."""
+        method: str = frame.envelope["method"]
+        if method.startswith(chunks.CACHE):
+            self._receive_chunk(frame, source, called)
+        elif method.startswith(_SERVICES):
+            self._receive_call(frame, source, called)
+        else:
+            self._receive_answer(frame, source)
+
+    def _receive_answer(self, frame: Frame, source: str) -> None:
+        session, _, verb = frame.envelope["method"].rpartition(".")
+        placed = self._placed.get(session)
+        if placed is None or placed.target != source or placed.answer.done():
+            return
+        args = frame.body.get("args") or [None]
+        if verb == "resolve":
+            placed.answer.set_result(args[0])
+        elif verb == "reject":
+            placed.answer.set_exception(RemoteError(rpc.error_text(args[0])))
+
+    def _receive_call(self, frame: Frame, source: str, called: str) -> None:
+        service, _, function = frame.envelope["method"][len(_SERVICES) :].partition(".")
+        args = list(frame.body.get("args") or [])
+        kwargs = args.pop() if frame.body.get("with_kwargs") and args else {}
+        caller = rpc.Caller.of(frame, source, called)
+        call = Call(caller, service, function, args, kwargs if isinstance(kwargs, dict) else {})
+        self._run(self._answer(call), caller)
+
+    def _run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._finished(task, caller))
+
+    def _finished(self, task: asyncio.Task[None], caller: rpc.Caller) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        _log.error("A call of %s failed inside the hub.", caller.address, exc_info=error)
+        text = "The hub failed to answer; its operator finds the cause in its log."
+        self._reply_now(caller, caller.reject, rpc.error(text))
+
+    async def _answer(self, call: Call) -> None:
+        caller = call.caller
+        try:
+            result = await self._with_heartbeat(caller, self._dispatch(call))
+        except HubError as error:
+            await self._reply(caller, caller.reject, rpc.error(str(error)))
+        else:
+            await self._reply(caller, caller.resolve, result)
+
+    async def _dispatch(self, call: Call) -> Any:
+        if call.service == "built-in" and call.function == "ping":
+            return "pong"
+        if (
+            call.service == "built-in"
+            and call.function == "get_service"
+            and call.args[:1] == ["built-in"]
+        ):
+            return built_in(call.caller.called)
+        return await self.answer(call)
+
+    async def _with_heartbeat(self, caller: rpc.Caller, work: Coroutine[Any, Any, Any]) -> Any:
+        """Keep the caller from giving up while the hub is at work (PROTOCOL 3.4)."""
+        task = asyncio.get_running_loop().create_task(work)
+        try:
+            while caller.heartbeat and caller.interval > 0:
+                done, _ = await asyncio.wait([task], timeout=caller.interval)
+                if done:
+                    break
+                self._beat(caller, caller.heartbeat)
+            return await task
+        finally:
+            task.cancel()
+
+    def _beat(self, caller: rpc.Caller, heartbeat: str) -> None:
+        seal = Seal(caller.called, ROOT.to_wire())
+        envelope = rpc.call_envelope(caller.address, heartbeat)
+        self._router.send(caller.address, seal.call(envelope, b""))
+
+    def _reply_now(self, caller: rpc.Caller, method: str | None, value: Any) -> None:
+        if method is not None:
+            seal = Seal(caller.called, ROOT.to_wire())
+            envelope = rpc.call_envelope(caller.address, method)
+            self._router.send(caller.address, seal.call(envelope, pack({"args": [value]})))
+
+    async def _reply(self, caller: rpc.Caller, method: str | None, value: Any) -> None:
+        if method is None:
+            return
+        envelope = rpc.call_envelope(caller.address, method)
+        if caller.session is not None:
+            envelope["parent"] = caller.session
+        try:
+            await self._send(_Outgoing(caller.called, ROOT, envelope, {"args": [value]}))
+        except HubError as error:
+            _log.info("The answer did not reach %s: %s", caller.address, error)
+
+    # Messages in chunks.
+
+    def _receive_chunk(self, frame: Frame, source: str, called: str) -> None:
+        caller = rpc.Caller.of(frame, source, called)
+        try:
+            message = self._assembler.take(source, chunks.parse_cache_call(frame))
+            if message is not None:
+                self._receive_assembled(message, source, called)
+        except BadFrame as error:
+            self._reply_now(caller, caller.reject, rpc.error(str(error)))
+        else:
+            self._reply_now(caller, caller.resolve, None)
+
+    def _receive_assembled(self, message: bytes, source: str, called: str) -> None:
+        frame = self._reader.read(message)
+        guard.check_call(frame, source)
+        self.receive(frame, source, called)
+
+    def forget(self, source: str) -> None:
+        """A client is gone; so is what it had begun to send."""
+        self._assembler.forget(source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    """A frame of the hub's that is not sealed yet."""
+
+    source: str
+    user: Identity
+    envelope: dict[str, Any]
+    body: dict[str, Any]
+
+
+def _fail(placed: _Placed, error: HubError) -> None:
+    if not placed.answer.done():
+        placed.answer.set_exception(error)
+
+
+def built_in(address: str) -> dict[str, Any]:
+    """The service that every peer has (PROTOCOL 5.1), as the hub's."""
+
+    def function(path: str) -> dict[str, Any]:
+        return rpc.reference(address, f"services.built-in.{path}")
+
+    return {
+        "id": "built-in",
+        "name": "RPC built-in services",
+        "description": "",
+        "type": "built-in",
+        "config": {"require_context": True, "visibility": "public"},
+        "ping": function("ping"),
+        "get_service": function("get_service"),
+        "message_cache": {name: function(f"message_cache.{name}") for name in _CACHE_FUNCTIONS},
+    }

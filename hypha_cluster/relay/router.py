@@ -1,0 +1,229 @@
+"""Where a frame goes: a client here, another node, a mailbox, the hub itself, or back as a reject.
+
+Every frame takes the same way: sealed by the node that received it, then `send`. A frame that
+came over the bus enters where a local one would be delivered.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from hypha_cluster.access import MANAGER, ROOT
+from hypha_cluster.errors import (
+    BadFrame,
+    ClientBusy,
+    ClientLeft,
+    ClientNotFound,
+    HubError,
+    RelayUnavailable,
+)
+from hypha_cluster.protocol import chunks, guard, rpc
+from hypha_cluster.protocol.address import absolute, client_of
+from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
+from hypha_cluster.relay.bus import Bus, Outcome
+from hypha_cluster.relay.connections import Connection, Connections, Delivery
+
+_log = logging.getLogger(__name__)
+
+_MANY_CALLS: Final = 10_000
+_ANSWERS: Final = (".resolve", ".reject")
+
+Reject = Callable[[HubError], None]
+
+
+class LocalPeer(Protocol):
+    """The hub's own client, as the router sees it."""
+
+    def receive(self, frame: Frame, source: str, called: str) -> None:
+        """Take a checked frame from `source` to `called`, an address of the hub's."""
+
+    def target_left(self, address: str, error: HubError) -> None:
+        """Nobody is at `address` any more."""
+
+
+def peer_address(workspace: str, node: str) -> str:
+    """The address, in any workspace, that leads back to a node itself."""
+    return f"{workspace}/~{node}"
+
+
+class Router:
+    """Checks, seals and forwards the frames of this node's clients."""
+
+    def __init__(self, node: str, connections: Connections, bus: Bus, max_frame_size: int) -> None:
+        self._node = node
+        self._connections = connections
+        self._bus = bus
+        self._reader = FrameReader(max_frame_size)
+        # target → (caller, session) → where to reject, of calls that clients here have made.
+        self._calls: defaultdict[str, dict[tuple[str, str], str]] = defaultdict(dict)
+        self.peer: LocalPeer
+
+    # From a client of this node.
+
+    def route(self, connection: Connection, raw: bytes) -> None:
+        """Forward one frame that a client sent; whatever is wrong with it harms nobody else."""
+        try:
+            frame = self._reader.read(raw)
+        except BadFrame as error:
+            _log.info("A frame of %s was ignored: %s", connection.address, error)
+            return
+        to = frame.envelope.get("to")
+        if type(to) is not str or not to:
+            return  # PROTOCOL 2.2: some clients report errors of their own so
+        target = absolute(to, connection.attachment.workspace)
+        try:
+            sealed = self._seal(connection, frame, target)
+        except BadFrame as error:
+            _log.info("A frame of %s was refused: %s", connection.address, error)
+            self._reject(frame, connection.address, target, error)
+            return
+        if sealed is not None:
+            self._forward(connection, frame, target, sealed)
+
+    def _seal(self, connection: Connection, frame: Frame, target: str) -> bytes | None:
+        """The frame as its target may see it, None when that is the hub itself."""
+        envelope = frame.envelope
+        if envelope.get("type") != "method":
+            guard.check_message(frame)
+            return connection.seal.message({**envelope, "to": target})
+        body = guard.check_call(frame, connection.address)
+        if envelope["method"].startswith(chunks.CACHE):
+            body = pack({**frame.body, "args": connection.chunks.check(frame, target)})
+        if self._is_own(target):
+            self.peer.receive(frame, connection.address, target)
+            return None
+        envelope["to"] = target
+        return connection.seal.call(envelope, body)
+
+    def _is_own(self, target: str) -> bool:
+        client = client_of(target)
+        return client == MANAGER or client == f"~{self._node}"
+
+    def _forward(self, connection: Connection, frame: Frame, target: str, sealed: bytes) -> None:
+        method: str = frame.envelope.get("method", "")
+        if method.endswith(_ANSWERS):
+            self._answered(target, connection.address, method)
+        elif "promise" in frame.body:
+            self._remember(connection, frame, target)
+        self.send(
+            target, sealed, lambda error: self._reject(frame, connection.address, target, error)
+        )
+
+    # Calls that wait for an answer.
+
+    def _remember(self, connection: Connection, frame: Frame, target: str) -> None:
+        caller = rpc.Caller.of(frame, connection.address, target)
+        if caller.session is None or caller.reject is None:
+            return
+        if len(connection.calls) < _MANY_CALLS:
+            connection.calls.add((target, caller.session))
+            self._calls[target][connection.address, caller.session] = caller.reject
+
+    def _answered(self, caller: str, target: str, method: str) -> None:
+        """An answer passes from `target` to `caller`: nobody waits for it any more."""
+        connection = self._connections.get(caller)
+        session = method.rpartition(".")[0]
+        if connection is None or (target, session) not in connection.calls:
+            return
+        connection.calls.discard((target, session))
+        calls = self._calls[target]
+        calls.pop((caller, session), None)
+        if not calls:
+            del self._calls[target]
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is over, and with it whatever it waited for."""
+        for target, session in connection.calls:
+            calls = self._calls[target]
+            calls.pop((connection.address, session), None)
+            if not calls:
+                del self._calls[target]
+        connection.calls.clear()
+
+    def target_left(self, address: str) -> None:
+        """A client left for good: tell everybody here who waits for it."""
+        error = ClientLeft(f"Client {address} left before it answered.")
+        for (caller, session), reject in self._calls.pop(address, {}).items():
+            connection = self._connections.get(caller)
+            if connection is not None:
+                connection.calls.discard((address, session))
+            self._send_reject(caller, address, reject, error)
+        self.peer.target_left(address, error)
+
+    # From the bus.
+
+    def receive(self, address: str, raw: bytes) -> None:
+        """Deliver a sealed frame that came for a client of this node."""
+        envelope = self._reader.read_envelope(raw)
+        method = envelope.get("method", "")
+        if method.endswith(_ANSWERS):
+            self._answered(address, envelope["from"], method)
+        delivery = self._connections.deliver(address, raw)
+        if delivery is Delivery.BUSY:
+            self._busy(address, raw)
+
+    def receive_own(self, raw: bytes) -> None:
+        """Take a sealed frame that came for this node itself."""
+        frame = self._reader.read(raw)
+        self.peer.receive(frame, frame.envelope["from"], frame.envelope["to"])
+
+    # To wherever it goes.
+
+    def send(self, target: str, sealed: bytes, reject: Reject | None = None) -> None:
+        """Bring a sealed frame to its target; the one delivery path."""
+        delivery = self._connections.deliver(target, sealed)
+        if delivery is Delivery.BUSY:
+            self._busy(target, sealed)
+        elif delivery is Delivery.ABSENT:
+            self._publish(target, sealed, reject)
+
+    def _publish(self, target: str, sealed: bytes, reject: Reject | None) -> None:
+        def on_outcome(outcome: Outcome) -> None:
+            if reject is not None:
+                reject(_error_of(outcome, target))
+
+        def on_failure(outcome: Outcome) -> None:
+            if outcome is not Outcome.MAILED:
+                on_outcome(outcome)
+
+        client = client_of(target)
+        if client.startswith("~"):
+            self._bus.publish_to_node(client[1:], sealed, on_failure)
+        else:
+            self._bus.publish(target, sealed, on_failure)
+
+    def _busy(self, target: str, sealed: bytes) -> None:
+        """The target is slow: a new call is turned away, anything else is still let through."""
+        frame = self._reader.read(sealed)
+        if "promise" in frame.body:
+            error = ClientBusy(f"Client {target} is busy: it does not take its messages in time.")
+            self._reject(frame, frame.envelope["from"], target, error)
+        else:
+            self._connections.deliver(target, sealed, even_if_busy=True)
+
+    # Back to the caller.
+
+    def _reject(self, frame: Frame, caller: str, called: str, error: HubError) -> None:
+        """Tell a caller that its call came to nothing, as the one that it called."""
+        promise = frame.body.get("promise")
+        if not isinstance(promise, dict) or not isinstance(promise.get("reject"), dict):
+            return
+        method = promise["reject"].get("_rmethod")
+        if not isinstance(method, str):
+            return
+        self._answered(caller, called, method)
+        self._send_reject(caller, called, method, error)
+
+    def _send_reject(self, caller: str, called: str, method: str, error: HubError) -> None:
+        seal = Seal(called, ROOT.to_wire())
+        envelope = rpc.call_envelope(caller, method)
+        self.send(caller, seal.call(envelope, pack({"args": [rpc.error(str(error))]})))
+
+
+def _error_of(outcome: Outcome, target: str) -> HubError:
+    if outcome is Outcome.MAILBOX_FULL:
+        return ClientBusy(f"Client {target} is away, and too much is waiting for it already.")
+    if outcome is Outcome.UNAVAILABLE:
+        return RelayUnavailable(f"The relay is unavailable; {target} could not be reached.")
+    return ClientNotFound(f"Client not found: {target} is not connected.")

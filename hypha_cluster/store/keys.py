@@ -1,0 +1,105 @@
+"""Every key and channel in Redis, with what it holds and when it expires.
+
+A name in braces is a hash tag: all keys and channels of a workspace share one slot of a Redis
+Cluster, so that one script can change them together. A key that no other key of this module
+leads to would be lost; so each has a listing, or an expiry.
+"""
+
+from typing import Final
+
+DEFAULT_PREFIX: Final = "hypha"
+
+
+class Keys:
+    """Names of keys and channels; `prefix` keeps several clusters apart on one server."""
+
+    def __init__(self, prefix: str = DEFAULT_PREFIX) -> None:
+        self.prefix = prefix
+
+    def workspace(self, workspace: str) -> str:
+        """Hash, field of the workspace → JSON. Goes with its last client unless persistent."""
+        return f"{self.prefix}:{{{workspace}}}"
+
+    def workspaces(self) -> str:
+        """Set of the names of all workspaces, for the listing."""
+        return f"{self.prefix}:workspaces"
+
+    def clients(self, workspace: str) -> str:
+        """Set of the ids of a workspace's clients."""
+        return f"{self.prefix}:{{{workspace}}}:clients"
+
+    def client(self, address: str) -> str:
+        """Hash: owner, node, state, until, user, since. Goes when the client leaves for good."""
+        workspace, _, client = address.partition("/")
+        return f"{self.prefix}:{{{workspace}}}/{client}"
+
+    def client_services(self, address: str) -> str:
+        """Set of the ids of the services that a client offers."""
+        return f"{self.client(address)}:services"
+
+    def mail(self, address: str) -> str:
+        """List of frames for a client between two connections. Expires with the suspension."""
+        return f"{self.client(address)}:mail"
+
+    def mail_size(self, address: str) -> str:
+        """Bytes in that list. Expires with it."""
+        return f"{self.client(address)}:mail:size"
+
+    def services(self, workspace: str) -> str:
+        """Hash, `client:service` → service info as JSON."""
+        return f"{self.prefix}:{{{workspace}}}:services"
+
+    def providers(self, workspace: str, service: str = "") -> str:
+        """Set of the ids of the clients that offer a service of this name."""
+        return f"{self.prefix}:{{{workspace}}}:providers:{service}"
+
+    def public(self, service: str) -> str:
+        """Hash, `workspace/client:service` → service info as JSON, of public services so named."""
+        return f"{self.prefix}:public:{{{service}}}"
+
+    def public_names(self) -> str:
+        """Set of the names of public services, for the listing."""
+        return f"{self.prefix}:public"
+
+    def user(self, user: str) -> str:
+        """Hash: `identity` → JSON, and each address of the user's clients → its owner.
+
+        Goes with the last client of an anonymous user; others stay known.
+        """
+        return f"{self.prefix}:user:{user}"
+
+    def nodes(self) -> str:
+        """Set of the names of nodes that have not been cleaned up after."""
+        return f"{self.prefix}:nodes"
+
+    def node(self, node: str) -> str:
+        """The lease of a node, as JSON. Expires unless the node renews it."""
+        return f"{self.prefix}:node:{node}"
+
+    def node_clients(self, node: str) -> str:
+        """Set of the addresses attached to a node: who to clean up after when its lease ends."""
+        return f"{self.prefix}:node:{node}:clients"
+
+    def suspended(self) -> str:
+        """Sorted set of addresses by the time, in ms, at which their suspension ends."""
+        return f"{self.prefix}:suspended"
+
+    def secret(self) -> str:
+        """The signing secret, when none is configured."""
+        return f"{self.prefix}:secret"
+
+    def channel(self, address: str) -> str:
+        """Channel for the frames of one client."""
+        return self.client(address)
+
+    def node_channel(self, node: str) -> str:
+        """Channel for frames to a node itself."""
+        return f"{self.prefix}:{{{node}}}:node"
+
+    def events(self) -> str:
+        """Channel on which nodes tell each other what changed."""
+        return f"{self.prefix}:events"
+
+    def everything(self) -> str:
+        """Pattern of all keys, for a reset."""
+        return f"{self.prefix}:*"

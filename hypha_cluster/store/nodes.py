@@ -1,0 +1,121 @@
+"""Node leases, and the reaper of what nodes leave behind."""
+
+import json
+import logging
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+
+from hypha_cluster.protocol.address import client_of
+from hypha_cluster.store.connection import translated
+from hypha_cluster.store.keys import Keys
+from hypha_cluster.store.registry import Departure, Registry, now_ms
+
+_log = logging.getLogger(__name__)
+_MANY = 200  # clients cleaned up after in one go
+
+
+class NodeInfo(NamedTuple):
+    """A node that holds a lease: what `hypha-cluster status` shows of it."""
+
+    name: str
+    address: str
+    started: int
+    version: str
+    clients: int
+
+
+class Nodes:
+    """Keeps this node's lease, and cleans up after nodes that lost theirs.
+
+    lease_ttl: seconds that a lease lasts unless renewed.
+    grace: seconds that a client without a node keeps its place.
+    """
+
+    def __init__(
+        self, redis: Redis, keys: Keys, registry: Registry, *, lease_ttl: float, grace: float
+    ) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._registry = registry
+        self._lease_ttl = lease_ttl
+        self._grace = grace
+
+    @translated
+    async def take_lease(self, name: str, *, address: str, version: str) -> None:
+        lease = json.dumps({"address": address, "started": now_ms(), "version": version})
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(self._keys.node(name), lease, px=int(self._lease_ttl * 1000))
+            pipe.sadd(self._keys.nodes(), name)
+            await pipe.execute()
+
+    @translated
+    async def renew_lease(self, name: str) -> bool:
+        """Say whether the lease was still there; a node without one must start afresh."""
+        key = self._keys.node(name)
+        return bool(await self._redis.pexpire(key, int(self._lease_ttl * 1000)))
+
+    @translated
+    async def drop_lease(self, name: str) -> None:
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(self._keys.node(name), self._keys.node_clients(name))
+            pipe.srem(self._keys.nodes(), name)
+            await pipe.execute()
+
+    @translated
+    async def alive(self) -> list[NodeInfo]:
+        names = sorted(name.decode() for name in await self._names())
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.get(self._keys.node(name))
+                pipe.scard(self._keys.node_clients(name))
+            answers = await pipe.execute()
+        leases = zip(names, answers[::2], answers[1::2], strict=True)
+        return [
+            NodeInfo(name=name, clients=clients, **json.loads(lease))
+            for name, lease, clients in leases
+            if lease
+        ]
+
+    async def _names(self) -> set[bytes]:
+        names: set[bytes] = await self._redis.smembers(self._keys.nodes())  # type: ignore[assignment]
+        return names
+
+    @translated
+    async def reap(self) -> list[Departure]:
+        """Suspend the clients of dead nodes; remove clients whose suspension has ended.
+
+        Every node does this; whatever is changed is compared first, so two may do it at once.
+        """
+        for name in await self._dead():
+            await self._clean_up_after(name)
+        departures = []
+        for address in await self._registry.overdue():
+            departure = await self._registry.leave(address, "")
+            if departure:
+                departures.append(departure)
+            else:
+                await self._registry.drop_overdue(address)
+        return departures
+
+    async def _dead(self) -> list[str]:
+        names = sorted(name.decode() for name in await self._names())
+        if not names:
+            return []
+        leases = await self._redis.mget([self._keys.node(name) for name in names])
+        return [name for name, lease in zip(names, leases, strict=True) if lease is None]
+
+    async def _clean_up_after(self, name: str) -> None:
+        key = self._keys.node_clients(name)
+        addresses: list[bytes] = await self._redis.srandmember(key, _MANY)  # type: ignore[assignment]
+        for address in addresses:
+            text = address.decode()
+            suspended = await self._registry.suspend(text, node=name, grace=self._grace)
+            _log.info("Node %s is gone; %s %s.", name, client_of(text), _fate(suspended))
+            await self._redis.srem(key, address)
+        if not addresses:
+            await self._redis.srem(self._keys.nodes(), name)
+
+
+def _fate(suspended: bool) -> str:
+    return "is suspended" if suspended else "is elsewhere already"

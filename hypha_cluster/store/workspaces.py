@@ -1,0 +1,98 @@
+"""Workspaces and the users who are known: who owns what, who may enter."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from hypha_cluster.access import (
+    PUBLIC,
+    ROOT,
+    Identity,
+    Workspace,
+    may_enter,
+)
+from hypha_cluster.errors import Conflict, PermissionDenied, WorkspaceNotFound
+from hypha_cluster.store.connection import translated
+from hypha_cluster.store.keys import Keys
+
+# A workspace that nobody ever joined must not stay for good.
+UNUSED_LIFETIME: Final = 86_400  # seconds
+
+PUBLIC_WORKSPACE: Final = Workspace(
+    name=PUBLIC, owners=[ROOT.id], visibility="public", persistent=True, read_only=True
+)
+
+
+def to_hash(workspace: Workspace) -> dict[str, str]:
+    return {key: json.dumps(value) for key, value in workspace.to_wire().items()}
+
+
+class Workspaces:
+    """Reads and changes workspaces; knows the users that permission depends on."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    @translated
+    async def find(self, name: str) -> Workspace | None:
+        if name == PUBLIC:
+            return PUBLIC_WORKSPACE
+        fields = await self._redis.hgetall(self._keys.workspace(name))
+        return _from_hash(fields) if fields else None
+
+    async def get(self, name: str) -> Workspace:
+        workspace = await self.find(name)
+        if workspace is None:
+            raise WorkspaceNotFound(f"Workspace not found: {name}")
+        return workspace
+
+    @translated
+    async def create(self, workspace: Workspace, *, replace: bool = False) -> None:
+        """Make a workspace, or replace its settings; its clients stay."""
+        key = self._keys.workspace(workspace.name)
+        fields: dict[Any, Any] = to_hash(workspace)
+        if not replace and not await self._redis.hsetnx(key, "name", fields["name"]):
+            raise Conflict(f"Workspace {workspace.name!r} exists already.")
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hset(key, mapping=fields)
+            pipe.sadd(self._keys.workspaces(), workspace.name)
+            if not workspace.persistent and not replace:
+                pipe.expire(key, UNUSED_LIFETIME)
+            await pipe.execute()
+
+    @translated
+    async def names(self) -> list[str]:
+        names = await self._redis.smembers(self._keys.workspaces())
+        return sorted([PUBLIC, *(_text(name) for name in names)])
+
+    @translated
+    async def known_user(self, user: str) -> Identity | None:
+        """Who a user id belongs to, while the hub knows them."""
+        if user == ROOT.id:
+            return ROOT
+        identity = await self._redis.hget(self._keys.user(user), "identity")
+        return Identity.from_wire(json.loads(identity)) if identity else None
+
+    async def may_enter(self, identity: Identity, workspace: Workspace) -> bool:
+        parent = None
+        if identity.parent is not None and identity.id != workspace.name:
+            parent = await self.known_user(identity.parent)
+        return may_enter(identity, workspace, parent)
+
+    async def require(self, identity: Identity, name: str) -> Workspace:
+        """The workspace, if the user may act in it."""
+        workspace = await self.get(name)
+        if not await self.may_enter(identity, workspace):
+            raise PermissionDenied(f"Permission denied for workspace {name}.")
+        return workspace
+
+
+def _from_hash(fields: Mapping[Any, Any]) -> Workspace:
+    return Workspace.from_wire({_text(key): json.loads(value) for key, value in fields.items()})
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
