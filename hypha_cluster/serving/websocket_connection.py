@@ -24,7 +24,7 @@ from hypha_cluster.serving.websocket_frames import (
 
 logger = logging.getLogger(__name__)
 
-WRITE_APART = 32 * 1024  # bytes: from here on a second system call costs less than a copy
+GATHER_FROM = 64 * 1024  # bytes: with more, a gathering write is cheaper than a copy
 BACKLOG = 1024 * 1024  # bytes kept for an application that does not take them, before reading stops
 BACKLOG_OVERHEAD = 256  # bytes that a message costs besides its payload
 
@@ -129,11 +129,10 @@ class DirectWebSocket(asyncio.Protocol):
         if not self._open or transport is None:
             return
         size = len(frame)
-        if size < WRITE_APART:
+        if size < GATHER_FROM:
             transport.write(binary_header(size) + frame)
         else:
-            transport.write(binary_header(size))
-            transport.write(frame)
+            transport.writelines((binary_header(size), frame))
 
     def send_text(self, text: str) -> None:
         """Send one text message."""
@@ -148,7 +147,7 @@ class DirectWebSocket(asyncio.Protocol):
     def pause(self) -> None:
         """Stop reading, so that the peer must wait."""
         self._reading_paused = True
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def resume(self) -> None:
@@ -238,9 +237,8 @@ class DirectWebSocket(asyncio.Protocol):
             self._heard = False
             self._pinged_at = now
         elif now - self._pinged_at >= self._timeouts.ping:
-            self._fail(Close(INTERNAL_ERROR, "no answer to a ping"))
+            self._write(close_frame(Close(INTERNAL_ERROR, "no answer to a ping")))
             self._end()
-            return
         self._write(header(PING, 0))
 
     def _write(self, frame: bytes) -> None:
