@@ -1,0 +1,103 @@
+"""A page lists services, with every form of query."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from tests.browser_client import Connection, JavaScriptError, within
+from tests.gateways import Hub
+
+pytestmark = pytest.mark.browser
+pytest_plugins = ["tests.browser"]
+
+
+def names(services: Any) -> list[str]:
+    return sorted(service["name"] for service in services)
+
+
+@pytest.fixture
+async def lister(provider: Connection, caller: Connection) -> Connection:
+    """A client that sees two services, one of them public."""
+    await provider.register("open", type="tool", config={"visibility": "public"})
+    await provider.register("closed", description="For us")
+    return caller
+
+
+async def test_without_a_query_the_workspace_is_listed(
+    lister: Connection, provider: Connection
+) -> None:
+    services = {service["name"]: service for service in await lister.list()}
+
+    assert sorted(services) == ["closed", "open"]
+    assert services["open"]["id"] == f"{provider.address}:open"
+    assert services["open"]["type"] == "tool"
+    assert services["open"]["config"]["visibility"] == "public"
+    assert services["open"]["config"]["workspace"] == provider.workspace
+    assert services["closed"]["type"] == "generic"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, ["closed", "open"]),
+        ("WS", ["closed", "open"]),
+        ({"workspace": "WS"}, ["closed", "open"]),
+        ({"type": "tool"}, ["open"]),
+        ({"type": "generic"}, ["closed"]),
+        ({"name": "closed"}, ["closed"]),
+        ({"name": "closed", "type": "tool"}, []),
+        ({"id": "CID:open"}, ["open"]),
+        ({"workspace": "WS", "id": "WS/CID:open"}, ["open"]),
+        ({"workspace": "WS", "type": "tool"}, ["open"]),
+    ],
+    ids=str,
+)
+async def test_a_query_chooses(
+    lister: Connection, provider: Connection, query: Any, expected: list[str]
+) -> None:
+    def filled(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: filled(item) for key, item in value.items()}
+        return value.replace("WS", provider.workspace).replace("CID", provider.client_id)
+
+    assert names(await lister.list(filled(query))) == expected
+
+
+async def test_the_public_list_has_the_public_services_of_every_workspace(
+    hub: Hub, lister: Connection, provider: Connection
+) -> None:
+    stranger = await lister.page.connect(hub.second)
+
+    listed = [service["id"] for service in await stranger.list("public")]
+
+    assert f"{provider.address}:open" in listed
+    assert f"{provider.address}:closed" not in listed
+
+
+async def test_a_star_adds_the_services_of_the_hub_itself(lister: Connection) -> None:
+    listed = await lister.list({"workspace": "*"})
+
+    assert {"closed", "open"} <= set(names(listed))
+    assert any(service["id"].endswith(":hypha-login") for service in listed)
+
+
+async def test_a_stranger_sees_the_public_services_of_a_workspace_or_is_refused(
+    hub: Hub, lister: Connection, provider: Connection
+) -> None:
+    stranger = await lister.page.connect(hub.second)
+
+    listed: list[str] = []
+    with within(1), suppress(JavaScriptError):
+        listed = names(await stranger.list({"workspace": provider.workspace}))
+
+    assert "closed" not in listed
+
+
+async def test_a_workspace_that_does_not_exist_is_an_error(lister: Connection) -> None:
+    with within(1), pytest.raises(JavaScriptError):
+        await lister.list({"workspace": "there-is-no-such-workspace"})
+
+
+async def test_the_other_name_of_the_function_does_the_same(lister: Connection) -> None:
+    assert names(await lister.run("return await server.list_services()")) == ["closed", "open"]
