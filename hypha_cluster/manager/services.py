@@ -53,7 +53,7 @@ class ServiceFunctions:
             raise HubError(f"The client did not announce its service {service_id!r}.")
         return {**info, "id": f"{connection.address}:{service_id}"}
 
-    async def update_client_info(self, context: Context, client_info: dict[str, Any]) -> None:
+    async def update_client_info(self, context: Context, client_info: Any) -> None:
         """Take a client's list of its services; it replaces the one before (PROTOCOL 5.4)."""
         context.require_home()
         connection = context.connection

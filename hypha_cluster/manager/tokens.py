@@ -17,7 +17,7 @@ class TokenFunctions:
         self._tokens = tokens
         self._reconnection_lifetime = reconnection_lifetime
 
-    async def generate_token(self, context: Context, config: dict[str, Any] | None = None) -> str:
+    async def generate_token(self, context: Context, config: Any = None) -> str:
         """A token for somebody else: `scopes` are the workspaces that they may enter."""
         await context.require()
         config = config or {}

@@ -26,7 +26,7 @@ class WorkspaceFunctions:
         self._services = services
 
     async def create_workspace(
-        self, context: Context, config: dict[str, Any], overwrite: bool = False
+        self, context: Context, config: Any, overwrite: bool = False
     ) -> dict[str, Any]:
         """Make a workspace, or change the settings of one that the caller owns."""
         await context.require()
@@ -37,7 +37,7 @@ class WorkspaceFunctions:
             raise Conflict(f"Workspace {workspace.name} already exists.")
         if existing is not None and not _owns(identity, existing):
             raise PermissionDenied(
-                f"Permission denied for workspace {workspace.name}: only its owners may overwrite it."
+                f"Permission denied for workspace {workspace.name}: only an owner may overwrite it."
             )
         await self._workspaces.create(workspace, replace=existing is not None)
         return workspace.to_wire()
@@ -48,7 +48,7 @@ class WorkspaceFunctions:
         name = workspace or context.workspace
         return (await self._workspaces.require(context.identity, name)).to_wire()
 
-    async def set(self, context: Context, config: dict[str, Any]) -> None:
+    async def set(self, context: Context, config: Any) -> None:
         """Change settings of this workspace; the caller becomes one of its owners."""
         await context.require()
         current = await self._workspaces.require(context.identity, context.workspace)
@@ -61,7 +61,7 @@ class WorkspaceFunctions:
         owners = _with_owner(changed.owners, context.identity)
         await self._workspaces.create(replace(changed, owners=owners), replace=True)
 
-    async def install_application(self, context: Context, rdf: dict[str, Any]) -> None:
+    async def install_application(self, context: Context, rdf: Any) -> None:
         await context.require()
         missing = [key for key in _APPLICATION if not isinstance(rdf, dict) or key not in rdf]
         if missing:
@@ -124,7 +124,7 @@ def _check_persistence(workspace: Workspace, identity: Identity, before: Workspa
 
 def _with_owner(owners: list[str], identity: Identity) -> list[str]:
     name = identity.email or identity.id
-    cleaned = [owner.strip() for owner in owners if isinstance(owner, str) and owner.strip()]
+    cleaned = [str(owner).strip() for owner in owners if str(owner).strip()]
     return cleaned if name in cleaned else [*cleaned, name]
 
 

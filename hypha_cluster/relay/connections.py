@@ -51,6 +51,7 @@ class Connection:
         "chunks",
         "held",
         "is_ousted",
+        "is_sent_away",
         "progress",
         "refresh_after",
         "seal",
@@ -81,6 +82,7 @@ class Connection:
         # Live frames wait here until the mailbox was delivered.
         self.held: list[bytes] | None = []
         self.is_ousted = False
+        self.is_sent_away = False
         self.sent = 0  # bytes
         self.progress = (0, 0.0)  # bytes that the client had taken, and since when not one more
 

@@ -41,6 +41,9 @@ class LocalPeer(Protocol):
     def target_left(self, address: str, error: HubError) -> None:
         """Nobody is at `address` any more."""
 
+    def forget(self, source: str) -> None:
+        """The connection of `source` is over, and whatever it had begun to send."""
+
 
 def peer_address(workspace: str, node: str) -> str:
     """The address, in any workspace, that leads back to a node itself."""
@@ -140,6 +143,7 @@ class Router:
             if not calls:
                 del self._calls[target]
         connection.calls.clear()
+        self.peer.forget(connection.address)
 
     def target_left(self, address: str) -> None:
         """A client left for good: tell everybody here who waits for it."""

@@ -1,0 +1,67 @@
+"""Who may connect, and where to: the query of a WebSocket's URL (PROTOCOL 1.1, 1.2)."""
+
+from collections.abc import Mapping
+
+from hypha_cluster.access import (
+    Identity,
+    Workspace,
+    check_client_id,
+    check_workspace_name,
+    own_workspace,
+)
+from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied, WorkspaceNotFound
+from hypha_cluster.relay.clients import Admission
+from hypha_cluster.store.tokens import Tokens, generated_id
+from hypha_cluster.store.workspaces import Workspaces
+
+
+class Gatekeeper:
+    """Decides on admission; a refusal is a HubError whose text says why."""
+
+    def __init__(self, tokens: Tokens, workspaces: Workspaces) -> None:
+        self._tokens = tokens
+        self._workspaces = workspaces
+
+    async def admit(self, query: Mapping[str, str]) -> Admission:
+        """Read `client_id`, `workspace`, `token` and `reconnection_token`."""
+        client = query.get("client_id", "")
+        if not client:
+            raise BadRequest("client_id is missing; this is the way in for imjoy-rpc clients.")
+        check_client_id(client)
+        if query.get("reconnection_token"):
+            return await self._readmit(query["reconnection_token"], client, query)
+        identity = self.identify(query.get("token"))
+        name = query.get("workspace") or identity.id
+        check_workspace_name(name)
+        new = await self._workspace_to_make(identity, name)
+        return Admission(identity, name, client, new, resume=False)
+
+    def identify(self, token: str | None) -> Identity:
+        """Whom a token speaks for; without one, somebody new and anonymous."""
+        if token:
+            return self._tokens.verify(token)
+        return Identity(generated_id())
+
+    async def _readmit(self, token: str, client: str, query: Mapping[str, str]) -> Admission:
+        reconnection = self._tokens.verify_reconnection(token)
+        identity, name = reconnection.identity, reconnection.workspace
+        if reconnection.client != client:
+            raise InvalidToken("The reconnection token belongs to another client_id.")
+        if (query.get("workspace") or name) != name:
+            raise InvalidToken("The reconnection token belongs to another workspace.")
+        new = await self._workspace_to_make(identity, name)
+        return Admission(identity, name, client, new, resume=True)
+
+    async def _workspace_to_make(self, identity: Identity, name: str) -> Workspace | None:
+        """Check the permission; answer the workspace if it has to be made first."""
+        workspace = await self._workspaces.find(name)
+        if workspace is None:
+            if name != identity.id:
+                raise WorkspaceNotFound(f"Workspace not found: {name}")
+            return own_workspace(identity)
+        if name == identity.id and not {identity.id, identity.email} & set(workspace.owners):
+            raise PermissionDenied(f"The workspace {name} belongs to somebody else.")
+        if not await self._workspaces.may_enter(identity, workspace):
+            raise PermissionDenied(f"Permission denied for workspace {name}.")
+        # It may vanish before it is claimed; one's own is made again then.
+        return own_workspace(identity) if name == identity.id else None

@@ -1,0 +1,39 @@
+"""Liveness, readiness, metrics."""
+
+from collections.abc import Callable
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+
+class HealthApi:
+    """What probes and Prometheus ask. `unready_because` lists what is not as it should be."""
+
+    def __init__(
+        self, unready_because: Callable[[], list[str]], metrics: CollectorRegistry
+    ) -> None:
+        self._unready_because = unready_because
+        self._metrics = metrics
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/health/live", self.live),
+            Route("/health/liveness", self.live),
+            Route("/health/ready", self.ready),
+            Route("/metrics", self.metrics),
+        ]
+
+    async def live(self, request: Request) -> Response:
+        """The event loop turns; that Redis is there is no matter of this (DESIGN 8)."""
+        return JSONResponse({"status": "OK"})
+
+    async def ready(self, request: Request) -> Response:
+        reasons = self._unready_because()
+        if reasons:
+            return JSONResponse({"status": "DOWN", "reasons": reasons}, 503)
+        return JSONResponse({"status": "OK"})
+
+    async def metrics(self, request: Request) -> Response:
+        return Response(generate_latest(self._metrics), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,107 @@
+"""/ws: a client's connection, from its first message to its last (PROTOCOL 1)."""
+
+import asyncio
+import logging
+import urllib.parse
+from functools import partial
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from hypha_cluster.api.admission import Gatekeeper
+from hypha_cluster.api.asgi_socket import AsgiSocket
+from hypha_cluster.errors import HubError, RelayUnavailable
+from hypha_cluster.relay.clients import GOING_AWAY, Clients
+from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.router import Router
+
+_log = logging.getLogger(__name__)
+
+DIRECT: Final = "hypha.direct"  # the ASGI extension of serving/websocket_stream.py
+# A browser comes back by itself only when it refreshes its connection info, after 0.8 of this.
+BROWSER_REFRESH: Final = 12.5  # seconds
+# A Python client that is closed within 3 s of a reconnect spins for good (PROTOCOL 1.3).
+PATIENCE: Final = 6.0  # seconds
+
+
+class WebSocketApi:
+    """Admits clients and runs their connections."""
+
+    def __init__(
+        self, gatekeeper: Gatekeeper, clients: Clients, router: Router, public_base_url: str
+    ) -> None:
+        self._gatekeeper = gatekeeper
+        self._clients = clients
+        self._router = router
+        self._public_base_url = public_base_url
+
+    def routes(self) -> list[WebSocketRoute]:
+        return [WebSocketRoute("/ws", self.serve)]
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """One connection; a refusal is HTTP 403 with the reason, as clients understand it."""
+        socket = _socket_of(websocket)
+        try:
+            connection = await self._attach(websocket, socket)
+        except RelayUnavailable as error:
+            _log.warning("A client is put off: %s", error)
+            await _put_off(websocket)
+            return
+        except HubError as error:
+            _log.info("A client was refused: %s", error)
+            await websocket.send_denial_response(PlainTextResponse(str(error), 403))
+            return
+        code = 1006
+        try:
+            socket.start(partial(self._take, connection), _nothing)
+            code, _ = await socket.wait_closed()
+        finally:
+            await asyncio.shield(self._clients.detach(connection, code))
+
+    async def _attach(self, websocket: WebSocket, socket: AsgiSocket) -> Connection:
+        query = urllib.parse.parse_qs(websocket.url.query, keep_blank_values=True)
+        admission = await self._gatekeeper.admit({key: value[-1] for key, value in query.items()})
+        return await self._clients.attach(
+            admission,
+            socket,
+            websocket.accept,
+            base_url=self._public_base_url or base_url_of(websocket),
+            refresh_after=BROWSER_REFRESH if _is_browser(websocket.headers) else 0.0,
+        )
+
+    def _take(self, connection: Connection, message: bytes | str) -> None:
+        """Route a message; a text frame is not of this protocol and is ignored."""
+        if isinstance(message, bytes | bytearray | memoryview):
+            self._router.route(connection, message)
+
+
+def _socket_of(websocket: WebSocket) -> AsgiSocket:
+    extensions = websocket.scope.get("extensions") or {}
+    direct: AsgiSocket | None = extensions.get(DIRECT)
+    return direct or AsgiSocket(websocket.receive, websocket.send)
+
+
+async def _put_off(websocket: WebSocket) -> None:
+    """Let a client in and send it away later: it tries again, but would not after a refusal."""
+    await websocket.accept()
+    await asyncio.sleep(PATIENCE)
+    await websocket.close(GOING_AWAY, "the relay is unavailable")
+
+
+def _is_browser(headers: Headers) -> bool:
+    return "origin" in headers or "mozilla" in headers.get("user-agent", "").lower()
+
+
+def base_url_of(websocket: WebSocket) -> str:
+    """The URL that the client came by, as far as proxies tell."""
+    url = websocket.url
+    secure = websocket.headers.get("x-forwarded-proto", url.scheme) in ("wss", "https")
+    host = websocket.headers.get("x-forwarded-host", url.netloc)
+    return f"{'https' if secure else 'http'}://{host}{url.path.removesuffix('/ws')}"
+
+
+def _nothing() -> None:
+    """The outbox is bounded by Connections, which asks for its size."""

@@ -1,0 +1,176 @@
+"""Wires one node together: Redis below, the relay in the middle, HTTP on top."""
+
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import BaseRoute, Mount, Router as Routes
+
+from hypha_cluster import __version__
+from hypha_cluster.api.admission import Gatekeeper
+from hypha_cluster.api.health import HealthApi
+from hypha_cluster.api.websocket import WebSocketApi
+from hypha_cluster.config import Config
+from hypha_cluster.errors import HubError, StartupError
+from hypha_cluster.manager.manager import Manager
+from hypha_cluster.manager.services import ServiceFunctions
+from hypha_cluster.manager.tokens import TokenFunctions
+from hypha_cluster.manager.workspaces import WorkspaceFunctions
+from hypha_cluster.metrics import Metrics
+from hypha_cluster.node import Node, Rhythm
+from hypha_cluster.relay.bus import Bus, Limits
+from hypha_cluster.relay.clients import Clients, Terms
+from hypha_cluster.relay.connections import Connections
+from hypha_cluster.relay.mailbox import Mailbox
+from hypha_cluster.relay.peer import Peer
+from hypha_cluster.relay.router import Router
+from hypha_cluster.store.connection import open_redis
+from hypha_cluster.store.keys import Keys
+from hypha_cluster.store.nodes import Nodes
+from hypha_cluster.store.registry import Registry
+from hypha_cluster.store.tokens import Tokens, TokenSettings, shared_secret
+from hypha_cluster.store.workspaces import Workspaces
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """What one node has of the store."""
+
+    redis: Redis
+    keys: Keys
+    registry: Registry
+    workspaces: Workspaces
+    nodes: Nodes
+
+
+@dataclass(frozen=True, slots=True)
+class _Relay:
+    """What one node has of the relay."""
+
+    bus: Bus
+    connections: Connections
+    router: Router
+    peer: Peer
+    clients: Clients
+
+
+def create_app(config: Config) -> Starlette:
+    """The application of one node; its lifespan starts and stops the node."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with _running(config, app):
+            yield
+
+    return Starlette(
+        lifespan=lifespan,
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=config.allow_origins.split(","),
+                allow_methods=["*"],
+                allow_headers=["*"],
+            ),
+            Middleware(GZipMiddleware, minimum_size=1000),
+        ],
+    )
+
+
+@contextlib.asynccontextmanager
+async def _running(config: Config, app: Starlette) -> AsyncIterator[None]:
+    store = _open_store(config)
+    name = config.node_name or f"gateway-{secrets.token_hex(4)}"
+    relay = _open_relay(config, name, store)
+    rhythm = Rhythm(config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time)
+    node = Node(name, store.nodes, relay.bus, relay.clients, relay.connections, rhythm)
+    try:
+        await _reset(config, store)
+        tokens = await _tokens(config, store)
+        await node.start(address=config.local_url, version=__version__)
+    except HubError as error:
+        raise StartupError(str(error)) from error
+    app.state.node = node
+    app.router.routes.extend(_routes(config, node, store, relay, tokens))
+    _log.info("Gateway %s is up.", name)
+    try:
+        yield
+    finally:
+        await relay.peer.stop()
+        await node.stop()
+        await store.redis.aclose()
+
+
+def _open_store(config: Config) -> _Store:
+    redis = open_redis(config.redis_url, config.relay_timeout)
+    keys = Keys(config.redis_prefix)
+    registry = Registry(redis, keys)
+    nodes = Nodes(redis, keys, registry, lease_ttl=config.lease_ttl, grace=config.reconnect_grace)
+    return _Store(redis, keys, registry, Workspaces(redis, keys), nodes)
+
+
+def _open_relay(config: Config, name: str, store: _Store) -> _Relay:
+    limits = Limits(
+        mailbox_size=config.mailbox_size,
+        mailbox_frames=config.mailbox_frames,
+        mail_lifetime=config.reconnect_grace,
+        relay_timeout=config.relay_timeout,
+    )
+    bus = Bus(config.redis_url, store.keys, name, limits)
+    connections = Connections(config.outbox_size, config.send_timeout)
+    router = Router(name, connections, bus, config.max_frame_size)
+    peer = Peer(name, router, config.call_timeout, config.max_message_size)
+    mailbox = Mailbox(store.redis, store.keys)
+    terms = Terms(name, config.max_message_size, config.reconnect_grace)
+    clients = Clients(store.registry, bus, connections, router, mailbox, terms)
+    bus.attach(router.receive, router.receive_own, clients.on_event, clients.on_restored)
+    return _Relay(bus, connections, router, peer, clients)
+
+
+async def _reset(config: Config, store: _Store) -> None:
+    """Forget everything of this cluster, unless others are using it."""
+    if not config.reset_redis:
+        return
+    if alive := [node.name for node in await store.nodes.alive()]:
+        raise StartupError(f"--reset-redis refuses: {', '.join(alive)} are running on this Redis.")
+    async for key in store.redis.scan_iter(store.keys.everything(), count=1000):
+        await store.redis.delete(key)
+
+
+async def _tokens(config: Config, store: _Store) -> Tokens:
+    settings = TokenSettings(
+        issuer=config.auth0_issuer,
+        audience=config.auth0_audience,
+        namespace=config.auth0_namespace,
+        lifetime=config.token_lifetime,
+        reconnection_lifetime=config.reconnection_token_lifetime,
+    )
+    secret = config.jwt_secret or await shared_secret(store.redis, store.keys)
+    return Tokens(secret, settings)
+
+
+def _routes(
+    config: Config, node: Node, store: _Store, relay: _Relay, tokens: Tokens
+) -> list[BaseRoute]:
+    gatekeeper = Gatekeeper(tokens, store.workspaces)
+    services = ServiceFunctions(store.registry, relay.peer)
+    workspaces = WorkspaceFunctions(store.workspaces, store.registry, services)
+    token_functions = TokenFunctions(tokens, config.reconnection_token_lifetime)
+    manager = Manager(relay.connections, store.workspaces, services, workspaces, token_functions)
+    relay.peer.answer = manager.answer
+    metrics = Metrics()
+    routes: list[BaseRoute] = [
+        *HealthApi(node.unready_because, metrics.registry).routes(),
+        *WebSocketApi(gatekeeper, relay.clients, relay.router, config.public_base_url).routes(),
+    ]
+    if not config.base_path:
+        return routes
+    return [Mount(config.base_path, app=Routes(routes)), *routes]

@@ -1,0 +1,141 @@
+"""A node's life: its lease, its probes, its readiness, its drain (DESIGN 8)."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from hypha_cluster.errors import RelayUnavailable
+from hypha_cluster.relay.bus import Bus
+from hypha_cluster.relay.clients import Clients
+from hypha_cluster.relay.connections import Connections
+from hypha_cluster.store.nodes import Nodes
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """When a node does what, in seconds."""
+
+    lease_interval: float
+    lease_ttl: float
+    drain_delay: float
+    drain_time: float
+
+
+class Node:
+    """Keeps a node alive and says whether it is ready."""
+
+    def __init__(
+        self,
+        name: str,
+        nodes: Nodes,
+        bus: Bus,
+        clients: Clients,
+        connections: Connections,
+        rhythm: Rhythm,
+    ) -> None:
+        self.name = name
+        self._nodes = nodes
+        self._bus = bus
+        self._clients = clients
+        self._connections = connections
+        self._rhythm = rhythm
+        self._tasks: list[asyncio.Task[None]] = []
+        self._renewed = 0.0
+        self._draining = False
+        self._failure: str | None = None
+
+    async def start(self, *, address: str, version: str) -> None:
+        """Take the lease, open the bus, and go on until `stop`."""
+        self._lease = {"address": address, "version": version}
+        await self._bus.start()
+        await self._nodes.take_lease(self.name, **self._lease)
+        self._renewed = time.monotonic()
+        self._run("bus", self._bus.run())
+        self._run("lease", self._keep_lease())
+        self._run("reaper", self._reap())
+
+    async def stop(self) -> None:
+        """End the background tasks; give the lease back, so that nobody has to wait for its end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self._nodes.drop_lease(self.name)
+        except RelayUnavailable as error:
+            _log.warning("The lease of this node stays until it ends: %s", error)
+        await self._bus.stop()
+
+    def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        task.add_done_callback(self._task_ended)
+        self._tasks.append(task)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        self._failure = f"background task {task.get_name()} died"
+        _log.error("The background task %s died.", task.get_name(), exc_info=error)
+
+    # Liveness among nodes.
+
+    async def _keep_lease(self) -> None:
+        while True:
+            await asyncio.sleep(self._rhythm.lease_interval)
+            self._bus.probe()
+            self._connections.drop_stalled()
+            try:
+                if not await self._nodes.renew_lease(self.name):
+                    _log.warning("The lease of this node was lost; it takes a new one.")
+                    await self._nodes.take_lease(self.name, **self._lease)
+            except (RelayUnavailable, RedisError) as error:
+                _log.warning("The lease of this node could not be renewed: %s", error)
+            else:
+                self._renewed = time.monotonic()
+
+    async def _reap(self) -> None:
+        while True:
+            await asyncio.sleep(self._rhythm.lease_interval)
+            try:
+                for departure in await self._nodes.reap():
+                    self._clients.announce_departure(departure.address)
+            except (RelayUnavailable, RedisError) as error:
+                _log.warning("Nothing could be cleaned up: %s", error)
+
+    def unready_because(self) -> list[str]:
+        """What keeps this node from being ready; empty when nothing does."""
+        now, rhythm = time.monotonic(), self._rhythm
+        reasons = []
+        if self._failure:
+            reasons.append(self._failure)
+        if self._draining:
+            reasons.append("draining")
+        if now - self._renewed > rhythm.lease_ttl:
+            reasons.append("lease not renewed")
+        if now - self._bus.last_probe > 2 * rhythm.lease_interval + 1:
+            reasons.append("relay does not answer")
+        return reasons
+
+    # The end.
+
+    async def drain(self) -> None:
+        """Send the clients to other nodes, without losing what they sent or are waiting for."""
+        self._draining = True
+        _log.info("Draining %d clients.", len(self._connections))
+        await asyncio.sleep(self._rhythm.drain_delay)
+        for connection in self._connections:
+            self._clients.send_away(connection)
+        try:
+            async with asyncio.timeout(self._rhythm.drain_time):
+                await self._connections.wait_empty()
+        except TimeoutError:
+            _log.warning("%d clients did not go in time.", len(self._connections))
+            for connection in self._connections:
+                connection.socket.abort()

@@ -1,1 +1,0 @@
-"""Optional features, each with an extra."""
