@@ -1,0 +1,331 @@
+"""How the server keeps to RFC 6455, and what an application sees of it, over real sockets."""
+
+import asyncio
+import gc
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import closing
+from inspect import signature
+from pathlib import Path
+from subprocess import run
+
+import pytest
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.config import Config
+from hypercorn.protocol import h11, ws_stream
+
+from hypha_cluster.serving.websocket_frames import (
+    ABNORMAL,
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    FIN,
+    INTERNAL_ERROR,
+    INVALID_DATA,
+    NO_CODE,
+    NORMAL,
+    PING,
+    PONG,
+    PROTOCOL_ERROR,
+    TEXT,
+    TOO_BIG,
+)
+from hypha_cluster.serving.websocket_stream import DirectStream, Timeouts, install, uninstall
+from tests.websocket_rig import LIMIT, LOOPS, PATIENCE, Server, masked
+
+BRIEF = Timeouts(close=0.2, ping=0.2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed() -> Iterator[None]:
+    install()
+    yield
+    uninstall()
+
+
+@pytest.fixture
+def brief_timeouts() -> Iterator[None]:
+    install(BRIEF)
+    yield
+    install()
+
+
+@pytest.fixture(scope="module", params=LOOPS)
+def server(request: pytest.FixtureRequest, _installed: None) -> Iterator[Server]:
+    with Server(request.param).running() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a file that holds a key and its certificate."""
+    pem = tmp_path_factory.mktemp("tls") / "server.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x"
+    run([*command.split(), "-keyout", pem, "-out", pem], check=True, capture_output=True)
+    return pem
+
+
+both = pytest.mark.parametrize("path", ["/asgi", "/direct"])
+either = pytest.mark.parametrize("kind", ["asgi", "direct"])
+
+
+@both
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 500_000, LIMIT])
+def test_messages_of_all_sizes_come_back(server: Server, path: str, opcode: int, size: int) -> None:
+    peer = server.connect(path)
+
+    peer.send(FIN | opcode, b"x" * size)
+
+    assert peer.frame() == (FIN | opcode, b"x" * size)
+
+
+@both
+def test_a_frame_may_arrive_byte_by_byte(server: Server, path: str) -> None:
+    peer = server.connect(path)
+    peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    for byte in masked(FIN | BINARY, bytes(130)) + masked(FIN | TEXT, b"2"):
+        peer.socket.sendall(bytes((byte,)))
+
+    assert peer.frame() == (FIN | BINARY, bytes(130))
+    assert peer.frame() == (FIN | TEXT, b"2")
+
+
+@both
+def test_many_messages_keep_their_order(server: Server, path: str) -> None:
+    peer = server.connect(path)
+
+    peer.socket.sendall(b"".join(masked(FIN | BINARY, str(i).encode()) for i in range(2000)))
+
+    for i in range(2000):
+        assert peer.frame() == (FIN | BINARY, str(i).encode())
+
+
+@both
+def test_fragments_are_joined_and_pings_between_them_answered(server: Server, path: str) -> None:
+    peer = server.connect(path)
+
+    peer.send(TEXT, "ü".encode()[:1])
+    peer.send(FIN | PING, b"between")
+    peer.send(CONTINUATION)
+    peer.send(FIN | PONG, b"unasked")
+    peer.send(FIN | CONTINUATION, "ü".encode()[1:])
+
+    assert peer.frame() == (FIN | PONG, b"between")
+    assert peer.frame() == (FIN | TEXT, "ü".encode())
+
+
+@both
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        (b"\x82\x00", PROTOCOL_ERROR),  # without a mask
+        (masked(FIN | BINARY | 0x40), PROTOCOL_ERROR),
+        (masked(FIN | 0x3), PROTOCOL_ERROR),
+        (masked(FIN | 0xB), PROTOCOL_ERROR),
+        (masked(FIN | CONTINUATION), PROTOCOL_ERROR),
+        (masked(TEXT) + masked(FIN | TEXT), PROTOCOL_ERROR),
+        (masked(PING), PROTOCOL_ERROR),
+        (masked(FIN | PING, bytes(126)), PROTOCOL_ERROR),
+        (masked(FIN | CLOSE, b"\x03"), PROTOCOL_ERROR),
+        (masked(FIN | CLOSE, b"\x03\xed"), PROTOCOL_ERROR),
+        (masked(FIN | CLOSE, b"\x03\xe8\xff"), INVALID_DATA),
+        (masked(FIN | TEXT, b"\xce\xba\xed\xa0\x80"), INVALID_DATA),
+        (masked(FIN | BINARY, bytes(LIMIT + 1)), TOO_BIG),
+        (masked(BINARY, bytes(LIMIT)) + masked(FIN | CONTINUATION, b"1"), TOO_BIG),
+    ],
+)
+def test_a_breach_of_the_protocol_ends_only_this_connection(
+    server: Server, path: str, wrong: bytes, code: int
+) -> None:
+    peer, other = server.connect(path), server.connect(path)
+
+    peer.send(FIN | BINARY, b"before")
+    assert peer.frame() == (FIN | BINARY, b"before")
+    peer.socket.sendall(wrong + masked(FIN | BINARY, b"after"))
+
+    assert peer.ending()[0] == code
+    peer.socket.close()
+    assert server.application.endings.get(timeout=PATIENCE)[0] == ABNORMAL
+    other.send(FIN | BINARY, b"well")
+    assert other.frame() == (FIN | BINARY, b"well")
+
+
+@both
+@pytest.mark.parametrize("code", [1000, 1001, 1003, 1011, 1012, 3000, 4999])
+def test_a_close_is_answered_with_its_code_and_told(server: Server, path: str, code: int) -> None:
+    peer = server.connect(path)
+
+    peer.close(code, "adiós")
+
+    assert peer.ending()[0] == code
+    assert server.application.endings.get(timeout=PATIENCE) == (code, "adiós")
+
+
+@both
+def test_a_close_without_a_code_is_answered_alike(server: Server, path: str) -> None:
+    peer = server.connect(path)
+
+    peer.send(FIN | CLOSE)
+
+    assert peer.ending()[0] == NO_CODE
+    assert server.application.endings.get(timeout=PATIENCE) == (NO_CODE, "")
+
+
+@both
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_connection_that_just_breaks_ends_abnormally(
+    server: Server, path: str, reset: bool
+) -> None:
+    peer = server.connect(path)
+
+    if reset:
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.socket.close()
+    else:
+        peer.socket.shutdown(socket.SHUT_WR)
+
+    assert server.application.endings.get(timeout=PATIENCE) == (ABNORMAL, "")
+    assert reset or peer.socket.recv(1) == b""
+
+
+@either
+def test_the_application_closes_and_hears_the_answer(server: Server, kind: str) -> None:
+    peer = server.connect(f"/{kind}/close")
+
+    assert peer.frame() == (FIN | CLOSE, struct.pack("!H", 4000) + b"enough")
+    peer.send(FIN | BINARY, b"on its way")
+    peer.close(4000, "me too")
+
+    assert peer.socket.recv(1) == b""
+    assert server.application.endings.get(timeout=PATIENCE) == (4000, "me too")
+    if kind == "direct":
+        assert server.application.sent.get(timeout=PATIENCE) == len(b"on its way")
+
+
+@either
+@pytest.mark.usefixtures("brief_timeouts")
+def test_a_peer_that_never_answers_a_close_is_cut_off(server: Server, kind: str) -> None:
+    server.connect(f"/{kind}/close")
+
+    assert server.application.endings.get(timeout=PATIENCE) == (ABNORMAL, "")
+
+
+@pytest.mark.parametrize(("how", "code"), [("return", NORMAL), ("raise", INTERNAL_ERROR)])
+def test_a_connection_ends_with_its_application(
+    server: Server, how: str, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = server.connect(f"/asgi/{how}")
+
+    assert peer.frame() == (FIN | CLOSE, struct.pack("!H", code))
+    peer.close(code)
+
+    assert peer.socket.recv(1) == b""
+    assert ("a mistake in the application" in caplog.text) == (how == "raise")
+
+
+def test_a_refusal_is_hypercorns_own(server: Server) -> None:
+    assert b" 403 " in server.connect("/refuse").answer
+    aloud = server.connect("/refuse/aloud")
+
+    assert b" 403 " in aloud.answer
+    assert aloud.read(7) == b"not you"
+
+
+def test_compression_is_never_agreed_to(server: Server) -> None:
+    peer = server.connect("/asgi")  # offers it
+
+    assert b" 101 " in peer.answer
+    assert b"extensions" not in peer.answer.lower()
+
+
+@either
+def test_an_application_does_not_run_ahead_of_a_slow_peer(server: Server, kind: str) -> None:
+    peer = server.connect(f"/{kind}/flood")
+    for _ in range(64):
+        assert peer.frame() == (FIN | BINARY, bytes(LIMIT))
+
+    assert max(server.application.sent.get(timeout=PATIENCE) for _ in range(64)) <= 2 * LIMIT
+
+
+@either
+def test_a_peer_must_wait_for_a_slow_application(server: Server, kind: str) -> None:
+    peer = server.connect(f"/{kind}/deaf")
+    peer.socket.settimeout(1)
+
+    with pytest.raises(TimeoutError):
+        peer.socket.sendall(masked(FIN | BINARY, bytes(LIMIT)) * 64)
+
+    server.call(server.application.go.set)
+    peer.socket.settimeout(PATIENCE)
+    assert peer.frame() == (FIN | BINARY, bytes(LIMIT))
+    server.call(server.application.go.clear)
+
+
+@both
+def test_it_works_over_tls(certificate: Path, path: str) -> None:
+    for loop in LOOPS:
+        with Server(loop, certfile=certificate, keyfile=certificate).running() as server:
+            peer, rude = server.connect(path, secure=True), server.connect(path, secure=True)
+            peer.send(FIN | BINARY, bytes(LIMIT))
+            rude.send(FIN | 0x3)
+
+            assert peer.frame() == (FIN | BINARY, bytes(LIMIT))
+            peer.close(NORMAL)
+            assert peer.ending()[0] == NORMAL
+            assert rude.ending()[0] == PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.usefixtures("brief_timeouts")
+def test_only_a_peer_that_answers_pings_stays(loop: str) -> None:
+    with Server(loop, websocket_ping_interval=0.1).running() as server:
+        alive, dead = server.connect("/asgi"), server.connect("/direct")
+
+        for _ in range(10):
+            assert alive.frame() == (FIN | PING, b"")
+            alive.send(FIN | PONG)
+
+        assert dead.ending()[0] == INTERNAL_ERROR
+        assert server.application.endings.get(timeout=PATIENCE)[0] == ABNORMAL
+
+
+@both
+def test_nothing_is_left_of_a_connection(server: Server, path: str) -> None:
+    server.connect("/refuse")  # now Hypercorn has started whatever it needs itself
+    server.application.directs.clear()
+    before = server.tasks()
+    peers = [server.connect(path) for _ in range(3)]
+    theirs = server.tasks() - before
+
+    peers[0].close(NORMAL)
+    peers[1].socket.close()
+    peers[2].send(FIN | 0x3)
+    peers[2].socket.shutdown(socket.SHUT_WR)
+
+    server.outlast(theirs)
+    theirs.clear()
+    server.call(gc.collect)
+    assert server.tasks() <= before
+    assert [direct() for direct in server.application.directs] == [None] * 3
+
+
+def test_hypercorn_still_has_the_shape_that_we_build_on() -> None:
+    advice = "hypercorn has changed: compare DirectStream with its protocol/h11.py, ws_stream.py,"
+    advice += " asyncio/tcp_server.py and task_group.py"
+    stream = set(signature(ws_stream.WSStream).parameters)
+
+    assert h11.WSStream is DirectStream, advice  # type: ignore[attr-defined]
+    assert {"config", "context", "task_group", "send"} <= stream, advice
+    for name in ("handle", "app_send", "_accept", "_send_pings"):
+        assert asyncio.iscoroutinefunction(getattr(ws_stream.WSStream, name)), (name, advice)
+    assert callable(vars(ws_stream)["server_extensions_handshake"]), advice
+    assert callable(h11.H11Protocol.stream_send), advice
+    assert callable(TCPServer.protocol_send), advice
+    assert {"reader", "writer"} <= set(signature(TCPServer).parameters), advice
+    assert hasattr(Config(), "websocket_max_message_size"), advice
+    with closing(asyncio.new_event_loop()) as loop:
+        reader = asyncio.StreamReader(loop=loop)
+    assert isinstance(vars(reader)["_buffer"], bytearray), "a StreamReader keeps its bytes there"
