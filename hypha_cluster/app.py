@@ -5,17 +5,23 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Router as Routes
 
 from hypha_cluster import __version__
 from hypha_cluster.api.admission import Gatekeeper
 from hypha_cluster.api.health import HealthApi
+from hypha_cluster.api.pages import PagesApi
+from hypha_cluster.api.services import ServicesApi, error_response
 from hypha_cluster.api.websocket import WebSocketApi
 from hypha_cluster.config import Config
 from hypha_cluster.errors import HubError, StartupError
@@ -73,16 +79,30 @@ def create_app(config: Config) -> Starlette:
 
     return Starlette(
         lifespan=lifespan,
+        exception_handlers={HubError: _on_hub_error, HTTPException: _on_http_error},
         middleware=[
-            Middleware(
-                CORSMiddleware,
-                allow_origins=config.allow_origins.split(","),
-                allow_methods=["*"],
-                allow_headers=["*"],
-            ),
+            Middleware(CORSMiddleware, **_cors(config.allow_origins)),
             Middleware(GZipMiddleware, minimum_size=1000),
         ],
     )
+
+
+def _cors(origins: str) -> dict[str, Any]:
+    """Origins that may call; `*` mirrors whatever asks, since credentials are in no cookie."""
+    allowed = {"allow_methods": ["*"], "allow_headers": ["*"], "allow_credentials": True}
+    if origins.strip() == "*":
+        return {**allowed, "allow_origin_regex": ".*"}
+    return {**allowed, "allow_origins": [origin.strip() for origin in origins.split(",")]}
+
+
+async def _on_hub_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HubError)
+    return error_response(error.status, str(error))
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return error_response(error.status_code, error.detail, error.headers)
 
 
 @contextlib.asynccontextmanager
@@ -169,7 +189,16 @@ def _routes(
     metrics = Metrics()
     routes: list[BaseRoute] = [
         *HealthApi(node.unready_because, metrics.registry).routes(),
+        *PagesApi().routes(),
         *WebSocketApi(gatekeeper, relay.clients, relay.router, config.public_base_url).routes(),
+        *ServicesApi(
+            gatekeeper,
+            store.workspaces,
+            store.registry,
+            services,
+            relay.peer,
+            config.max_message_size,
+        ).routes(),
     ]
     if not config.base_path:
         return routes

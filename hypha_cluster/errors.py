@@ -3,6 +3,8 @@
 HubError
 ├── BadRequest            what was asked for makes no sense as it stands
 │   └── BadFrame          a frame that may not pass
+├── NotAcceptable         the answer does not fit the form that was asked for
+├── TooLarge              more than the hub takes
 ├── InvalidToken          who the caller says to be cannot be verified
 ├── PermissionDenied      the caller is known, and may not
 ├── NotFound
@@ -39,6 +41,19 @@ class BadRequest(HubError):
 
 class BadFrame(BadRequest):
     """A frame that may not pass (PROTOCOL 2.1, 2.5)."""
+
+
+class NotAcceptable(HubError):
+    """The answer cannot be put into the form that the caller asked for."""
+
+    status = 406
+
+
+class TooLarge(HubError):
+    """More than the hub takes."""
+
+    status = 413
+    close_code = 1009
 
 
 class InvalidToken(HubError):

@@ -30,13 +30,13 @@ class Gatekeeper:
         check_client_id(client)
         if query.get("reconnection_token"):
             return await self._readmit(query["reconnection_token"], client, query)
-        identity = self.identify(query.get("token"))
+        identity = await self.identify(query.get("token"))
         name = query.get("workspace") or identity.id
         check_workspace_name(name)
         new = await self._workspace_to_make(identity, name)
         return Admission(identity, name, client, new, resume=False)
 
-    def identify(self, token: str | None) -> Identity:
+    async def identify(self, token: str | None) -> Identity:
         """Whom a token speaks for; without one, somebody new and anonymous."""
         if token:
             return self._tokens.verify(token)
@@ -65,3 +65,11 @@ class Gatekeeper:
             raise PermissionDenied(f"Permission denied for workspace {name}.")
         # It may vanish before it is claimed; one's own is made again then.
         return own_workspace(identity) if name == identity.id else None
+
+
+def token_of(authorization: str | None) -> str | None:
+    """The token of an Authorization header, `Bearer <token>` or bare."""
+    if not authorization:
+        return None
+    scheme, _, token = authorization.strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else authorization.strip()

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hypha_cluster.access import MANAGER, PUBLIC, ROOT, Identity, check_service_id
+from hypha_cluster.access import MANAGER, PUBLIC, check_service_id
 from hypha_cluster.errors import BadRequest, Conflict, HubError, ServiceNotFound
 from hypha_cluster.manager.context import Context
 from hypha_cluster.manager.description import describe
@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 LISTED_CONFIG: Final = ("visibility", "require_context", "workspace", "flags")
 VISIBILITIES: Final = ("public", "protected")
 _MAX_INFO: Final = 65_536  # bytes of one service's info, as JSON
+_MANY_FETCHED: Final = 1_000
 _DEFAULT: Final = "default"
 
 
@@ -31,6 +32,8 @@ class ServiceFunctions:
         self._registry = registry
         self._selection = Selection(registry)
         self._peer = peer
+        # (address, service id) → the stamp of a registration, and its service dict.
+        self._fetched: dict[tuple[str, str], tuple[str | None, dict[str, Any]]] = {}
 
     # Offering.
 
@@ -128,11 +131,11 @@ class ServiceFunctions:
         description = describe(workspace, context.connection.base_url)
         return {**description, "id": f"{workspace}/{MANAGER}:default"}
 
-    async def fetch(self, provider: Provider, user: Identity = ROOT) -> dict[str, Any]:
+    async def fetch(self, provider: Provider) -> dict[str, Any]:
         """The service dict of a provider, fit to be passed on to anybody who may use it."""
         workspace = workspace_of(provider.address)
         service = await self._peer.call(
-            provider.address, "services.built-in.get_service", [provider.service], user=user
+            provider.address, "services.built-in.get_service", [provider.service]
         )
         if not isinstance(service, dict):
             raise ServiceNotFound(f"Service not found: {provider.address}:{provider.service}")
@@ -141,6 +144,18 @@ class ServiceFunctions:
         config = relayed.get("config")
         relayed["config"] = {**(config if isinstance(config, dict) else {}), "workspace": workspace}
         return relayed
+
+    async def fetch_cached(self, provider: Provider) -> dict[str, Any]:
+        """The same, as it was when it was registered: its functions do not change after that."""
+        key, stamp = (provider.address, provider.service), provider.info.get("stamp")
+        cached = self._fetched.get(key)
+        if cached is not None and cached[0] == stamp:
+            return cached[1]
+        service = await self.fetch(provider)
+        if len(self._fetched) >= _MANY_FETCHED:
+            self._fetched.clear()
+        self._fetched[key] = (stamp, service)
+        return service
 
 
 def _check_service(service: object, connection: Connection, *, overwrite: bool) -> None:

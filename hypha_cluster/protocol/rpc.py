@@ -74,12 +74,20 @@ def answer_envelope(caller: Caller, method: str) -> dict[str, Any]:
     return {"type": "method", "to": caller.address, "method": method}
 
 
-def promise(target: str, session: str) -> dict[str, Any]:
-    """Where the answer to a call of the hub's goes; without heartbeat, which halves the traffic."""
-    return {
+def promise(target: str, session: str, interval: float = 0.0) -> dict[str, Any]:
+    """Where the answer to a call of the hub's goes.
+
+    interval: seconds between signs of life from a callee that takes long; 0: none, which halves
+    the traffic (PROTOCOL 3.3).
+    """
+    callbacks: dict[str, Any] = {
         "resolve": reference(target, f"{session}.resolve", promise=False),
         "reject": reference(target, f"{session}.reject", promise=False),
     }
+    if interval:
+        callbacks["heartbeat"] = reference(target, f"{session}.heartbeat")
+        callbacks["interval"] = interval
+    return callbacks
 
 
 def rewrite_references(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:

@@ -10,7 +10,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hypha_cluster.access import ROOT, Identity
 from hypha_cluster.errors import (
@@ -49,12 +49,20 @@ class Call:
 Answer = Callable[[Call], Awaitable[Any]]
 
 
+class Behalf(NamedTuple):
+    """On whose behalf, and from which workspace, the hub calls a client."""
+
+    user: Identity
+    workspace: str
+
+
 @dataclass(slots=True)
 class _Placed:
     """A call that the hub has placed and that waits for its answer."""
 
     target: str
     answer: asyncio.Future[Any]
+    deadline: asyncio.Timeout
 
 
 class Peer:
@@ -93,26 +101,33 @@ class Peer:
         args: list[Any],
         kwargs: dict[str, Any] | None = None,
         *,
-        user: Identity = ROOT,
+        behalf: "Behalf | None" = None,
+        patient: bool = False,
     ) -> Any:
-        """Call a function of a client, as somebody in its workspace; answer the encoded result.
+        """Call a function of a client; answer the encoded result.
 
+        behalf: who the client is told is calling, by default the hub in the client's workspace.
+        patient: go on waiting while the client says that it is at work.
         Ends in CallTimeout when there is no answer, in ClientNotFound or ClientLeft at once when
         nobody is there, in RemoteError when the function fails.
         """
-        source = peer_address(workspace_of(target), self._node)
+        user, workspace = behalf or (ROOT, workspace_of(target))
+        source = peer_address(workspace, self._node)
         body = {"args": [*args, kwargs], "with_kwargs": True} if kwargs else {"args": args}
-        return await self._call(_Outgoing(source, user, rpc.call_envelope(target, method), body))
+        envelope = rpc.call_envelope(target, method)
+        return await self._call(_Outgoing(source, user, envelope, body), patient=patient)
 
-    async def _call(self, frame: "_Outgoing") -> Any:
+    async def _call(self, frame: "_Outgoing", *, patient: bool = False) -> Any:
         session, target = self._new_session(), frame.envelope["to"]
-        placed = _Placed(target, asyncio.get_running_loop().create_future())
+        deadline = asyncio.timeout(self._call_timeout)
+        placed = _Placed(target, asyncio.get_running_loop().create_future(), deadline)
         self._placed[session] = placed
         frame.envelope["session"] = session
-        answers_to = peer_address(workspace_of(target), self._node)
-        frame.body["promise"] = rpc.promise(answers_to, session)
+        interval = self._call_timeout / 2 if patient else 0.0
+        answers_to = peer_address(workspace_of(frame.source), self._node)
+        frame.body["promise"] = rpc.promise(answers_to, session, interval)
         try:
-            async with asyncio.timeout(self._call_timeout):
+            async with deadline:
                 await self._send(frame, lambda error: _fail(placed, error))
                 return await placed.answer
         except TimeoutError:
@@ -160,9 +175,9 @@ class Peer:
         elif method.startswith(_SERVICES):
             self._receive_call(frame, source, called)
         else:
-            self._receive_answer(frame, source)
+            self._receive_answer(frame, source, called)
 
-    def _receive_answer(self, frame: Frame, source: str) -> None:
+    def _receive_answer(self, frame: Frame, source: str, called: str) -> None:
         session, _, verb = frame.envelope["method"].rpartition(".")
         placed = self._placed.get(session)
         if placed is None or placed.target != source or placed.answer.done():
@@ -172,6 +187,10 @@ class Peer:
             placed.answer.set_result(args[0])
         elif verb == "reject":
             placed.answer.set_exception(RemoteError(rpc.error_text(args[0])))
+        elif verb == "heartbeat":
+            placed.deadline.reschedule(asyncio.get_running_loop().time() + self._call_timeout)
+            caller = rpc.Caller.of(frame, source, called)
+            self._reply_now(caller, caller.resolve, None)
 
     def _receive_call(self, frame: Frame, source: str, called: str) -> None:
         service, _, function = frame.envelope["method"][len(_SERVICES) :].partition(".")

@@ -25,6 +25,7 @@ from hypha_cluster.serving.websocket_connection import (
     Timeouts,
 )
 from hypha_cluster.serving.websocket_frames import (
+    ABNORMAL,
     INTERNAL_ERROR,
     NORMAL,
     SERVICE_RESTART,
@@ -114,10 +115,13 @@ class DirectStream(WSStream):
             return  # Hypercorn's reader says that it has ended: it was told so
         elif isinstance(event, (Body, Data)) and self.handshake.accepted:
             self._early += event.data
+        elif isinstance(event, (Body, Data)):
+            await super().handle(event)  # answers 400
+            await self.send(StreamClosed(stream_id=self.stream_id))
         else:
             await super().handle(event)
-            if isinstance(event, StreamClosed):
-                self._direct.connection_lost(None)
+            self._direct.connection_lost(None)
+            self._tell_of_end(Close(ABNORMAL))  # also where Hypercorn says nothing: after a 400
 
     async def app_send(self, message: Any) -> None:
         if not self._taken_over:
@@ -190,6 +194,9 @@ class DirectStream(WSStream):
         self._hypercorns_protocol.connection_lost(None)  # it waits for that
         if (keep_alive := self._keep_alive()) is not None:
             keep_alive.discard(self._direct)
+        self._tell_of_end(close)
+
+    def _tell_of_end(self, close: Close) -> None:
         event = {"type": "websocket.disconnect", "code": close.code, "reason": close.reason}
         self._direct.inbox.put(event)
         self._writable.set()
