@@ -48,7 +48,8 @@ class Application:
         name = scope["path"].strip("/").replace("/", "_")
         if not name.startswith("refuse"):
             await send({"type": "websocket.accept"})
-            self.directs.append(weakref.ref(scope["extensions"][EXTENSION]))
+            if name != "http2":
+                self.directs.append(weakref.ref(scope["extensions"][EXTENSION]))
         await getattr(self, name)(scope["extensions"].get(EXTENSION), receive, send)
 
     async def _live(self, receive: Any, send: Any) -> None:
@@ -78,6 +79,10 @@ class Application:
 
         direct.start(echo, lambda: None)
         self.endings.put(await direct.wait_closed())
+
+    async def http2(self, direct: Any, receive: Any, send: Any) -> None:
+        assert direct is None
+        await send({**await receive(), "type": "websocket.send"})
 
     async def asgi_close(self, direct: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.close", "code": 4000, "reason": "enough"})
@@ -153,7 +158,7 @@ class Server:
             finally:
                 for peer in self._peers:
                     peer.socket.close()
-                self.call(self._stop.set)
+                self.stop()
                 thread.join(PATIENCE)
                 assert not thread.is_alive()
 
@@ -179,13 +184,17 @@ class Server:
 
         asyncio.run_coroutine_threadsafe(wait(), self._runner.get_loop()).result(PATIENCE)
 
-    def connect(self, path: str, secure: bool = False) -> "Peer":
+    def stop(self) -> None:
+        if not self._stop.is_set():
+            self.call(self._stop.set)
+
+    def connect(self, path: str, secure: bool = False, glued: bytes = b"") -> "Peer":
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
         if secure:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             connection = context.wrap_socket(connection)
-        peer = Peer(connection, path)
+        peer = Peer(connection, path, glued)
         self._peers.append(peer)
         return peer
 
@@ -200,9 +209,9 @@ class Server:
 class Peer:
     """A client that keeps to the protocol only as far as a test wants it to."""
 
-    def __init__(self, connection: socket.socket, path: str) -> None:
+    def __init__(self, connection: socket.socket, path: str, glued: bytes) -> None:
         self.socket = connection
-        self.socket.sendall(HANDSHAKE.format(path=path).encode())
+        self.socket.sendall(HANDSHAKE.format(path=path).encode() + glued)
         self.answer = b""
         while not self.answer.endswith(b"\r\n\r\n"):
             self.answer += self.read(1)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -43,8 +42,8 @@ class Inbox:
     """What has arrived for an application that awaits it, or has not said how it wants it."""
 
     def __init__(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
-        self._entries: deque[Message | Event] = deque()
-        self._arrived = asyncio.Event()
+        self._entries: list[Message | Event] = []
+        self._arrived: asyncio.Event | None = None  # made when it is first waited for
         self._size = 0
         self._full = False
         self._pause = pause
@@ -52,7 +51,8 @@ class Inbox:
 
     def put(self, entry: Message | Event) -> None:
         self._entries.append(entry)
-        self._arrived.set()
+        if self._arrived is not None:
+            self._arrived.set()
         self._size += len(entry) + BACKLOG_OVERHEAD
         if self._size > BACKLOG:
             self._full = True
@@ -61,6 +61,7 @@ class Inbox:
     async def get(self) -> Event:
         """Return the next event; the last one, which says that it is over, again and again."""
         while not self._entries:
+            self._arrived = self._arrived or asyncio.Event()
             self._arrived.clear()
             await self._arrived.wait()
         entry = self._entries[0]
@@ -80,13 +81,13 @@ class Inbox:
         """Empty it of messages."""
         messages = [entry for entry in self._entries if not isinstance(entry, dict)]
         events = [entry for entry in self._entries if isinstance(entry, dict)]
-        self._entries = deque(events)
+        self._entries = list[Message | Event](events)
         self._size = BACKLOG_OVERHEAD * len(events)
         self._relieve()
         return messages
 
     def _drop_first(self) -> None:
-        self._size -= len(self._entries.popleft()) + BACKLOG_OVERHEAD
+        self._size -= len(self._entries.pop(0)) + BACKLOG_OVERHEAD
         self._relieve()
 
     def _relieve(self) -> None:

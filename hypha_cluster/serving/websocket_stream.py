@@ -6,7 +6,6 @@ otherwise does not fit, stays on that path.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from itertools import takewhile
 from typing import Any, ClassVar, cast
 from weakref import WeakKeyDictionary
@@ -98,10 +97,10 @@ class DirectStream(WSStream):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._server = self._fitting_server()
-        self._writable = asyncio.Event()
         self._direct = DirectWebSocket(
-            self.config.websocket_max_message_size, self.timeouts, self._writable.set
+            self.config.websocket_max_message_size, self.timeouts, self._let_write
         )
+        self._writable: asyncio.Event | None = None  # made when it is first waited for
         self._taken_over = False
         self._early = b""
         self._exit_code = INTERNAL_ERROR
@@ -150,19 +149,17 @@ class DirectStream(WSStream):
         self.app = self._app
         if self.app_put is not None:
             self.app_put = self._put
+            self._direct.inbox.put({"type": "websocket.connect"})
 
     async def _put(self, event: Event) -> None:
         self._direct.inbox.put(event)
 
-    async def _run(
-        self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any, *spawners: Any
-    ) -> None:
+    async def _run(self, scope: Any, hypercorns_receive: object, send: Any, *spawners: Any) -> None:
         """Run the application, with our own way to receive, and note how it ends."""
         scope["extensions"][EXTENSION] = self._direct
-        inbox: Any = self._direct.inbox
-        inbox.put(await receive())  # "websocket.connect", which Hypercorn has put there
+        receive: Any = self._direct.inbox.get
         try:
-            await self._app(scope, inbox.get, send, *spawners)
+            await self._app(scope, receive, send, *spawners)
             self._exit_code = NORMAL
         except asyncio.CancelledError:
             self._exit_code = SERVICE_RESTART  # Hypercorn's time for a graceful end is over
@@ -189,6 +186,7 @@ class DirectStream(WSStream):
         if (keep_alive := self._keep_alive()) is not None:
             keep_alive.add(self._direct)
         server.reader.feed_eof()  # ends what would read on, and its time limits
+        del self.connection  # kilobytes for frames that Hypercorn will never see
 
     def _lost(self, close: Close) -> None:
         self._hypercorns_protocol.connection_lost(None)  # it waits for that
@@ -199,7 +197,11 @@ class DirectStream(WSStream):
     def _tell_of_end(self, close: Close) -> None:
         event = {"type": "websocket.disconnect", "code": close.code, "reason": close.reason}
         self._direct.inbox.put(event)
-        self._writable.set()
+        self._let_write()
+
+    def _let_write(self) -> None:
+        if self._writable is not None:
+            self._writable.set()
 
     def _keep_alive(self) -> KeepAlive | None:
         interval = self.config.websocket_ping_interval
@@ -221,6 +223,7 @@ class DirectStream(WSStream):
         else:
             raise TypeError("websocket.send needs bytes or text")
         if self._direct.writing_paused:
+            self._writable = self._writable or asyncio.Event()
             self._writable.clear()
             await self._writable.wait()
 

@@ -9,8 +9,11 @@ from contextlib import closing
 from inspect import signature
 from pathlib import Path
 from subprocess import run
+from typing import TypeVar
 
 import pytest
+from h2.connection import H2Connection
+from h2.events import DataReceived, ResponseReceived
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
 from hypercorn.protocol import h11, ws_stream
@@ -28,12 +31,23 @@ from hypha_cluster.serving.websocket_frames import (
     PING,
     PONG,
     PROTOCOL_ERROR,
+    SERVICE_RESTART,
     TEXT,
     TOO_BIG,
 )
 from hypha_cluster.serving.websocket_stream import DirectStream, Timeouts, install, uninstall
 from tests.websocket_rig import LIMIT, LOOPS, PATIENCE, Server, masked
 
+# RFC 8441
+EXTENDED_CONNECT = (
+    (":method", "CONNECT"),
+    (":protocol", "websocket"),
+    (":scheme", "http"),
+    (":authority", "localhost"),
+    (":path", "/http2"),
+    ("sec-websocket-version", "13"),
+)
+AnyEvent = TypeVar("AnyEvent", ResponseReceived, DataReceived)
 BRIEF = Timeouts(close=0.2, ping=0.2)
 
 
@@ -234,11 +248,49 @@ def test_a_refusal_is_hypercorns_own(server: Server) -> None:
     assert aloud.read(7) == b"not you"
 
 
+@either
+def test_a_peer_that_sends_before_it_may_is_refused_and_leaves_nothing(
+    server: Server, kind: str
+) -> None:
+    server.connect("/refuse")
+    before = server.tasks()
+
+    peer = server.connect(f"/{kind}", glued=masked(FIN | BINARY, b"early"))
+
+    assert b" 400 " in peer.answer
+    assert peer.socket.recv(1) == b""
+    assert server.application.endings.get(timeout=PATIENCE) == (ABNORMAL, "")
+    server.outlast(server.tasks() - before)
+
+
 def test_compression_is_never_agreed_to(server: Server) -> None:
     peer = server.connect("/asgi")  # offers it
 
     assert b" 101 " in peer.answer
     assert b"extensions" not in peer.answer.lower()
+
+
+def test_http2_takes_hypercorns_own_path(server: Server) -> None:
+    client = H2Connection()
+    offer = ("sec-websocket-extensions", "permessage-deflate")
+    client.initiate_connection()
+    client.send_headers(1, [*EXTENDED_CONNECT, offer])
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+
+        def wait_for(kind: type[AnyEvent]) -> AnyEvent:
+            connection.sendall(client.data_to_send())
+            while True:
+                for event in client.receive_data(connection.recv(4096)):
+                    if isinstance(event, kind):
+                        return event
+
+        answer = wait_for(ResponseReceived)
+        client.send_data(1, masked(FIN | TEXT, b"over two"))
+        data = wait_for(DataReceived)
+
+    assert (b":status", b"200") in answer.headers
+    assert b"sec-websocket-extensions" not in dict(answer.headers)
+    assert data.data.startswith(b"\x81\x08over two")
 
 
 @either
@@ -276,6 +328,19 @@ def test_it_works_over_tls(certificate: Path, path: str) -> None:
             peer.close(NORMAL)
             assert peer.ending()[0] == NORMAL
             assert rude.ending()[0] == PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_server_that_ends_takes_leave(loop: str) -> None:
+    with Server(loop, graceful_timeout=0.1).running() as server:
+        peers = [server.connect(path) for path in ("/asgi", "/direct")]
+
+        server.stop()
+
+        for peer in peers:
+            assert peer.frame() == (FIN | CLOSE, struct.pack("!H", SERVICE_RESTART))
+            peer.close(SERVICE_RESTART)
+            assert peer.socket.recv(1) == b""
 
 
 @pytest.mark.parametrize("loop", LOOPS)
