@@ -34,12 +34,12 @@ from hypha_cluster.node import Node, Rhythm
 from hypha_cluster.relay.bus import Bus, Limits
 from hypha_cluster.relay.clients import Clients, Terms
 from hypha_cluster.relay.connections import Connections
-from hypha_cluster.relay.mailbox import Mailbox
 from hypha_cluster.relay.peer import Peer
 from hypha_cluster.relay.router import Router
 from hypha_cluster.store.connection import open_redis
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.nodes import Nodes
+from hypha_cluster.store.openid import OpenIdKeys
 from hypha_cluster.store.registry import Registry
 from hypha_cluster.store.tokens import Tokens, TokenSettings, shared_secret
 from hypha_cluster.store.workspaces import Workspaces
@@ -112,6 +112,9 @@ async def _running(config: Config, app: Starlette) -> AsyncIterator[None]:
     relay = _open_relay(config, name, store)
     rhythm = Rhythm(config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time)
     node = Node(name, store.nodes, relay.bus, relay.clients, relay.connections, rhythm)
+    relay.bus.attach(
+        relay.router.receive, relay.router.receive_own, relay.clients.on_event, node.on_restored
+    )
     try:
         await _reset(config, store)
         tokens = await _tokens(config, store)
@@ -126,6 +129,7 @@ async def _running(config: Config, app: Starlette) -> AsyncIterator[None]:
     finally:
         await relay.peer.stop()
         await node.stop()
+        await tokens.stop()
         await store.redis.aclose()
 
 
@@ -148,10 +152,8 @@ def _open_relay(config: Config, name: str, store: _Store) -> _Relay:
     connections = Connections(config.outbox_size, config.send_timeout)
     router = Router(name, connections, bus, config.max_frame_size)
     peer = Peer(name, router, config.call_timeout, config.max_message_size)
-    mailbox = Mailbox(store.redis, store.keys)
     terms = Terms(name, config.max_message_size, config.reconnect_grace)
-    clients = Clients(store.registry, bus, connections, router, mailbox, terms)
-    bus.attach(router.receive, router.receive_own, clients.on_event, clients.on_restored)
+    clients = Clients(store.registry, bus, connections, router, peer, terms)
     return _Relay(bus, connections, router, peer, clients)
 
 
@@ -174,7 +176,8 @@ async def _tokens(config: Config, store: _Store) -> Tokens:
         reconnection_lifetime=config.reconnection_token_lifetime,
     )
     secret = config.jwt_secret or await shared_secret(store.redis, store.keys)
-    return Tokens(secret, settings)
+    openid = OpenIdKeys(config.token_issuer) if config.token_issuer else None
+    return Tokens(secret, settings, openid)
 
 
 def _routes(
@@ -190,7 +193,9 @@ def _routes(
     routes: list[BaseRoute] = [
         *HealthApi(node.unready_because, metrics.registry).routes(),
         *PagesApi().routes(),
-        *WebSocketApi(gatekeeper, relay.clients, relay.router, config.public_base_url).routes(),
+        *WebSocketApi(
+            gatekeeper, relay.clients, relay.router, services.recover, config.public_base_url
+        ).routes(),
         *ServicesApi(
             gatekeeper,
             store.workspaces,

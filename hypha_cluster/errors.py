@@ -12,7 +12,9 @@ HubError
 │   ├── ClientNotFound
 │   ├── ServiceNotFound
 │   └── FunctionNotFound
+├── NotYetBack            what a client comes back to is not there at the moment
 ├── Conflict              the name is taken
+│   └── StillOnline       by the same user's client, which is connected
 ├── RemoteError           the provider's own function failed
 ├── ClientBusy            the target does not take its frames quickly enough
 ├── ClientLeft            the target left before it answered
@@ -93,11 +95,22 @@ class FunctionNotFound(NotFound):
     """The service has no such function."""
 
 
+class NotYetBack(HubError):
+    """What a client comes back to is gone, and may be there again in a moment."""
+
+    status = 503
+    close_code = 1012
+
+
 class Conflict(HubError):
     """The name is taken."""
 
     status = 409
     close_code = 1013
+
+
+class StillOnline(Conflict):
+    """The same user's client of this id is connected."""
 
 
 class RemoteError(HubError):

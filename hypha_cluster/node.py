@@ -15,6 +15,8 @@ from hypha_cluster.relay.clients import Clients
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.store.nodes import Nodes
 
+MAX_PAUSE = 0.02  # seconds between two clients that are sent away, when they are few
+
 _log = logging.getLogger(__name__)
 
 
@@ -50,6 +52,7 @@ class Node:
         self._renewed = 0.0
         self._draining = False
         self._failure: str | None = None
+        self._forgotten = asyncio.Event()
 
     async def start(self, *, address: str, version: str) -> None:
         """Take the lease, open the bus, and go on until `stop`."""
@@ -60,6 +63,7 @@ class Node:
         self._run("bus", self._bus.run())
         self._run("lease", self._keep_lease())
         self._run("reaper", self._reap())
+        self._run("reassertion", self._reassert())
 
     async def stop(self) -> None:
         """End the background tasks; give the lease back, so that nobody has to wait for its end."""
@@ -95,6 +99,7 @@ class Node:
                 if not await self._nodes.renew_lease(self.name):
                     _log.warning("The lease of this node was lost; it takes a new one.")
                     await self._nodes.take_lease(self.name, **self._lease)
+                    self._forgotten.set()
             except (RelayUnavailable, RedisError) as error:
                 _log.warning("The lease of this node could not be renewed: %s", error)
             else:
@@ -104,10 +109,26 @@ class Node:
         while True:
             await asyncio.sleep(self._rhythm.lease_interval)
             try:
-                for departure in await self._nodes.reap():
+                for departure in await self._nodes.reap(self.name):
                     self._clients.announce_departure(departure.address)
             except (RelayUnavailable, RedisError) as error:
                 _log.warning("Nothing could be cleaned up: %s", error)
+
+    def on_restored(self) -> None:
+        """Redis is back, perhaps without what it knew."""
+        self._forgotten.set()
+
+    async def _reassert(self) -> None:
+        while True:
+            await self._forgotten.wait()
+            self._forgotten.clear()
+            try:
+                await self._nodes.take_lease(self.name, **self._lease)
+                await self._clients.reassert()
+            except (RelayUnavailable, RedisError) as error:
+                _log.warning("Redis is not told yet who is here: %s", error)
+                await asyncio.sleep(self._rhythm.lease_interval)
+                self._forgotten.set()
 
     def unready_because(self) -> list[str]:
         """What keeps this node from being ready; empty when nothing does."""
@@ -130,8 +151,12 @@ class Node:
         self._draining = True
         _log.info("Draining %d clients.", len(self._connections))
         await asyncio.sleep(self._rhythm.drain_delay)
-        for connection in self._connections:
-            self._clients.send_away(connection)
+        connections = list(self._connections)
+        pause = self._rhythm.drain_time / 2 / max(len(connections), 1)
+        async with asyncio.TaskGroup() as departures:
+            for connection in connections:
+                departures.create_task(self._clients.send_away(connection))
+                await asyncio.sleep(min(pause, MAX_PAUSE))
         try:
             async with asyncio.timeout(self._rhythm.drain_time):
                 await self._connections.wait_empty()

@@ -9,7 +9,13 @@ from hypha_cluster.access import (
     check_workspace_name,
     own_workspace,
 )
-from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied, WorkspaceNotFound
+from hypha_cluster.errors import (
+    BadRequest,
+    InvalidToken,
+    NotYetBack,
+    PermissionDenied,
+    WorkspaceNotFound,
+)
 from hypha_cluster.relay.clients import Admission
 from hypha_cluster.store.tokens import Tokens, generated_id
 from hypha_cluster.store.workspaces import Workspaces
@@ -30,16 +36,16 @@ class Gatekeeper:
         check_client_id(client)
         if query.get("reconnection_token"):
             return await self._readmit(query["reconnection_token"], client, query)
-        identity = await self.identify(query.get("token"))
+        identity = await self.identify(token_of(query.get("token")))
         name = query.get("workspace") or identity.id
         check_workspace_name(name)
-        new = await self._workspace_to_make(identity, name)
-        return Admission(identity, name, client, new, resume=False)
+        workspace = await self._workspace(identity, name)
+        return Admission(identity, workspace, client, has_token=False)
 
     async def identify(self, token: str | None) -> Identity:
         """Whom a token speaks for; without one, somebody new and anonymous."""
         if token:
-            return self._tokens.verify(token)
+            return await self._tokens.verify(token)
         return Identity(generated_id())
 
     async def _readmit(self, token: str, client: str, query: Mapping[str, str]) -> Admission:
@@ -49,11 +55,15 @@ class Gatekeeper:
             raise InvalidToken("The reconnection token belongs to another client_id.")
         if (query.get("workspace") or name) != name:
             raise InvalidToken("The reconnection token belongs to another workspace.")
-        new = await self._workspace_to_make(identity, name)
-        return Admission(identity, name, client, new, resume=True)
+        try:
+            workspace = await self._workspace(identity, name)
+        except WorkspaceNotFound as error:
+            # Redis has lost it; whoever else is in it says again what it is like.
+            raise NotYetBack(str(error)) from None
+        return Admission(identity, workspace, client, has_token=True)
 
-    async def _workspace_to_make(self, identity: Identity, name: str) -> Workspace | None:
-        """Check the permission; answer the workspace if it has to be made first."""
+    async def _workspace(self, identity: Identity, name: str) -> Workspace:
+        """The workspace, if the user may enter it; one's own is made when it is claimed."""
         workspace = await self._workspaces.find(name)
         if workspace is None:
             if name != identity.id:
@@ -63,13 +73,16 @@ class Gatekeeper:
             raise PermissionDenied(f"The workspace {name} belongs to somebody else.")
         if not await self._workspaces.may_enter(identity, workspace):
             raise PermissionDenied(f"Permission denied for workspace {name}.")
-        # It may vanish before it is claimed; one's own is made again then.
-        return own_workspace(identity) if name == identity.id else None
+        return workspace
 
 
 def token_of(authorization: str | None) -> str | None:
     """The token of an Authorization header, `Bearer <token>` or bare."""
     if not authorization:
         return None
-    scheme, _, token = authorization.strip().partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else authorization.strip()
+    words = authorization.split()
+    if words and words[0].lower() == "bearer":
+        words = words[1:]
+    if len(words) != 1:
+        raise InvalidToken("Authorization must be `Bearer <token>`, or the token alone.")
+    return words[0]

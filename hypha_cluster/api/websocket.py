@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import urllib.parse
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Final
 
@@ -13,7 +14,7 @@ from starlette.websockets import WebSocket
 
 from hypha_cluster.api.admission import Gatekeeper
 from hypha_cluster.api.asgi_socket import AsgiSocket
-from hypha_cluster.errors import HubError, RelayUnavailable
+from hypha_cluster.errors import HubError, NotYetBack, RelayUnavailable
 from hypha_cluster.relay.clients import GOING_AWAY, Clients
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.router import Router
@@ -31,8 +32,14 @@ class WebSocketApi:
     """Admits clients and runs their connections."""
 
     def __init__(
-        self, gatekeeper: Gatekeeper, clients: Clients, router: Router, public_base_url: str
+        self,
+        gatekeeper: Gatekeeper,
+        clients: Clients,
+        router: Router,
+        recover: Callable[[Connection], Coroutine[None, None, None]],
+        public_base_url: str,
     ) -> None:
+        self._recover = recover
         self._gatekeeper = gatekeeper
         self._clients = clients
         self._router = router
@@ -46,7 +53,7 @@ class WebSocketApi:
         socket = _socket_of(websocket)
         try:
             connection = await self._attach(websocket, socket)
-        except RelayUnavailable as error:
+        except (RelayUnavailable, NotYetBack) as error:
             _log.warning("A client is put off: %s", error)
             await _put_off(websocket)
             return
@@ -54,11 +61,18 @@ class WebSocketApi:
             _log.info("A client was refused: %s", error)
             await websocket.send_denial_response(PlainTextResponse(str(error), 403))
             return
-        code = 1006
+        await self._live(connection, socket)
+
+    async def _live(self, connection: Connection, socket: AsgiSocket) -> None:
+        code, recovery = 1006, None
         try:
             socket.start(partial(self._take, connection), _nothing)
+            if connection.is_amnesic:
+                recovery = asyncio.create_task(self._recover(connection))
             code, _ = await socket.wait_closed()
         finally:
+            if recovery is not None:
+                recovery.cancel()
             await asyncio.shield(self._clients.detach(connection, code))
 
     async def _attach(self, websocket: WebSocket, socket: AsgiSocket) -> Connection:

@@ -23,7 +23,7 @@ class Context:
     @property
     def is_at_home(self) -> bool:
         """Whether the caller is a client of this workspace; then it was admitted already."""
-        return self.connection.attachment.workspace == self.workspace
+        return self.connection.attachment.workspace.name == self.workspace
 
     def require_home(self) -> None:
         if not self.is_at_home:
@@ -34,10 +34,10 @@ class Context:
     async def require(self, workspace: str | None = None) -> None:
         """PermissionDenied unless the caller may act in a workspace, by default this one."""
         name = workspace or self.workspace
-        if name != self.connection.attachment.workspace:
+        if name != self.connection.attachment.workspace.name:
             await self.workspaces.require(self.identity, name)
 
     async def may_enter(self, workspace: str) -> bool:
-        if workspace == self.connection.attachment.workspace:
+        if workspace == self.connection.attachment.workspace.name:
             return True
         return await self.workspaces.may_enter(self.identity, await self.workspaces.get(workspace))

@@ -19,6 +19,7 @@ from hypha_cluster.store.registry import BUILT_IN, Infos, Provider, Registry
 _log = logging.getLogger(__name__)
 
 LISTED_CONFIG: Final = ("visibility", "require_context", "workspace", "flags")
+RECOVERY: Final = "hypha-cluster-recovery"
 VISIBILITIES: Final = ("public", "protected")
 _MAX_INFO: Final = 65_536  # bytes of one service's info, as JSON
 _MANY_FETCHED: Final = 1_000
@@ -52,7 +53,8 @@ class ServiceFunctions:
         if not isinstance(info, dict) or not isinstance(info.get("id"), str):
             raise HubError("The client did not say what it has registered.")
         service_id = info["id"].rpartition(":")[2]
-        if service_id not in connection.services:
+        # Looked up, since the client may have moved to another node meanwhile.
+        if not await self._registry.provider(connection.address, service_id):
             raise HubError(f"The client did not announce its service {service_id!r}.")
         return {**info, "id": f"{connection.address}:{service_id}"}
 
@@ -83,6 +85,18 @@ class ServiceFunctions:
         service = await self._peer.call(address, "services.built-in.get_service", [_DEFAULT])
         if isinstance(service, dict) and rpc.is_reference(service.get("setup")):
             await self._peer.call(address, "services.default.setup", [])
+
+    async def recover(self, connection: Connection) -> None:
+        """Have a client announce its services again, of which the hub has lost all memory.
+
+        It does so whenever a service is registered with it, so it is given one that is not listed.
+        """
+        probe = {"id": RECOVERY, "type": "built-in", "config": {"visibility": "protected"}}
+        method = "services.built-in.register_service"
+        try:
+            await self._peer.call(connection.address, method, [probe], {"overwrite": True})
+        except HubError as error:
+            _log.warning("%s could not be asked what it offers: %s", connection.address, error)
 
     # Finding.
 
@@ -115,7 +129,9 @@ class ServiceFunctions:
         wanted = parse_query(query)
         if wanted is None:
             return None
-        inside = (wanted.workspace or context.workspace) == context.connection.attachment.workspace
+        inside = (
+            wanted.workspace or context.workspace
+        ) == context.connection.attachment.workspace.name
         if wanted.client == MANAGER:
             return self._manager(context, wanted, inside)
         mode = query.get("mode", "random") if isinstance(query, dict) else "random"
@@ -193,7 +209,7 @@ def _read_services(services: object, connection: Connection) -> Infos:
         if not isinstance(service, dict) or not isinstance(service.get("id"), str):
             raise BadRequest("Each service of the client info is a dict with an id.")
         service_id = client_of(service["id"]).rpartition(":")[2]
-        if service_id != BUILT_IN:
+        if service_id not in (BUILT_IN, RECOVERY):
             check_service_id(service_id)
             infos[service_id] = _to_json(service_id, service, connection)
     return infos
@@ -211,7 +227,7 @@ def _to_json(service_id: str, service: dict[str, Any], connection: Connection) -
         "type": str(service.get("type") or "generic"),
         "description": str(service.get("description") or ""),
         "docs": service.get("docs") or {},
-        "config": {**kept, "workspace": connection.attachment.workspace},
+        "config": {**kept, "workspace": connection.attachment.workspace.name},
         "stamp": connection.attachment.owner,
     }
     try:

@@ -36,10 +36,10 @@ class TokenFunctions:
         """Who and where the caller is, and how it comes back (PROTOCOL 6.1)."""
         attachment, connection = context.connection.attachment, context.connection
         token = self._tokens.issue_reconnection(
-            attachment.identity, attachment.workspace, attachment.client
+            attachment.identity, attachment.workspace.name, attachment.client
         )
         return {
-            "workspace": attachment.workspace,
+            "workspace": attachment.workspace.name,
             "client_id": attachment.client,
             "user_info": attachment.identity.to_wire(),
             "reconnection_token": token,

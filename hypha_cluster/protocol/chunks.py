@@ -18,6 +18,12 @@ from hypha_cluster.protocol.guard import BODY_KEYS, CALL_KEYS, check_method, che
 CACHE: Final = "services.built-in.message_cache."
 CHUNK_SIZE: Final = 512_000
 MAX_SINGLE_FRAME: Final = 513_024
+_PARAMETERS: Final = {
+    "create": ("key", "heartbeat", "overwrite"),
+    "append": ("key", "data", "heartbeat"),
+    "process": ("key", "heartbeat"),
+    "remove": ("key",),
+}
 
 
 class CacheCall(NamedTuple):
@@ -33,18 +39,29 @@ class CacheCall(NamedTuple):
 
 
 def parse_cache_call(frame: Frame) -> CacheCall:
-    """Read a call of a message cache. Every client makes them in exactly this form."""
+    """Read a call of a message cache."""
     action = frame.envelope["method"].removeprefix(CACHE)
-    args = frame.body.get("args", [])
-    positional = 2 if action == "append" else 1
-    if action not in ("create", "append", "process", "remove"):
+    if action not in _PARAMETERS:
         raise BadFrame(f"A message cache has no {action!r}.")
-    if frame.body.get("with_kwargs") or len(args) < positional or not isinstance(args[0], str):
-        raise BadFrame(f"message_cache.{action} takes a key, as text, and positional arguments.")
-    if action == "append" and not isinstance(args[1], bytes):
+    given = _bind(_PARAMETERS[action], frame.body)
+    key, data = given.get("key"), given.get("data", b"")
+    if not isinstance(key, str):
+        raise BadFrame(f"message_cache.{action} takes a key, as text.")
+    if not isinstance(data, bytes) or ("data" in given) != (action == "append"):
         raise BadFrame("message_cache.append takes bytes.")
-    heartbeat = len(args) > positional and bool(args[positional])
-    return CacheCall(action, args[0], args[1] if action == "append" else b"", heartbeat)
+    return CacheCall(action, key, data, bool(given.get("heartbeat")))
+
+
+def _bind(parameters: tuple[str, ...], body: dict[str, Any]) -> dict[str, Any]:
+    """Arguments by name; 0.5.6 passes some by keyword, the others none."""
+    args = list(body.get("args", []))
+    kwargs = args.pop() if body.get("with_kwargs") and args else {}
+    if len(args) > len(parameters) or not isinstance(kwargs, dict):
+        raise BadFrame(f"A message cache takes {', '.join(parameters)}.")
+    given = dict(zip(parameters, args, strict=False)) | kwargs
+    if not given.keys() <= set(parameters):
+        raise BadFrame(f"A message cache takes {', '.join(parameters)}.")
+    return given
 
 
 class ChunkGuard:

@@ -36,7 +36,8 @@ class Outcome(IntEnum):
 
 
 OnOutcome = Callable[[Outcome], None]
-Receive = Callable[[str, bytes], None]
+# The address that a frame came for, None when it has been left meanwhile; and the frame.
+Receive = Callable[[str | None, bytes], None]
 
 
 class Limits(NamedTuple):
@@ -71,12 +72,16 @@ class Bus:
         self._sha = hashlib.sha1(self._script).hexdigest().encode()
         self._channels: dict[bytes, str] = {}
         self._acks: dict[bytes, asyncio.Future[None]] = {}
+        self._ends: dict[bytes, asyncio.Future[None]] = {}
         self._queued: deque[_Pending] = deque()
         self._written: deque[_Pending] = deque()
         self._flush_scheduled = False
         self._publisher: Link | None = None
         self._subscriber: Link | None = None
         self._lost = asyncio.Event()
+        self._node_channel = keys.node_channel(node).encode()
+        self._events_channel = keys.events().encode()
+        self._own_channels = (self._node_channel, self._events_channel)
         self.last_probe = 0.0
 
     def attach(
@@ -91,8 +96,6 @@ class Bus:
         self._on_node_frame = on_node_frame
         self._on_event = on_event
         self._on_restored = on_restored
-        self._node_channel = self._keys.node_channel(self._node).encode()
-        self._events_channel = self._keys.events().encode()
 
     async def start(self) -> None:
         """Connect and subscribe; RelayUnavailable if Redis is not there."""
@@ -126,12 +129,16 @@ class Bus:
         except TimeoutError:
             raise RelayUnavailable("The hub cannot reach its Redis; try again.") from None
 
-    def leave(self, address: str) -> None:
+    async def leave(self, address: str) -> None:
+        """Take no more frames for an address; returns when none can be on its way here."""
         channel = self._keys.channel(address).encode()
-        if self._channels.pop(channel, None) is not None and self._subscriber is not None:
-            self._acks.pop(channel, None)
-            if self._subscriber.is_open:
-                self._subscriber.send([("SUNSUBSCRIBE", channel)])
+        if self._channels.pop(channel, None) is None:
+            return
+        if self._subscriber is None or not self._subscriber.is_open:
+            return
+        ended = self._ends[channel] = asyncio.get_running_loop().create_future()
+        self._subscriber.send([("SUNSUBSCRIBE", channel)])
+        await asyncio.wait([ended], timeout=self._limits.relay_timeout)
 
     def _on_push(self, reply: Any) -> None:
         if isinstance(reply, Exception):
@@ -139,17 +146,16 @@ class Bus:
             return
         kind, channel = reply[0], reply[1]
         if kind == b"smessage":
-            address = self._channels.get(channel)
-            if address is not None:
-                self._receive(address, reply[2])
-            else:
+            if channel in self._own_channels:
                 self._on_own_channel(channel, reply[2])
+            else:
+                self._receive(self._channels.get(channel), reply[2])
         elif kind == b"ssubscribe":
             ack = self._acks.pop(channel, None)
             if ack is not None and not ack.done():
                 ack.set_result(None)
-        elif kind == b"sunsubscribe" and channel in self._channels:
-            self._slot_moved(channel)
+        elif kind == b"sunsubscribe":
+            self._on_end(channel)
 
     def _on_own_channel(self, channel: bytes, payload: bytes) -> None:
         if channel == self._events_channel:
@@ -160,9 +166,12 @@ class Bus:
             else:
                 self.last_probe = time.monotonic()
 
-    def _slot_moved(self, channel: bytes) -> None:
-        """Redis ended a subscription by itself: the slot of the channel went elsewhere."""
-        if self._subscriber is not None:
+    def _on_end(self, channel: bytes) -> None:
+        ended = self._ends.pop(channel, None)
+        if ended is not None and not ended.done():
+            ended.set_result(None)
+        if channel in self._channels and self._subscriber is not None:
+            # It was joined again meanwhile, or Redis ended it: the channel's slot went elsewhere.
             self._subscriber.send([("SSUBSCRIBE", channel)])
 
     # Publishing.
@@ -283,13 +292,17 @@ class Bus:
             self._url, f"hypha-{self._node}-subscribe", self._on_push, self._subscriber_lost
         )
         self._subscriber = link
-        channels = [self._node_channel, self._events_channel, *self._channels]
+        channels = [*self._own_channels, *self._channels]
         for start in range(0, len(channels), SUBSCRIBE_BATCH):
             await self._subscribe(channels[start : start + SUBSCRIBE_BATCH])
         self.last_probe = time.monotonic()
 
     def _subscriber_lost(self) -> None:
         self._subscriber = None
+        for ended in self._ends.values():
+            if not ended.done():
+                ended.set_result(None)
+        self._ends.clear()
         self._lost.set()
 
 

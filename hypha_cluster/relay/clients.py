@@ -1,7 +1,9 @@
 """A client's life on this node: attached, between two connections, gone (DESIGN 7)."""
 
+import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -9,27 +11,31 @@ from typing import Final, NamedTuple
 import msgpack
 
 from hypha_cluster.access import Identity, Workspace
+from hypha_cluster.errors import ClientLeft, Conflict, StillOnline
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connection, Connections, Socket
-from hypha_cluster.relay.mailbox import Mailbox
+from hypha_cluster.relay.peer import Peer
 from hypha_cluster.relay.router import Router
-from hypha_cluster.store.registry import Attachment, Registry
+from hypha_cluster.store.registry import Attachment, Claim, ClaimMode, Registry
 
 _log = logging.getLogger(__name__)
 
+MIN_AGE: Final = 5.0  # seconds; a Python client closed sooner may spin for good (PROTOCOL 1.3)
+QUIET: Final = 0.1  # seconds without a frame, after which a client is taken to be waiting
+QUIET_PATIENCE: Final = 2.0  # seconds to wait for that
+BUSY_PATIENCE: Final = 5.0  # seconds to wait for the end of what cannot be moved
 LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will not be back
 GOING_AWAY: Final = 1012  # makes every release of the client come back at once (PROTOCOL 1.4)
 
 
 class Admission(NamedTuple):
-    """A client that may attach. workspace: to be made if it is not there, None: it must be."""
+    """A client that may attach. has_token: it proved to be the one that had the address."""
 
     identity: Identity
-    workspace: str
+    workspace: Workspace
     client: str
-    new_workspace: Workspace | None
-    resume: bool
+    has_token: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +56,14 @@ class Clients:
         bus: Bus,
         connections: Connections,
         router: Router,
-        mailbox: Mailbox,
+        peer: Peer,
         terms: Terms,
     ) -> None:
         self._registry = registry
         self._bus = bus
         self._connections = connections
         self._router = router
-        self._mailbox = mailbox
+        self._peer = peer
         self._terms = terms
         self._serial = itertools.count(1)
 
@@ -74,18 +80,8 @@ class Clients:
 
         Raises Conflict when another client has the address, and what Redis's absence raises.
         """
-        address = f"{admission.workspace}/{admission.client}"
-        attachment = Attachment(
-            address=address,
-            client=admission.client,
-            workspace=admission.workspace,
-            identity=admission.identity,
-            owner=f"{self._terms.node}#{next(self._serial)}",
-            node=self._terms.node,
-        )
-        claim = await self._registry.claim(
-            attachment, admission.new_workspace, resume=admission.resume
-        )
+        attachment = self._attachment(admission)
+        claim = await self._claim(attachment, admission)
         connection = Connection(
             attachment,
             socket,
@@ -95,18 +91,40 @@ class Clients:
             max_message_size=self._terms.max_message_size,
         )
         if claim.previous_owner:
-            self._announce("ousted", address, claim.previous_owner)
+            self._announce("ousted", attachment.address, claim.previous_owner)
         previous = self._connections.attach(connection)
         if previous is not None:
             self._oust(previous)
         try:
-            await self._bus.join(address)
+            await self._bus.join(attachment.address)
             await accept()
-            connection.release(await self._mailbox.take(address))
+            connection.release(await self._registry.take_mail(attachment.address))
         except BaseException:
             await self.detach(connection, code=GOING_AWAY)
             raise
+        connection.is_amnesic = admission.has_token and not claim.resumed
         return connection
+
+    def _attachment(self, admission: Admission) -> Attachment:
+        workspace = admission.workspace
+        return Attachment(
+            address=f"{workspace.name}/{admission.client}",
+            client=admission.client,
+            workspace=workspace,
+            identity=admission.identity,
+            owner=f"{self._terms.node}#{next(self._serial)}",
+            node=self._terms.node,
+        )
+
+    async def _claim(self, attachment: Attachment, admission: Admission) -> Claim:
+        mode = ClaimMode.RESUME if admission.has_token else ClaimMode.NEW
+        try:
+            return await self._registry.claim(attachment, mode)
+        except StillOnline:
+            # A client without a token may come back before its old connection was found broken.
+            if await self._peer.is_alive(attachment.address):
+                raise
+            return await self._registry.claim(attachment, ClaimMode.RESUME)
 
     async def detach(self, connection: Connection, code: int) -> None:
         """A connection is over; the client left if it said so, else its place is kept."""
@@ -114,7 +132,8 @@ class Clients:
         if not self._connections.detach(connection):
             return  # a newer connection of the same client has its place, here
         address, owner = connection.address, connection.attachment.owner
-        self._bus.leave(address)
+        if not connection.is_sent_away:
+            await self._bus.leave(address)
         if connection.is_ousted:
             return  # … or on another node
         if code in LEAVING and not connection.is_sent_away:
@@ -144,8 +163,21 @@ class Clients:
             if connection is not None and connection.attachment.owner == rest[0]:
                 self._oust(connection)
 
-    def on_restored(self) -> None:
-        """Redis is back, and this node has joined all its addresses again."""
+    async def reassert(self) -> None:
+        """Say again who is attached here and what they offer: Redis may have lost it."""
+        for connection in self._connections:
+            await self._reassert(connection)
+
+    async def _reassert(self, connection: Connection) -> None:
+        attachment = connection.attachment
+        try:
+            await self._registry.claim(attachment, ClaimMode.ASSERT)
+            await self._registry.register(attachment, connection.services)
+        except (Conflict, ClientLeft):
+            self._oust(connection)
+            return
+        for frame in await self._registry.take_mail(attachment.address):
+            connection.send(frame)
 
     def _oust(self, connection: Connection) -> None:
         """The client is attached elsewhere by now: end this connection, and clean up nothing."""
@@ -153,7 +185,33 @@ class Clients:
         connection.is_ousted = True
         connection.socket.close(GOING_AWAY, "attached elsewhere")
 
-    def send_away(self, connection: Connection) -> None:
-        """Ask a client to connect to another node; its place is kept."""
+    async def send_away(self, connection: Connection) -> None:
+        """Have a client connect to another node, without losing a frame to or from it.
+
+        First frames for it go to its mailbox (starve); when it has been quiet for a moment, which
+        it is once it has answered what it had and waits for replies itself, it is told to go.
+        """
+        await self._wait_until(connection, lambda: self._is_idle(connection), BUSY_PATIENCE)
         connection.is_sent_away = True
+        await self._bus.leave(connection.address)
+        await self._wait_until(connection, lambda: connection.quiet_for() > QUIET, QUIET_PATIENCE)
         connection.socket.close(GOING_AWAY, "going away")
+
+    def _is_idle(self, connection: Connection) -> bool:
+        """Old enough to be closed, and not in the middle of what only this node can end."""
+        if connection.age() < MIN_AGE or len(connection.chunks):
+            return False
+        return not self._peer.is_serving(connection.address)
+
+    async def _wait_until(
+        self, connection: Connection, reached: Callable[[], bool], patience: float
+    ) -> None:
+        deadline = time.monotonic() + patience + max(0.0, MIN_AGE - connection.age())
+        # Looked at now and then, so that nothing on the path of a frame has to signal it.
+        while not reached() and self._is_here(connection):
+            if time.monotonic() > deadline:
+                return
+            await asyncio.sleep(QUIET / 4)
+
+    def _is_here(self, connection: Connection) -> bool:
+        return self._connections.get(connection.address) is connection

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from enum import Enum
 from typing import Protocol
 
 from hypha_cluster.protocol.chunks import ChunkGuard
@@ -28,14 +27,6 @@ class Socket(Protocol):
         """End the connection at once."""
 
 
-class Delivery(Enum):
-    """Whether a frame went to a client attached here."""
-
-    DONE = "done"
-    BUSY = "busy"
-    ABSENT = "absent"
-
-
 class Connection:
     """A client attached to this node.
 
@@ -49,7 +40,10 @@ class Connection:
         "base_url",
         "calls",
         "chunks",
+        "attached_at",
+        "heard_at",
         "held",
+        "is_amnesic",
         "is_ousted",
         "is_sent_away",
         "progress",
@@ -83,12 +77,22 @@ class Connection:
         self.held: list[bytes] | None = []
         self.is_ousted = False
         self.is_sent_away = False
+        self.is_amnesic = False  # it came back, but the hub no longer knew what it offers
+        self.attached_at = self.heard_at = time.monotonic()
         self.sent = 0  # bytes
         self.progress = (0, 0.0)  # bytes that the client had taken, and since when not one more
 
     @property
     def address(self) -> str:
         return self.attachment.address
+
+    def age(self) -> float:
+        """Seconds since it was attached."""
+        return time.monotonic() - self.attached_at
+
+    def quiet_for(self) -> float:
+        """Seconds since the client last sent anything."""
+        return time.monotonic() - self.heard_at
 
     def send(self, frame: bytes) -> None:
         if self.held is None:
@@ -148,21 +152,22 @@ class Connections:
     async def wait_empty(self) -> None:
         await self._emptied.wait()
 
-    def deliver(self, address: str, frame: bytes, *, even_if_busy: bool = False) -> Delivery:
-        """Send a frame to a client attached here; BUSY and not sent when too much waits for it."""
-        connection = self._connections.get(address)
-        if connection is None:
-            return Delivery.ABSENT
+    def offer(self, connection: Connection, frame: bytes) -> bool:
+        """Send a frame unless too much waits for the client already; say whether it was sent."""
         waiting = connection.socket.buffered
         if waiting:
             self._stalled.add(connection)
-            if waiting > self._outbox_size and not even_if_busy:
-                return Delivery.BUSY
-            if waiting > 2 * self._outbox_size:
-                _drop(connection)
-                return Delivery.DONE
+            if waiting > self._outbox_size:
+                return False
         connection.send(frame)
-        return Delivery.DONE
+        return True
+
+    def force(self, connection: Connection, frame: bytes) -> None:
+        """Send a frame that must not be lost, or drop a client for which there are too many."""
+        if connection.socket.buffered > 2 * self._outbox_size:
+            _drop(connection)
+        else:
+            connection.send(frame)
 
     def drop_stalled(self) -> None:
         """Drop clients that have taken nothing for too long; to be called now and then."""

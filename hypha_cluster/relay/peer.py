@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -27,6 +28,7 @@ from hypha_cluster.relay.router import Router, peer_address
 _log = logging.getLogger(__name__)
 
 _SERVICES: Final = "services."
+_ALIVE_PATIENCE: Final = 3.0  # seconds
 _CACHE_FUNCTIONS: Final = ("create", "append", "process", "remove")
 
 
@@ -84,6 +86,7 @@ class Peer:
         self._sessions = itertools.count()
         self._salt = secrets.token_urlsafe(9)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._serving: Counter[str] = Counter()  # caller → its calls that are at work
         self.answer: Answer
         router.peer = self
 
@@ -159,11 +162,24 @@ class Peer:
         envelope = rpc.call_envelope(target, chunks.CACHE + action)
         await self._call(_Outgoing(source, ROOT, envelope, {"args": args}))
 
+    async def is_alive(self, address: str) -> bool:
+        """Whether a client that looks attached still answers."""
+        try:
+            async with asyncio.timeout(_ALIVE_PATIENCE):
+                await self.call(address, "services.built-in.ping", ["ping"])
+        except (TimeoutError, HubError):
+            return False
+        return True
+
     def target_left(self, address: str, error: HubError) -> None:
         """Nobody is at `address` any more: end the calls that wait for it."""
         for placed in self._placed.values():
             if placed.target == address:
                 _fail(placed, error)
+
+    def is_serving(self, address: str) -> bool:
+        """Whether a call of this client to the hub is at work."""
+        return address in self._serving
 
     # What comes to the hub.
 
@@ -203,10 +219,14 @@ class Peer:
     def _run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
+        self._serving[caller.address] += 1
         task.add_done_callback(lambda task: self._finished(task, caller))
 
     def _finished(self, task: asyncio.Task[None], caller: rpc.Caller) -> None:
         self._tasks.discard(task)
+        self._serving[caller.address] -= 1
+        if not self._serving[caller.address]:
+            del self._serving[caller.address]
         if task.cancelled() or (error := task.exception()) is None:
             return
         _log.error("A call of %s failed inside the hub.", caller.address, exc_info=error)

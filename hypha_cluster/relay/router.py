@@ -5,6 +5,7 @@ came over the bus enters where a local one would be delivered.
 """
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -22,7 +23,7 @@ from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import absolute, client_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
 from hypha_cluster.relay.bus import Bus, Outcome
-from hypha_cluster.relay.connections import Connection, Connections, Delivery
+from hypha_cluster.relay.connections import Connection, Connections
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Router:
 
     def route(self, connection: Connection, raw: bytes) -> None:
         """Forward one frame that a client sent; whatever is wrong with it harms nobody else."""
+        connection.heard_at = time.monotonic()
         try:
             frame = self._reader.read(raw)
         except BadFrame as error:
@@ -74,7 +76,7 @@ class Router:
         to = frame.envelope.get("to")
         if type(to) is not str or not to:
             return  # PROTOCOL 2.2: some clients report errors of their own so
-        target = absolute(to, connection.attachment.workspace)
+        target = absolute(to, connection.attachment.workspace.name)
         try:
             sealed = self._seal(connection, frame, target)
         except BadFrame as error:
@@ -92,7 +94,10 @@ class Router:
             return connection.seal.message({**envelope, "to": target})
         body = guard.check_call(frame, connection.address)
         if envelope["method"].startswith(chunks.CACHE):
-            body = pack({**frame.body, "args": connection.chunks.check(frame, target)})
+            args = connection.chunks.check(frame, target)
+            if args != frame.body.get("args"):
+                promise = {k: v for k, v in frame.body.items() if k == "promise"}
+                body = pack({"args": args, **promise})
         if self._is_own(target):
             self.peer.receive(frame, connection.address, target)
             return None
@@ -157,15 +162,18 @@ class Router:
 
     # From the bus.
 
-    def receive(self, address: str, raw: bytes) -> None:
+    def receive(self, joined: str | None, raw: bytes) -> None:
         """Deliver a sealed frame that came for a client of this node."""
         envelope = self._reader.read_envelope(raw)
+        address: str = joined or envelope["to"]
         method = envelope.get("method", "")
         if method.endswith(_ANSWERS):
             self._answered(address, envelope["from"], method)
-        delivery = self._connections.deliver(address, raw)
-        if delivery is Delivery.BUSY:
-            self._busy(address, raw)
+        connection = self._connections.get(address)
+        if connection is None:  # it went while the frame was on its way
+            self.send(address, raw)
+        elif not self._connections.offer(connection, raw):
+            self._busy(connection, raw)
 
     def receive_own(self, raw: bytes) -> None:
         """Take a sealed frame that came for this node itself."""
@@ -176,11 +184,11 @@ class Router:
 
     def send(self, target: str, sealed: bytes, reject: Reject | None = None) -> None:
         """Bring a sealed frame to its target; the one delivery path."""
-        delivery = self._connections.deliver(target, sealed)
-        if delivery is Delivery.BUSY:
-            self._busy(target, sealed)
-        elif delivery is Delivery.ABSENT:
+        connection = self._connections.get(target)
+        if connection is None or connection.is_sent_away:
             self._publish(target, sealed, reject)
+        elif not self._connections.offer(connection, sealed):
+            self._busy(connection, sealed)
 
     def _publish(self, target: str, sealed: bytes, reject: Reject | None) -> None:
         def on_outcome(outcome: Outcome) -> None:
@@ -197,14 +205,14 @@ class Router:
         else:
             self._bus.publish(target, sealed, on_failure)
 
-    def _busy(self, target: str, sealed: bytes) -> None:
+    def _busy(self, connection: Connection, sealed: bytes) -> None:
         """The target is slow: a new call is turned away, anything else is still let through."""
-        frame = self._reader.read(sealed)
+        frame, target = self._reader.read(sealed), connection.address
         if "promise" in frame.body:
             error = ClientBusy(f"Client {target} is busy: it does not take its messages in time.")
             self._reject(frame, frame.envelope["from"], target, error)
         else:
-            self._connections.deliver(target, sealed, even_if_busy=True)
+            self._connections.force(connection, sealed)
 
     # Back to the caller.
 

@@ -1,16 +1,17 @@
--- Take an address for a connection; make its workspace when that is wanted.
+-- Take an address for a connection; make its workspace if it is not there.
 -- KEYS  1 workspace  2 clients of the workspace  3 client  4 its services  5 services of the workspace
--- ARGV  1 client id  2 owner  3 node  4 user id  5 identity  6 now (ms)  7 '1' to take it over
---       8… field, value, … of the workspace, when it may be made
+-- ARGV  1 client id  2 owner  3 node  4 user id  5 identity  6 now (ms)  7 mode: 'new', 'resume' takes it over,
+--       'assert' takes it only from this very owner
+--       8… field, value, … of the workspace, should it have to be made
 -- Answers {outcome, previous owner, service id, service info, …}
 local made = redis.call('EXISTS', KEYS[1]) == 0
-if made and not ARGV[8] then
-  return {'no workspace', ''}
-end
 local old = redis.call('HMGET', KEYS[3], 'owner', 'state', 'user_id')
 if old[1] then
-  if old[3] ~= ARGV[4] or (old[2] == 'online' and ARGV[7] ~= '1') then
+  if old[3] ~= ARGV[4] or (ARGV[7] == 'assert' and old[1] ~= ARGV[2]) then
     return {'taken', old[1]}
+  end
+  if old[2] == 'online' and ARGV[7] == 'new' then
+    return {'online', old[1]}
   end
 end
 if made then

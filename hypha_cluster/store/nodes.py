@@ -82,13 +82,16 @@ class Nodes:
         return names
 
     @translated
-    async def reap(self) -> list[Departure]:
+    async def reap(self, own: str) -> list[Departure]:
         """Suspend the clients of dead nodes; remove clients whose suspension has ended.
+
+        own: the node that does it, which is not dead whatever its lease says.
 
         Every node does this; whatever is changed is compared first, so two may do it at once.
         """
         for name in await self._dead():
-            await self._clean_up_after(name)
+            if name != own:
+                await self._clean_up_after(name)
         departures = []
         for address in await self._registry.overdue():
             departure = await self._registry.leave(address, "")

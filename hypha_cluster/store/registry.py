@@ -3,12 +3,13 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
 
 from hypha_cluster.access import Identity, Workspace
-from hypha_cluster.errors import ClientLeft, ClientNotFound, Conflict, WorkspaceNotFound
+from hypha_cluster.errors import ClientLeft, ClientNotFound, Conflict, StillOnline
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.store.connection import load_script, translated
 from hypha_cluster.store.keys import Keys
@@ -38,10 +39,18 @@ class Attachment(NamedTuple):
 
     address: str
     client: str
-    workspace: str
+    workspace: Workspace
     identity: Identity
     owner: str
     node: str
+
+
+class ClaimMode(StrEnum):
+    """Whom an address may be taken from."""
+
+    NEW = "new"  # nobody, or the same user's client that is between two connections
+    RESUME = "resume"  # the same client, even if its old connection still looks open
+    ASSERT = "assert"  # the connection itself, whose record may have been lost
 
 
 class Claim(NamedTuple):
@@ -82,20 +91,22 @@ class Registry:
     # The life of a client.
 
     @translated
-    async def claim(
-        self, attachment: Attachment, workspace: Workspace | None, *, resume: bool
-    ) -> Claim:
-        """Take an address. `workspace` is made if it is not there; None: it must be."""
+    async def claim(self, attachment: Attachment, mode: ClaimMode) -> Claim:
+        """Take an address; its workspace is made if it is not there.
+
+        Raises Conflict when it is another user's, StillOnline when it is the same user's and
+        neither mode says to take it.
+        """
         keys, address = self._keys, attachment.address
         identity = json.dumps(attachment.identity.to_wire())
-        fields = to_hash(workspace) if workspace else {}
+        workspace = attachment.workspace.name
         answer = await self._claim(
             keys=[
-                keys.workspace(attachment.workspace),
-                keys.clients(attachment.workspace),
+                keys.workspace(workspace),
+                keys.clients(workspace),
                 keys.client(address),
                 keys.client_services(address),
-                keys.services(attachment.workspace),
+                keys.services(workspace),
             ],
             args=[
                 attachment.client,
@@ -104,8 +115,8 @@ class Registry:
                 attachment.identity.id,
                 identity,
                 now_ms(),
-                "1" if resume else "0",
-                *_flatten(fields),
+                mode,
+                *_flatten(to_hash(attachment.workspace)),
             ],
         )
         outcome, previous = answer[0].decode(), answer[1].decode()
@@ -121,7 +132,7 @@ class Registry:
             pipe.sadd(keys.node_clients(attachment.node), address)
             pipe.zrem(keys.suspended(), address)
             if made:
-                pipe.sadd(keys.workspaces(), attachment.workspace)
+                pipe.sadd(keys.workspaces(), attachment.workspace.name)
             await pipe.execute()
 
     @translated
@@ -186,6 +197,18 @@ class Registry:
         """The client came back meanwhile, or is gone."""
         await self._redis.zrem(self._keys.suspended(), address)
 
+    @translated
+    async def take_mail(self, address: str) -> list[bytes]:
+        """Frames that waited for a client, in their order; once it has joined the bus again.
+
+        They are put there by deliver.lua of the relay.
+        """
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.lrange(self._keys.mail(address), 0, -1)
+            pipe.delete(self._keys.mail(address), self._keys.mail_size(address))
+            frames: list[bytes] = (await pipe.execute())[0]
+        return frames
+
     # Services.
 
     @translated
@@ -198,12 +221,12 @@ class Registry:
             keys=[
                 keys.client(attachment.address),
                 keys.client_services(attachment.address),
-                keys.services(attachment.workspace),
+                keys.services(attachment.workspace.name),
             ],
             args=[
                 attachment.client,
                 attachment.owner,
-                keys.providers(attachment.workspace),
+                keys.providers(attachment.workspace.name),
                 len(removed),
                 *removed,
                 *_flatten(put),
@@ -320,12 +343,12 @@ class Registry:
 
 
 def _check_outcome(outcome: str, attachment: Attachment) -> None:
-    if outcome == "no workspace":
-        raise WorkspaceNotFound(f"Workspace not found: {attachment.workspace}")
+    if outcome == "online":
+        raise StillOnline(f"The client {attachment.client!r} is connected already.")
     if outcome == "taken":
         raise Conflict(
-            f"A client {attachment.client!r} is in workspace {attachment.workspace!r} already; "
-            "choose another client_id."
+            f"A client {attachment.client!r} of somebody else is in workspace "
+            f"{attachment.workspace.name!r} already; choose another client_id."
         )
 
 
