@@ -95,6 +95,11 @@ class Application:
         direct.send(b"too late")
         self.endings.put(await direct.wait_closed())
 
+    async def direct_close_paused(self, direct: Any, receive: Any, send: Any) -> None:
+        direct.pause()
+        direct.close(4000)
+        self.endings.put(await direct.wait_closed())
+
     async def asgi_return(self, direct: Any, receive: Any, send: Any) -> None:
         pass
 

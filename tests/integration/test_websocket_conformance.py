@@ -219,6 +219,15 @@ def test_the_application_closes_and_hears_the_answer(server: Server, kind: str) 
         assert server.application.sent.get(timeout=PATIENCE) == len(b"on its way")
 
 
+def test_an_application_that_had_stopped_reading_hears_the_answer_too(server: Server) -> None:
+    peer = server.connect("/direct/close/paused")
+
+    peer.frame()
+    peer.close(4000, "me too")
+
+    assert server.application.endings.get(timeout=PATIENCE) == (4000, "me too")
+
+
 @either
 @pytest.mark.usefixtures("brief_timeouts")
 def test_a_peer_that_never_answers_a_close_is_cut_off(server: Server, kind: str) -> None:
@@ -300,6 +309,18 @@ def test_an_application_does_not_run_ahead_of_a_slow_peer(server: Server, kind: 
         assert peer.frame() == (FIN | BINARY, bytes(LIMIT))
 
     assert max(server.application.sent.get(timeout=PATIENCE) for _ in range(64)) <= 2 * LIMIT
+
+
+def test_pongs_do_not_pile_up_for_a_peer_that_does_not_read_them(server: Server) -> None:
+    peer = server.connect("/direct")
+    direct = server.application.directs[-1]()
+    assert direct is not None
+
+    peer.socket.sendall(masked(FIN | PING, bytes(125)) * 200_000)
+
+    assert server.call(lambda: direct.buffered) < LIMIT
+    peer.socket.close()
+    assert server.application.endings.get(timeout=PATIENCE) == (ABNORMAL, "")
 
 
 @either
