@@ -1,0 +1,57 @@
+# What a developer does, one word each. Everything is installed into .venv, in this tree, the
+# clients that the tests need into the user's cache.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# What is in place; so a second run of `make install` costs nothing.
+PACKAGE := $(VENV)/.package-installed
+CLIENTS := $(VENV)/.clients-installed
+BROWSER := $(VENV)/.browser-installed
+
+.PHONY: help install format check test test-all bench clean
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+
+install: $(PACKAGE) $(CLIENTS) $(BROWSER)  ## Make .venv, with the package and all that the tests need
+
+format: $(PACKAGE)  ## Put the code into shape, and bring generated pages up to date
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/python -m docs.generate
+
+check: $(PACKAGE)  ## Check shape, habits, types and layers; changes nothing
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: install  ## Run the tests, published clients and a browser among them
+	$(PYTEST) -m "not slow"
+
+test-all: install  ## Run the slow tests too
+	$(PYTEST)
+
+bench: $(PACKAGE) $(CLIENTS)  ## Measure
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove whatever these commands have made in the tree
+	rm -rf $(VENV) build dist *.egg-info .coverage* .*_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(PACKAGE): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+$(CLIENTS): $(PACKAGE) tests/client_environments.py tests/client_environments.toml
+	$(BIN)/python -m tests.client_environments
+	touch $@
+
+# Without a browser its tests are skipped, and say why.
+$(BROWSER): $(PACKAGE) tests/browser.py
+	$(BIN)/python -m tests.browser && touch $@ || true

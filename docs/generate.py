@@ -1,0 +1,75 @@
+"""Writes the pages that are made from the code: `python -m docs.generate`."""
+
+import sys
+from pathlib import Path
+
+from hypha_cluster.config import Config
+from hypha_cluster.settings import HOUR, KIB, MIB, MINUTE, Setting
+
+FOLDER = Path(__file__).parent
+UNITS: dict[str, list[tuple[float, str]]] = {
+    "bytes": [(MIB, "MiB"), (KIB, "KiB"), (1, "bytes")],
+    "seconds": [(HOUR, "h"), (MINUTE, "m"), (1, "s")],
+}
+
+SETTINGS_HEAD = """\
+# Settings
+
+<!-- Made by `python -m docs.generate` from hypha_cluster/config.py. -->
+
+Each setting is a flag of `hypha-cluster serve` and an environment variable; the flag wins.
+`hypha-cluster config` prints what is in force, with the secrets masked, and takes the same flags.
+A flag or a `HYPHA_…` variable that is not known stops the start, and the nearest name is given; so
+does a value that makes no sense.
+
+Sizes may be written with `KiB`, `MiB`, `GiB`, times with `ms`, `s`, `m`, `h`: `--outbox-size 8MiB`,
+`HYPHA_DRAIN_TIME=1m`. A switch is given as `--reset-redis`, as `--no-reset-redis`, or with `true`
+or `false`. Where `XDG_STATE_HOME` is set, `--data-dir` is `hypha-cluster` in that folder.
+
+| flag | variable | default | meaning |
+|---|---|---|---|
+"""
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page, and what it should hold."""
+    rows = [_row(about) for about in Config.settings()]
+    return {FOLDER / "settings.md": SETTINGS_HEAD + "".join(rows)}
+
+
+def _row(about: Setting) -> str:
+    names = [name for name in about.also if name.startswith("--")]
+    variables = [name for name in about.also if not name.startswith("--")]
+    cells = [
+        _codes(about.flag, *names),
+        _codes(about.env, *variables),
+        _default(about),
+        _help(about),
+    ]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _codes(*names: str) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _default(about: Setting) -> str:
+    if isinstance(about.default, bool):
+        return "on" if about.default else "off"
+    if isinstance(about.default, str):
+        return _codes(about.default) if about.default else ""
+    for size, name in UNITS.get(about.unit, []):
+        if about.default and about.default % size == 0:
+            return f"{about.default / size:g} {name}"
+    return f"{about.default:g} {about.unit}".strip()
+
+
+def _help(about: Setting) -> str:
+    choices = f" One of {_codes(*about.choices)}." if about.choices else ""
+    return f"{about.help}{choices}".replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+        sys.stdout.write(f"{path.name}\n")

@@ -1,0 +1,236 @@
+"""What README.md tells a newcomer to do, done as it stands there."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from playwright.sync_api import Page, Route, sync_playwright
+
+from tests.client_environments import environment as client_environment
+from tests.gateways import POLL, SECOND, environment, status
+
+if TYPE_CHECKING:
+    from tests.browser import Chromium
+
+# pytest has to be the first to import it, so nothing is imported from it here.
+pytest_plugins = ["tests.browser"]
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(300 * SECOND)]
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PORT = 9000
+NEEDED_TO_INSTALL = ("pyproject.toml", "README.md", "LICENSE", "hypha_cluster")
+CDN = re.compile(r"https://cdn\.jsdelivr\.net/npm/imjoy-rpc@([\d.]+)/(.+)")
+
+INSTALLING_TIME = 240 * SECOND
+ANSWERING_TIME = 30 * SECOND
+
+
+def block(start: str) -> str:
+    """The one block of README.md that begins with this text."""
+    found = re.findall(rf"^```\w+\n({re.escape(start)}.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    assert len(found) == 1, f"{len(found)} blocks begin with {start!r}"
+    return str(found[0])
+
+
+def files() -> dict[str, str]:
+    """What README.md asks to save, by file name."""
+    pattern = r"Save this as `([^`]+)`[^`]*\n\n```\w+\n(.*?)^```$"
+    return dict(re.findall(pattern, README, re.DOTALL | re.MULTILINE))
+
+
+class Started(NamedTuple):
+    """A command that goes on running."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def said(self, pattern: str, time_limit: float) -> str:
+        """Wait for a line, and return its first group."""
+        deadline = time.monotonic() + time_limit
+        while not (found := re.search(pattern, self.log.read_text(), re.MULTILINE)):
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(POLL)
+        return found[1]
+
+
+class Newcomer(NamedTuple):
+    """Somebody with a folder, who types what README.md says. port: where their hub listens."""
+
+    folder: Path
+    port: int
+
+    def adapt(self, text: str) -> str:
+        """Put the hub's real port in; the same text, unless somebody else has port 9000."""
+        return text.replace(f"localhost:{PORT}", f"localhost:{self.port}")
+
+    def save(self, name: str) -> Path:
+        path = self.folder / name
+        path.write_text(self.adapt(files()[name]), encoding="utf-8")
+        return path
+
+    def run(self, commands: str, time_limit: float = ANSWERING_TIME) -> str:
+        """Type commands, and return what they print; they must not complain."""
+        done = subprocess.run(
+            ["bash", "-c", self.adapt(commands)],
+            cwd=self.folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=time_limit,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    @contextmanager
+    def start(self, commands: str, **more: str) -> Iterator[Started]:
+        """Type commands that go on, and press Ctrl-C in the end."""
+        log = self.folder / "terminal.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                ["bash", "-c", self.adapt(commands)],
+                cwd=self.folder,
+                env={**environment(), "PYTHONUNBUFFERED": "1", **more},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            yield Started(process, log)
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(ANSWERING_TIME)
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """The port that README.md speaks of, or a free one if that is taken."""
+    for wanted in (PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("", wanted))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise AssertionError("no port is free")
+
+
+@pytest.fixture(scope="module")
+def own_hub(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Install and start a hub as README.md says, in a clone; give its port."""
+    operator = Newcomer(tmp_path_factory.mktemp("clone"), port)
+    for name in NEEDED_TO_INSTALL:
+        source, target = ROOT / name, operator.folder / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    commands = block("python3 -m venv .venv")
+    if port != PORT:
+        commands = commands.replace("serve", f"serve --port {port}")
+    state = str(operator.folder / "state")
+    with operator.start(commands, XDG_STATE_HOME=state) as hub:
+        assert hub.said(r"^Listening on (\S+)$", INSTALLING_TIME) == f"http://127.0.0.1:{port}"
+        assert status(f"http://127.0.0.1:{port}/health/ready") == 200
+        yield port
+    assert "Traceback" not in hub.log.read_text()
+    assert hub.process.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def user(own_hub: int, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
+    """A user with the newest client."""
+    newcomer = Newcomer(tmp_path_factory.mktemp("user"), own_hub)
+    client = client_environment("imjoy-rpc-0.5.59")
+    client.make()
+    (newcomer.folder / "client").symlink_to(client.path)
+    return newcomer
+
+
+@pytest.fixture(scope="module")
+def worker(user: Newcomer) -> Iterator[Started]:
+    user.save("worker.py")
+    with user.start(block("client/bin/python worker.py")) as started:
+        started.said("^(curl .*)$", ANSWERING_TIME)
+        yield started
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_caller_finds_the_worker_by_its_name(user: Newcomer) -> None:
+    user.save("caller.py")
+
+    answer = user.run(block("client/bin/python caller.py"))
+
+    assert answer == "Hello John\n"
+
+
+def test_curl_calls_the_worker(user: Newcomer, worker: Started) -> None:
+    workspace = worker.said(r"registered in workspace (\S+)$", ANSWERING_TIME)
+    command = block("curl ").replace("WORKSPACE", workspace).strip()
+
+    answer = user.run(command)
+
+    assert worker.said("^(curl .*)$", 0) == user.adapt(command)
+    assert answer == '"Hello John"'
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("worker")
+def test_the_page_calls_the_worker(user: Newcomer, chromium: "Chromium") -> None:
+    page_file = user.save("hello.html")
+
+    with _page(_from_npm(chromium.site)) as page:
+        page.goto(page_file.as_uri())
+        page.locator("#answer", has_text="Hello").wait_for(timeout=ANSWERING_TIME * 1000)
+        answer = page.inner_text("#answer")
+
+    assert answer == "Hello John"
+
+
+@contextmanager
+def _page(answer: Callable[[Route], None]) -> Iterator[Page]:
+    from tests.browser import CHROMIUM, FLAGS
+
+    flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=flags) as browser,
+        browser.new_page() as page,
+    ):
+        page.route(CDN, answer)
+        yield page
+
+
+def _from_npm(site: str) -> Callable[[Route], None]:
+    """Answer for the CDN, with the file of the same package."""
+
+    def answer(route: Route) -> None:
+        release, path = CDN.fullmatch(route.request.url).groups()  # type: ignore[union-attr]
+        route.fulfill(response=route.fetch(url=f"{site}/{release}/package/{path}"))
+
+    return answer
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("worker")
+def test_the_client_works_when_installed_as_described(own_hub: int, tmp_path: Path) -> None:
+    newcomer = Newcomer(tmp_path, own_hub)
+    newcomer.save("caller.py")
+
+    newcomer.run(block("python3 -m venv client"), INSTALLING_TIME)
+    answer = newcomer.run(block("client/bin/python caller.py"))
+
+    assert answer.splitlines()[-1] == "Hello John"
