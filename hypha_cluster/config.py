@@ -78,6 +78,9 @@ class Config:
     auth0_namespace: str = setting(
         "https://api.imjoy.io/", "Prefix of the claims email and roles.", also=("AUTH0_NAMESPACE",)
     )
+    openid_issuer: str = setting(
+        "", "OpenID Connect issuer of access tokens; empty = https://<auth0_domain>/."
+    )
     auth0_client_id: str = setting(
         "", "Client id that the login page uses.", also=("AUTH0_CLIENT_ID",)
     )
@@ -159,6 +162,11 @@ class Config:
     def base_url(self) -> str:
         """Where users reach the hub."""
         return self.public_base_url or self.local_url + self.base_path
+
+    @property
+    def token_issuer(self) -> str:
+        """Whose access tokens are accepted beside the hub's own; empty = nobody's."""
+        return self.openid_issuer or (f"https://{self.auth0_domain}/" if self.auth0_domain else "")
 
     @property
     def local_url(self) -> str:
