@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import socket
 import ssl
 import threading
 import time
@@ -26,11 +27,12 @@ from jose.utils import base64url_encode
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import InvalidToken
+from hypha_cluster.store import openid
 from hypha_cluster.store.openid import OpenIdKeys
 from hypha_cluster.store.tokens import Tokens
 from tests.conftest import GatewayFactory
 from tests.gateways import Gateway
-from tests.integration.test_tokens import SECRET, SETTINGS, info_of, refusal_of, unsigned
+from tests.integration.test_tokens import SECRET, SETTINGS, info_of, refusal_of, signed, unsigned
 
 AUDIENCE = Config().auth0_audience
 NAMESPACE = Config().auth0_namespace
@@ -153,7 +155,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "issuer")])
     now, host = datetime.now(UTC), x509.IPAddress(ip_address("127.0.0.1"))
-    signed = (
+    made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
@@ -163,7 +165,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     path = tmp_path_factory.mktemp("issuer") / "issuer.pem"
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(signed.public_bytes(Encoding.PEM) + secret)
+    path.write_bytes(made.public_bytes(Encoding.PEM) + secret)
     return path
 
 
@@ -302,6 +304,16 @@ async def test_a_token_of_the_issuer_is_none_of_the_hubs(tokens: Tokens, issuer:
         tokens.verify_reconnection(RSA.sign(issuer.claims()))
 
 
+async def test_the_issuer_is_not_asked_about_what_it_never_signs(
+    tokens: Tokens, issuer: Issuer
+) -> None:
+    for token in (signed(issuer.claims(), kid="rsa-1"), unsigned({"alg": "none"}, {}), "x", "x@y"):
+        with pytest.raises(InvalidToken):
+            await tokens.verify(token)
+
+    assert issuer.asked == []
+
+
 async def test_keys_are_fetched_once(tokens: Tokens, issuer: Issuer) -> None:
     token = RSA.sign(issuer.claims())
 
@@ -395,6 +407,17 @@ async def test_without_the_issuers_keys_nobody_is_let_in(
 
     with pytest.raises(InvalidToken, match="does not tell its keys"):
         await tokens.verify(RSA.sign(issuer.claims(iss=gone.url)))
+
+
+async def test_a_silent_issuer_holds_up_nobody_for_long(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(openid, "_ANSWER_TIME", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        tokens = Tokens(SECRET, SETTINGS, OpenIdKeys(url))
+
+        assert "timed out" in await refused_with(tokens, RSA.sign({}), caplog)
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(
