@@ -84,7 +84,7 @@ class Peer:
         self._reader = FrameReader(max_message_size)
         self._placed: dict[str, _Placed] = {}
         self._sessions = itertools.count()
-        self._salt = secrets.token_urlsafe(9)
+        self._salt = secrets.token_hex(8)
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: Counter[str] = Counter()  # caller → its calls that are at work
         self.answer: Answer
