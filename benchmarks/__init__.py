@@ -1,0 +1,1 @@
+"""What the hub costs, measured: `python -m benchmarks --help`."""

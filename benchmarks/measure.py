@@ -1,0 +1,121 @@
+"""Runs cases: each in a load process of its own, the subjects in turn, several times over."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accounting import pin
+from benchmarks.cases import CPU, Case
+from benchmarks.deployments import Deployment, running
+from benchmarks.load.job import Job
+from tests.client_environments import environment
+
+CLIENT = "imjoy-rpc-0.5.59"
+ROOT = Path(__file__).parent.parent
+LONGEST = 1_800.0  # seconds for one run of one case
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How often and how long; seconds are those of one run."""
+
+    runs: int = 3
+    seconds: float = 5.0
+    warm_up: float = 1.0
+    server_cores: set[int] = field(default_factory=set)
+    client_cores: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the runs of a case showed for one subject on so many gateways."""
+
+    case: str
+    subject: str
+    nodes: int
+    runs: list[dict[str, float]]
+    error: str = ""
+
+    @property
+    def median(self) -> dict[str, float]:
+        """Of each figure by itself."""
+        keys = {key: None for run in self.runs for key in run}
+        return {k: statistics.median(run[k] for run in self.runs if k in run) for k in keys}
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "median": self.median}
+
+
+def compare(case: Case, nodes: int, subjects: Iterable[str], plan: Plan) -> list[Result]:
+    """Run a case at each subject in turn, on so many gateways; a subject that fails is out."""
+    runs: dict[str, list[dict[str, float]]] = {}
+    errors: dict[str, str] = {}
+    with ExitStack() as stack:
+        deployments = {
+            subject: stack.enter_context(running(subject, nodes, plan.server_cores))
+            for subject in subjects
+        }
+        for _ in range(plan.runs):
+            for subject in [subject for subject in deployments if subject not in errors]:
+                try:
+                    run = run_once(case, deployments[subject], plan)
+                    runs.setdefault(subject, []).append(run)
+                except LoadFailed as error:
+                    errors[subject] = str(error)
+    return [
+        Result(case.name, subject, nodes, runs.get(subject, []), errors.get(subject, ""))
+        for subject in deployments
+    ]
+
+
+class LoadFailed(Exception):
+    """A load process did not do its work; the end of what it said."""
+
+
+def run_once(case: Case, deployment: Deployment, plan: Plan) -> dict[str, float]:
+    job = Job(
+        scenario=case.scenario,
+        options=dict(case.options),
+        urls=deployment.urls,
+        server_pids=deployment.server_pids,
+        redis_pids=deployment.redis_pids,
+        seconds=plan.seconds,
+        warm_up=plan.warm_up,
+    )
+    python = environment(CLIENT).make() if case.by_real_client() else Path(sys.executable)
+    figures = _load(python, job, plan.client_cores)
+    figures[CPU] = figures["server_ms"] + figures["redis_ms"]
+    return figures
+
+
+def _load(python: Path, job: Job, cores: set[int]) -> dict[str, float]:
+    command = [str(python), "-m", "benchmarks.load"]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(asdict(job)),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST,
+            preexec_fn=partial(_pin_self, cores),
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+    except subprocess.TimeoutExpired:
+        raise LoadFailed(f"{job.scenario} did not end within {LONGEST:.0f} s") from None
+    if done.returncode:
+        raise LoadFailed(done.stderr[-2_000:])
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
+def _pin_self(cores: set[int]) -> None:
+    pin(os.getpid(), cores)

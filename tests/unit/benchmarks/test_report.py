@@ -1,0 +1,67 @@
+"""How results become medians, ratios and tables."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.load.job import percentiles
+from benchmarks.measure import Plan, Result
+from benchmarks.report import ORIGINAL, OURS, Report
+
+
+def _result(subject: str, nodes: int, *cpu_ms: float) -> Result:
+    return Result("echo", subject, nodes, [{"cpu_ms": each} for each in cpu_ms])
+
+
+def _report(*results: Result) -> Report:
+    return Report(list(results), Plan(), "today")
+
+
+def test_percentiles_are_of_the_nearest_rank_and_in_milliseconds() -> None:
+    seconds = [number / 1000 for number in range(1001)]
+
+    assert percentiles(seconds) == {"p50": 500, "p99": 990, "p999": 999}
+
+
+def test_there_are_no_percentiles_of_nothing() -> None:
+    assert percentiles([]) == {}
+
+
+def test_the_median_is_taken_of_each_figure() -> None:
+    runs = [{"a": 1.0, "b": 9.0}, {"a": 3.0, "b": 1.0}, {"a": 2.0}]
+
+    assert Result("echo", OURS, 1, runs).median == {"a": 2.0, "b": 5.0}
+
+
+@pytest.mark.parametrize(("ours", "met"), [(0.19, True), (0.21, False)])
+def test_a_limit_is_relative_to_the_original(ours: float, met: bool) -> None:
+    report = _report(_result(OURS, 1, ours), _result(ORIGINAL, 1, 1.0))
+
+    (row,) = report.rows()
+
+    assert row.is_met is met
+
+
+def test_several_gateways_are_held_to_the_single_original() -> None:
+    report = _report(_result(OURS, 2, 0.3), _result(ORIGINAL, 2, 10.0), _result(ORIGINAL, 1, 1.0))
+
+    (row,) = report.rows()
+
+    assert (row.same_nodes, row.single, row.is_met) == (10.0, 1.0, False)
+
+
+def test_nothing_is_claimed_without_the_original() -> None:
+    (row,) = _report(_result(OURS, 1, 0.1)).rows()
+
+    assert row.is_met is None
+
+
+def test_a_report_is_written_as_json_and_markdown(tmp_path: Path) -> None:
+    failed = Result("echo", ORIGINAL, 1, [], "it broke")
+
+    _report(_result(OURS, 1, 0.1), failed).write(tmp_path)
+
+    written = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert [result["median"] for result in written["results"]] == [{"cpu_ms": 0.1}, {}]
+    assert "it broke" in (tmp_path / "benchmarks.md").read_text()
