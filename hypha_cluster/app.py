@@ -40,7 +40,9 @@ from hypha_cluster.store.connection import open_redis
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.nodes import Nodes
 from hypha_cluster.store.openid import OpenIdKeys
+from hypha_cluster.store.public import PublicListing
 from hypha_cluster.store.registry import Registry
+from hypha_cluster.store.services import Services
 from hypha_cluster.store.tokens import Tokens, TokenSettings, shared_secret
 from hypha_cluster.store.workspaces import Workspaces
 
@@ -54,6 +56,8 @@ class _Store:
     redis: Redis
     keys: Keys
     registry: Registry
+    services: Services
+    public: PublicListing
     workspaces: Workspaces
     nodes: Nodes
 
@@ -136,9 +140,11 @@ async def _running(config: Config, app: Starlette) -> AsyncIterator[None]:
 def _open_store(config: Config) -> _Store:
     redis = open_redis(config.redis_url, config.relay_timeout)
     keys = Keys(config.redis_prefix)
-    registry = Registry(redis, keys)
+    public = PublicListing(redis, keys)
+    registry = Registry(redis, keys, public)
+    services = Services(redis, keys, public)
     nodes = Nodes(redis, keys, registry, lease_ttl=config.lease_ttl, grace=config.reconnect_grace)
-    return _Store(redis, keys, registry, Workspaces(redis, keys), nodes)
+    return _Store(redis, keys, registry, services, public, Workspaces(redis, keys), nodes)
 
 
 def _open_relay(config: Config, name: str, store: _Store) -> _Relay:
@@ -153,7 +159,7 @@ def _open_relay(config: Config, name: str, store: _Store) -> _Relay:
     router = Router(name, connections, bus, config.max_frame_size)
     peer = Peer(name, router, config.call_timeout, config.max_message_size)
     terms = Terms(name, config.max_message_size, config.reconnect_grace)
-    clients = Clients(store.registry, bus, connections, router, peer, terms)
+    clients = Clients(store.registry, store.services, bus, router, peer, terms)
     return _Relay(bus, connections, router, peer, clients)
 
 
@@ -184,7 +190,7 @@ def _routes(
     config: Config, node: Node, store: _Store, relay: _Relay, tokens: Tokens
 ) -> list[BaseRoute]:
     gatekeeper = Gatekeeper(tokens, store.workspaces)
-    services = ServiceFunctions(store.registry, relay.peer)
+    services = ServiceFunctions(store.services, store.public, relay.peer)
     workspaces = WorkspaceFunctions(store.workspaces, store.registry, services)
     token_functions = TokenFunctions(tokens, config.reconnection_token_lifetime)
     manager = Manager(relay.connections, store.workspaces, services, workspaces, token_functions)
@@ -199,7 +205,7 @@ def _routes(
         *ServicesApi(
             gatekeeper,
             store.workspaces,
-            store.registry,
+            store.services,
             services,
             relay.peer,
             config.max_message_size,

@@ -7,7 +7,7 @@ from typing import Any, Final
 from hypha_cluster.access import PUBLIC
 from hypha_cluster.errors import BadRequest, PermissionDenied, ServiceNotFound
 from hypha_cluster.protocol.address import ServiceQuery, parse_service_id, workspace_of
-from hypha_cluster.store.registry import Provider, Registry
+from hypha_cluster.store.services import Provider, Services
 
 MODES: Final = ("random", "first", "last")
 
@@ -45,8 +45,8 @@ def choose(providers: Sequence[Provider], mode: str = "random") -> Provider | No
 class Selection:
     """Finds a provider for a query, as somebody who may or may not enter its workspace."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def find(
         self, wanted: ServiceQuery, home: str, *, inside: bool, mode: str = "random"
@@ -61,16 +61,16 @@ class Selection:
         workspace = wanted.workspace or home
         if wanted.client is not None:
             return await self._direct(f"{workspace}/{wanted.client}", wanted.service, inside)
-        providers = await self._registry.providers(workspace, wanted.service)
+        providers = await self._services.providers(workspace, wanted.service)
         visible = [provider for provider in providers if inside or provider.is_public]
         if providers and not visible:
             raise denied(wanted.service)
         if not visible and wanted.workspace is None:
-            visible = await self._registry.public_providers(wanted.service)
+            visible = await self._services.public_providers(wanted.service)
         return choose(visible, mode)
 
     async def _direct(self, address: str, service: str, inside: bool) -> Provider:
-        provider = await self._registry.provider(address, service)
+        provider = await self._services.provider(address, service)
         if provider is None:
             raise ServiceNotFound(f"Service not found: {address}:{service}")
         if not (inside or provider.is_public):

@@ -14,7 +14,9 @@ from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import ServiceQuery, client_of, workspace_of
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.peer import Peer
-from hypha_cluster.store.registry import BUILT_IN, Infos, Provider, Registry
+from hypha_cluster.store.encoding import Infos
+from hypha_cluster.store.public import PublicListing
+from hypha_cluster.store.services import BUILT_IN, Provider, Services
 
 _log = logging.getLogger(__name__)
 
@@ -29,9 +31,10 @@ _DEFAULT: Final = "default"
 class ServiceFunctions:
     """What clients call to offer services and to find them."""
 
-    def __init__(self, registry: Registry, peer: Peer) -> None:
-        self._registry = registry
-        self._selection = Selection(registry)
+    def __init__(self, services: Services, public: PublicListing, peer: Peer) -> None:
+        self._registered = services
+        self._selection = Selection(services)
+        self._public = public
         self._peer = peer
         # (address, service id) → the stamp of a registration, and its service dict.
         self._fetched: dict[tuple[str, str], tuple[str | None, dict[str, Any]]] = {}
@@ -54,7 +57,7 @@ class ServiceFunctions:
             raise HubError("The client did not say what it has registered.")
         service_id = info["id"].rpartition(":")[2]
         # Looked up, since the client may have moved to another node meanwhile.
-        if not await self._registry.provider(connection.address, service_id):
+        if not await self._registered.provider(connection.address, service_id):
             raise HubError(f"The client did not announce its service {service_id!r}.")
         return {**info, "id": f"{connection.address}:{service_id}"}
 
@@ -75,7 +78,7 @@ class ServiceFunctions:
         put = {sid: info for sid, info in infos.items() if known.get(sid) != info}
         remove = [sid for sid in known if sid not in infos]
         if put or remove:
-            await self._registry.register(connection.attachment, put, remove)
+            await self._registered.register(connection.attachment, put, remove)
         connection.services = infos
         if _DEFAULT in put and _DEFAULT not in known:
             await self._set_up(connection.address)
@@ -105,7 +108,7 @@ class ServiceFunctions:
     ) -> list[dict[str, Any]]:
         """Infos of the services that a query means, as far as the caller may see them."""
         if query == PUBLIC:
-            return [_listed(info, docs=False) for info in await self._registry.public_services()]
+            return [_listed(info, docs=False) for info in await self._public.all()]
         workspaces, wanted = searched(query, context.workspace)
         home = None if isinstance(query, dict) and "workspace" in query else context.workspace
         found = []
@@ -116,7 +119,7 @@ class ServiceFunctions:
 
     async def visible(self, workspace: str, *, inside: bool) -> list[dict[str, Any]]:
         """Infos of all services of a workspace, or only of its public ones."""
-        infos = await self._registry.services(workspace)
+        infos = await self._registered.of_workspace(workspace)
         listed = [_listed(info) for info in infos]
         return [i for i in listed if inside or i["config"]["visibility"] == "public"]
 

@@ -14,10 +14,11 @@ from hypha_cluster.access import Identity, Workspace
 from hypha_cluster.errors import ClientLeft, Conflict, StillOnline
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.relay.bus import Bus
-from hypha_cluster.relay.connections import Connection, Connections, Socket
+from hypha_cluster.relay.connections import Connection, Socket
 from hypha_cluster.relay.peer import Peer
 from hypha_cluster.relay.router import Router
 from hypha_cluster.store.registry import Attachment, Claim, ClaimMode, Registry
+from hypha_cluster.store.services import Services
 
 _log = logging.getLogger(__name__)
 
@@ -53,15 +54,16 @@ class Clients:
     def __init__(
         self,
         registry: Registry,
+        services: Services,
         bus: Bus,
-        connections: Connections,
         router: Router,
         peer: Peer,
         terms: Terms,
     ) -> None:
         self._registry = registry
+        self._services = services
         self._bus = bus
-        self._connections = connections
+        self._connections = router.connections
         self._router = router
         self._peer = peer
         self._terms = terms
@@ -172,7 +174,7 @@ class Clients:
         attachment = connection.attachment
         try:
             await self._registry.claim(attachment, ClaimMode.ASSERT)
-            await self._registry.register(attachment, connection.services)
+            await self._services.register(attachment, connection.services)
         except (Conflict, ClientLeft):
             self._oust(connection)
             return

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from hypha_cluster.protocol.chunks import ChunkGuard
 from hypha_cluster.protocol.envelope import Seal
-from hypha_cluster.store.registry import Attachment, Infos
+from hypha_cluster.store.encoding import Infos
+from hypha_cluster.store.registry import Attachment
 
 
 class Socket(Protocol):

@@ -56,7 +56,7 @@ class Router:
 
     def __init__(self, node: str, connections: Connections, bus: Bus, max_frame_size: int) -> None:
         self._node = node
-        self._connections = connections
+        self.connections = connections
         self._bus = bus
         self._reader = FrameReader(max_frame_size)
         # target → (caller, session) → where to reject, of calls that clients here have made.
@@ -130,7 +130,7 @@ class Router:
 
     def _answered(self, caller: str, target: str, method: str) -> None:
         """An answer passes from `target` to `caller`: nobody waits for it any more."""
-        connection = self._connections.get(caller)
+        connection = self.connections.get(caller)
         session = method.rpartition(".")[0]
         if connection is None or (target, session) not in connection.calls:
             return
@@ -154,7 +154,7 @@ class Router:
         """A client left for good: tell everybody here who waits for it."""
         error = ClientLeft(f"Client {address} left before it answered.")
         for (caller, session), reject in self._calls.pop(address, {}).items():
-            connection = self._connections.get(caller)
+            connection = self.connections.get(caller)
             if connection is not None:
                 connection.calls.discard((address, session))
             self._send_reject(caller, address, reject, error)
@@ -169,10 +169,10 @@ class Router:
         method = envelope.get("method", "")
         if method.endswith(_ANSWERS):
             self._answered(address, envelope["from"], method)
-        connection = self._connections.get(address)
+        connection = self.connections.get(address)
         if connection is None:  # it went while the frame was on its way
             self.send(address, raw)
-        elif not self._connections.offer(connection, raw):
+        elif not self.connections.offer(connection, raw):
             self._busy(connection, raw)
 
     def receive_own(self, raw: bytes) -> None:
@@ -184,10 +184,10 @@ class Router:
 
     def send(self, target: str, sealed: bytes, reject: Reject | None = None) -> None:
         """Bring a sealed frame to its target; the one delivery path."""
-        connection = self._connections.get(target)
+        connection = self.connections.get(target)
         if connection is None or connection.is_sent_away:
             self._publish(target, sealed, reject)
-        elif not self._connections.offer(connection, sealed):
+        elif not self.connections.offer(connection, sealed):
             self._busy(connection, sealed)
 
     def _publish(self, target: str, sealed: bytes, reject: Reject | None) -> None:
@@ -212,7 +212,7 @@ class Router:
             error = ClientBusy(f"Client {target} is busy: it does not take its messages in time.")
             self._reject(frame, frame.envelope["from"], target, error)
         else:
-            self._connections.force(connection, sealed)
+            self.connections.force(connection, sealed)
 
     # Back to the caller.
 

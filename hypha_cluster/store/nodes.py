@@ -8,8 +8,9 @@ from redis.asyncio import Redis
 
 from hypha_cluster.protocol.address import client_of
 from hypha_cluster.store.connection import translated
+from hypha_cluster.store.encoding import now_ms
 from hypha_cluster.store.keys import Keys
-from hypha_cluster.store.registry import Departure, Registry, now_ms
+from hypha_cluster.store.registry import Departure, Registry
 
 _log = logging.getLogger(__name__)
 _MANY = 200  # clients cleaned up after in one go

@@ -15,6 +15,7 @@ from hypha_cluster.access import (
 )
 from hypha_cluster.errors import Conflict, PermissionDenied, WorkspaceNotFound
 from hypha_cluster.store.connection import translated
+from hypha_cluster.store.encoding import text
 from hypha_cluster.store.keys import Keys
 
 # A workspace that nobody ever joined must not stay for good.
@@ -66,7 +67,7 @@ class Workspaces:
     @translated
     async def names(self) -> list[str]:
         names = await self._redis.smembers(self._keys.workspaces())
-        return sorted([PUBLIC, *(_text(name) for name in names)])
+        return sorted([PUBLIC, *(text(name) for name in names)])
 
     @translated
     async def known_user(self, user: str) -> Identity | None:
@@ -91,8 +92,4 @@ class Workspaces:
 
 
 def _from_hash(fields: Mapping[Any, Any]) -> Workspace:
-    return Workspace.from_wire({_text(key): json.loads(value) for key, value in fields.items()})
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    return Workspace.from_wire({text(key): json.loads(value) for key, value in fields.items()})
