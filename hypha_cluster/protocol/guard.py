@@ -16,7 +16,11 @@ BODY_KEYS: Final = frozenset(("args", "with_kwargs", "promise"))
 CALL_KEYS: Final = frozenset(("type", "from", "to", "user", "method", "session", "parent"))
 # Events that a client fires at itself; a peer that sends one would fake it.
 LOCAL_EVENTS: Final = frozenset(("disconnect", "service-updated"))
+# Over 1,024,000 bytes a Python client stops reading for good; sealing adds who the sender is.
+MAX_CLIENT_FRAME: Final = 1_000_000
 _CALLBACKS: Final = ("resolve", "reject", "heartbeat")
+_MANY: Final = 100  # characters
+_HUB: Final = "workspace-manager"
 
 # A path is walked through items *and attributes*, so these lead out of what was offered.
 _WAY_OUT: Final = re.compile(r"(?:^|\.)(?:__[^.]*__|__[^.]*|constructor|prototype)(?=\.|$)")
@@ -24,13 +28,19 @@ _CONTEXT_MANAGER: Final = re.compile(r"services\.[^_].*\.__(?:enter|exit|aenter|
 _SESSION_WAY_OUT: Final = re.compile(r"(?:^|\.)(?:_|timer(?:\.|$))")
 
 
+def shown(value: object) -> str:
+    """What a client sent, fit for a message and a line of a log: on one line, and not too long."""
+    text = repr(value[:_MANY] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= _MANY else f"{text[:_MANY]}…"
+
+
 def check_path(method: str) -> None:
     """Refuse a method path by which a peer could reach more than it was offered."""
     if method.startswith("services."):
         if _WAY_OUT.search(method) and not _is_context_manager(method):
-            raise BadFrame(f"The method path {method!r} leads out of its service.")
+            raise BadFrame(f"The method path {shown(method)} leads out of its service.")
     elif _WAY_OUT.search(method) or _SESSION_WAY_OUT.search(method):
-        raise BadFrame(f"The method path {method!r} leads out of its session.")
+        raise BadFrame(f"The method path {shown(method)} leads out of its session.")
 
 
 def _is_context_manager(method: str) -> bool:
@@ -42,6 +52,7 @@ def check_call(frame: Frame, source: str) -> bytes | memoryview:
     """Check a frame of type `method` from `source`; answer the body that may be forwarded."""
     body = frame.body
     check_method(frame.envelope)
+    _check_target(frame)
     if not isinstance(body.get("args", []), list):
         raise BadFrame("'args' of a call is a list.")
     if "promise" in body:
@@ -71,7 +82,7 @@ def check_promise(promise: object, source: str) -> None:
         raise BadFrame("'interval' of a promise is a number of seconds.")
     for name in _CALLBACKS:
         if name in promise and not _leads_to(promise[name], source):
-            raise BadFrame(f"{name!r} of a promise leads back to the caller, {source!r}.")
+            raise BadFrame(f"{name!r} of a promise leads back to the caller, {source}.")
 
 
 def _leads_to(reference: object, source: str) -> bool:
@@ -87,7 +98,28 @@ def check_message(frame: Frame) -> None:
         raise BadFrame("A frame needs a type, as text.")
     if kind in LOCAL_EVENTS:
         raise BadFrame(f"{kind!r} is an event of a client's own; choose another type.")
+    if _is_for_hub(frame):
+        raise BadFrame("The hub takes calls only.")
+    if not isinstance(frame.envelope.get("method", ""), str):
+        raise BadFrame("'method' of a frame is text.")
+    _check_target(frame)
     _check_keys(frame)
+
+
+def _check_target(frame: Frame) -> None:
+    to = str(frame.envelope.get("to", ""))
+    if ":" in to or to.startswith("/"):  # else it could lead to another key in Redis
+        raise BadFrame(f"Client not found: {shown(to)} is no address of a client.")
+    if len(frame.raw) > MAX_CLIENT_FRAME and not _is_for_hub(frame):
+        raise BadFrame(
+            f"A frame to a client has at most {MAX_CLIENT_FRAME} bytes; send more in chunks."
+        )
+
+
+def _is_for_hub(frame: Frame) -> bool:
+    """Say whether the hub is to take a frame: a manager, or a node under its own name."""
+    client = client_of(str(frame.envelope.get("to", "")))
+    return client == _HUB or client.startswith("~")
 
 
 def _check_keys(frame: Frame) -> None:
