@@ -4,6 +4,7 @@ The first map is the envelope, which the hub reads and seals; the second is the 
 checked and passes through as the bytes it came in.
 """
 
+import re
 from typing import Any, Final, NamedTuple
 
 import msgpack
@@ -13,6 +14,10 @@ from hypha_cluster.errors import BadFrame
 _CALL_FIELDS: Final = ("type", "to", "method", "session", "parent")
 _FIXMAP: Final = [bytes((0x80 | n,)) for n in range(16)]
 _ENVELOPE_LOOK: Final = 2_048  # bytes; more than all but the oddest envelopes have
+_SEAL: Final = 65_536  # bytes that a seal may add to a frame
+_SMALL: Final = 1_024  # bytes of an unpacker's buffer at first; it grows with what it is fed
+# The first byte of an array that says its length: msgpack makes a list of it before it reads on.
+_LONG_ARRAY: Final = re.compile(rb"[\xdc\xdd]")
 _packer: Final = msgpack.Packer(use_bin_type=True)
 
 
@@ -29,7 +34,7 @@ class FrameReader:
     """Reads frames; one C unpacker serves them all, since making one costs more than a frame."""
 
     def __init__(self, max_frame_size: int) -> None:
-        self._max_frame_size = max_frame_size
+        self._max_frame_size = max_frame_size + _SEAL  # for frames that another node has sealed
         self._start_afresh()
 
     def read(self, frame: bytes) -> Frame:
@@ -46,6 +51,8 @@ class FrameReader:
             raise BadFrame(f"The frame is not valid msgpack with text keys: {error}.") from None
 
     def _read(self, frame: bytes) -> Frame:
+        if _LONG_ARRAY.search(frame):
+            self._check_lengths(frame)
         unpacker = self._unpacker
         unpacker.feed(frame)
         envelope = unpacker.unpack()
@@ -59,6 +66,17 @@ class FrameReader:
         if end != length:  # clients ignore a third map
             self._start_afresh()
         return Frame(_as_map(envelope), _as_map(body), memoryview(frame)[start:end], frame)
+
+    def _check_lengths(self, frame: bytes) -> None:
+        """See that what the frame announces is there, without making anything of it.
+
+        A few bytes could announce thousands of long lists, one in the other.
+        """
+        unpacker = msgpack.Unpacker(max_buffer_size=self._max_frame_size, read_size=_SMALL)
+        unpacker.feed(frame)
+        unpacker.skip()
+        if unpacker.tell() < len(frame):
+            unpacker.skip()
 
     def read_envelope(self, sealed: bytes) -> dict[str, Any]:
         """Only the first half of a frame that another node has checked and sealed."""
@@ -82,7 +100,10 @@ def _as_map(value: object) -> dict[str, Any]:
 
 
 def pack(value: object) -> bytes:
-    packed: bytes = _packer.pack(value)
+    try:
+        packed: bytes = _packer.pack(value)
+    except (ValueError, TypeError, OverflowError) as error:  # 511 levels are the most
+        raise BadFrame(f"This cannot be written as msgpack: {error}.") from None
     return packed
 
 
@@ -103,7 +124,6 @@ class Seal:
     def message(self, envelope: dict[str, Any]) -> bytes:
         """A frame of another type: any fields, and no body (PROTOCOL 2.3)."""
         fields = {k: v for k, v in envelope.items() if k not in ("from", "user", "ctx")}
-        size = len(fields) + 2
-        head = _FIXMAP[size] if size < 16 else b"\xde" + size.to_bytes(2, "big")
+        head: bytes = _packer.pack_map_header(len(fields) + 2)
         packed = b"".join(pack(k) + pack(v) for k, v in fields.items())
         return b"".join((head, packed, self._packed))
