@@ -7,17 +7,27 @@ guard would stop in a frame could hide in the chunks, so the hub follows each me
 """
 
 from collections.abc import Generator, Iterator
+from secrets import token_urlsafe
 from typing import Any, Final, NamedTuple
 
 import msgpack
 
 from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.envelope import Frame
-from hypha_cluster.protocol.guard import BODY_KEYS, CALL_KEYS, check_method, check_promise
+from hypha_cluster.protocol.guard import (
+    BODY_KEYS,
+    CALL_KEYS,
+    check_method,
+    check_promise,
+    shown,
+)
 
 CACHE: Final = "services.built-in.message_cache."
 CHUNK_SIZE: Final = 512_000
 MAX_SINGLE_FRAME: Final = 513_024
+MAX_MESSAGES: Final = 1_000  # that one client may have on their way
+_SMALL: Final = 1_024  # bytes of an unpacker's buffer at first; it grows with what it is fed
+_MANY: Final = 1_024  # items of a list or a map that is looked into
 _PARAMETERS: Final = {
     "create": ("key", "heartbeat", "overwrite"),
     "append": ("key", "data", "heartbeat"),
@@ -42,7 +52,7 @@ def parse_cache_call(frame: Frame) -> CacheCall:
     """Read a call of a message cache."""
     action = frame.envelope["method"].removeprefix(CACHE)
     if action not in _PARAMETERS:
-        raise BadFrame(f"A message cache has no {action!r}.")
+        raise BadFrame(f"A message cache has no {shown(action)}.")
     given = _bind(_PARAMETERS[action], frame.body)
     key, data = given.get("key"), given.get("data", b"")
     if not isinstance(key, str):
@@ -74,6 +84,9 @@ class ChunkGuard:
         self._source = source
         self._max_message_size = max_message_size
         self._messages: dict[tuple[str, str], _Message] = {}
+        # A cache is shared by all who send to its owner, so each connection has keys of its own:
+        # else two could write into one message, each of them followed for itself.
+        self._own = f"{token_urlsafe(9)}."
 
     def __len__(self) -> int:
         """How many messages are on their way."""
@@ -88,34 +101,36 @@ class ChunkGuard:
         call = parse_cache_call(frame)
         key = (target, call.key)
         if call.action == "create":
-            self._messages[key] = _Message(self._source, self._max_message_size, call.heartbeat)
-            return [call.key, call.heartbeat, True]
-        if call.action == "remove":
             self._messages.pop(key, None)
-            return [call.key]
-        heartbeat = self._follow(key, call)
-        data = [call.data] if call.action == "append" else []
-        return [call.key, *data, heartbeat]
-
-    def _follow(self, key: tuple[str, str], call: CacheCall) -> bool:
+            self._messages[key] = _Message(self._source, self._max_message_size, call.heartbeat)
+            self._make_room()
+            return [self._cache_key(call.key, call.heartbeat), call.heartbeat, True]
         message = self._messages.pop(key, None)
         if message is None:
-            raise BadFrame(f"No message {call.key!r} was begun on this connection; send it again.")
-        if call.action == "append":
-            message.append(call.data)
-            self._messages[key] = message
-            self._check_total(key)
-        else:
-            message.finish()
-        return message.heartbeat
-
-    def _check_total(self, key: tuple[str, str]) -> None:
-        if sum(message.kept for message in self._messages.values()) > self._max_message_size:
-            del self._messages[key]
             raise BadFrame(
-                f"The messages that a client has on their way have at most "
-                f"{self._max_message_size} bytes together."
+                f"No message {shown(call.key)} was begun on this connection; send it again."
             )
+        cache_key = self._cache_key(call.key, message.heartbeat)
+        if call.action == "remove":
+            return [cache_key]
+        if call.action == "process":
+            message.finish()
+            return [cache_key, message.heartbeat]
+        message.append(call.data)
+        self._messages[key] = message
+        self._make_room()
+        return [cache_key, call.data, message.heartbeat]
+
+    def _cache_key(self, key: str, heartbeat: bool) -> str:
+        """The key at the target; a message with heartbeats has that of a session there."""
+        return key if heartbeat else self._own + key
+
+    def _make_room(self) -> None:
+        """Give up what was begun and left, which nobody ever says of a message."""
+        kept = sum(message.kept for message in self._messages.values())
+        while kept > self._max_message_size or len(self._messages) > MAX_MESSAGES:
+            oldest = next(iter(self._messages))
+            kept -= self._messages.pop(oldest).kept
 
 
 class _Message:
@@ -123,11 +138,16 @@ class _Message:
 
     def __init__(self, source: str, max_size: int, heartbeat: bool) -> None:
         self.heartbeat = heartbeat
-        self._source = source
         self._max_size = max_size
         self._size = 0
-        self._unpacker = msgpack.Unpacker(max_buffer_size=max_size)
-        self._steps = self._read()
+        # What is made a value of, and not skipped, has no long lists; announcing one costs memory.
+        self._unpacker = msgpack.Unpacker(
+            max_buffer_size=max_size,
+            read_size=_SMALL,
+            max_array_len=_MANY,
+            max_map_len=_MANY,
+        )
+        self._steps = _read(self._unpacker, source)
         self._done = False
 
     @property
@@ -153,63 +173,84 @@ class _Message:
         if not self._done:
             raise BadFrame("The message in chunks ends in the middle of a msgpack value.")
 
-    def _read(self) -> Iterator[bool]:
-        """Yield False whenever more bytes are needed; end when the message is read."""
-        envelope = yield from self._next("unpack")
-        _check_inner_envelope(envelope)
-        count = yield from self._next("read_map_header")
-        for _ in range(count):
-            key = yield from self._next("unpack")
-            if key not in BODY_KEYS:
-                raise BadFrame(f"The body of a call has no {key!r}.")
-            if key == "promise":
-                check_promise((yield from self._next("unpack")), self._source)
-            else:
-                yield from self._next("skip")
 
-    def _next(self, step: str) -> Generator[bool, None, Any]:
-        """Do one step of the unpacker; it goes on where it was when its bytes ran out."""
-        while True:
-            try:
-                return getattr(self._unpacker, step)()
-            except msgpack.OutOfData:
-                yield False
+def _read(unpacker: msgpack.Unpacker, source: str) -> Iterator[bool]:
+    """Yield False whenever more bytes are needed; end when the message is read."""
+    envelope = yield from _next(unpacker, "unpack")
+    _check_inner_envelope(envelope)
+    count = yield from _next(unpacker, "read_map_header")
+    for _ in range(count):
+        key = yield from _next(unpacker, "unpack")
+        if key not in BODY_KEYS:
+            raise BadFrame(f"The body of a call has no {shown(key)}.")
+        if key == "promise":
+            check_promise((yield from _next(unpacker, "unpack")), source)
+        else:
+            yield from _next(unpacker, "skip")
+
+
+def _next(unpacker: msgpack.Unpacker, step: str) -> Generator[bool, None, Any]:
+    """Do one step of the unpacker; it goes on where it was when its bytes ran out."""
+    while True:
+        try:
+            return getattr(unpacker, step)()
+        except msgpack.OutOfData:
+            yield False
 
 
 def _check_inner_envelope(envelope: object) -> None:
     if not isinstance(envelope, dict) or envelope.get("type") != "method":
         raise BadFrame("A message in chunks is a call.")
     if not envelope.keys() <= CALL_KEYS:
-        raise BadFrame(f"A call has no {', '.join(map(repr, envelope.keys() - CALL_KEYS))}.")
+        raise BadFrame(f"A call has no {', '.join(map(shown, envelope.keys() - CALL_KEYS))}.")
     check_method(envelope)
     if envelope["method"].startswith(CACHE):
         raise BadFrame("A message in chunks cannot hold another one.")
 
 
 class Assembler:
-    """Puts messages together that are sent to the hub itself in chunks."""
+    """Puts messages together that are sent to the hub itself in chunks.
 
-    def __init__(self) -> None:
-        self._parts: dict[tuple[str, str], list[bytes]] = {}
+    max_size: bytes that all messages of one sender may have here together.
+    """
+
+    def __init__(self, max_size: int = 2**28) -> None:
+        self._max_size = max_size
+        self._parts: dict[str, dict[str, list[bytes]]] = {}
 
     def take(self, source: str, call: CacheCall) -> bytes | None:
         """Do one call of the message cache; `process` answers the whole message."""
-        key = (source, call.key)
+        messages = self._parts.setdefault(source, {})
         if call.action == "create":
-            self._parts[key] = []
+            messages.pop(call.key, None)
+            messages[call.key] = []
+            if len(messages) > MAX_MESSAGES:
+                del messages[next(iter(messages))]
             return None
-        if key not in self._parts:
-            raise BadFrame(f"No message {call.key!r} was begun here; send it again from its start.")
+        if call.key not in messages:
+            raise BadFrame(
+                f"No message {shown(call.key)} was begun here; send it again from its start."
+            )
         if call.action == "append":
-            self._parts[key].append(call.data)
+            messages[call.key].append(call.data)
+            self._check_size(messages, call.key)
             return None
-        parts = self._parts.pop(key)
+        parts = messages.pop(call.key)
+        if not messages:
+            del self._parts[source]
         return b"".join(parts) if call.action == "process" else None
+
+    def _check_size(self, messages: dict[str, list[bytes]], key: str) -> None:
+        if sum(len(part) for parts in messages.values() for part in parts) > self._max_size:
+            del messages[key]
+            raise BadFrame(
+                f"The messages that a client sends to the hub in chunks have at most "
+                f"{self._max_size} bytes together."
+            )
 
     def forget(self, source: str) -> None:
         """The sender left; what it had begun is of no use."""
-        for key in [key for key in self._parts if key[0] == source]:
-            del self._parts[key]
+        self._parts.pop(source, None)
 
 
 def split(message: bytes) -> Iterator[bytes]:
