@@ -4,9 +4,14 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from hypha_cluster.errors import BadRequest
 from hypha_cluster.protocol.address import absolute
 from hypha_cluster.protocol.envelope import Frame
+from hypha_cluster.protocol.guard import check_path
 
+# Seconds between heartbeats, whatever a caller asks for: not a flood, and not for ever.
+_INTERVALS: Final = (0.1, 3_600.0)
+_MAX_DEPTH: Final = 200  # of a value that the hub walks through; JavaScript's encoder goes to 100
 # What every release parses: 0.5.38–0.5.47 lose a whole reply over anything else (PROTOCOL 3.2).
 _SIMPLE_SIGNATURE: Final = re.compile(r"\w+\((?:\w+(?:, \w+)*)?\)")
 
@@ -54,8 +59,14 @@ class Caller(NamedTuple):
             resolve=_method_of(promise.get("resolve")),
             reject=_method_of(promise.get("reject")),
             heartbeat=_method_of(promise.get("heartbeat")),
-            interval=float(promise.get("interval") or 0),
+            interval=_interval(promise.get("interval") or 0),
         )
+
+
+def _interval(seconds: float) -> float:
+    """0 for no heartbeats, which is also what becomes of a number that is none."""
+    shortest, longest = _INTERVALS
+    return min(max(float(seconds), shortest), longest) if seconds > 0 else 0.0
 
 
 def _method_of(value: object) -> str | None:
@@ -90,14 +101,18 @@ def promise(target: str, session: str, interval: float = 0.0) -> dict[str, Any]:
     return callbacks
 
 
-def rewrite_references(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+def rewrite_references(
+    value: Any, change: Callable[[dict[str, Any]], dict[str, Any]], depth: int = 0
+) -> Any:
     """A copy of an encoded value in which every method reference was changed."""
+    if depth > _MAX_DEPTH:
+        raise BadRequest(f"A value has at most {_MAX_DEPTH} levels.")
     if isinstance(value, dict):
         if value.get("_rtype") == "method":
             return change(value)
-        return {key: rewrite_references(item, change) for key, item in value.items()}
+        return {k: rewrite_references(item, change, depth + 1) for k, item in value.items()}
     if isinstance(value, list):
-        return [rewrite_references(item, change) for item in value]
+        return [rewrite_references(item, change, depth + 1) for item in value]
     return value
 
 
@@ -105,7 +120,11 @@ def relayed(value: Any, workspace: str) -> Any:
     """An encoded value as it is passed on to a third: targets absolute, signatures simple."""
 
     def change(method: dict[str, Any]) -> dict[str, Any]:
-        changed = {**method, "_rtarget": absolute(method["_rtarget"], workspace)}
+        target, path = method.get("_rtarget"), method.get("_rmethod")
+        if not isinstance(target, str) or not isinstance(path, str):
+            raise BadRequest("A function that travels has '_rtarget' and '_rmethod', as text.")
+        check_path(path)
+        changed = {**method, "_rtarget": absolute(target, workspace)}
         signature = changed.pop("_rsig", None)
         if isinstance(signature, str) and _SIMPLE_SIGNATURE.fullmatch(signature):
             changed["_rsig"] = signature
