@@ -55,7 +55,17 @@ def show_config(words: Sequence[str]) -> None:
         sys.stdout.write(f"{changed} {about.name:<28}{shown:<38}{about.env:<36}{about.help}\n")
 
 
-COMMANDS: dict[str, Command] = {"serve": serve, "config": show_config}
+def show_status(words: Sequence[str]) -> None:
+    """Print the gateways of a cluster; --json for programs."""
+    from hypha_cluster.serving import status
+
+    as_json = JSON_FLAG in words
+    config = _config("status", [word for word in words if word != JSON_FLAG])
+    sys.stdout.write(status.report(config, as_json=as_json))
+
+
+JSON_FLAG = "--json"
+COMMANDS: dict[str, Command] = {"serve": serve, "config": show_config, "status": show_status}
 
 
 def _config(command: str, words: Sequence[str]) -> Config:

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Mount, Router as Routes
 
 from hypha_cluster import __version__
 from hypha_cluster.api.admission import Gatekeeper
-from hypha_cluster.api.health import HealthApi
+from hypha_cluster.api.health import CountAnswers, HealthApi
 from hypha_cluster.api.pages import PagesApi
 from hypha_cluster.api.services import ServicesApi, error_response
 from hypha_cluster.api.websocket import WebSocketApi
@@ -29,7 +29,7 @@ from hypha_cluster.manager.manager import Manager
 from hypha_cluster.manager.services import ServiceFunctions
 from hypha_cluster.manager.tokens import TokenFunctions
 from hypha_cluster.manager.workspaces import WorkspaceFunctions
-from hypha_cluster.metrics import Metrics
+from hypha_cluster.metrics import Counts, node_registry
 from hypha_cluster.node import Node, Rhythm
 from hypha_cluster.relay.bus import Bus, Limits
 from hypha_cluster.relay.clients import Clients, Terms
@@ -75,16 +75,18 @@ class _Relay:
 
 def create_app(config: Config) -> Starlette:
     """The application of one node; its lifespan starts and stops the node."""
+    counts = Counts()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with _running(config, app):
+        async with _running(config, app, counts):
             yield
 
     return Starlette(
         lifespan=lifespan,
         exception_handlers={HubError: _on_hub_error, HTTPException: _on_http_error},
         middleware=[
+            Middleware(CountAnswers, counts=counts),
             Middleware(CORSMiddleware, **_cors(config.allow_origins)),
             Middleware(GZipMiddleware, minimum_size=1000),
         ],
@@ -110,12 +112,12 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 @contextlib.asynccontextmanager
-async def _running(config: Config, app: Starlette) -> AsyncIterator[None]:
+async def _running(config: Config, app: Starlette, counts: Counts) -> AsyncIterator[None]:
     store = _open_store(config)
     name = config.node_name or f"gateway-{secrets.token_hex(4)}"
-    relay = _open_relay(config, name, store)
+    relay = _open_relay(config, name, store, counts)
     rhythm = Rhythm(config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time)
-    node = Node(name, store.nodes, relay.bus, relay.clients, relay.connections, rhythm)
+    node = Node(name, store.nodes, relay.bus, relay.clients, relay.router, rhythm)
     relay.bus.attach(
         relay.router.receive, relay.router.receive_own, relay.clients.on_event, node.on_restored
     )
@@ -147,7 +149,7 @@ def _open_store(config: Config) -> _Store:
     return _Store(redis, keys, registry, services, public, Workspaces(redis, keys), nodes)
 
 
-def _open_relay(config: Config, name: str, store: _Store) -> _Relay:
+def _open_relay(config: Config, name: str, store: _Store, counts: Counts) -> _Relay:
     limits = Limits(
         mailbox_size=config.mailbox_size,
         mailbox_frames=config.mailbox_frames,
@@ -156,7 +158,7 @@ def _open_relay(config: Config, name: str, store: _Store) -> _Relay:
     )
     bus = Bus(config.redis_url, store.keys, name, limits)
     connections = Connections(config.outbox_size, config.send_timeout)
-    router = Router(name, connections, bus, config.max_frame_size)
+    router = Router(name, connections, bus, counts, config.max_frame_size)
     peer = Peer(name, router, config.call_timeout, config.max_message_size)
     terms = Terms(name, config.max_message_size, config.reconnect_grace)
     clients = Clients(store.registry, store.services, bus, router, peer, terms)
@@ -195,9 +197,9 @@ def _routes(
     token_functions = TokenFunctions(tokens, config.reconnection_token_lifetime)
     manager = Manager(relay.connections, store.workspaces, services, workspaces, token_functions)
     relay.peer.answer = manager.answer
-    metrics = Metrics()
+    metrics = node_registry(relay.router.counts, node.gauges())
     routes: list[BaseRoute] = [
-        *HealthApi(node.unready_because, metrics.registry).routes(),
+        *HealthApi(node.unready_because, metrics).routes(),
         *PagesApi().routes(),
         *WebSocketApi(
             gatekeeper, relay.clients, relay.router, services.recover, config.public_base_url

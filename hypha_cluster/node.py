@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from hypha_cluster.errors import RelayUnavailable
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.clients import Clients
-from hypha_cluster.relay.connections import Connections
+from hypha_cluster.relay.router import Router
 from hypha_cluster.store.nodes import Nodes
 
 MAX_PAUSE = 0.02  # seconds between two clients that are sent away, when they are few
@@ -39,26 +39,36 @@ class Node:
         nodes: Nodes,
         bus: Bus,
         clients: Clients,
-        connections: Connections,
+        router: Router,
         rhythm: Rhythm,
     ) -> None:
         self.name = name
         self._nodes = nodes
         self._bus = bus
         self._clients = clients
-        self._connections = connections
+        self._connections = router.connections
+        self._router = router
+        self._counts = router.counts
         self._rhythm = rhythm
         self._tasks: list[asyncio.Task[None]] = []
+        self._lease: dict[str, Any] = {}
         self._renewed = 0.0
+        self._lag = 0.0
         self._draining = False
         self._failure: str | None = None
         self._forgotten = asyncio.Event()
 
     async def start(self, *, address: str, version: str) -> None:
         """Take the lease, open the bus, and go on until `stop`."""
-        self._lease = {"address": address, "version": version}
+        started = int(time.time())
+        self._lease = {
+            "address": address,
+            "version": version,
+            "started": started,
+            "draining": False,
+        }
         await self._bus.start()
-        await self._nodes.take_lease(self.name, **self._lease)
+        await self._nodes.take_lease(self.name, self._lease)
         self._renewed = time.monotonic()
         self._run("bus", self._bus.run())
         self._run("lease", self._keep_lease())
@@ -92,24 +102,32 @@ class Node:
 
     async def _keep_lease(self) -> None:
         while True:
+            due = time.monotonic() + self._rhythm.lease_interval
             await asyncio.sleep(self._rhythm.lease_interval)
+            self._lag = time.monotonic() - due
             self._bus.probe()
             self._connections.drop_stalled()
-            try:
-                if not await self._nodes.renew_lease(self.name):
-                    _log.warning("The lease of this node was lost; it takes a new one.")
-                    await self._nodes.take_lease(self.name, **self._lease)
-                    self._forgotten.set()
-            except (RelayUnavailable, RedisError) as error:
-                _log.warning("The lease of this node could not be renewed: %s", error)
-            else:
-                self._renewed = time.monotonic()
+            await self._renew()
+
+    async def _renew(self, *, anew: bool = False) -> None:
+        try:
+            if anew:
+                await self._nodes.take_lease(self.name, self._lease)
+            elif not await self._nodes.renew_lease(self.name):
+                _log.warning("The lease of this node was lost; it takes a new one.")
+                await self._nodes.take_lease(self.name, self._lease)
+                self._forgotten.set()
+        except (RelayUnavailable, RedisError) as error:
+            _log.warning("The lease of this node could not be renewed: %s", error)
+        else:
+            self._renewed = time.monotonic()
 
     async def _reap(self) -> None:
         while True:
             await asyncio.sleep(self._rhythm.lease_interval)
             try:
                 for departure in await self._nodes.reap(self.name):
+                    self._counts.reaped += 1
                     self._clients.announce_departure(departure.address)
             except (RelayUnavailable, RedisError) as error:
                 _log.warning("Nothing could be cleaned up: %s", error)
@@ -123,7 +141,7 @@ class Node:
             await self._forgotten.wait()
             self._forgotten.clear()
             try:
-                await self._nodes.take_lease(self.name, **self._lease)
+                await self._nodes.take_lease(self.name, self._lease)
                 await self._clients.reassert()
             except (RelayUnavailable, RedisError) as error:
                 _log.warning("Redis is not told yet who is here: %s", error)
@@ -144,11 +162,24 @@ class Node:
             reasons.append("relay does not answer")
         return reasons
 
+    def gauges(self) -> dict[str, Callable[[], float]]:
+        """What the metrics of this node are read from."""
+        return {
+            "connections": lambda: len(self._connections),
+            "outbox_bytes": self._connections.waiting,
+            "pending_calls": self._router.pending_calls,
+            "relay_age_seconds": lambda: time.monotonic() - self._bus.last_probe,
+            "loop_lag_seconds": lambda: self._lag,
+            "ready": lambda: not self.unready_because(),
+        }
+
     # The end.
 
     async def drain(self) -> None:
         """Send the clients to other nodes, without losing what they sent or are waiting for."""
         self._draining = True
+        self._lease["draining"] = True
+        await self._renew(anew=True)
         _log.info("Draining %d clients.", len(self._connections))
         await asyncio.sleep(self._rhythm.drain_delay)
         connections = list(self._connections)

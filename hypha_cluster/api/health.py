@@ -6,6 +6,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hypha_cluster.metrics import Counts
 
 
 class HealthApi:
@@ -37,3 +40,23 @@ class HealthApi:
 
     async def metrics(self, request: Request) -> Response:
         return Response(generate_latest(self._metrics), media_type=CONTENT_TYPE_LATEST)
+
+
+class CountAnswers:
+    """Counts the answers to HTTP requests, by status."""
+
+    def __init__(self, app: ASGIApp, counts: Counts) -> None:
+        self._app = app
+        self._counts = counts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._counts.http_answers[str(message["status"])] += 1
+            await send(message)
+
+        await self._app(scope, receive, counting)

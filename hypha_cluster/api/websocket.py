@@ -58,6 +58,7 @@ class WebSocketApi:
             await _put_off(websocket)
             return
         except HubError as error:
+            self._router.counts.refusals[type(error).__name__] += 1
             _log.info("A client was refused: %s", error)
             await websocket.send_denial_response(PlainTextResponse(str(error), 403))
             return

@@ -60,6 +60,7 @@ class Clients:
         peer: Peer,
         terms: Terms,
     ) -> None:
+        self._counts = router.counts
         self._registry = registry
         self._services = services
         self._bus = bus
@@ -105,6 +106,8 @@ class Clients:
             await self.detach(connection, code=GOING_AWAY)
             raise
         connection.is_amnesic = admission.has_token and not claim.resumed
+        self._counts.attached += 1
+        self._counts.resumed += claim.resumed
         return connection
 
     def _attachment(self, admission: Admission) -> Attachment:
@@ -142,10 +145,13 @@ class Clients:
             await self._leave(address, owner)
         else:
             grace = self._terms.reconnect_grace
-            await self._registry.suspend(address, owner=owner, grace=grace)
+            self._counts.suspended += await self._registry.suspend(
+                address, owner=owner, grace=grace
+            )
 
     async def _leave(self, address: str, owner: str) -> None:
         if await self._registry.leave(address, owner):
+            self._counts.left += 1
             self.announce_departure(address)
 
     def announce_departure(self, address: str) -> None:
@@ -168,7 +174,8 @@ class Clients:
     async def reassert(self) -> None:
         """Say again who is attached here and what they offer: Redis may have lost it."""
         for connection in self._connections:
-            await self._reassert(connection)
+            if not (connection.is_sent_away or connection.is_ousted):
+                await self._reassert(connection)
 
     async def _reassert(self, connection: Connection) -> None:
         attachment = connection.attachment
@@ -185,6 +192,7 @@ class Clients:
         """The client is attached elsewhere by now: end this connection, and clean up nothing."""
         _log.info("%s is attached anew; its old connection ends.", connection.address)
         connection.is_ousted = True
+        self._counts.ousted += 1
         connection.socket.close(GOING_AWAY, "attached elsewhere")
 
     async def send_away(self, connection: Connection) -> None:
@@ -195,6 +203,7 @@ class Clients:
         """
         await self._wait_until(connection, lambda: self._is_idle(connection), BUSY_PATIENCE)
         connection.is_sent_away = True
+        self._counts.sent_away += 1
         await self._bus.leave(connection.address)
         await self._wait_until(connection, lambda: connection.quiet_for() > QUIET, QUIET_PATIENCE)
         connection.socket.close(GOING_AWAY, "going away")

@@ -153,6 +153,10 @@ class Connections:
     async def wait_empty(self) -> None:
         await self._emptied.wait()
 
+    def waiting(self) -> int:
+        """Bytes that wait for slow clients."""
+        return sum(connection.socket.buffered for connection in self._stalled)
+
     def offer(self, connection: Connection, frame: bytes) -> bool:
         """Send a frame unless too much waits for the client already; say whether it was sent."""
         waiting = connection.socket.buffered

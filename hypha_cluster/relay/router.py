@@ -19,6 +19,7 @@ from hypha_cluster.errors import (
     HubError,
     RelayUnavailable,
 )
+from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import absolute, client_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
@@ -54,7 +55,15 @@ def peer_address(workspace: str, node: str) -> str:
 class Router:
     """Checks, seals and forwards the frames of this node's clients."""
 
-    def __init__(self, node: str, connections: Connections, bus: Bus, max_frame_size: int) -> None:
+    def __init__(
+        self,
+        node: str,
+        connections: Connections,
+        bus: Bus,
+        counts: Counts,
+        max_frame_size: int,
+    ) -> None:
+        self.counts = counts
         self._node = node
         self.connections = connections
         self._bus = bus
@@ -71,6 +80,7 @@ class Router:
         try:
             frame = self._reader.read(raw)
         except BadFrame as error:
+            self.counts.frames_ignored += 1
             _log.info("A frame of %s was ignored: %s", connection.address, error)
             return
         to = frame.envelope.get("to")
@@ -80,6 +90,7 @@ class Router:
         try:
             sealed = self._seal(connection, frame, target)
         except BadFrame as error:
+            self.counts.frames_refused += 1
             _log.info("A frame of %s was refused: %s", connection.address, error)
             self._reject(frame, connection.address, target, error)
             return
@@ -99,6 +110,7 @@ class Router:
                 promise = {k: v for k, v in frame.body.items() if k == "promise"}
                 body = pack({"args": args, **promise})
         if self._is_own(target):
+            self.counts.frames_hub += 1
             self.peer.receive(frame, connection.address, target)
             return None
         envelope["to"] = target
@@ -160,6 +172,10 @@ class Router:
             self._send_reject(caller, address, reject, error)
         self.peer.target_left(address, error)
 
+    def pending_calls(self) -> int:
+        """How many calls of this node's clients wait for an answer."""
+        return sum(len(calls) for calls in self._calls.values())
+
     # From the bus.
 
     def receive(self, joined: str | None, raw: bytes) -> None:
@@ -186,8 +202,11 @@ class Router:
         """Bring a sealed frame to its target; the one delivery path."""
         connection = self.connections.get(target)
         if connection is None or connection.is_sent_away:
+            self.counts.frames_bus += 1
             self._publish(target, sealed, reject)
-        elif not self.connections.offer(connection, sealed):
+            return
+        self.counts.frames_local += 1
+        if not self.connections.offer(connection, sealed):
             self._busy(connection, sealed)
 
     def _publish(self, target: str, sealed: bytes, reject: Reject | None) -> None:
@@ -196,7 +215,9 @@ class Router:
                 reject(_error_of(outcome, target))
 
         def on_failure(outcome: Outcome) -> None:
-            if outcome is not Outcome.MAILED:
+            if outcome is Outcome.MAILED:
+                self.counts.mailed += 1
+            else:
                 on_outcome(outcome)
 
         client = client_of(target)
@@ -228,6 +249,7 @@ class Router:
         self._send_reject(caller, called, method, error)
 
     def _send_reject(self, caller: str, called: str, method: str, error: HubError) -> None:
+        self.counts.rejects += 1
         seal = Seal(called, ROOT.to_wire())
         envelope = rpc.call_envelope(caller, method)
         self.send(caller, seal.call(envelope, pack({"args": [rpc.error(str(error))]})))

@@ -30,6 +30,7 @@ LINUX = platform.system() == "Linux"
 
 # A unix socket's path has 108 bytes on Linux and 104 on macOS, with the closing zero.
 LONGEST_SOCKET_PATH = 100
+SOCKET = "valkey.sock"
 LOADING_TIME = 60.0
 STOPPING_TIME = 15.0
 SLOWEST_RESTART = 5.0
@@ -82,12 +83,20 @@ def _temporary_directory() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _socket_path(home: Path) -> Iterator[Path]:
-    beside_data = home / "valkey.sock"
+    beside_data = home / SOCKET
     if len(os.fsencode(beside_data)) <= LONGEST_SOCKET_PATH:
         yield beside_data
         return
     with _temporary_directory() as short:
-        yield short / "valkey.sock"
+        yield short / SOCKET
+
+
+def running_store(data_dir: str) -> str:
+    """The address of the store that a hub on this machine runs on `data_dir`."""
+    address = Path(data_dir).expanduser().resolve() / SOCKET
+    if not address.is_socket():
+        raise StartupError(f"no hub runs on {data_dir}; name the cluster's Redis with --redis-url")
+    return f"unix://{quote(str(address))}"
 
 
 @contextlib.contextmanager

@@ -2,13 +2,14 @@
 
 import json
 import logging
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
 from hypha_cluster.protocol.address import client_of
 from hypha_cluster.store.connection import translated
-from hypha_cluster.store.encoding import now_ms
+from hypha_cluster.store.encoding import text
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.registry import Departure, Registry
 
@@ -17,13 +18,15 @@ _MANY = 200  # clients cleaned up after in one go
 
 
 class NodeInfo(NamedTuple):
-    """A node that holds a lease: what `hypha-cluster status` shows of it."""
+    """What `hypha-cluster status` shows of a node; one without a lease has no more than a name."""
 
     name: str
-    address: str
-    started: int
-    version: str
     clients: int
+    alive: bool
+    address: str = "-"
+    started: int = 0  # Unix time
+    version: str = "-"
+    draining: bool = False
 
 
 class Nodes:
@@ -43,8 +46,9 @@ class Nodes:
         self._grace = grace
 
     @translated
-    async def take_lease(self, name: str, *, address: str, version: str) -> None:
-        lease = json.dumps({"address": address, "started": now_ms(), "version": version})
+    async def take_lease(self, name: str, about: Mapping[str, Any]) -> None:
+        """about: address, version, started (Unix time), draining."""
+        lease = json.dumps(about)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.set(self._keys.node(name), lease, px=int(self._lease_ttl * 1000))
             pipe.sadd(self._keys.nodes(), name)
@@ -63,20 +67,9 @@ class Nodes:
             pipe.srem(self._keys.nodes(), name)
             await pipe.execute()
 
-    @translated
     async def alive(self) -> list[NodeInfo]:
-        names = sorted(name.decode() for name in await self._names())
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.get(self._keys.node(name))
-                pipe.scard(self._keys.node_clients(name))
-            answers = await pipe.execute()
-        leases = zip(names, answers[::2], answers[1::2], strict=True)
-        return [
-            NodeInfo(name=name, clients=clients, **json.loads(lease))
-            for name, lease, clients in leases
-            if lease
-        ]
+        """The nodes that hold a lease."""
+        return [node for node in await list_nodes(self._redis, self._keys) if node.alive]
 
     async def _names(self) -> set[bytes]:
         names: set[bytes] = await self._redis.smembers(self._keys.nodes())  # type: ignore[assignment]
@@ -123,3 +116,18 @@ class Nodes:
 
 def _fate(suspended: bool) -> str:
     return "is suspended" if suspended else "is elsewhere already"
+
+
+@translated
+async def list_nodes(redis: Redis, keys: Keys) -> list[NodeInfo]:
+    """All nodes that have not been cleaned up after."""
+    names = sorted(text(name) for name in await redis.smembers(keys.nodes()))
+    async with redis.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.get(keys.node(name))
+            pipe.scard(keys.node_clients(name))
+        answers = await pipe.execute()
+    return [
+        NodeInfo(name, clients, alive=lease is not None, **json.loads(lease or "{}"))
+        for name, lease, clients in zip(names, answers[::2], answers[1::2], strict=True)
+    ]
