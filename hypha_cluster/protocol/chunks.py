@@ -143,7 +143,7 @@ class _Message:
         # What is made a value of, and not skipped, has no long lists; announcing one costs memory.
         self._unpacker = msgpack.Unpacker(
             max_buffer_size=max_size,
-            read_size=_SMALL,
+            read_size=min(_SMALL, max_size),
             max_array_len=_MANY,
             max_map_len=_MANY,
         )
@@ -160,7 +160,7 @@ class _Message:
         self._size += len(data)
         if self._size > self._max_size:
             raise BadFrame(f"A message in chunks has at most {self._max_size} bytes.")
-        if self._done:
+        if self._done and data:
             raise BadFrame("The message in chunks goes on behind its end.")
         try:
             self._unpacker.feed(data)

@@ -102,7 +102,7 @@ def _as_map(value: object) -> dict[str, Any]:
 def pack(value: object) -> bytes:
     try:
         packed: bytes = _packer.pack(value)
-    except (ValueError, TypeError, OverflowError) as error:  # 511 levels are the most
+    except (ValueError, TypeError, OverflowError) as error:  # as for too many levels
         raise BadFrame(f"This cannot be written as msgpack: {error}.") from None
     return packed
 
