@@ -1,0 +1,1 @@
+"""Tests of how a node is put on the network."""

@@ -1,0 +1,45 @@
+"""How addresses and service ids are read."""
+
+import pytest
+
+from hypha_cluster.protocol.address import (
+    ServiceQuery,
+    absolute,
+    client_of,
+    parse_service_id,
+    workspace_of,
+)
+
+
+def test_a_relative_address_is_in_the_senders_workspace() -> None:
+    assert absolute("client", "home") == "home/client"
+
+
+def test_an_absolute_address_stays_as_it_is() -> None:
+    assert absolute("other/client", "home") == "other/client"
+
+
+def test_an_address_has_two_halves() -> None:
+    assert workspace_of("home/client") == "home"
+    assert client_of("home/client") == "client"
+
+
+@pytest.mark.parametrize(
+    ("text", "workspace", "client", "service"),
+    [
+        ("s", None, None, "s"),
+        ("*:s", None, None, "s"),
+        ("c:s", None, "c", "s"),
+        ("w/c:s", "w", "c", "s"),
+        ("w/c", "w", "c", "default"),
+        ("w/*:s", "w", None, "s"),
+        ("c:", None, "c", ""),
+    ],
+)
+def test_every_form_of_a_service_id_is_understood(
+    text: str, workspace: str | None, client: str | None, service: str
+) -> None:
+    query = parse_service_id(text)
+
+    assert query == ServiceQuery(workspace, client, service)
+    assert query.is_direct == (client is not None)

@@ -1,0 +1,147 @@
+"""How frames are read and sealed."""
+
+import contextlib
+import random
+from typing import Any
+
+import msgpack
+import pytest
+
+from hypha_cluster.errors import BadFrame
+from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
+
+LIMIT = 100_000
+USER = {"id": "me", "is_anonymous": True}
+CALL = {"type": "method", "to": "w/c", "method": "services.s.f", "session": "x"}
+
+
+@pytest.fixture
+def reader() -> FrameReader:
+    return FrameReader(LIMIT)
+
+
+def unpack_all(data: bytes) -> list[Any]:
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(data)
+    return list(unpacker)
+
+
+def test_a_frame_has_two_halves(reader: FrameReader) -> None:
+    raw = pack(CALL) + pack({"args": [1, b"x"]})
+
+    frame = reader.read(raw)
+
+    assert frame == Frame(CALL, {"args": [1, b"x"]}, pack({"args": [1, b"x"]}), raw)
+
+
+def test_the_second_half_may_be_missing(reader: FrameReader) -> None:
+    assert reader.read(pack(CALL)) == Frame(CALL, {}, b"", pack(CALL))
+
+
+def test_what_follows_the_second_half_is_left_out(reader: FrameReader) -> None:
+    frame = reader.read(pack(CALL) + pack({"args": []}) + pack({"from": "x"}))
+
+    assert bytes(frame.body_bytes) == pack({"args": []})
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        pack(CALL)[:-1],
+        pack(CALL) + pack({"args": [1]})[:-1],
+        pack(CALL) + b"\xc1",
+        pack([1]),
+        pack(CALL) + pack([1]),
+        pack(CALL) + pack(None),
+        pack(CALL) + pack({1: 2}),
+        pack(CALL) + pack({"args": [{None: 1}]}),
+        pack(CALL) + b"\x81\xa4args\x91\xa2\xff\xfe",
+        pack(CALL) + b"\x81\xa4args\x91\xc7\x03\xff123",
+        pack(CALL) + b"\x81\xa4args" + b"\x91" * 2_000 + b"\xc0",
+        pack(CALL) + b"\x81\xa4args" + b"\xdd\x00\x01\x00\x00" * 1_000,
+        pack(CALL) + b"\x81\xa4args\xdd\xff\xff\xff\xff",
+    ],
+)
+def test_what_a_client_could_not_read_is_refused(reader: FrameReader, raw: bytes) -> None:
+    with pytest.raises(BadFrame):
+        reader.read(raw)
+
+    assert reader.read(pack(CALL)).envelope == CALL
+
+
+def test_a_frame_is_not_longer_than_allowed() -> None:
+    reader = FrameReader(1_000)
+
+    with pytest.raises(BadFrame, match="at most"):
+        reader.read(pack(CALL) + pack({"args": [bytes(100_000)]}))
+
+
+def test_a_frame_of_full_length_can_be_read_after_it_was_sealed() -> None:
+    """A node checks what a client sent; the next one must be able to read what came of it."""
+    reader = FrameReader(10_000)
+    raw = pack(CALL) + pack({"args": [bytes(9_900)]})
+    frame = reader.read(raw)
+
+    sealed = Seal("w/me", {**USER, "scopes": ["x" * 100] * 100}).call(CALL, frame.body_bytes)
+
+    assert len(sealed) > 20_000
+    assert reader.read(sealed).body == frame.body
+
+
+def test_frames_are_read_the_same_whatever_came_before(reader: FrameReader) -> None:
+    """One unpacker reads them all, so nothing of a frame may be left for the next one."""
+    rng = random.Random(1)
+    good = [pack(CALL) + pack({"args": [bytes(rng.randrange(300))] * n}) for n in range(20)]
+    expected = [FrameReader(LIMIT).read(raw) for raw in good]
+
+    for _ in range(2_000):
+        number = rng.randrange(len(good))
+        if rng.random() < 0.5:
+            cut = good[number][: rng.randrange(len(good[number]))]
+            with contextlib.suppress(BadFrame):
+                reader.read(cut + rng.choice((b"", b"\xc1", pack(5), pack({}) * 3)))
+        assert reader.read(good[number]) == expected[number]
+
+
+def test_a_seal_says_who_sent_a_call() -> None:
+    forged = {**CALL, "from": "w/root", "user": {"id": "root"}, "ctx": {}, "admin": True}
+
+    sealed = Seal("w/me", USER).call(forged, pack({"args": [1]}))
+
+    assert unpack_all(sealed) == [{**CALL, "from": "w/me", "user": USER}, {"args": [1]}]
+
+
+def test_a_seal_says_who_sent_a_message() -> None:
+    forged = {"type": "news", "to": "w/c", "x": 1, "from": "w/root", "user": {}, "ctx": {}}
+
+    sealed = Seal("w/me", USER).message(forged)
+
+    expected = {"type": "news", "to": "w/c", "x": 1, "from": "w/me", "user": USER}
+    assert unpack_all(sealed) == [expected]
+
+
+@pytest.mark.parametrize("fields", [0, 12, 13, 14, 15, 16, 300, 70_000])
+def test_a_message_may_have_any_number_of_fields(fields: int) -> None:
+    message = {"type": "news", **{f"k{number}": number for number in range(fields)}}
+
+    (sealed,) = unpack_all(Seal("w/me", USER).message(message))
+
+    assert sealed == {**message, "from": "w/me", "user": USER}
+
+
+def test_a_message_of_too_many_levels_is_refused() -> None:
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+
+    with pytest.raises(BadFrame, match="cannot be written"):
+        Seal("w/me", USER).message({"type": "news", "x": deep})
+
+
+def test_the_envelope_of_a_sealed_frame_is_read_by_itself(reader: FrameReader) -> None:
+    for length in (1, 1_000, 2_000, 2_100, 10_000):
+        envelope = {**CALL, "method": "x" * length}
+        sealed = Seal("w/me", USER).call(envelope, pack({"args": [bytes(5_000)]}))
+
+        assert reader.read_envelope(sealed)["method"] == "x" * length

@@ -1,0 +1,240 @@
+"""What may pass, and what may not."""
+
+import contextlib
+import time
+from typing import Any
+
+import pytest
+
+from hypha_cluster.errors import BadFrame
+from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
+from hypha_cluster.protocol.guard import (
+    MAX_CLIENT_FRAME,
+    check_call,
+    check_message,
+    check_path,
+    shown,
+)
+
+ME = "home/me"
+
+
+def read(envelope: dict[str, Any], body: dict[str, Any] | None = None) -> Frame:
+    raw = pack({"type": "method", "to": "home/you", **envelope})
+    return FrameReader(2**24).read(raw + (b"" if body is None else pack(body)))
+
+
+def call(body: dict[str, Any], **envelope: Any) -> bytes:
+    return bytes(check_call(read({"method": "services.s.f", **envelope}, body), ME))
+
+
+def reference(target: object = ME, method: object = "s.resolve") -> dict[str, Any]:
+    return {"_rtype": "method", "_rtarget": target, "_rmethod": method, "_rpromise": False}
+
+
+# Paths.
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "services.s.f",
+        "services.my-service.sub.f",
+        "services.s.__enter__",
+        "services.s.sub.__exit__",
+        "services.s.__aenter__",
+        "services.s._private",
+        "services.s.timer",
+        "services.built-in.message_cache.create",
+        "abc.resolve",
+        "abc.def.0f-<lambda>",
+        "abc.1-reset",
+        "abc.resolver",
+        "a.timers",
+        "x.constructors",
+        "x.my__name__is",
+    ],
+)
+def test_paths_of_functions_and_callbacks_may_pass(method: str) -> None:
+    check_path(method)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "services.s.f.__globals__",
+        "services.s.__class__.__init__",
+        "services.s.__enter__.__globals__",
+        "services.s.__enter__.f",
+        "services.s.__x",
+        "services.__enter__",
+        "services.__s.f",
+        "services._s.f.__enter__",
+        "services.s.constructor",
+        "services.s.prototype.f",
+        "services.constructor",
+        "services.s\n.__enter__",
+        "abc.resolve.__globals__.sys",
+        "abc.__enter__",
+        "abc.constructor",
+        "abc.prototype",
+        "abc._x",
+        "abc._",
+        "_abc.resolve",
+        "abc.timer",
+        "abc.timer.reset",
+        "timer.reset",
+        "constructor",
+        "__class__",
+        "abc..__class__",
+        "abc.\u2028.__class__",
+        "services..__class__",
+    ],
+)
+def test_a_path_that_leads_out_is_refused(method: str) -> None:
+    with pytest.raises(BadFrame, match="leads out of its"):
+        check_path(method)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["__", "__a", ".__", "_.", "services.a.__enter__.", ".constructor", "._", "a.", "\n"]
+)
+def test_no_path_takes_long_to_check(pattern: str) -> None:
+    started = time.perf_counter()
+
+    for prefix in ("", "services.a.", "abc."):
+        with contextlib.suppress(BadFrame):
+            check_path(prefix + pattern * 100_000 + "!")
+
+    assert time.perf_counter() - started < 1
+
+
+# Calls.
+
+
+def test_the_body_of_a_call_passes_as_it_came() -> None:
+    body = {"args": [1, {"a": b"x"}], "with_kwargs": True, "promise": {"resolve": reference()}}
+
+    assert call(body) == pack(body)
+
+
+def test_only_what_a_call_has_is_left_of_its_body() -> None:
+    forged = dict.fromkeys(("from", "to", "user", "ctx", "method", "type", "session", "parent"), 1)
+
+    assert call({**forged, "args": [1], "more": 2}) == pack({"args": [1]})
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        5,
+        [],
+        {"interval": "1"},
+        {"interval": True},
+        {"resolve": "x"},
+        {"resolve": {"_rtarget": ME}},
+        {"resolve": reference(method=5)},
+        {"resolve": reference("home/you")},
+        {"reject": reference("you")},
+        {"heartbeat": reference("other/me")},
+        {"reject": reference("")},
+        {"reject": reference(None)},
+    ],
+)
+def test_a_promise_must_lead_back_to_the_caller(promise: object) -> None:
+    with pytest.raises(BadFrame, match="promise"):
+        call({"args": [], "promise": promise})
+
+
+@pytest.mark.parametrize("target", ["me", ME])
+def test_a_promise_may_name_the_caller_in_either_form(target: str) -> None:
+    names = ("resolve", "reject", "heartbeat")
+
+    call({"promise": {"interval": 1.5, **{name: reference(target) for name in names}}})
+
+
+@pytest.mark.parametrize(
+    ("envelope", "complaint"),
+    [
+        ({"method": None}, "needs a method"),
+        ({"method": 5}, "needs a method"),
+        ({"method": b"services.s.f"}, "needs a method"),
+        ({"session": 5}, "'session'"),
+        ({"parent": ["x"]}, "'parent'"),
+        ({"to": "home/you:services"}, "not found"),
+        ({"to": "/you"}, "not found"),
+    ],
+)
+def test_a_call_is_made_of_text(envelope: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(BadFrame, match=complaint):
+        call({}, **envelope)
+
+
+@pytest.mark.parametrize("args", [5, "text", {"a": 1}, None])
+def test_arguments_are_a_list(args: object) -> None:
+    with pytest.raises(BadFrame, match="'args'"):
+        call({"args": args})
+
+
+@pytest.mark.parametrize(
+    "body", [{"__proto__": 1}, {"args": [{"__proto__": 1}]}, {"promise": {"__proto__": {}}}]
+)
+def test_no_map_has_the_key_that_javascript_refuses(body: dict[str, Any]) -> None:
+    with pytest.raises(BadFrame, match="__proto__"):
+        call(body)
+
+
+def test_the_word_that_javascript_refuses_as_a_key_may_be_a_value() -> None:
+    assert call({"args": ["__proto__", b"__proto__"]}) == pack(
+        {"args": ["__proto__", b"__proto__"]}
+    )
+
+
+@pytest.mark.parametrize("to", ["home/you", "you"])
+def test_a_client_gets_no_frame_that_it_could_not_read(to: str) -> None:
+    call({"args": [bytes(MAX_CLIENT_FRAME - 1_000)]}, to=to)
+
+    with pytest.raises(BadFrame, match="at most"):
+        call({"args": [bytes(MAX_CLIENT_FRAME)]}, to=to)
+
+
+@pytest.mark.parametrize("to", ["home/workspace-manager", "workspace-manager", "home/~node"])
+def test_the_hub_takes_longer_frames(to: str) -> None:
+    call({"args": [bytes(MAX_CLIENT_FRAME)]}, to=to)
+
+
+# Other messages.
+
+
+def test_a_message_of_any_type_may_pass() -> None:
+    check_message(read({"type": "news", "x": [1, {"a": 2}], "method": "m"}))
+
+
+@pytest.mark.parametrize(
+    ("message", "complaint"),
+    [
+        ({"type": None}, "needs a type"),
+        ({"type": 5}, "needs a type"),
+        ({"type": ["method"]}, "needs a type"),
+        ({"type": "disconnect"}, "of a client's own"),
+        ({"type": "service-updated"}, "of a client's own"),
+        ({"type": "news", "method": 5}, "'method'"),
+        ({"type": "news", "__proto__": 5}, "__proto__"),
+        ({"type": "news", "x": bytes(MAX_CLIENT_FRAME)}, "at most"),
+        ({"type": "news", "to": "workspace-manager"}, "calls only"),
+        ({"type": "news", "to": "home/~node"}, "calls only"),
+        ({"type": "news", "to": "home/you:mail"}, "not found"),
+    ],
+)
+def test_a_message_that_would_do_harm_is_refused(message: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(BadFrame, match=complaint):
+        check_message(read(message))
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\r\x1b[2Jb", "\x85\u2028\u202e", "x" * 10_000])
+def test_what_a_client_sent_is_shown_on_one_short_line(text: str) -> None:
+    shortened = shown(text)
+
+    assert shortened.isprintable()
+    assert len(shortened) <= 101
+    assert len(shortened.splitlines()) == 1

@@ -1,0 +1,113 @@
+"""What calls and their answers are made of."""
+
+from typing import Any
+
+import pytest
+
+from hypha_cluster.errors import BadRequest
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.envelope import FrameReader, pack
+
+
+def caller(promise: dict[str, Any], **envelope: Any) -> rpc.Caller:
+    raw = pack({"type": "method", **envelope}) + pack({"promise": promise})
+    return rpc.Caller.of(FrameReader(10_000).read(raw), "home/me", "home/you")
+
+
+def test_a_caller_is_answered_where_its_promise_says() -> None:
+    promise = {name: rpc.reference("me", f"s.{name}") for name in ("resolve", "reject")}
+
+    found = caller(promise, session="s")
+
+    assert found == rpc.Caller("home/me", "home/you", "s", "s.resolve", "s.reject", None, 0.0)
+
+
+def test_a_call_without_a_promise_has_no_answer() -> None:
+    raw = pack({"type": "method", "method": "services.s.f"})
+
+    found = rpc.Caller.of(FrameReader(10_000).read(raw), "home/me", "home/you")
+
+    assert (found.session, found.resolve, found.reject, found.interval) == (None, None, None, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [(15, 15), (0.5, 0.5), (1e-9, 0.1), (0, 0), (-1, 0), (1e300, 3_600), (float("inf"), 3_600)],
+)
+def test_heartbeats_come_at_a_bearable_rate(asked: float, given: float) -> None:
+    assert caller({"interval": asked}).interval == given
+
+
+def test_an_interval_that_is_no_number_means_no_heartbeats() -> None:
+    assert caller({"interval": float("nan")}).interval == 0
+
+
+def test_an_error_is_told_as_text() -> None:
+    assert rpc.error("it broke") == {"_rtype": "error", "_rvalue": "it broke"}
+    assert rpc.error_text(rpc.error("it broke")) == "it broke"
+    assert rpc.error_text({"_rvalue": 5}) == "{'_rvalue': 5}"
+    assert rpc.error_text("plain") == "plain"
+
+
+def test_a_promise_of_the_hubs_asks_for_heartbeats_only_when_it_needs_them() -> None:
+    assert rpc.promise("w/~n", "s").keys() == {"resolve", "reject"}
+    assert rpc.promise("w/~n", "s", 5.0)["interval"] == 5.0
+
+
+# Relaying.
+
+
+def test_references_that_are_passed_on_are_absolute() -> None:
+    near, far = rpc.reference("c", "services.s.f"), rpc.reference("other/c", "s.1")
+
+    relayed = rpc.relayed({"f": near, "g": [far]}, "home")
+
+    assert relayed == {"f": {**near, "_rtarget": "home/c"}, "g": [far]}
+    assert near["_rtarget"] == "c"
+
+
+def test_other_values_are_passed_on_as_they_are() -> None:
+    value = {"a": 1, "b": b"x", "c": [None, {"_rtype": "ndarray", "_rvalue": b"1"}]}
+
+    assert rpc.relayed(value, "home") == value
+
+
+@pytest.mark.parametrize("signature", ["f()", "f(a)", "f(a, b)"])
+def test_a_signature_that_every_release_reads_is_passed_on(signature: str) -> None:
+    reference = {**rpc.reference("c", "services.s.f"), "_rsig": signature}
+
+    assert rpc.relayed(reference, "home")["_rsig"] == signature
+
+
+@pytest.mark.parametrize("signature", ["f", "f(a={'x': 1})", "f(*, a)", "f(a: int)", None, 5])
+def test_a_signature_that_some_release_cannot_read_is_left_out(signature: object) -> None:
+    reference = {**rpc.reference("c", "services.s.f"), "_rsig": signature}
+
+    assert "_rsig" not in rpc.relayed(reference, "home")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"_rtype": "method"},
+        {**rpc.reference("c", "x.y"), "_rtarget": None},
+        {**rpc.reference("c", "x.y"), "_rmethod": 5},
+        rpc.reference("c", "services.s.f.__globals__"),
+        rpc.reference("c", "x.constructor"),
+    ],
+)
+def test_a_function_that_cannot_be_called_is_not_passed_on(broken: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest):
+        rpc.relayed({"f": [broken]}, "home")
+
+
+def test_a_value_of_too_many_levels_is_not_passed_on() -> None:
+    deep: Any = 1
+    for _ in range(150):
+        deep = [deep]
+    assert rpc.relayed(deep, "home") == deep
+
+    for _ in range(5_000):
+        deep = {"a": deep}
+    with pytest.raises(BadRequest, match="levels"):
+        rpc.relayed(deep, "home")
