@@ -47,6 +47,18 @@ window.connect = async config => {
   return { workspace: server.config.workspace, client_id: server.rpc._client_id };
 };
 
+window.disconnect = async name => {
+  await servers[name].disconnect();
+  // Nobody will answer any more: let no timer complain of it in a later test.
+  const forget = store => Object.values(store).forEach(item => {
+    if (item?.constructor !== Object) return;
+    item.timer?.clear();
+    forget(item);
+  });
+  forget(servers[name].rpc._object_store);
+  delete servers[name];
+};
+
 window.pattern = size => {
   const bytes = new Uint8Array(size);
   for (let index = 0; index < size; index++) bytes[index] = index % 251;
@@ -266,7 +278,7 @@ class Connection:
     async def disconnect(self) -> None:
         if self._connected:
             self._connected = False
-            await self.run("await server.disconnect(); delete servers[client_id]")
+            await self.run("await disconnect(client_id)")
 
 
 def _given(argument: Any) -> list[Any]:

@@ -62,13 +62,14 @@ async def test_nobody_can_pretend_to_be_another(provider: Connection, caller: Co
         const tools = await server.getService("tools");
         server.rpc._client_id = "somebody-else";
         try {
-          return await Promise.race([
-            tools.context(), new Promise(done => setTimeout(() => done("unanswered"), 500)),
-          ]);
+          const silence = new Promise(done => setTimeout(() => done("unanswered"), 500));
+          return await Promise.race([tools.context(), silence]);
+        } catch (error) {
+          return "refused";
         } finally {
           server.rpc._client_id = client_id;
         }
         """
     )
 
-    assert context == "unanswered" or context["from"] == caller.address
+    assert context in ("unanswered", "refused") or context["from"] == caller.address

@@ -64,10 +64,21 @@ async def test_a_client_alone_means_its_default_service(
     assert greeting == "Hi Ada"
 
 
-@pytest.mark.parametrize("query", ["nothing-of-that-name", {"id": "nothing-of-that-name"}])
-async def test_a_name_that_nobody_offers_is_nothing(caller: Connection, query: Any) -> None:
+@pytest.mark.parametrize(
+    "query",
+    [
+        "nothing-of-that-name",
+        {"id": "nothing-of-that-name"},
+        {"workspace": "WS", "id": "nothing-of-that-name"},
+        "WS/*:nothing-of-that-name",
+    ],
+    ids=str,
+)
+async def test_a_name_that_nobody_offers_is_nothing(
+    provider: Connection, caller: Connection, query: Any
+) -> None:
     with within(1):
-        assert await caller.get(query) is None
+        assert await caller.get(filled(query, provider)) is None
 
 
 @pytest.mark.parametrize(
@@ -78,7 +89,6 @@ async def test_a_name_that_nobody_offers_is_nothing(caller: Connection, query: A
         "WS/nobody",
         "CID:no-such-service",
         "WS/CID:no-such-service",
-        "no-such-workspace/*:tools",
         "no-such-workspace/nobody:tools",
         "CI*:tools",
     ],

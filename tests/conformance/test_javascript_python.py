@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.browser_client import BrowserClient, Connection, JavaScriptError, Tagged, binary
-from tests.conformance.python_scene import Connect
+from tests.conformance.python_scene import Connect, unique
 from tests.gateways import Hub
 from tests.python_client import (
     Array,
@@ -130,11 +130,12 @@ async def test_a_script_calls_back_into_a_page(page: Connection, script: Script)
 async def test_a_page_calls_back_into_a_script(page: Connection, script: Script) -> None:
     await page.register("page")
     service = await script["get_service"]("page")
+    steps = Recorder(unique("steps"))
 
-    answers = await service["numbered"](Recorder("steps"), 3)
+    answers = await service["numbered"](steps, 3)
 
     assert answers == [0, 1, 2]
-    assert await script.client.recorded(Recorder("steps"), 3) == [[0], [1], [2]]
+    assert await script.client.recorded(steps, 3) == [[0], [1], [2]]
 
 
 async def test_a_script_returns_functions_to_a_page(page: Connection, script: Script) -> None:
@@ -176,7 +177,7 @@ TO_PYTHON: dict[str, Any] = {
 async def test_a_script_gets_what_a_page_sends(
     page: Connection, script: Script, value: str, expected: Any
 ) -> None:
-    received = Recorder(f"received-{page.client_id}")
+    received = Recorder(unique("received"))
     await script["register_service"]({"id": "script", "take": received})
 
     await page.run(f"await (await server.getService('script')).take({value})")
@@ -185,7 +186,7 @@ async def test_a_script_gets_what_a_page_sends(
 
 
 async def test_a_script_gets_an_error_that_a_page_sends(page: Connection, script: Script) -> None:
-    received = Recorder(f"received-{page.client_id}")
+    received = Recorder(unique("received"))
     await script["register_service"]({"id": "script", "take": received})
     page.page.tolerate("only a value")
 
