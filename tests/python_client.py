@@ -151,6 +151,10 @@ class Connection:
             "rpc", connection=self.number, method=method, arguments=list(arguments)
         )
 
+    async def reopen(self, times: int) -> None:
+        """Open the connection anew, so often at once, as a client does that finds it closed."""
+        await self.client.command("reopen", connection=self.number, times=times)
+
 
 class PythonClient:
     """A process with one release of imjoy-rpc, which can hold several connections."""
@@ -245,7 +249,8 @@ class PythonClient:
 
     def _read_log(self) -> None:
         assert self._process.stderr is not None
-        self._log.extend(self._process.stderr)
+        for line in self._process.stderr:
+            self._log.append(line)
 
     def _from_json(self, value: Any) -> Any:
         if isinstance(value, list):

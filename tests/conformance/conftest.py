@@ -25,6 +25,10 @@ def clients() -> Iterator[Clients]:
 
         yield client
 
+        for release, client_of_release in running.items():
+            log = client_of_release.log()
+            assert "Connection is broken" not in log, f"{release} lost a connection:\n{log}"
+
 
 @pytest.fixture
 async def connect(clients: Clients) -> AsyncIterator[Connect]:

@@ -73,6 +73,10 @@ class Driver:
         result = getattr(self._connections[connection].rpc, method)(*arguments)
         return await result if inspect.isawaitable(result) else result
 
+    async def reopen(self, connection: int, times: int) -> None:
+        transport = self._connections[connection].rpc._connection
+        await asyncio.gather(*(transport.open() for _ in range(times)))
+
     async def call(self, function: int, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         result = self._functions[function](*arguments, **keywords)
         return await result if inspect.isawaitable(result) else result

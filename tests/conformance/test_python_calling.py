@@ -65,7 +65,7 @@ async def test_the_message_of_an_exception_arrives(hub: Hub, release: str, pair:
 
 
 @every_release
-async def test_a_thousand_calls_each_get_their_own_answer(
+async def test_many_calls_at_once_each_get_their_own_answer(
     hub: Hub, release: str, pair: Pair
 ) -> None:
     provider, caller = await pair(hub, release)
