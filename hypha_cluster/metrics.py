@@ -45,6 +45,7 @@ GAUGES = {
     "pending_calls": "Calls of this gateway's clients that wait for an answer.",
     "relay_age_seconds": "Seconds since the relay last brought back a probe.",
     "loop_lag_seconds": "How late the event loop was when it was last looked at.",
+    "tasks": "Tasks of the event loop.",
     "ready": "1 when the gateway is ready.",
 }
 

@@ -170,6 +170,7 @@ class Node:
             "pending_calls": self._router.pending_calls,
             "relay_age_seconds": lambda: time.monotonic() - self._bus.last_probe,
             "loop_lag_seconds": lambda: self._lag,
+            "tasks": lambda: len(asyncio.all_tasks()),
             "ready": lambda: not self.unready_because(),
         }
 

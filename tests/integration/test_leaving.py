@@ -1,0 +1,79 @@
+"""What is left of clients that are gone: nothing."""
+
+import asyncio
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+
+from tests.conftest import GatewayFactory
+from tests.gateways import SECOND
+from tests.metrics import metric
+from tests.raw_client import RawClient
+
+CLIENTS = 200
+AT_ONCE = 20
+LIMIT = 60 * SECOND
+# What a cluster keeps whoever is there; leases and what is probed of them come and go.
+OF_THE_CLUSTER = ("secret", "nodes", "node:")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def live_and_leave(url: str, number: int) -> None:
+    async with await RawClient.connect(url) as client:
+        client.functions["services.hello.hello"] = lambda name: f"Hello {name}"
+        service = {
+            "id": f"{client.client_id}:hello-{number}",
+            "name": "hello",
+            "type": "generic",
+            "config": {"visibility": "public" if number % 2 else "protected"},
+        }
+        info = {"id": client.client_id, "services": [service]}
+        await client.manager("update_client_info", info)
+        assert await client.manager("echo", number) == number
+        answer = await client.call(client.address, "services.hello.hello", "me")
+        assert answer == "Hello me"
+
+
+async def keys_of_clients(redis: Redis, prefix: str) -> list[str]:
+    keys = [key.decode() async for key in redis.scan_iter(f"{prefix}:*", count=1000)]
+    names = [key.removeprefix(f"{prefix}:") for key in keys]
+    return sorted(name for name in names if not name.startswith(OF_THE_CLUSTER))
+
+
+async def test_clients_that_leave_leave_nothing_behind(
+    gateway_factory: GatewayFactory, redis: Redis, redis_prefix: str
+) -> None:
+    gateways = [gateway_factory(), gateway_factory()]
+    await live_and_leave(gateways[0].url, 0)
+    await until(lambda: all(metric(g.url, "hypha_connections") == 0 for g in gateways))
+    tasks = [metric(gateway.url, "hypha_tasks") for gateway in gateways]
+
+    for start in range(0, CLIENTS, AT_ONCE):
+        numbers = range(start, start + AT_ONCE)
+        await asyncio.gather(*(live_and_leave(gateways[n % 2].url, n) for n in numbers))
+    await until(lambda: all(metric(g.url, "hypha_connections") == 0 for g in gateways))
+
+    await until(
+        lambda: all(
+            metric(g.url, "hypha_tasks") <= before
+            for g, before in zip(gateways, tasks, strict=True)
+        )
+    )
+    assert await keys_of_clients(redis, redis_prefix) == []
+    assert all(metric(gateway.url, "hypha_pending_calls") == 0 for gateway in gateways)
+
+
+async def test_a_node_holds_at_most_four_connections_to_redis(
+    gateway_factory: GatewayFactory, redis: Redis
+) -> None:
+    before = len(await redis.client_list())
+    gateway = gateway_factory()
+
+    await asyncio.gather(*(live_and_leave(gateway.url, n) for n in range(AT_ONCE)))
+
+    assert len(await redis.client_list()) - before <= 4
