@@ -10,9 +10,14 @@ from hypha_cluster.errors import BadRequest
 MANAGER = "workspace-manager"
 PUBLIC = "public"
 # What the protocol, the keys in Redis and the listings use as separators may be in no name.
-_WORKSPACE_NAME = re.compile(r"[^\s/:*{}~?#%&\x00-\x1f][^\s/:*{}?#%&\x00-\x1f]{0,255}")
-_CLIENT_ID = re.compile(r"[^\s/:*{}~?#%&\x00-\x1f][^\s/:*{}?#%&\x00-\x1f]{0,255}")
-_SERVICE_ID = re.compile(r"[^\s/:*{}\x00-\x1f][^/:*{}\x00-\x1f]{0,255}")
+# Nor may control characters, which a terminal that shows a log would obey.
+_WORKSPACE_NAME = re.compile(
+    r"[^\s/:*{}~?#%&\x00-\x1f\x7f-\x9f][^\s/:*{}?#%&\x00-\x1f\x7f-\x9f]{0,255}"
+)
+_CLIENT_ID = _WORKSPACE_NAME
+_SERVICE_ID = re.compile(
+    r"[^\s/:*{}\x00-\x1f\x7f-\x9f][^/:*{}\x00-\x1f\x7f-\x9f\u2028\u2029]{0,255}"
+)
 
 
 @dataclass(frozen=True, slots=True)
