@@ -1,1 +1,1 @@
-"""Tests of how a node is put on the network."""
+"""Tests of what travels on the wire."""

@@ -121,7 +121,7 @@ def test_a_seal_says_who_sent_a_message() -> None:
     assert unpack_all(sealed) == [expected]
 
 
-@pytest.mark.parametrize("fields", [0, 12, 13, 14, 15, 16, 300, 70_000])
+@pytest.mark.parametrize("fields", [0, 12, 13, 14, 15, 16, 300, 65_534])
 def test_a_message_may_have_any_number_of_fields(fields: int) -> None:
     message = {"type": "news", **{f"k{number}": number for number in range(fields)}}
 

@@ -1,0 +1,1 @@
+"""Tests of what the hub keeps in Redis, without Redis."""
