@@ -3,15 +3,15 @@
 -- ARGV  1 client id  2 owner  3 node  4 user id  5 identity  6 now (ms)  7 mode: 'new', 'resume' takes it over,
 --       'assert' takes it only from this very owner
 --       8… field, value, … of the workspace, should it have to be made
--- Answers {outcome, previous owner, service id, service info, …}
+-- Answers {outcome, previous owner, previous node, service id, service info, …}
 local made = redis.call('EXISTS', KEYS[1]) == 0
-local old = redis.call('HMGET', KEYS[3], 'owner', 'state', 'user_id')
+local old = redis.call('HMGET', KEYS[3], 'owner', 'state', 'user_id', 'node')
 if old[1] then
   if old[3] ~= ARGV[4] or (ARGV[7] == 'assert' and old[1] ~= ARGV[2]) then
-    return {'taken', old[1]}
+    return {'taken', old[1], ''}
   end
   if old[2] == 'online' and ARGV[7] == 'new' then
-    return {'online', old[1]}
+    return {'online', old[1], ''}
   end
 end
 if made then
@@ -22,7 +22,7 @@ redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'node', ARGV[3], 'state', 'online'
   'user_id', ARGV[4], 'user', ARGV[5], 'until', 0)
 redis.call('HSETNX', KEYS[3], 'since', ARGV[6])
 redis.call('SADD', KEYS[2], ARGV[1])
-local answer = {old[1] and 'resumed' or (made and 'made' or 'claimed'), old[1] or ''}
+local answer = {old[1] and 'resumed' or (made and 'made' or 'claimed'), old[1] or '', old[4] or ''}
 for _, service in ipairs(redis.call('SMEMBERS', KEYS[4])) do
   local info = redis.call('HGET', KEYS[5], ARGV[1] .. ':' .. service)
   if info then

@@ -3,7 +3,7 @@
 --       6 mail  7 size of the mail
 -- ARGV  1 client id  2 owner, or '' for one whose suspension ended  3 now (ms)
 --       4 key of the providers of a service, without the service
--- Answers {} when it is another's, else {'1' when the workspace went too, user id, node,
+-- Answers {} when it is another's, else {'1' when the workspace went too, user id, node, owner,
 --          service id, service info, …}
 local client = redis.call('HMGET', KEYS[3], 'owner', 'state', 'until', 'user_id', 'node')
 if not client[1] then
@@ -13,7 +13,7 @@ local ended = client[2] == 'suspended' and tonumber(client[3]) <= tonumber(ARGV[
 if not (client[1] == ARGV[2] or (ARGV[2] == '' and ended)) then
   return {}
 end
-local answer = {'0', client[4], client[5]}
+local answer = {'0', client[4], client[5], client[1]}
 for _, service in ipairs(redis.call('SMEMBERS', KEYS[4])) do
   local field = ARGV[1] .. ':' .. service
   local info = redis.call('HGET', KEYS[5], field)

@@ -95,14 +95,18 @@ class Registry:
                 *flatten(to_hash(attachment.workspace)),
             ],
         )
-        outcome, previous = answer[0].decode(), answer[1].decode()
+        outcome, previous, old_node = (part.decode() for part in answer[:3])
         _check_outcome(outcome, attachment)
-        await self._note_attachment(attachment, identity, made=outcome == "made")
-        return Claim(outcome == "resumed", previous, pairs(answer[2:]))
+        await self._note_attachment(attachment, identity, old_node, made=outcome == "made")
+        return Claim(outcome == "resumed", previous, pairs(answer[3:]))
 
-    async def _note_attachment(self, attachment: Attachment, identity: str, *, made: bool) -> None:
+    async def _note_attachment(
+        self, attachment: Attachment, identity: str, old_node: str, *, made: bool
+    ) -> None:
         keys, address = self._keys, attachment.address
         async with self._redis.pipeline(transaction=False) as pipe:
+            if old_node not in ("", attachment.node):
+                pipe.srem(keys.node_clients(old_node), address)
             user: dict[Any, Any] = {"identity": identity, address: attachment.owner}
             pipe.hset(keys.user(attachment.identity.id), mapping=user)
             pipe.sadd(keys.node_clients(attachment.node), address)
@@ -130,9 +134,9 @@ class Registry:
         )
         if not answer:
             return None
-        departure = Departure(address, answer[1].decode(), answer[2].decode(), owner)
+        departure = Departure(address, *(part.decode() for part in answer[1:4]))
         await self._note_departure(departure, gone=answer[0] == b"1")
-        await self._public.remove(address, pairs(answer[3:]))
+        await self._public.remove(address, pairs(answer[4:]))
         return departure
 
     async def _note_departure(self, departure: Departure, *, gone: bool) -> None:
@@ -151,14 +155,16 @@ class Registry:
     async def suspend(self, address: str, *, owner: str = "", node: str = "", grace: float) -> bool:
         """Keep a client's place for `grace` seconds, if it is attached to `owner` or `node`."""
         until = now_ms() + int(grace * 1000)
-        done = await self._suspend(keys=[self._keys.client(address)], args=[owner, node, until])
-        if done:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.zadd(self._keys.suspended(), {address: until})
-                if node:
-                    pipe.srem(self._keys.node_clients(node), address)
-                await pipe.execute()
-        return bool(done)
+        answer = await self._suspend(keys=[self._keys.client(address)], args=[owner, node, until])
+        if not answer:
+            return False
+        async with self._redis.pipeline(transaction=False) as pipe:
+            # Also when it was done before: who did it may have died before this.
+            pipe.zadd(self._keys.suspended(), {address: answer[1]})
+            if node:
+                pipe.srem(self._keys.node_clients(node), address)
+            await pipe.execute()
+        return bool(answer[0])
 
     @translated
     async def overdue(self) -> list[str]:
