@@ -60,7 +60,9 @@ class Workspaces:
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hset(key, mapping=fields)
             pipe.sadd(self._keys.workspaces(), workspace.name)
-            if not workspace.persistent and not replace:
+            if workspace.persistent:
+                pipe.persist(key)
+            elif not replace:
                 pipe.expire(key, UNUSED_LIFETIME)
             await pipe.execute()
 
