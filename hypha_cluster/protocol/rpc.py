@@ -69,6 +69,13 @@ def _interval(seconds: float) -> float:
     return min(max(float(seconds), shortest), longest) if seconds > 0 else 0.0
 
 
+def reject_path(promise: object) -> str | None:
+    """Where a call is rejected to; None when nobody waits for that."""
+    reject = promise.get("reject") if isinstance(promise, dict) else None
+    path = reject.get("_rmethod") if isinstance(reject, dict) else None
+    return path if isinstance(path, str) else None
+
+
 def _method_of(value: object) -> str | None:
     return value["_rmethod"] if isinstance(value, dict) and "_rmethod" in value else None
 

@@ -64,7 +64,7 @@ class Router:
         max_frame_size: int,
     ) -> None:
         self.counts = counts
-        self._node = node
+        self._own = (f"/{MANAGER}", f"/~{node}")
         self.connections = connections
         self._bus = bus
         self._reader = FrameReader(max_frame_size)
@@ -117,8 +117,7 @@ class Router:
         return connection.seal.call(envelope, body)
 
     def _is_own(self, target: str) -> bool:
-        client = client_of(target)
-        return client == MANAGER or client == f"~{self._node}"
+        return target.endswith(self._own)
 
     def _forward(self, connection: Connection, frame: Frame, target: str, sealed: bytes) -> None:
         method: str = frame.envelope.get("method", "")
@@ -133,12 +132,10 @@ class Router:
     # Calls that wait for an answer.
 
     def _remember(self, connection: Connection, frame: Frame, target: str) -> None:
-        caller = rpc.Caller.of(frame, connection.address, target)
-        if caller.session is None or caller.reject is None:
-            return
-        if len(connection.calls) < _MANY_CALLS:
-            connection.calls.add((target, caller.session))
-            self._calls[target][connection.address, caller.session] = caller.reject
+        session, reject = frame.envelope.get("session"), rpc.reject_path(frame.body["promise"])
+        if session is not None and reject is not None and len(connection.calls) < _MANY_CALLS:
+            connection.calls.add((target, session))
+            self._calls[target][connection.address, session] = reject
 
     def _answered(self, caller: str, target: str, method: str) -> None:
         """An answer passes from `target` to `caller`: nobody waits for it any more."""
@@ -239,11 +236,8 @@ class Router:
 
     def _reject(self, frame: Frame, caller: str, called: str, error: HubError) -> None:
         """Tell a caller that its call came to nothing, as the one that it called."""
-        promise = frame.body.get("promise")
-        if not isinstance(promise, dict) or not isinstance(promise.get("reject"), dict):
-            return
-        method = promise["reject"].get("_rmethod")
-        if not isinstance(method, str):
+        method = rpc.reject_path(frame.body.get("promise"))
+        if method is None:
             return
         self._answered(caller, called, method)
         self._send_reject(caller, called, method, error)
