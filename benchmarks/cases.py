@@ -53,6 +53,8 @@ def _registry() -> list[Case]:
         Case(f"register-{n}", "real.register_service", {"services": n}, (1,), {1: _part(1, 15)})
         for n in (10, 100, 1_000)
     ]
+    own = {"services": 100, "own": 1}
+    register.append(Case("register-own-100", "real.register_service", own, (1,), {1: _part(1, 15)}))
     fifth = {1: _part(1, 5)}
     return [
         Case("get-service", "real.get_service", {}, (1, 2), {1: _part(1, 6)}),

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -29,7 +30,7 @@ class Pair:
     def __init__(self, caller: RawClient, provider: RawClient, window: int, size: int) -> None:
         self._caller = caller
         self._provider = provider
-        payload = bytes(size)
+        payload = random.Random(0).randbytes(size)
         sessions = [f"{caller.id}{number:06}" for number in range(window)]
         method = f"services.{SERVICE}.echo"
         calls = [

@@ -95,7 +95,8 @@ async def array(job: Job) -> Measurement:
     """Arrays of `megabytes` there and back, one at a time."""
     import numpy  # type: ignore[import-not-found]
 
-    content = numpy.zeros(job.option("megabytes") * MEGABYTE, dtype="uint8")
+    size = job.option("megabytes") * MEGABYTE
+    content = numpy.random.default_rng(0).integers(0, 256, size, dtype="uint8")
     async with team(job) as clients:
         await provide(await clients.join(len(job.urls) - 1))
         return await repeat([partial(_call, await _echo_of(await clients.join()), content)], job)
@@ -108,11 +109,15 @@ async def get_service(job: Job) -> Measurement:
 
 
 async def register_service(job: Job) -> Measurement:
-    """Register services in a workspace that has `services` of other clients already."""
+    """Register services where there are `services` already, of ten others or one's `own`."""
     async with team(job) as clients:
-        for number in range(10):
-            await _fill(await clients.join(number), job.option("services") // 10)
         provider, measured = await clients.join(), Measurement()
+        services = job.option("services")
+        if job.option("own"):
+            await _fill(provider, services)
+        else:
+            for number in range(10):
+                await _fill(await clients.join(number), services // 10)
         await _register_until(time.perf_counter() + job.warm_up, provider, job, Measurement())
         await _register_until(time.perf_counter() + job.seconds, provider, job, measured)
         return measured
