@@ -1,0 +1,374 @@
+"""Frames between nodes: the contract of the bus, on a real server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from typing import Protocol
+
+import pytest
+from redis.asyncio import Redis
+
+from hypha_cluster.errors import RelayUnavailable
+from hypha_cluster.relay.bus import Bus, Limits, Outcome
+from hypha_cluster.store.keys import Keys
+from tests.gateways import SECOND
+
+LIMIT = 10 * SECOND
+ME, YOU = "lab/me", "lab/you"
+LIMITS = Limits(mailbox_size=1_000, mailbox_frames=5, mail_lifetime=60.0, relay_timeout=2.0)
+
+
+class TestNode:
+    """A node that has nothing but a bus, and what came to it."""
+
+    __test__ = False
+
+    def __init__(self, url: str, keys: Keys, name: str, limits: Limits = LIMITS) -> None:
+        self.bus = Bus(url, keys, name, limits)
+        self.frames: list[tuple[str | None, bytes]] = []
+        self.own: list[bytes] = []
+        self.events: list[bytes] = []
+        self.restored = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self.bus.attach(self._receive, self._take_own, self._take_event, self.restored.set)
+
+    def _receive(self, address: str | None, frame: bytes) -> None:
+        self.frames.append((address, frame))
+        self._wake()
+
+    def _take_own(self, frame: bytes) -> None:
+        self.own.append(frame)
+        self._wake()
+
+    def _take_event(self, event: bytes) -> None:
+        self.events.append(event)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._waker = asyncio.get_running_loop().create_task(self._notify())
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def has(self, count: int, what: list[bytes] | list[tuple[str | None, bytes]]) -> None:
+        async with asyncio.timeout(LIMIT), self._changed:
+            await self._changed.wait_for(lambda: len(what) >= count)
+
+    async def publish(self, address: str, frame: bytes) -> Outcome:
+        """Publish and say what became of it; a taker is only noticed by what comes after."""
+        outcomes: list[Outcome] = []
+        ended = asyncio.Event()
+        self.bus.publish(address, frame, outcomes.append)
+        self.bus.publish("nobody/there", b"", lambda outcome: ended.set())
+        await asyncio.wait_for(ended.wait(), LIMIT)
+        return outcomes[0] if outcomes else Outcome.TAKEN
+
+
+class NodeFactory(Protocol):
+    async def __call__(self, name: str, limits: Limits = LIMITS) -> TestNode: ...
+
+
+@asynccontextmanager
+async def running(node: TestNode) -> AsyncIterator[TestNode]:
+    await node.bus.start()
+    keeper = asyncio.create_task(node.bus.run())
+    try:
+        yield node
+    finally:
+        keeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeper
+        await node.bus.stop()
+
+
+@pytest.fixture
+def keys(redis_prefix: str) -> Keys:
+    return Keys(redis_prefix)
+
+
+@pytest.fixture
+async def nodes(valkey_url: str, keys: Keys) -> AsyncIterator[NodeFactory]:
+    async with AsyncExitStack() as stack:
+
+        async def start(name: str, limits: Limits = LIMITS) -> TestNode:
+            return await stack.enter_async_context(
+                running(TestNode(valkey_url, keys, name, limits))
+            )
+
+        yield start
+
+
+async def test_a_frame_comes_to_the_node_that_has_joined_its_address(nodes: NodeFactory) -> None:
+    here, there, elsewhere = await nodes("here"), await nodes("there"), await nodes("elsewhere")
+    await there.bus.join(YOU)
+    await elsewhere.bus.join("lab/other")
+
+    assert await here.publish(YOU, b"frame") is Outcome.TAKEN
+
+    await there.has(1, there.frames)
+    assert there.frames == [(YOU, b"frame")]
+    assert elsewhere.frames == []
+
+
+async def test_a_node_can_publish_to_itself(nodes: NodeFactory) -> None:
+    here = await nodes("here")
+    await here.bus.join(ME)
+
+    here.bus.publish(ME, b"frame")
+
+    await here.has(1, here.frames)
+    assert here.frames == [(ME, b"frame")]
+
+
+async def test_frames_keep_their_order(nodes: NodeFactory) -> None:
+    here, there = await nodes("here"), await nodes("there")
+    await there.bus.join(YOU)
+    frames = [b"%d " % number + bytes(number % 7 * 20_000) for number in range(300)]
+
+    for number, frame in enumerate(frames):
+        here.bus.publish(YOU, frame)
+        if number % 50 == 0:
+            await asyncio.sleep(0)
+
+    await there.has(300, there.frames)
+    assert [frame for _, frame in there.frames] == frames
+
+
+async def test_any_bytes_are_carried_as_they_are(nodes: NodeFactory) -> None:
+    here, there = await nodes("here"), await nodes("there")
+    await there.bus.join(YOU)
+    frames = [b"x", bytes(range(256)), b"\r\n$-1\r\n", bytes(3_000_000)]
+
+    for frame in frames:
+        here.bus.publish(YOU, frame)
+
+    await there.has(len(frames), there.frames)
+    assert [frame for _, frame in there.frames] == frames
+
+
+async def test_joining_ends_when_frames_will_come(nodes: NodeFactory) -> None:
+    here, there = await nodes("here"), await nodes("there")
+
+    for number in range(50):
+        address = f"lab/client{number}"
+        await there.bus.join(address)
+        assert await here.publish(address, b"frame") is Outcome.TAKEN
+
+    await there.has(50, there.frames)
+
+
+async def test_leaving_ends_when_no_more_frames_will_come(nodes: NodeFactory) -> None:
+    here, there = await nodes("here"), await nodes("there")
+    await there.bus.join(YOU)
+
+    for number in range(100):
+        here.bus.publish(YOU, b"%d" % number)
+    await there.bus.leave(YOU)
+    received = len(there.frames)
+
+    assert await here.publish(YOU, b"late") is Outcome.NOBODY
+    assert len(there.frames) == received
+    assert b"late" not in [frame for _, frame in there.frames]
+
+
+async def test_an_address_can_be_left_and_joined_again(nodes: NodeFactory) -> None:
+    here, there = await nodes("here"), await nodes("there")
+    for _ in range(20):
+        await there.bus.join(YOU)
+        await there.bus.leave(YOU)
+    await there.bus.join(YOU)
+
+    assert await here.publish(YOU, b"frame") is Outcome.TAKEN
+    await there.has(1, there.frames)
+
+
+async def test_nobody_takes_a_frame_for_a_client_that_is_not_there(nodes: NodeFactory) -> None:
+    here = await nodes("here")
+
+    assert await here.publish(YOU, b"frame") is Outcome.NOBODY
+
+
+def _note(told: list[int], number: int, outcome: Outcome) -> None:
+    told.append(number)
+
+
+async def test_the_fate_of_each_frame_is_told_in_order(nodes: NodeFactory) -> None:
+    here, there = await nodes("here"), await nodes("there")
+    await there.bus.join(YOU)
+    told: list[int] = []
+    for number in range(100):
+        address = YOU if number % 3 else f"lab/nobody{number}"
+        here.bus.publish(address, b"x", partial(_note, told, number))
+
+    await here.publish("lab/last", b"x")
+
+    assert told == list(range(0, 100, 3))
+
+
+# Mail.
+
+
+async def suspended(redis: Redis, keys: Keys, address: str) -> None:
+    await redis.hset(keys.client(address), "state", "suspended")
+
+
+async def test_a_frame_for_a_client_that_is_away_waits_for_it(
+    nodes: NodeFactory, redis: Redis, keys: Keys
+) -> None:
+    here = await nodes("here")
+    await suspended(redis, keys, YOU)
+
+    outcomes = [await here.publish(YOU, frame) for frame in (b"one", b"two")]
+
+    assert outcomes == [Outcome.MAILED] * 2
+    assert await redis.lrange(keys.mail(YOU), 0, -1) == [b"one", b"two"]
+    assert int(await redis.get(keys.mail_size(YOU)) or 0) == 6
+    for key in (keys.mail(YOU), keys.mail_size(YOU)):
+        assert 55_000 < await redis.pttl(key) <= 60_000
+
+
+@pytest.mark.parametrize(("size", "frames"), [(400, 2), (10, 5), (1_001, 0)])
+async def test_a_mailbox_takes_no_more_than_it_may(
+    nodes: NodeFactory, redis: Redis, keys: Keys, size: int, frames: int
+) -> None:
+    here = await nodes("here")
+    await suspended(redis, keys, YOU)
+
+    outcomes = [await here.publish(YOU, bytes(size)) for _ in range(7)]
+
+    assert outcomes == [Outcome.MAILED] * frames + [Outcome.MAILBOX_FULL] * (7 - frames)
+    assert await redis.llen(keys.mail(YOU)) == frames
+
+
+async def test_live_frames_are_not_mailed(nodes: NodeFactory, redis: Redis, keys: Keys) -> None:
+    here, there = await nodes("here"), await nodes("there")
+    await suspended(redis, keys, YOU)
+    await here.publish(YOU, b"mail")
+    await there.bus.join(YOU)
+
+    assert await here.publish(YOU, b"live") is Outcome.TAKEN
+
+    await there.has(1, there.frames)
+    assert there.frames == [(YOU, b"live")]
+    assert await redis.lrange(keys.mail(YOU), 0, -1) == [b"mail"]
+
+
+# Nodes among themselves.
+
+
+async def test_a_frame_can_be_for_a_node_itself(nodes: NodeFactory) -> None:
+    here, there = await nodes("here"), await nodes("there")
+
+    here.bus.publish_to_node("there", b"frame")
+
+    await there.has(1, there.own)
+    assert there.own == [b"frame"]
+    assert here.own == []
+
+
+async def test_a_frame_for_a_node_that_is_not_there_is_nobodys(nodes: NodeFactory) -> None:
+    here = await nodes("here")
+    outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    here.bus.publish_to_node("gone", b"frame", outcome.set_result)
+
+    assert await asyncio.wait_for(outcome, LIMIT) is Outcome.NOBODY
+
+
+async def test_an_event_comes_to_all_nodes(nodes: NodeFactory) -> None:
+    all_nodes = [await nodes(name) for name in ("a", "b", "c")]
+
+    all_nodes[0].bus.announce(b"event")
+
+    for node in all_nodes:
+        await node.has(1, node.events)
+        assert node.events == [b"event"]
+
+
+async def test_clusters_on_one_server_do_not_hear_each_other(
+    nodes: NodeFactory, valkey_url: str
+) -> None:
+    here = await nodes("here")
+    async with running(TestNode(valkey_url, Keys("another-cluster"), "here")) as other:
+        await other.bus.join(YOU)
+        here.bus.announce(b"event")
+
+        assert await here.publish(YOU, b"frame") is Outcome.NOBODY
+        assert (other.frames, other.events, other.own) == ([], [], [])
+
+
+# Connections that break.
+
+
+async def links(redis: Redis, kind: str, node: str) -> list[str]:
+    clients = await redis.client_list()
+    return [client["id"] for client in clients if client["name"] == f"hypha-{node}-{kind}"]
+
+
+async def cut(redis: Redis, kind: str, node: str) -> None:
+    for client in await links(redis, kind, node):
+        await redis.client_kill_filter(_id=client)
+
+
+async def test_a_broken_subscription_comes_back_with_all_its_addresses(
+    nodes: NodeFactory, redis: Redis
+) -> None:
+    here, there = await nodes("here"), await nodes("there")
+    addresses = [f"lab/client{number}" for number in range(600)]
+    await asyncio.gather(*(there.bus.join(address) for address in addresses))
+
+    await cut(redis, "subscribe", "there")
+    await asyncio.wait_for(there.restored.wait(), LIMIT)
+
+    for address in addresses:
+        here.bus.publish(address, address.encode())
+    await there.has(len(addresses), there.frames)
+    assert [address for address, _ in there.frames] == addresses
+
+
+async def test_frames_wait_for_a_broken_publisher(nodes: NodeFactory, redis: Redis) -> None:
+    here, there = await nodes("here"), await nodes("there")
+    await there.bus.join(YOU)
+
+    await cut(redis, "publish", "here")
+    async with asyncio.timeout(LIMIT):
+        while not await links(redis, "publish", "here"):
+            here.bus.publish(YOU, b"frame")
+            await asyncio.sleep(0.01)
+    here.bus.publish(YOU, b"last")
+
+    async with asyncio.timeout(LIMIT):
+        while (YOU, b"last") not in there.frames:
+            await there.has(len(there.frames) + 1, there.frames)
+    assert there.frames[-1] == (YOU, b"last")
+
+
+async def test_a_publisher_that_comes_back_knows_its_script(
+    nodes: NodeFactory, redis: Redis
+) -> None:
+    here = await nodes("here")
+    await redis.script_flush()
+
+    await cut(redis, "publish", "here")
+    async with asyncio.timeout(LIMIT):
+        while not await links(redis, "publish", "here"):  # noqa: ASYNC110  (only Redis knows)
+            await asyncio.sleep(0.01)
+
+    assert await here.publish(YOU, b"frame") is Outcome.NOBODY
+
+
+async def test_no_redis_is_a_clear_error(keys: Keys) -> None:
+    node = TestNode("unix:///nowhere/at/all.sock", keys, "here")
+
+    with pytest.raises(RelayUnavailable, match="cannot be reached"):
+        await node.bus.start()
+
+
+async def test_a_node_has_two_connections_for_frames(nodes: NodeFactory, redis: Redis) -> None:
+    here = await nodes("here")
+    await asyncio.gather(*(here.bus.join(f"lab/client{number}") for number in range(100)))
+
+    assert len(await links(redis, "publish", "here")) == 1
+    assert len(await links(redis, "subscribe", "here")) == 1

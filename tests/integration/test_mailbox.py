@@ -1,0 +1,102 @@
+"""Frames for a client that is between two connections wait for it, in their order."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+from hypha_cluster.store.keys import Keys
+from hypha_cluster.store.public import PublicListing
+from hypha_cluster.store.registry import Registry
+from tests.gateways import Gateway, Value
+from tests.raw_client import LIMIT, RawClient, Rejected, call_envelope
+
+NOTE = "services.open.note"
+KEYS = Keys("mailbox")
+
+
+@pytest.fixture(scope="module")
+def gateways(
+    valkey_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Gateway, Gateway]]:
+    logs = tmp_path_factory.mktemp("mailbox")
+    settings: dict[str, Value] = {
+        "redis_url": valkey_url,
+        "redis_prefix": KEYS.prefix,
+        "mailbox_size": 50_000,
+    }
+    one, two = (Gateway(logs / f"{name}.log", **settings) for name in ("one", "two"))
+    with one, two:
+        yield one, two
+
+
+async def go_away(client: RawClient, redis: Redis) -> str:
+    """Break the connection off, and return the token to come back with."""
+    token: str = client.info["reconnection_token"]
+    client.break_off()
+    await client.closed()
+    key = KEYS.client(client.address)
+    async with asyncio.timeout(LIMIT):
+        while await redis.hget(key, "state") != b"suspended":  # noqa: ASYNC110  (only Redis knows)
+            await asyncio.sleep(0.01)
+    return token
+
+
+async def come_back(gateway: Gateway, client: RawClient, token: str) -> RawClient:
+    return await RawClient.connect(gateway.url, client.client_id, reconnection_token=token)
+
+
+def notes(client: RawClient) -> list[int]:
+    return [received.args[0] for received in client.received if received.method == NOTE]
+
+
+async def note(sender: RawClient, target: RawClient, *numbers: int) -> None:
+    for number in numbers:
+        await sender.send(call_envelope(target.address, NOTE), {"args": [number]})
+
+
+@pytest.mark.parametrize("elsewhere", [0, 1])
+async def test_frames_wait_and_come_before_live_ones(
+    gateways: tuple[Gateway, Gateway], redis: Redis, elsewhere: int
+) -> None:
+    first, second = gateways[0], gateways[elsewhere]
+    async with await RawClient.connect(first.url) as sender:
+        client = await RawClient.connect(first.url)
+        await note(sender, client, 0)
+        await client.until(lambda received: received.args == [0])
+        token = await go_away(client, redis)
+        await note(sender, client, *range(1, 50))
+        pending = asyncio.create_task(sender.call(client.address, "services.built-in.ping", "p"))
+        await sender.manager("echo", "sent all")
+
+        async with await come_back(second, client, token) as again:
+            await note(sender, client, *range(50, 100))
+            assert await pending == "pong"
+            assert await sender.call(client.address, "services.built-in.ping", "p") == "pong"
+
+            assert notes(again) == list(range(1, 100))
+            assert not await redis.exists(KEYS.mail(client.address))
+
+
+async def test_what_does_not_fit_is_rejected_at_once(
+    gateways: tuple[Gateway, Gateway], redis: Redis
+) -> None:
+    async with await RawClient.connect(gateways[0].url) as sender:
+        client = await RawClient.connect(gateways[0].url)
+        await go_away(client, redis)
+
+        with pytest.raises(Rejected, match="is away, and too much is waiting"):
+            await sender.call(client.address, NOTE, bytes(60_000))
+
+
+async def test_mail_is_taken_once(redis: Redis, redis_prefix: str) -> None:
+    keys = Keys(redis_prefix)
+    registry = Registry(redis, keys, PublicListing(redis, keys))
+    await redis.rpush(keys.mail("lab/me"), b"one", b"two")
+    await redis.set(keys.mail_size("lab/me"), 6)
+
+    assert await registry.take_mail("lab/me") == [b"one", b"two"]
+
+    assert await registry.take_mail("lab/me") == []
+    assert not await redis.exists(keys.mail("lab/me"), keys.mail_size("lab/me"))

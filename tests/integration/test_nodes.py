@@ -1,0 +1,179 @@
+"""Nodes and their leases: what a dead node leaves is found, and cleaned up once."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from hypha_cluster.access import Identity, own_workspace
+from hypha_cluster.store.keys import Keys
+from hypha_cluster.store.nodes import Nodes
+from hypha_cluster.store.public import PublicListing
+from hypha_cluster.store.registry import Attachment, ClaimMode, Registry
+
+ANN = Identity("ann")
+ABOUT: dict[str, Any] = {"address": "http://x", "started": 1, "version": "1", "draining": False}
+
+
+class Cluster:
+    """Some nodes' view of Redis."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self.redis = redis
+        self.keys = keys
+        self.registry = Registry(redis, keys, PublicListing(redis, keys))
+        self.nodes = self.with_grace(60)
+
+    def with_grace(self, grace: float) -> Nodes:
+        return Nodes(self.redis, self.keys, self.registry, lease_ttl=5.0, grace=grace)
+
+    async def start(self, name: str) -> None:
+        await self.nodes.take_lease(name, ABOUT)
+
+    async def crash(self, name: str) -> None:
+        """What is seen of a crash when the lease has run out."""
+        await self.redis.delete(self.keys.node(name))
+
+    async def attach(self, client: str, node: str, owner: str = "") -> None:
+        owner = owner or f"{node}#{client}"
+        home = own_workspace(ANN)
+        attachment = Attachment(f"ann/{client}", client, home, ANN, owner, node)
+        await self.registry.claim(attachment, ClaimMode.RESUME)
+
+    async def state(self, client: str) -> bytes | str | None:
+        return await self.redis.hget(self.keys.client(f"ann/{client}"), "state")
+
+    async def all_keys(self) -> list[bytes]:
+        return [key async for key in self.redis.scan_iter(self.keys.everything())]
+
+
+@pytest.fixture
+async def cluster(redis: Redis, redis_prefix: str) -> Cluster:
+    return Cluster(redis, Keys(redis_prefix))
+
+
+async def test_nodes_with_a_lease_are_alive(cluster: Cluster) -> None:
+    await cluster.start("a")
+    await cluster.start("b")
+    await cluster.attach("me", "a")
+
+    alive = await cluster.nodes.alive()
+
+    assert [(node.name, node.clients, node.version) for node in alive] == [
+        ("a", 1, "1"),
+        ("b", 0, "1"),
+    ]
+
+
+async def test_a_lease_is_renewed_while_it_lasts(cluster: Cluster) -> None:
+    await cluster.start("a")
+    assert await cluster.nodes.renew_lease("a")
+    assert 4_000 < await cluster.redis.pttl(cluster.keys.node("a")) <= 5_000
+
+    await cluster.crash("a")
+
+    assert not await cluster.nodes.renew_lease("a")
+    assert await cluster.nodes.alive() == []
+
+
+async def test_a_node_that_stops_leaves_nothing(cluster: Cluster) -> None:
+    await cluster.start("a")
+
+    await cluster.nodes.drop_lease("a")
+
+    assert await cluster.all_keys() == []
+
+
+async def test_the_clients_of_a_dead_node_keep_their_place_for_a_while(cluster: Cluster) -> None:
+    for name in ("dead", "alive"):
+        await cluster.start(name)
+    await cluster.attach("one", "dead")
+    await cluster.attach("two", "alive")
+    await cluster.crash("dead")
+
+    assert await cluster.nodes.reap("alive") == []
+
+    assert await cluster.state("one") == b"suspended"
+    assert await cluster.state("two") == b"online"
+    assert await cluster.registry.overdue() == []
+
+
+async def test_those_that_do_not_come_back_are_removed(cluster: Cluster) -> None:
+    await cluster.start("dead")
+    await cluster.attach("one", "dead")
+    await cluster.crash("dead")
+    hasty = cluster.with_grace(0)
+
+    departures = [*await hasty.reap("x"), *await hasty.reap("x"), *await hasty.reap("x")]
+
+    assert [departure.address for departure in departures] == ["ann/one"]
+    assert await cluster.all_keys() == []
+
+
+async def test_those_that_came_back_elsewhere_are_left_alone(cluster: Cluster) -> None:
+    for name in ("dead", "alive"):
+        await cluster.start(name)
+    await cluster.attach("me", "dead")
+    await cluster.crash("dead")
+    await cluster.attach("me", "alive")
+    hasty = cluster.with_grace(0)
+
+    for _ in range(3):
+        assert await hasty.reap("alive") == []
+
+    assert await cluster.state("me") == b"online"
+
+
+async def test_several_nodes_may_clean_up_at_once(cluster: Cluster) -> None:
+    await cluster.start("dead")
+    for number in range(50):
+        await cluster.attach(f"client{number}", "dead")
+    await cluster.crash("dead")
+    hasty = [cluster.with_grace(0) for _ in range(4)]
+
+    gone = []
+    for _ in range(4):
+        for departures in await asyncio.gather(*(nodes.reap("x") for nodes in hasty)):
+            gone += [departure.address for departure in departures]
+
+    assert sorted(gone) == sorted(f"ann/client{number}" for number in range(50))
+    assert await cluster.all_keys() == []
+
+
+async def test_more_clients_than_one_go_takes_are_cleaned_up_after(cluster: Cluster) -> None:
+    await cluster.start("dead")
+    for number in range(450):
+        await cluster.attach(f"client{number}", "dead")
+    await cluster.crash("dead")
+
+    for _ in range(4):
+        await cluster.nodes.reap("x")
+
+    assert await cluster.redis.zcard(cluster.keys.suspended()) == 450
+    assert not await cluster.redis.exists(cluster.keys.nodes())
+
+
+async def test_a_node_is_not_dead_to_itself(cluster: Cluster) -> None:
+    await cluster.start("slow")
+    await cluster.attach("me", "slow")
+    await cluster.crash("slow")
+
+    await cluster.with_grace(0).reap("slow")
+
+    assert await cluster.state("me") == b"online"
+
+
+async def test_a_suspension_that_was_cut_short_is_ended_by_another_node(cluster: Cluster) -> None:
+    """The first reaper died when it had marked the client, and had not noted until when."""
+    await cluster.start("dead")
+    await cluster.attach("me", "dead")
+    await cluster.crash("dead")
+    await cluster.registry.suspend("ann/me", node="dead", grace=0)
+    await cluster.redis.zrem(cluster.keys.suspended(), "ann/me")
+    await cluster.redis.sadd(cluster.keys.node_clients("dead"), "ann/me")
+
+    for _ in range(3):
+        await cluster.nodes.reap("x")
+
+    assert await cluster.all_keys() == []

@@ -1,0 +1,129 @@
+"""Workspaces and users in Redis: who owns what, and for how long it is there."""
+
+import pytest
+from redis.asyncio import Redis
+
+from hypha_cluster.access import PUBLIC, ROOT, Identity, Workspace, own_workspace
+from hypha_cluster.errors import Conflict, PermissionDenied, WorkspaceNotFound
+from hypha_cluster.store.keys import Keys
+from hypha_cluster.store.public import PublicListing
+from hypha_cluster.store.registry import Attachment, ClaimMode, Registry
+from hypha_cluster.store.workspaces import Workspaces
+
+ANN = Identity("ann")
+LAB = Workspace(
+    "lab", owners=["ann"], description="Ünïcode", docs=None, applications={"a": {"id": "a"}}
+)
+
+
+@pytest.fixture
+def keys(redis_prefix: str) -> Keys:
+    return Keys(redis_prefix)
+
+
+@pytest.fixture
+async def workspaces(redis: Redis, keys: Keys) -> Workspaces:
+    return Workspaces(redis, keys)
+
+
+async def join(redis: Redis, keys: Keys, user: Identity, workspace: Workspace) -> Registry:
+    registry = Registry(redis, keys, PublicListing(redis, keys))
+    address = f"{workspace.name}/me"
+    attachment = Attachment(address, "me", workspace, user, "node#1", "node")
+    await registry.claim(attachment, ClaimMode.NEW)
+    return registry
+
+
+async def test_a_workspace_is_as_it_was_made(workspaces: Workspaces) -> None:
+    await workspaces.create(LAB)
+
+    assert await workspaces.find("lab") == LAB
+    assert await workspaces.names() == ["lab", PUBLIC]
+
+
+async def test_a_workspace_is_made_once(workspaces: Workspaces) -> None:
+    await workspaces.create(LAB)
+
+    with pytest.raises(Conflict):
+        await workspaces.create(Workspace("lab", owners=["bob"]))
+
+    assert await workspaces.find("lab") == LAB
+
+
+async def test_settings_can_be_replaced(workspaces: Workspaces) -> None:
+    await workspaces.create(LAB)
+
+    await workspaces.create(Workspace("lab", visibility="public"), replace=True)
+
+    assert await workspaces.find("lab") == Workspace("lab", visibility="public")
+
+
+async def test_a_workspace_that_nobody_joins_does_not_stay_for_good(
+    workspaces: Workspaces, redis: Redis, keys: Keys
+) -> None:
+    await workspaces.create(LAB)
+    assert 0 < await redis.ttl(keys.workspace("lab")) <= 86_400
+
+    await join(redis, keys, ANN, LAB)
+
+    assert await redis.ttl(keys.workspace("lab")) == -1
+
+
+async def test_a_persistent_workspace_stays_unjoined_too(
+    workspaces: Workspaces, redis: Redis, keys: Keys
+) -> None:
+    await workspaces.create(Workspace("kept", persistent=True))
+    await workspaces.create(LAB)
+    await workspaces.create(Workspace("lab", persistent=True), replace=True)
+
+    assert await redis.ttl(keys.workspace("kept")) == -1
+    assert await redis.ttl(keys.workspace("lab")) == -1
+
+
+async def test_the_hubs_own_workspace_is_always_there(workspaces: Workspaces) -> None:
+    public = await workspaces.get(PUBLIC)
+
+    assert public.owners == [ROOT.id]
+    assert not await workspaces.may_enter(ANN, public)
+
+
+async def test_a_workspace_that_is_not_there_is_not_found(workspaces: Workspaces) -> None:
+    assert await workspaces.find("nowhere") is None
+    with pytest.raises(WorkspaceNotFound, match="nowhere"):
+        await workspaces.require(ANN, "nowhere")
+
+
+async def test_permission_is_required(workspaces: Workspaces) -> None:
+    await workspaces.create(LAB)
+
+    assert await workspaces.require(ANN, "lab") == LAB
+    with pytest.raises(PermissionDenied, match="Permission denied for workspace lab"):
+        await workspaces.require(Identity("bob"), "lab")
+
+
+async def test_a_childs_permission_ends_with_its_parent(
+    workspaces: Workspaces, redis: Redis, keys: Keys
+) -> None:
+    """An anonymous parent is forgotten with its last client."""
+    await workspaces.create(LAB)
+    child = Identity("child", parent="ann", scopes=("lab",))
+    assert not await workspaces.may_enter(child, LAB)
+
+    registry = await join(redis, keys, ANN, own_workspace(ANN))
+    assert await workspaces.known_user("ann") == ANN
+    assert await workspaces.may_enter(child, LAB)
+
+    await registry.leave("ann/me", "node#1")
+    assert await workspaces.known_user("ann") is None
+    assert not await workspaces.may_enter(child, LAB)
+
+
+async def test_an_anonymous_user_is_forgotten_when_their_suspension_ends(
+    workspaces: Workspaces, redis: Redis, keys: Keys
+) -> None:
+    registry = await join(redis, keys, ANN, own_workspace(ANN))
+    await registry.suspend("ann/me", owner="node#1", grace=0)
+
+    await registry.leave("ann/me", "")
+
+    assert await workspaces.known_user("ann") is None
