@@ -54,6 +54,9 @@ class Manager:
             "list_user_clients": workspace_functions.list_user_clients,
         }
         assert functions.keys() == set(FUNCTIONS)
+        self._signatures = {
+            function: inspect.signature(function) for function in functions.values()
+        }
         self._functions = functions | {alias: functions[name] for alias, name in ALIASES.items()}
 
     async def answer(self, call: Call) -> Any:
@@ -67,22 +70,21 @@ class Manager:
         if call.service != "default" or function is None:
             raise FunctionNotFound(f"The hub has no function {call.service}.{call.function}.")
         context = Context(call.workspace, connection, self._workspaces)
-        return await _bind(function, context, call)()
+        bound = self._bind(function, context, call)
+        return await function(*bound.args, **bound.kwargs)
+
+    def _bind(self, function: Function, context: Context, call: Call) -> inspect.BoundArguments:
+        """Match arguments with parameters first, so that a mismatch is the caller's."""
+        kwargs = {key: value for key, value in call.kwargs.items() if key != "_rkwargs"}
+        try:
+            return self._signatures[function].bind(context, *call.args, **kwargs)
+        except TypeError as error:
+            raise BadRequest(f"{call.function}: {error}") from None
 
     def _get_own_service(self, call: Call, connection: Connection) -> dict[str, Any]:
         if call.args[:1] != ["default"]:
             raise ServiceNotFound(f"The hub has no service {call.args[:1]!r}; it has 'default'.")
         return describe(call.workspace, connection.base_url)
-
-
-def _bind(function: Function, context: Context, call: Call) -> Callable[[], Awaitable[Any]]:
-    """Match arguments with parameters first, so that a mismatch is the caller's and said so."""
-    kwargs = {key: value for key, value in call.kwargs.items() if key != "_rkwargs"}
-    try:
-        bound = inspect.signature(function).bind(context, *call.args, **kwargs)
-    except TypeError as error:
-        raise BadRequest(f"{call.function}: {error}") from None
-    return lambda: function(*bound.args, **bound.kwargs)
 
 
 async def _echo(context: Context, data: Any) -> Any:

@@ -56,8 +56,10 @@ class ServiceFunctions:
         if not isinstance(info, dict) or not isinstance(info.get("id"), str):
             raise HubError("The client did not say what it has registered.")
         service_id = info["id"].rpartition(":")[2]
-        # Looked up, since the client may have moved to another node meanwhile.
-        if not await self._registered.provider(connection.address, service_id):
+        if service_id not in connection.services and not (
+            # The client may have moved to another node meanwhile.
+            await self._registered.provider(connection.address, service_id)
+        ):
             raise HubError(f"The client did not announce its service {service_id!r}.")
         return {**info, "id": f"{connection.address}:{service_id}"}
 
@@ -214,8 +216,17 @@ def _read_services(services: object, connection: Connection) -> Infos:
         service_id = client_of(service["id"]).rpartition(":")[2]
         if service_id not in (BUILT_IN, RECOVERY):
             check_service_id(service_id)
-            infos[service_id] = _to_json(service_id, service, connection)
+            infos[service_id] = _kept(service_id, service, connection)
     return infos
+
+
+def _kept(service_id: str, service: dict[str, Any], connection: Connection) -> str:
+    """What the registry keeps of a service; made once, though clients send it again and again."""
+    announced = connection.announced.get(service_id)
+    if announced is None or announced[0] != service:
+        announced = (service, _to_json(service_id, service, connection))
+        connection.announced[service_id] = announced
+    return announced[1]
 
 
 def _to_json(service_id: str, service: dict[str, Any], connection: Connection) -> str:

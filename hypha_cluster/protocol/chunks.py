@@ -16,13 +16,13 @@ from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.envelope import Frame
 from hypha_cluster.protocol.guard import (
     BODY_KEYS,
+    CACHE,
     CALL_KEYS,
     check_method,
     check_promise,
     shown,
 )
 
-CACHE: Final = "services.built-in.message_cache."
 CHUNK_SIZE: Final = 512_000
 MAX_SINGLE_FRAME: Final = 513_024
 MAX_MESSAGES: Final = 1_000  # that one client may have on their way

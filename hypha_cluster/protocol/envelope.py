@@ -4,7 +4,6 @@ The first map is the envelope, which the hub reads and seals; the second is the 
 checked and passes through as the bytes it came in.
 """
 
-import re
 from typing import Any, Final, NamedTuple
 
 import msgpack
@@ -17,7 +16,7 @@ _ENVELOPE_LOOK: Final = 2_048  # bytes; more than all but the oddest envelopes h
 _SEAL: Final = 65_536  # bytes that a seal may add to a frame
 _SMALL: Final = 1_024  # bytes of an unpacker's buffer at first; it grows with what it is fed
 # The first byte of an array that says its length: msgpack makes a list of it before it reads on.
-_LONG_ARRAY: Final = re.compile(rb"[\xdc\xdd]")
+_LONG_ARRAYS: Final = (b"\xdc", b"\xdd")
 _packer: Final = msgpack.Packer(use_bin_type=True)
 
 
@@ -51,7 +50,7 @@ class FrameReader:
             raise BadFrame(f"The frame is not valid msgpack with text keys: {error}.") from None
 
     def _read(self, frame: bytes) -> Frame:
-        if _LONG_ARRAY.search(frame):
+        if _LONG_ARRAYS[0] in frame or _LONG_ARRAYS[1] in frame:
             self._check_lengths(frame)
         unpacker = self._unpacker
         unpacker.feed(frame)
@@ -80,12 +79,16 @@ class FrameReader:
 
     def read_envelope(self, sealed: bytes) -> dict[str, Any]:
         """Only the first half of a frame that another node has checked and sealed."""
-        unpacker = msgpack.Unpacker()
-        unpacker.feed(sealed[:_ENVELOPE_LOOK])
+        look = sealed[:_ENVELOPE_LOOK]
+        unpacker = self._unpacker
+        unpacker.feed(look)
         try:
             envelope: dict[str, Any] = unpacker.unpack()
         except msgpack.OutOfData:
+            self._start_afresh()
             return self.read(sealed).envelope
+        self._offset += len(look)
+        unpacker.read_bytes(self._offset - unpacker.tell())
         return envelope
 
     def _start_afresh(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from hypha_cluster.protocol.chunks import ChunkGuard
 from hypha_cluster.protocol.envelope import Seal
@@ -37,6 +37,7 @@ class Connection:
     """
 
     __slots__ = (
+        "announced",
         "attachment",
         "base_url",
         "calls",
@@ -70,6 +71,8 @@ class Connection:
         self.refresh_after = refresh_after
         self.socket = socket
         self.services = services
+        # Service id → the service as the client last announced it, and as it is kept.
+        self.announced: dict[str, tuple[dict[str, Any], str]] = {}
         self.seal = Seal(attachment.address, attachment.identity.to_wire())
         self.chunks = ChunkGuard(attachment.address, max_message_size)
         # (target, session) of the calls that wait for an answer.

@@ -159,7 +159,7 @@ class Peer:
         await self._cache(frame.source, target, "process", [key, heartbeat])
 
     async def _cache(self, source: str, target: str, action: str, args: list[Any]) -> None:
-        envelope = rpc.call_envelope(target, chunks.CACHE + action)
+        envelope = rpc.call_envelope(target, guard.CACHE + action)
         await self._call(_Outgoing(source, ROOT, envelope, {"args": args}))
 
     async def is_alive(self, address: str) -> bool:
@@ -186,7 +186,7 @@ class Peer:
     def receive(self, frame: Frame, source: str, called: str) -> None:
         """Take a checked frame from `source` to `called`, an address of the hub's."""
         method: str = frame.envelope["method"]
-        if method.startswith(chunks.CACHE):
+        if method.startswith(guard.CACHE):
             self._receive_chunk(frame, source, called)
         elif method.startswith(_SERVICES):
             self._receive_call(frame, source, called)

@@ -20,7 +20,7 @@ from hypha_cluster.errors import (
     RelayUnavailable,
 )
 from hypha_cluster.metrics import Counts
-from hypha_cluster.protocol import chunks, guard, rpc
+from hypha_cluster.protocol import guard, rpc
 from hypha_cluster.protocol.address import absolute, client_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
 from hypha_cluster.relay.bus import Bus, Outcome
@@ -104,7 +104,7 @@ class Router:
             guard.check_message(frame)
             return connection.seal.message({**envelope, "to": target})
         body = guard.check_call(frame, connection.address)
-        if envelope["method"].startswith(chunks.CACHE):
+        if envelope["method"].startswith(guard.CACHE):
             args = connection.chunks.check(frame, target)
             if args != frame.body.get("args"):
                 promise = {k: v for k, v in frame.body.items() if k == "promise"}

@@ -115,6 +115,8 @@ class DirectWebSocket(asyncio.Protocol):
         self._heard = True  # something since the last ping
         self._pinged_at = 0.0
         self._reading_paused = False
+        self._gathered: list[bytes] = []
+        self._gathered_size = 0
 
     def start(self, on_message: Callable[[Message], None], on_writable: Callable[[], None]) -> None:
         """Hand over what has arrived, and from now on each message as it arrives."""
@@ -131,8 +133,9 @@ class DirectWebSocket(asyncio.Protocol):
             return
         size = len(frame)
         if size < GATHER_FROM:
-            transport.write(binary_header(size) + frame)
+            self._gather(binary_header(size) + frame)
         else:
+            self._flush()
             transport.writelines((binary_header(size), frame))
 
     def send_text(self, text: str) -> None:
@@ -143,7 +146,9 @@ class DirectWebSocket(asyncio.Protocol):
     @property
     def buffered(self) -> int:
         """Say how many bytes the kernel has not taken yet."""
-        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+        if self._transport is None:
+            return 0
+        return self._transport.get_write_buffer_size() + self._gathered_size
 
     def pause(self) -> None:
         """Stop reading, so that the peer must wait."""
@@ -242,8 +247,23 @@ class DirectWebSocket(asyncio.Protocol):
             self._end()
         self._write(header(PING, 0))
 
+    def _gather(self, frame: bytes) -> None:
+        """Write at the end of this tick, together: a system call costs more than a frame."""
+        if not self._gathered:
+            self._loop.call_soon(self._flush)
+        self._gathered.append(frame)
+        self._gathered_size += len(frame)
+        if self._gathered_size > GATHER_FROM:
+            self._flush()
+
+    def _flush(self) -> None:
+        gathered, self._gathered, self._gathered_size = self._gathered, [], 0
+        if gathered and self._transport is not None:
+            self._transport.write(b"".join(gathered))
+
     def _write(self, frame: bytes) -> None:
         if self._open and self._transport is not None:
+            self._flush()
             self._transport.write(frame)
 
     def _take_control(self, opcode: int, payload: bytes) -> None:
@@ -273,6 +293,7 @@ class DirectWebSocket(asyncio.Protocol):
             self._end()  # the end of a TLS connection waits for the peer's by itself
 
     def _end(self) -> None:
+        self._flush()
         self._open = False
         self._parser.stop()
         self._abort_later()
