@@ -11,95 +11,90 @@ pytestmark = pytest.mark.browser
 pytest_plugins = ["tests.browser"]
 
 
-def filled(query: Any, provider: Connection) -> Any:
-    if isinstance(query, dict):
-        return {key: filled(value, provider) for key, value in query.items()}
-    return query.replace("WS", provider.workspace).replace("CID", provider.client_id)
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
+async def test_a_query_finds_the_service(provider: Connection, caller: Connection) -> None:
+    await provider.register("tools", name="Tools", description="Of all kinds")
+    workspace, client = provider.workspace, provider.client_id
+    queries: list[Any] = [
         "tools",
-        "CID:tools",
-        "WS/CID:tools",
-        "WS/*:tools",
+        f"{client}:tools",
+        f"{workspace}/{client}:tools",
+        f"{workspace}/*:tools",
         {"id": "tools"},
         {"service_id": "tools"},
-        {"id": "CID:tools"},
-        {"id": "WS/CID:tools"},
-        {"workspace": "WS", "id": "tools"},
-        {"workspace": "WS", "service_id": "tools"},
-        {"workspace": "WS", "id": "CID:tools"},
-    ],
-    ids=str,
-)
-async def test_a_query_finds_the_service(
-    provider: Connection, caller: Connection, query: Any
-) -> None:
-    await provider.register("tools", name="Tools", description="Of all kinds")
+        {"id": f"{client}:tools"},
+        {"id": f"{workspace}/{client}:tools"},
+        {"workspace": workspace, "id": "tools"},
+        {"workspace": workspace, "service_id": "tools"},
+        {"workspace": workspace, "id": f"{client}:tools"},
+    ]
 
-    service = await caller.get(filled(query, provider))
+    sums = [(query, await caller.call(query, "add", 20, 22)) for query in queries]
+
+    assert sums == [(query, 42) for query in queries]
+
+
+async def test_a_service_is_described_in_full(provider: Connection, caller: Connection) -> None:
+    await provider.register("tools", name="Tools", description="Of all kinds", type="tool")
+
+    service = await caller.get("tools")
 
     assert service["id"] == f"{provider.address}:tools"
     assert service["name"] == "Tools"
     assert service["description"] == "Of all kinds"
+    assert service["type"] == "tool"
     assert service["config"]["workspace"] == provider.workspace
     assert isinstance(service["add"], Tagged)
-    assert await caller.call(filled(query, provider), "add", 20, 22) == 42
 
 
-@pytest.mark.parametrize("query", ["CID", "WS/CID", "CID:default"])
 async def test_a_client_alone_means_its_default_service(
-    provider: Connection, caller: Connection, query: str
+    provider: Connection, caller: Connection
 ) -> None:
     await provider.run("await server.export({ greet: name => 'Hi ' + name })")
-    get = "getPlugin" if query == "CID" else "getService"
 
-    greeting = await caller.run(
-        f"const plugin = await server.{get}(query); return await plugin.greet('Ada')",
-        query=filled(query, provider),
-    )
+    greetings = [
+        await caller.call(f"{provider.client_id}:default", "greet", "Ada"),
+        await caller.call(provider.address, "greet", "Bob"),
+        await caller.run(
+            "return await (await server.getPlugin(client)).greet('Cid')",
+            client=provider.client_id,
+        ),
+    ]
 
-    assert greeting == "Hi Ada"
+    assert greetings == ["Hi Ada", "Hi Bob", "Hi Cid"]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "nothing-of-that-name",
-        {"id": "nothing-of-that-name"},
-        {"workspace": "WS", "id": "nothing-of-that-name"},
-        "WS/*:nothing-of-that-name",
-    ],
-    ids=str,
-)
 async def test_a_name_that_nobody_offers_is_nothing(
-    provider: Connection, caller: Connection, query: Any
+    provider: Connection, caller: Connection
 ) -> None:
-    with within(1):
-        assert await caller.get(filled(query, provider)) is None
+    name, workspace = "nothing-of-that-name", provider.workspace
+
+    for query in (
+        name,
+        {"id": name},
+        {"workspace": workspace, "id": name},
+        f"{workspace}/*:{name}",
+    ):
+        with within(1):
+            assert await caller.get(query) is None, query
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "nobody:tools",
-        "WS/nobody:tools",
-        "WS/nobody",
-        "CID:no-such-service",
-        "WS/CID:no-such-service",
-        "no-such-workspace/nobody:tools",
-        "CI*:tools",
-    ],
-)
 async def test_what_is_not_there_is_an_error_at_once(
-    provider: Connection, caller: Connection, query: str
+    provider: Connection, caller: Connection
 ) -> None:
     await provider.register("tools")
+    absent = [
+        "nobody:tools",
+        f"{provider.workspace}/nobody:tools",
+        f"{provider.workspace}/nobody",
+        f"{provider.client_id}:no-such-service",
+        f"{provider.address}:no-such-service",
+        "no-such-workspace/nobody:tools",
+        f"{provider.client_id}*:tools",
+    ]
 
-    with within(1), pytest.raises(JavaScriptError):
-        await caller.get(filled(query, provider))
+    for query in absent:
+        with within(1), pytest.raises(JavaScriptError):
+            await caller.get(query)
 
 
 async def test_a_public_service_is_found_by_name_from_everywhere(

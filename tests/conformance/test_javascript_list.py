@@ -37,31 +37,24 @@ async def test_without_a_query_the_workspace_is_listed(
     assert services["closed"]["type"] == "generic"
 
 
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        ({}, ["closed", "open"]),
-        ("WS", ["closed", "open"]),
-        ({"workspace": "WS"}, ["closed", "open"]),
+async def test_a_query_chooses(lister: Connection, provider: Connection) -> None:
+    workspace, both = provider.workspace, ["closed", "open"]
+    queries: list[tuple[Any, list[str]]] = [
+        ({}, both),
+        (workspace, both),
+        ({"workspace": workspace}, both),
         ({"type": "tool"}, ["open"]),
         ({"type": "generic"}, ["closed"]),
         ({"name": "closed"}, ["closed"]),
         ({"name": "closed", "type": "tool"}, []),
-        ({"id": "CID:open"}, ["open"]),
-        ({"workspace": "WS", "id": "WS/CID:open"}, ["open"]),
-        ({"workspace": "WS", "type": "tool"}, ["open"]),
-    ],
-    ids=str,
-)
-async def test_a_query_chooses(
-    lister: Connection, provider: Connection, query: Any, expected: list[str]
-) -> None:
-    def filled(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: filled(item) for key, item in value.items()}
-        return value.replace("WS", provider.workspace).replace("CID", provider.client_id)
+        ({"id": f"{provider.client_id}:open"}, ["open"]),
+        ({"workspace": workspace, "id": f"{provider.address}:open"}, ["open"]),
+        ({"workspace": workspace, "type": "tool"}, ["open"]),
+    ]
 
-    assert names(await lister.list(filled(query))) == expected
+    chosen = [(query, names(await lister.list(query))) for query, _ in queries]
+
+    assert chosen == queries
 
 
 async def test_the_public_list_has_the_public_services_of_every_workspace(

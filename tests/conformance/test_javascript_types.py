@@ -33,35 +33,59 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-async def test_a_value_comes_back_from_the_hub(
-    hub: Hub, javascript: BrowserClient, value: str
-) -> None:
+# An object with all of them, made anew each time.
+ITEMS = ", ".join(f"'{name}': {value}" for name, value in VALUES.items())
+MAKE = f"const make = () => ({{ {ITEMS} }});"
+
+
+async def test_values_come_back_from_the_hub(hub: Hub, javascript: BrowserClient) -> None:
     connection = await javascript.connect(hub.first)
 
     sent, received = await connection.run(
-        f"const make = () => {value}; return [make(), await server.echo(make())]"
-    )
-
-    assert received == sent
-
-
-@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-async def test_a_value_comes_back_from_another_page(
-    provider: Connection, caller: Connection, value: str
-) -> None:
-    await provider.register("tools")
-
-    sent, received, described = await caller.run(
-        f"""
-        const make = () => {value};
-        const tools = await server.getService("tools");
-        return [make(), await tools.echo(make()), await tools.describe(make())];
+        MAKE
+        + """
+        const received = {};
+        for (const [name, value] of Object.entries(make())) {
+          received[name] = await server.echo(value);
+        }
+        return [make(), received];
         """
     )
 
     assert received == sent
-    assert described == sent
+
+
+async def test_values_arrive_at_another_page_and_come_back(
+    provider: Connection, caller: Connection
+) -> None:
+    await provider.register("tools")
+
+    sent, arrived, received = await caller.run(
+        MAKE
+        + """
+        const tools = await server.getService("tools");
+        const arrived = {};
+        const received = {};
+        for (const [name, value] of Object.entries(make())) {
+          arrived[name] = await tools.describe(value);
+          received[name] = await tools.echo(value);
+        }
+        return [make(), arrived, received];
+        """
+    )
+
+    assert arrived == sent
+    assert received == sent
+
+
+async def test_values_travel_together(provider: Connection, caller: Connection) -> None:
+    await provider.register("tools")
+
+    sent, received = await caller.run(
+        MAKE + "return [make(), await (await server.getService('tools')).echo(make())]"
+    )
+
+    assert received == sent
 
 
 async def test_a_view_of_bytes_arrives_as_its_buffer(
