@@ -27,6 +27,7 @@ from tests.gateways import Hub
 RELEASES = ("0.5.9", "0.5.44", "0.5.59")
 CHROMIUM = Path("/usr/bin/chromium")
 SCRIPT = "hypha-rpc-websocket.min.js"
+PAGE = "<!doctype html><meta charset=utf-8><link rel=icon href=data:,><script src={}></script>"
 FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
@@ -76,8 +77,7 @@ class Chromium:
         assert self._browser
         page = await self._browser.new_page()
         client = BrowserClient(self.loop, page, release)
-        await page.goto(f"{self.site}/blank.html")
-        await page.add_script_tag(url=f"{self.site}/{release}/package/dist/{SCRIPT}")
+        await page.goto(f"{self.site}/blank.html?{release}/package/dist/{SCRIPT}")
         await client.prepare()
         return client
 
@@ -155,9 +155,10 @@ class _Pages(SimpleHTTPRequestHandler):
     """Serves the packages and one blank page, and logs nothing."""
 
     def do_GET(self) -> None:
-        if self.path != "/blank.html":
+        path, _, script = self.path.partition("?")
+        if path != "/blank.html":
             return super().do_GET()
-        page = b"<!doctype html><meta charset=utf-8><link rel=icon href=data:,><title>test</title>"
+        page = PAGE.format(script).encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.send_header("Content-Length", str(len(page)))
@@ -268,9 +269,14 @@ async def caller(hub: Hub, javascript: BrowserClient, provider: Connection) -> C
     return await provider.invite(javascript, hub.second)
 
 
-if __name__ == "__main__":
+def main() -> None:
     try:
         install()
     except Missing as missing:
-        sys.exit(f"The browser tests will be skipped: {missing}")
-    sys.stdout.write(f"{CHROMIUM}\n{_packages()}\n")
+        sys.stderr.write(f"The browser tests will be skipped: {missing}\n")
+    else:
+        sys.stdout.write(f"{CHROMIUM}\n{_packages()}\n")
+
+
+if __name__ == "__main__":
+    main()

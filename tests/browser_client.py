@@ -169,7 +169,9 @@ class BrowserClient:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     async def prepare(self) -> None:
+        """Add the harness to the page, now and whenever it is loaded again."""
         await self._page.add_script_tag(content=HARNESS)
+        await self._page.add_init_script(HARNESS)
 
     async def connect(self, server_url: str, **config: Any) -> "Connection":
         """Connect with what `connectToServer` takes: client_id, workspace, token and more."""
@@ -207,6 +209,14 @@ class BrowserClient:
         self._tolerated.clear()
         if unexpected:
             raise AssertionError(f"{self.release} wrote to the console: {unexpected}")
+
+    async def reload(self) -> None:
+        """Load the page again, which ends the connections that it had."""
+        self._connections.clear()
+        await self._loop.run(self._reload())
+
+    async def _reload(self) -> None:
+        await self._page.reload()
 
     async def close(self) -> None:
         """Close the page as a person closes a tab."""

@@ -67,3 +67,19 @@ async def test_the_workspace_of_a_page_ends_with_its_last_client(
     await eventually(unlisted, 2)
     with within(1), pytest.raises(JavaScriptError):
         await observer.get(listing)
+
+
+async def test_a_page_that_is_loaded_again_takes_its_place(
+    hub: Hub, javascript: BrowserClient, own_page: BrowserClient
+) -> None:
+    observer = await javascript.connect(hub.second)
+    config = {"workspace": observer.workspace, "token": await observer.token()}
+    before = await own_page.connect(hub.first, client_id="page", **config)
+    await before.register("tools", name="Before")
+
+    await own_page.reload()
+    after = await own_page.connect(hub.first, client_id="page", **config)
+    await after.register("tools", name="After")
+
+    assert [service["name"] for service in await observer.list()] == ["After"]
+    assert await observer.call("page:tools", "add", 1, 2) == 3
