@@ -167,7 +167,7 @@ class Node:
         return {
             "connections": lambda: len(self._connections),
             "outbox_bytes": self._connections.waiting,
-            "pending_calls": self._router.pending_calls,
+            "pending_calls": lambda: len(self._router.pending),
             "relay_age_seconds": lambda: time.monotonic() - self._bus.last_probe,
             "loop_lag_seconds": lambda: self._lag,
             "tasks": lambda: len(asyncio.all_tasks()),

@@ -38,6 +38,7 @@ ALIASES: Final = {
     "generateToken": "generate_token",
     "createWorkspace": "create_workspace",
     "getWorkspaceInfo": "get_workspace_info",
+    "getSummary": "get_summary",
     "installApplication": "install_application",
     "uninstallApplication": "uninstall_application",
 }

@@ -77,6 +77,18 @@ class FrameReader:
         if unpacker.tell() < len(frame):
             unpacker.skip()
 
+    def salvage(self, frame: bytes) -> Frame | None:
+        """What can be made out of a frame that may not pass, so that its sender can be told."""
+        unpacker = msgpack.Unpacker(
+            max_buffer_size=self._max_frame_size, strict_map_key=False, unicode_errors="replace"
+        )
+        try:
+            self._check_lengths(frame)
+            unpacker.feed(frame)
+            return Frame(_as_map(unpacker.unpack()), _as_map(unpacker.unpack()), b"", frame)
+        except (ValueError, TypeError, msgpack.UnpackException, msgpack.OutOfData):
+            return None
+
     def read_envelope(self, sealed: bytes) -> dict[str, Any]:
         """Only the first half of a frame that another node has checked and sealed."""
         look = sealed[:_ENVELOPE_LOOK]

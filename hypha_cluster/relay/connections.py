@@ -40,7 +40,6 @@ class Connection:
         "announced",
         "attachment",
         "base_url",
-        "calls",
         "chunks",
         "attached_at",
         "heard_at",
@@ -75,8 +74,6 @@ class Connection:
         self.announced: dict[str, tuple[dict[str, Any], str]] = {}
         self.seal = Seal(attachment.address, attachment.identity.to_wire())
         self.chunks = ChunkGuard(attachment.address, max_message_size)
-        # (target, session) of the calls that wait for an answer.
-        self.calls: set[tuple[str, str]] = set()
         # Live frames wait here until the mailbox was delivered.
         self.held: list[bytes] | None = []
         self.is_ousted = False

@@ -151,12 +151,12 @@ class Peer:
         if len(sealed) <= chunks.MAX_SINGLE_FRAME:
             self._router.send(target, sealed, reject)
             return
-        parent = frame.envelope.get("parent")
-        key, heartbeat = parent or self._new_session(), parent is not None
-        await self._cache(frame.source, target, "create", [key, heartbeat])
+        # Not as an answer with heartbeats: up to 0.5.14 one that overtakes a timer is an error.
+        key = self._new_session()
+        await self._cache(frame.source, target, "create", [key, False])
         for part in chunks.split(sealed):
-            await self._cache(frame.source, target, "append", [key, part, heartbeat])
-        await self._cache(frame.source, target, "process", [key, heartbeat])
+            await self._cache(frame.source, target, "append", [key, part, False])
+        await self._cache(frame.source, target, "process", [key, False])
 
     async def _cache(self, source: str, target: str, action: str, args: list[Any]) -> None:
         envelope = rpc.call_envelope(target, guard.CACHE + action)

@@ -6,7 +6,6 @@ came over the bus enters where a local one would be delivered.
 
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -25,10 +24,10 @@ from hypha_cluster.protocol.address import absolute, client_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
 from hypha_cluster.relay.bus import Bus, Outcome
 from hypha_cluster.relay.connections import Connection, Connections
+from hypha_cluster.relay.pending import PendingCall, PendingCalls
 
 _log = logging.getLogger(__name__)
 
-_MANY_CALLS: Final = 10_000
 _ANSWERS: Final = (".resolve", ".reject")
 
 Reject = Callable[[HubError], None]
@@ -68,8 +67,7 @@ class Router:
         self.connections = connections
         self._bus = bus
         self._reader = FrameReader(max_frame_size)
-        # target → (caller, session) → where to reject, of calls that clients here have made.
-        self._calls: defaultdict[str, dict[tuple[str, str], str]] = defaultdict(dict)
+        self.pending = PendingCalls()
         self.peer: LocalPeer
 
     # From a client of this node.
@@ -80,8 +78,7 @@ class Router:
         try:
             frame = self._reader.read(raw)
         except BadFrame as error:
-            self.counts.frames_ignored += 1
-            _log.info("A frame of %s was ignored: %s", connection.address, error)
+            self._ignore(connection, raw, error)
             return
         to = frame.envelope.get("to")
         if type(to) is not str or not to:
@@ -96,6 +93,15 @@ class Router:
             return
         if sealed is not None:
             self._forward(connection, frame, target, sealed)
+
+    def _ignore(self, connection: Connection, raw: bytes, error: BadFrame) -> None:
+        """Forward nothing; tell the sender, if the frame says where."""
+        self.counts.frames_ignored += 1
+        _log.info("A frame of %s was ignored: %s", connection.address, error)
+        frame = self._reader.salvage(raw)
+        if frame is not None and isinstance(to := frame.envelope.get("to"), str):
+            target = absolute(to, connection.attachment.workspace.name)
+            self._reject(frame, connection.address, target, error)
 
     def _seal(self, connection: Connection, frame: Frame, target: str) -> bytes | None:
         """The frame as its target may see it, None when that is the hub itself."""
@@ -121,57 +127,33 @@ class Router:
 
     def _forward(self, connection: Connection, frame: Frame, target: str, sealed: bytes) -> None:
         method: str = frame.envelope.get("method", "")
+        source = connection.address
         if method.endswith(_ANSWERS):
-            self._answered(target, connection.address, method)
+            self.pending.settle(source, target, method.rpartition(".")[0])
         elif "promise" in frame.body:
-            self._remember(connection, frame, target)
-        self.send(
-            target, sealed, lambda error: self._reject(frame, connection.address, target, error)
-        )
-
-    # Calls that wait for an answer.
-
-    def _remember(self, connection: Connection, frame: Frame, target: str) -> None:
-        session, reject = frame.envelope.get("session"), rpc.reject_path(frame.body["promise"])
-        if session is not None and reject is not None and len(connection.calls) < _MANY_CALLS:
-            connection.calls.add((target, session))
-            self._calls[target][connection.address, session] = reject
-
-    def _answered(self, caller: str, target: str, method: str) -> None:
-        """An answer passes from `target` to `caller`: nobody waits for it any more."""
-        connection = self.connections.get(caller)
-        session = method.rpartition(".")[0]
-        if connection is None or (target, session) not in connection.calls:
-            return
-        connection.calls.discard((target, session))
-        calls = self._calls[target]
-        calls.pop((caller, session), None)
-        if not calls:
-            del self._calls[target]
+            session, reject = frame.envelope.get("session"), rpc.reject_path(frame.body["promise"])
+            if session is not None and reject is not None:
+                call = PendingCall(source, session, reject)
+                self.pending.add(target, call)
+                self.send(target, sealed, lambda error: self._give_up(target, call, error))
+                return
+        self.send(target, sealed)
 
     def forget(self, connection: Connection) -> None:
         """A connection is over, and with it whatever it waited for."""
-        for target, session in connection.calls:
-            calls = self._calls[target]
-            calls.pop((connection.address, session), None)
-            if not calls:
-                del self._calls[target]
-        connection.calls.clear()
+        self.pending.forget_caller(connection.address)
         self.peer.forget(connection.address)
+
+    def _give_up(self, target: str, call: PendingCall, error: HubError) -> None:
+        if self.pending.settle(target, call.caller, call.session):
+            self._send_reject(call.caller, target, call.reject, error)
 
     def target_left(self, address: str) -> None:
         """A client left for good: tell everybody here who waits for it."""
         error = ClientLeft(f"Client {address} left before it answered.")
-        for (caller, session), reject in self._calls.pop(address, {}).items():
-            connection = self.connections.get(caller)
-            if connection is not None:
-                connection.calls.discard((address, session))
-            self._send_reject(caller, address, reject, error)
+        for call in self.pending.take_target(address):
+            self._send_reject(call.caller, address, call.reject, error)
         self.peer.target_left(address, error)
-
-    def pending_calls(self) -> int:
-        """How many calls of this node's clients wait for an answer."""
-        return sum(len(calls) for calls in self._calls.values())
 
     # From the bus.
 
@@ -181,7 +163,7 @@ class Router:
         address: str = joined or envelope["to"]
         method = envelope.get("method", "")
         if method.endswith(_ANSWERS):
-            self._answered(address, envelope["from"], method)
+            self.pending.settle(envelope["from"], address, method.rpartition(".")[0])
         connection = self.connections.get(address)
         if connection is None:  # it went while the frame was on its way
             self.send(address, raw)
@@ -239,7 +221,7 @@ class Router:
         method = rpc.reject_path(frame.body.get("promise"))
         if method is None:
             return
-        self._answered(caller, called, method)
+        self.pending.settle(called, caller, frame.envelope.get("session", ""))
         self._send_reject(caller, called, method, error)
 
     def _send_reject(self, caller: str, called: str, method: str, error: HubError) -> None:
