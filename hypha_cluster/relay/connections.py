@@ -81,7 +81,8 @@ class Connection:
         self.is_amnesic = False  # it came back, but the hub no longer knew what it offers
         self.attached_at = self.heard_at = time.monotonic()
         self.sent = 0  # bytes
-        self.progress = (0, 0.0)  # bytes that the client had taken, and since when not one more
+        # Bytes that a slow client had taken, and since when not one more.
+        self.progress: tuple[int, float] | None = None
 
     @property
     def address(self) -> str:
@@ -182,7 +183,8 @@ class Connections:
             taken = connection.sent - buffered
             if not buffered:
                 self._stalled.discard(connection)
-            elif taken != connection.progress[0]:
+                connection.progress = None
+            elif connection.progress is None or taken != connection.progress[0]:
                 connection.progress = (taken, now)
             elif now - connection.progress[1] > self._send_timeout:
                 _drop(connection)

@@ -165,7 +165,6 @@ async def test_a_client_that_takes_nothing_is_dropped() -> None:
     assert not quick.closed
 
 
-@pytest.mark.xfail(reason="a client that has taken nothing yet counts as stuck since the start")
 async def test_a_client_is_given_time_for_its_first_frames(connections: Connections) -> None:
     socket = waiting_for(connections, "new", taken=0)
 
