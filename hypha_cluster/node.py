@@ -68,6 +68,7 @@ class Node:
             "draining": False,
         }
         await self._bus.start()
+        await self._nodes.succeed(self.name)
         await self._nodes.take_lease(self.name, self._lease)
         self._renewed = time.monotonic()
         self._run("bus", self._bus.run())

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -68,6 +69,8 @@ class Clients:
         self._router = router
         self._peer = peer
         self._terms = terms
+        # A node that is started again under its name must not be taken for the one before.
+        self._epoch = secrets.token_hex(4)
         self._serial = itertools.count(1)
 
     async def attach(
@@ -117,7 +120,7 @@ class Clients:
             client=admission.client,
             workspace=workspace,
             identity=admission.identity,
-            owner=f"{self._terms.node}#{next(self._serial)}",
+            owner=f"{self._terms.node}#{self._epoch}.{next(self._serial)}",
             node=self._terms.node,
         )
 

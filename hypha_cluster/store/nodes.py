@@ -102,7 +102,14 @@ class Nodes:
         leases = await self._redis.mget([self._keys.node(name) for name in names])
         return [name for name, lease in zip(names, leases, strict=True) if lease is None]
 
-    async def _clean_up_after(self, name: str) -> None:
+    @translated
+    async def succeed(self, name: str) -> None:
+        """Clean up after an earlier node of this name: once its lease is ours, nobody else will."""
+        while await self._clean_up_after(name):
+            pass
+
+    async def _clean_up_after(self, name: str) -> bool:
+        """Suspend some of the clients that a node has left behind; say whether it had any."""
         key = self._keys.node_clients(name)
         addresses: list[bytes] = await self._redis.srandmember(key, _MANY)  # type: ignore[assignment]
         for address in addresses:
@@ -112,6 +119,7 @@ class Nodes:
             await self._redis.srem(key, address)
         if not addresses:
             await self._redis.srem(self._keys.nodes(), name)
+        return bool(addresses)
 
 
 def _fate(suspended: bool) -> str:
