@@ -22,8 +22,9 @@ from hypha_cluster.relay.router import Router
 _log = logging.getLogger(__name__)
 
 DIRECT: Final = "hypha.direct"  # the ASGI extension of serving/websocket_stream.py
-# A browser comes back by itself only when it refreshes its connection info, after 0.8 of this.
-BROWSER_REFRESH: Final = 12.5  # seconds
+# A browser comes back by itself only when it refreshes its connection info, after 0.8 of this:
+# well within the 10 s that old Python clients wait for an answer of its.
+BROWSER_REFRESH: Final = 7.5  # seconds
 # A Python client that is closed within 3 s of a reconnect spins for good (PROTOCOL 1.3).
 PATIENCE: Final = 6.0  # seconds
 
