@@ -191,7 +191,7 @@ async def _tokens(config: Config, store: _Store) -> Tokens:
 def _routes(
     config: Config, node: Node, store: _Store, relay: _Relay, tokens: Tokens
 ) -> list[BaseRoute]:
-    gatekeeper = Gatekeeper(tokens, store.workspaces)
+    gatekeeper = Gatekeeper(tokens, store.workspaces, store.registry)
     services = ServiceFunctions(store.services, store.public, relay.peer)
     workspaces = WorkspaceFunctions(store.workspaces, store.registry, services)
     token_functions = TokenFunctions(tokens, config.reconnection_token_lifetime)

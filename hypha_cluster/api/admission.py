@@ -17,6 +17,7 @@ from hypha_cluster.errors import (
     WorkspaceNotFound,
 )
 from hypha_cluster.relay.clients import Admission
+from hypha_cluster.store.registry import Registry
 from hypha_cluster.store.tokens import Tokens, generated_id
 from hypha_cluster.store.workspaces import Workspaces
 
@@ -24,8 +25,9 @@ from hypha_cluster.store.workspaces import Workspaces
 class Gatekeeper:
     """Decides on admission; a refusal is a HubError whose text says why."""
 
-    def __init__(self, tokens: Tokens, workspaces: Workspaces) -> None:
+    def __init__(self, tokens: Tokens, workspaces: Workspaces, registry: Registry) -> None:
         self._tokens = tokens
+        self._registry = registry
         self._workspaces = workspaces
 
     async def admit(self, query: Mapping[str, str]) -> Admission:
@@ -55,6 +57,8 @@ class Gatekeeper:
             raise InvalidToken("The reconnection token belongs to another client_id.")
         if (query.get("workspace") or name) != name:
             raise InvalidToken("The reconnection token belongs to another workspace.")
+        if await self._registry.has_left(f"{name}/{client}"):
+            raise InvalidToken("This client has left; connect anew.")
         try:
             workspace = await self._workspace(identity, name)
         except WorkspaceNotFound as error:

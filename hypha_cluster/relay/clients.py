@@ -28,6 +28,8 @@ QUIET: Final = 0.1  # seconds without a frame, after which a client is taken to 
 QUIET_PATIENCE: Final = 2.0  # seconds to wait for that
 BUSY_PATIENCE: Final = 5.0  # seconds to wait for the end of what cannot be moved
 LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will not be back
+# With any other code, releases up to 0.5.31 would open one more, and oust themselves for ever.
+SUPERSEDED: Final = 1000
 GOING_AWAY: Final = 1012  # makes every release of the client come back at once (PROTOCOL 1.4)
 
 
@@ -196,7 +198,7 @@ class Clients:
         _log.info("%s is attached anew; its old connection ends.", connection.address)
         connection.is_ousted = True
         self._counts.ousted += 1
-        connection.socket.close(GOING_AWAY, "attached elsewhere")
+        connection.socket.close(SUPERSEDED, "attached elsewhere")
 
     async def send_away(self, connection: Connection) -> None:
         """Have a client connect to another node, without losing a frame to or from it.

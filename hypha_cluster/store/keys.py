@@ -84,6 +84,10 @@ class Keys:
         """Sorted set of addresses by the time, in ms, at which their suspension ends."""
         return f"{self.prefix}:suspended"
 
+    def left(self) -> str:
+        """Sorted set of addresses whose clients have left, by when that may be forgotten, in ms."""
+        return f"{self.prefix}:left"
+
     def secret(self) -> str:
         """The signing secret, when none is configured."""
         return f"{self.prefix}:secret"

@@ -86,6 +86,7 @@ class Nodes:
         for name in await self._dead():
             if name != own:
                 await self._clean_up_after(name)
+        await self._registry.forget_left()
         departures = []
         for address in await self._registry.overdue():
             departure = await self._registry.leave(address, "")

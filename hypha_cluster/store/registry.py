@@ -2,7 +2,7 @@
 
 import json
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -14,6 +14,8 @@ from hypha_cluster.store.encoding import Infos, flatten, now_ms, pairs, text
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.public import PublicListing
 from hypha_cluster.store.workspaces import to_hash
+
+LEFT_MEMORY: Final = 300.0  # seconds
 
 
 class Attachment(NamedTuple):
@@ -111,6 +113,7 @@ class Registry:
             pipe.hset(keys.user(attachment.identity.id), mapping=user)
             pipe.sadd(keys.node_clients(attachment.node), address)
             pipe.zrem(keys.suspended(), address)
+            pipe.zrem(keys.left(), address)
             if made:
                 pipe.sadd(keys.workspaces(), attachment.workspace.name)
             await pipe.execute()
@@ -135,15 +138,18 @@ class Registry:
         if not answer:
             return None
         departure = Departure(address, *(part.decode() for part in answer[1:4]))
-        await self._note_departure(departure, gone=answer[0] == b"1")
+        await self._note_departure(departure, gone=answer[0] == b"1", by_itself=bool(owner))
         await self._public.remove(address, pairs(answer[4:]))
         return departure
 
-    async def _note_departure(self, departure: Departure, *, gone: bool) -> None:
+    async def _note_departure(self, departure: Departure, *, gone: bool, by_itself: bool) -> None:
         keys = self._keys
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.srem(keys.node_clients(departure.node), departure.address)
             pipe.zrem(keys.suspended(), departure.address)
+            if by_itself:
+                forgotten = now_ms() + int(LEFT_MEMORY * 1000)
+                pipe.zadd(keys.left(), {departure.address: forgotten})
             if gone:
                 pipe.srem(keys.workspaces(), workspace_of(departure.address))
             await pipe.execute()
@@ -165,6 +171,21 @@ class Registry:
                 pipe.srem(self._keys.node_clients(node), address)
             await pipe.execute()
         return bool(answer[0])
+
+    @translated
+    async def has_left(self, address: str) -> bool:
+        """Whether a client said a moment ago that it leaves.
+
+        A function of its that is still at work opens a connection for its next heartbeat, with
+        the reconnection token; it is not to be taken for a client that comes back.
+        """
+        until = await self._redis.zscore(self._keys.left(), address)
+        return until is not None and until > now_ms()
+
+    @translated
+    async def forget_left(self) -> None:
+        """Forget who left long enough ago; to be called now and then."""
+        await self._redis.zremrangebyscore(self._keys.left(), "-inf", now_ms())
 
     @translated
     async def overdue(self) -> list[str]:

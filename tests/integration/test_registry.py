@@ -43,7 +43,9 @@ class Store:
         return attachment, await self.registry.claim(attachment, mode)
 
     async def all_keys(self) -> list[bytes]:
-        return sorted([key async for key in self.redis.scan_iter(self.keys.everything())])
+        """All keys but the one note, of the whole cluster, of who has just left."""
+        keys = [key async for key in self.redis.scan_iter(self.keys.everything())]
+        return sorted(key for key in keys if key != self.keys.left().encode())
 
 
 @pytest.fixture
