@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -36,12 +35,14 @@ from hypha_cluster.relay.clients import Clients, Terms
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.peer import Peer
 from hypha_cluster.relay.router import Router
-from hypha_cluster.store.connection import open_redis
+from hypha_cluster.store.addresses import find_servers
+from hypha_cluster.store.connection import StoreClient, open_redis
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.nodes import Nodes
 from hypha_cluster.store.openid import OpenIdKeys
 from hypha_cluster.store.public import PublicListing
 from hypha_cluster.store.registry import Registry
+from hypha_cluster.store.servers import Servers
 from hypha_cluster.store.services import Services
 from hypha_cluster.store.tokens import Tokens, TokenSettings, shared_secret
 from hypha_cluster.store.workspaces import Workspaces
@@ -53,7 +54,8 @@ _log = logging.getLogger(__name__)
 class _Store:
     """What one node has of the store."""
 
-    redis: Redis
+    servers: Servers
+    redis: StoreClient
     keys: Keys
     registry: Registry
     services: Services
@@ -119,8 +121,13 @@ async def _running(config: Config, app: Starlette, counts: Counts) -> AsyncItera
     rhythm = Rhythm(config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time)
     node = Node(name, store.nodes, relay.bus, relay.clients, relay.router, rhythm)
     relay.bus.attach(
-        relay.router.receive, relay.router.receive_own, relay.clients.on_event, node.on_restored
+        relay.router.receive,
+        relay.router.receive_own,
+        relay.clients.on_event,
+        node.on_restored,
+        relay.clients.collect_mail,
     )
+    store.redis.attach(node.on_restored)
     try:
         await _reset(config, store)
         tokens = await _tokens(config, store)
@@ -140,13 +147,15 @@ async def _running(config: Config, app: Starlette, counts: Counts) -> AsyncItera
 
 
 def _open_store(config: Config) -> _Store:
-    redis = open_redis(config.redis_url, config.relay_timeout)
+    servers = find_servers(config.redis_url, config.relay_timeout)
+    redis = open_redis(servers, config.relay_timeout)
     keys = Keys(config.redis_prefix)
     public = PublicListing(redis, keys)
     registry = Registry(redis, keys, public)
     services = Services(redis, keys, public)
     nodes = Nodes(redis, keys, registry, lease_ttl=config.lease_ttl, grace=config.reconnect_grace)
-    return _Store(redis, keys, registry, services, public, Workspaces(redis, keys), nodes)
+    workspaces = Workspaces(redis, keys)
+    return _Store(servers, redis, keys, registry, services, public, workspaces, nodes)
 
 
 def _open_relay(config: Config, name: str, store: _Store, counts: Counts) -> _Relay:
@@ -156,7 +165,7 @@ def _open_relay(config: Config, name: str, store: _Store, counts: Counts) -> _Re
         mail_lifetime=config.reconnect_grace,
         relay_timeout=config.relay_timeout,
     )
-    bus = Bus(config.redis_url, store.keys, name, limits)
+    bus = Bus(store.servers, store.keys, name, limits)
     connections = Connections(config.outbox_size, config.send_timeout)
     router = Router(name, connections, bus, counts, config.max_frame_size)
     peer = Peer(name, router, config.call_timeout, config.max_message_size)
@@ -171,7 +180,7 @@ async def _reset(config: Config, store: _Store) -> None:
         return
     if alive := [node.name for node in await store.nodes.alive()]:
         raise StartupError(f"--reset-redis refuses: {', '.join(alive)} are running on this Redis.")
-    async for key in store.redis.scan_iter(store.keys.everything(), count=1000):
+    async for key in store.redis.keys_like(store.keys.everything()):
         await store.redis.delete(key)
 
 

@@ -193,6 +193,13 @@ class Clients:
         for frame in await self._registry.take_mail(attachment.address):
             connection.send(frame)
 
+    async def collect_mail(self, address: str) -> None:
+        """Deliver what came for a client here while this node could not hear it."""
+        connection = self._connections.get(address)
+        if connection is not None and connection.held is None:
+            for frame in await self._registry.take_mail(address):
+                connection.send(frame)
+
     def _oust(self, connection: Connection) -> None:
         """The client is attached elsewhere by now: end this connection, and clean up nothing."""
         _log.info("%s is attached anew; its old connection ends.", connection.address)

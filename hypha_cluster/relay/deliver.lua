@@ -2,7 +2,13 @@
 -- One script, so that a frame never overtakes another one of the same sender.
 -- KEYS  1 client  2 mail  3 size of the mail
 -- ARGV  1 channel  2 frame  3 bytes a mailbox may have  4 frames a mailbox may have  5 expiry (ms)
--- Answers the number of takers, 0 when there is no such client, -1 for mail, -2 for a full mailbox
+--       6 when the sender gives up, by the clock of this server (ms)
+-- Answers the number of takers, 0 when there is no such client, -1 for mail, -2 for a full mailbox,
+-- -3 when it is too late: the sender's caller has been told that the frame could not be delivered
+local now = redis.call('TIME')
+if now[1] * 1000 + now[2] / 1000 > tonumber(ARGV[6]) then
+  return -3
+end
 local takers = redis.call('SPUBLISH', ARGV[1], ARGV[2])
 if takers > 0 then
   return takers

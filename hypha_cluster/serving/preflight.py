@@ -5,17 +5,12 @@ import re
 import socket
 import ssl
 from typing import Any
-from urllib.parse import unquote, urlsplit
-
-from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from hypha_cluster.config import masked_url
-from hypha_cluster.errors import StartupError
+from hypha_cluster.errors import RelayUnavailable, StartupError
+from hypha_cluster.store.addresses import find_servers
+from hypha_cluster.store.link import Conversation
+from hypha_cluster.store.servers import Servers
 
 BACKLOG = 4096
 PATIENCE = 5.0
@@ -47,64 +42,23 @@ def _reason(error: OSError) -> str:
 async def check_redis(url: str) -> None:
     """Make sure that a Redis answers at `url`, and that it is new enough."""
     try:
-        client = await _client(url)
-        try:
-            hello: Any = await client.execute_command("HELLO")
-        finally:
-            await client.aclose()
-    except ResponseError as error:
-        # Before version 6 there was no such command.
-        raise StartupError(f"Redis at {masked_url(url)} is not usable: {error}") from None
-    except (RedisError, RedisClusterException, OSError, ValueError) as error:
+        hello = await _hello(find_servers(url, PATIENCE))
+    except (RelayUnavailable, OSError, ValueError) as error:
         raise StartupError(f"no Redis at {masked_url(url)}: {_one_line(error)}") from None
     _require_version(url, *_server_and_version(hello))
 
 
-async def _client(url: str) -> "Redis | RedisCluster":
-    parts = urlsplit(url)
-    scheme, _, kind = parts.scheme.partition("+")
-    options: dict[str, Any] = {
-        "socket_connect_timeout": PATIENCE,
-        "socket_timeout": PATIENCE,
-        "retry": Retry(NoBackoff(), 0),
-        "protocol": 2,
-    }
-    if not kind:
-        return Redis.from_url(url, **options)
-    options["ssl"] = scheme == "rediss"
-    user: dict[str, Any] = {"username": _text(parts.username), "password": _text(parts.password)}
-    if kind == "cluster":
-        nodes = [ClusterNode(host, port) for host, port in _hosts(parts.netloc, 6379)]
-        return RedisCluster(startup_nodes=nodes, **options, **user)
-    service = parts.path.split("/")[1]
-    host, port = await _master(_hosts(parts.netloc, 26379), service, options)
-    return Redis(host=host, port=port, **options, **user)
-
-
-async def _master(
-    hosts: list[tuple[str, int]], service: str, options: dict[str, Any]
-) -> tuple[str, int]:
-    sentinel = Sentinel(hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
-    try:
-        host, port = await sentinel.discover_master(service)
-    except MasterNotFoundError:
-        raise ConnectionError(f"no sentinel there knows a master {service!r}") from None
-    finally:
-        for client in sentinel.sentinels:
-            await client.aclose()
-    return str(host), int(port)
-
-
-def _text(quoted: str | None) -> str | None:
-    return unquote(quoted) if quoted else None
-
-
-def _hosts(netloc: str, default_port: int) -> list[tuple[str, int]]:
-    hosts = []
-    for entry in netloc.rpartition("@")[2].split(","):
-        host, _, port = entry.partition(":")
-        hosts.append((host, int(port or default_port)))
-    return hosts
+async def _hello(servers: Servers) -> Any:
+    await servers.look()
+    for address in servers.owners():
+        conversation = Conversation(address, servers.access)
+        try:
+            await conversation.begin("hypha-check", must_be_master=servers.needs_role)
+            return await conversation.ask("HELLO")
+        finally:
+            conversation.link.close()
+            await servers.aclose()
+    raise RelayUnavailable("no server there has any slots")
 
 
 def _server_and_version(hello: Any) -> tuple[str, str]:

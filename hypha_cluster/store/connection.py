@@ -1,36 +1,139 @@
-"""The connection to Redis that the store works with, and its errors in the hub's words."""
+"""The client that the store works with, and its errors in the hub's words."""
 
+import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from importlib import resources
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.commands.core import AsyncScript
 
 from hypha_cluster.errors import RelayUnavailable
+from hypha_cluster.store.addresses import find_servers
+from hypha_cluster.store.commands import Commands
+from hypha_cluster.store.servers import Servers
 
-# Together with the bus's two links: at most four connections a node.
-POOL_SIZE: Final = 2
+_AT_EVALSHA: Final = 3  # where the first key of a script is
+_KEYLESS: Final = frozenset(("PING", "SCAN", "INFO", "TIME", "FLUSHALL", "SCRIPT LOAD"))
 
 S = TypeVar("S")
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def open_redis(url: str, timeout: float) -> Redis:
-    """A client for `url`; timeout in seconds, for a connection of the pool and for an answer."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=POOL_SIZE,
-        timeout=timeout,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        protocol=2,
-        client_name="hypha-store",
-    )
-    return Redis(connection_pool=pool)
+class StoreClient(Redis):
+    """redis-py's commands, sent to whichever server has the key, over one connection to each.
+
+    All keys of a command must be in one slot; a pipeline may span several, so it is no
+    transaction: what must be done as one is a script.
+    """
+
+    def __init__(self, servers: Servers) -> None:
+        super().__init__(protocol=2)  # for how it reads replies
+        self._commands = Commands(servers, "hypha-store", resends=True)
+        self._starting = asyncio.Lock()
+        self._is_started = False
+
+    def attach(self, on_restored: Callable[[], None]) -> None:
+        """Say what to do when a server has been away, and may have forgotten."""
+        self._commands.on_restored = on_restored
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await self._commands.aclose()
+        await self._commands.servers.aclose()
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        reply = await self._send(args)
+        return self._parsed(args, options, reply)
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        if transaction:
+            raise NotImplementedError("What must be done as one is a script.")
+        return _Pipeline(self)
+
+    def know_script(self, script: str) -> None:
+        """Make sure that every server knows a script before it is called."""
+        self._commands.scripts.append(script.encode())
+
+    async def keys_like(self, pattern: str) -> AsyncIterator[bytes]:
+        """All keys of all servers that match; slow, and not for the path of anything."""
+        await self._start()
+        for slot in self._commands.servers.some_slots():
+            cursor: Any = b"0"
+            while True:
+                command = ("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+                reply = await self._commands.ask(slot, command)
+                cursor, keys = _checked(reply)
+                for key in keys:
+                    yield key
+                if cursor == b"0":
+                    break
+
+    async def _start(self) -> None:
+        if not self._is_started:
+            async with self._starting:
+                await self._commands.start()
+                self._is_started = True
+
+    async def _send(self, args: tuple[Any, ...]) -> Any:
+        if not self._is_started:
+            await self._start()
+        slot = self._commands.servers.slot(_key(args)) if args[0] not in _KEYLESS else 0
+        return await self._commands.ask(slot, _words(args))
+
+    def _parsed(self, args: tuple[Any, ...], options: dict[str, Any], reply: Any) -> Any:
+        _checked(reply)
+        options.pop("keys", None)  # redis-py's, for its cache
+        parse = self.response_callbacks.get(args[0])
+        return parse(reply, **options) if parse else reply
+
+    async def execute_all(self, stack: Sequence[tuple[Any, Any]]) -> list[Any]:
+        """Send commands together, and answer all their replies."""
+        replies = await asyncio.gather(*(self._send(args) for args, _ in stack))
+        return [
+            self._parsed(args, options, reply)
+            for (args, options), reply in zip(stack, replies, strict=True)
+        ]
+
+
+class _Pipeline(Pipeline):
+    """Commands that are sent together; each to the server that has its key."""
+
+    def __init__(self, client: StoreClient) -> None:
+        super().__init__(client.connection_pool, client.response_callbacks, False, None)
+        self._client = client
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        stack, self.command_stack = self.command_stack, []
+        return await self._client.execute_all(stack)
+
+
+def _key(args: tuple[Any, ...]) -> str | bytes:
+    key = args[_AT_EVALSHA if args[0] == "EVALSHA" else 1]
+    return key if isinstance(key, str | bytes) else str(key)
+
+
+def _words(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """redis-py writes some commands as two words in one."""
+    return (*args[0].split(), *args[1:]) if " " in args[0] else args
+
+
+def _checked(reply: Any) -> Any:
+    if isinstance(reply, RelayUnavailable):
+        raise reply
+    if isinstance(reply, Exception):
+        raise exceptions.ResponseError(str(reply))
+    return reply
+
+
+def open_redis(servers: str | Servers, timeout: float) -> StoreClient:
+    """A client for the servers, or those behind a URL; timeout in seconds, for an answer."""
+    if isinstance(servers, str):
+        servers = find_servers(servers, timeout)
+    return StoreClient(servers)
 
 
 def read_script(package: str, name: str) -> str:
@@ -38,7 +141,10 @@ def read_script(package: str, name: str) -> str:
 
 
 def load_script(redis: Redis, name: str) -> AsyncScript:
-    return redis.register_script(read_script("hypha_cluster.store", name))
+    script = read_script("hypha_cluster.store", name)
+    if isinstance(redis, StoreClient):
+        redis.know_script(script)
+    return redis.register_script(script)
 
 
 def translated(

@@ -49,7 +49,7 @@ class Nodes:
     async def take_lease(self, name: str, about: Mapping[str, Any]) -> None:
         """about: address, version, started (Unix time), draining."""
         lease = json.dumps(about)
-        async with self._redis.pipeline(transaction=True) as pipe:
+        async with self._redis.pipeline(transaction=False) as pipe:
             pipe.set(self._keys.node(name), lease, px=int(self._lease_ttl * 1000))
             pipe.sadd(self._keys.nodes(), name)
             await pipe.execute()
@@ -62,8 +62,9 @@ class Nodes:
 
     @translated
     async def drop_lease(self, name: str) -> None:
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(self._keys.node(name), self._keys.node_clients(name))
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.delete(self._keys.node(name))
+            pipe.delete(self._keys.node_clients(name))
             pipe.srem(self._keys.nodes(), name)
             await pipe.execute()
 
@@ -98,10 +99,11 @@ class Nodes:
 
     async def _dead(self) -> list[str]:
         names = sorted(name.decode() for name in await self._names())
-        if not names:
-            return []
-        leases = await self._redis.mget([self._keys.node(name) for name in names])
-        return [name for name, lease in zip(names, leases, strict=True) if lease is None]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.exists(self._keys.node(name))
+            leases = await pipe.execute()
+        return [name for name, lease in zip(names, leases, strict=True) if not lease]
 
     @translated
     async def succeed(self, name: str) -> None:

@@ -65,6 +65,7 @@ class Registry:
         self._leave = load_script(redis, "leave")
         self._suspend = load_script(redis, "suspend")
         self._forget_user = load_script(redis, "forget_user")
+        self._take_mail = load_script(redis, "take_mail")
 
     # The life of a client.
 
@@ -206,10 +207,8 @@ class Registry:
 
         They are put there by deliver.lua of the relay.
         """
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.lrange(self._keys.mail(address), 0, -1)
-            pipe.delete(self._keys.mail(address), self._keys.mail_size(address))
-            frames: list[bytes] = (await pipe.execute())[0]
+        keys = [self._keys.mail(address), self._keys.mail_size(address)]
+        frames: list[bytes] = await self._take_mail(keys=keys)
         return frames
 
     # Listings.

@@ -9,10 +9,11 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "__main__", "app", "node", "server", "metrics", "api",
     "manager/context", "manager/description", "manager/manager", "manager/services",
     "manager/tokens", "manager/workspaces",
-    "relay/bus", "relay/clients", "relay/link", "relay/peer", "relay/router",
+    "relay/bus", "relay/clients", "relay/peer", "relay/router", "relay/subscriptions",
     "serving/embedded", "serving/run", "serving/status", "serving/workers",
     "serving/websocket_connection", "serving/websocket_stream",
-    "store/connection", "store/encoding", "store/nodes", "store/public", "store/registry",
+    "store/commands", "store/connection", "store/encoding", "store/lasting_link", "store/link",
+    "store/nodes", "store/public", "store/registry", "store/servers", "store/shard",
     "store/services", "store/tokens", "store/workspaces",
 }  # fmt: skip
 

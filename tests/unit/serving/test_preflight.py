@@ -16,15 +16,21 @@ from hypha_cluster.serving.preflight import check_certificate, check_redis, list
 async def server_that_says(answer: bytes) -> AsyncIterator[str]:
     """Run a server that gives one answer to whoever knows its password, and give its address."""
 
+    finished = asyncio.Event()
+
     async def answer_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(4096):
-            for command in data.split(b"*")[1:]:
-                writer.write(answer if answer[:1] == b"-" or b"HELLO" in command else b"+OK\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            while data := await reader.read(4096):
+                for command in data.split(b"*")[1:]:
+                    is_asked = answer[:1] == b"-" or b"HELLO" in command
+                    writer.write(answer if is_asked else b"+OK\r\n")
         writer.close()
+        finished.set()
 
     server = await asyncio.start_server(answer_all, "127.0.0.1", 0)
     async with server:
         yield f"redis://:hush@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await finished.wait()
 
 
 def hello(server: str, version: str) -> bytes:
