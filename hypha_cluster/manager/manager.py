@@ -104,7 +104,12 @@ _LEVELS: Final = {
 def _logger(name: str) -> Function:
     async def write(context: Context, msg: Any) -> None:
         await context.require()
-        text = str(msg)[:_MAX_LOGGED]
+        text = _on_one_line(str(msg)[:_MAX_LOGGED])
         _client_log.log(_LEVELS[name], "%s: %s", context.connection.address, text)
 
     return write
+
+
+def _on_one_line(text: str) -> str:
+    """So that what a client logs cannot pass for a line of the hub's."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -6,7 +6,7 @@ guard would stop in a frame could hide in the chunks, so the hub follows each me
 (PROTOCOL 2.5) without keeping more of it than msgpack needs to find its way.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from secrets import token_urlsafe
 from typing import Any, Final, NamedTuple
 
@@ -92,8 +92,13 @@ class ChunkGuard:
         """How many messages are on their way."""
         return len(self._messages)
 
-    def check(self, frame: Frame, target: str) -> list[Any]:
+    def check(
+        self, frame: Frame, target: str, is_pending: Callable[[str], bool] = lambda session: False
+    ) -> list[Any]:
         """Follow a call of the message cache of `target`; answer the arguments to forward.
+
+        is_pending: whether the call of a session has no answer yet. Each call waits for the one
+        before, as clients do; else one that gets lost could not stop those behind it.
 
         The target must hold what was followed here and nothing else, so a message begins with an
         empty entry, whatever was there (`overwrite`), and is a heartbeat's all along or never.
@@ -102,7 +107,9 @@ class ChunkGuard:
         key = (target, call.key)
         if call.action == "create":
             self._messages.pop(key, None)
-            self._messages[key] = _Message(self._source, self._max_message_size, call.heartbeat)
+            begun = _Message(self._source, self._max_message_size, call.heartbeat)
+            begun.session = frame.envelope.get("session", "")
+            self._messages[key] = begun
             self._make_room()
             return [self._cache_key(call.key, call.heartbeat), call.heartbeat, True]
         message = self._messages.pop(key, None)
@@ -110,6 +117,9 @@ class ChunkGuard:
             raise BadFrame(
                 f"No message {shown(call.key)} was begun on this connection; send it again."
             )
+        if is_pending(message.session):
+            raise BadFrame(f"What was sent before of message {shown(call.key)} has no answer yet.")
+        message.session = frame.envelope.get("session", "")
         cache_key = self._cache_key(call.key, message.heartbeat)
         if call.action == "remove":
             return [cache_key]
@@ -120,6 +130,10 @@ class ChunkGuard:
         self._messages[key] = message
         self._make_room()
         return [cache_key, call.data, message.heartbeat]
+
+    def abandon(self, frame: Frame, target: str) -> None:
+        """A call did not reach its target, which from now on holds something else."""
+        self._messages.pop((target, parse_cache_call(frame).key), None)
 
     def _cache_key(self, key: str, heartbeat: bool) -> str:
         """The key at the target; a message with heartbeats has that of a session there."""
@@ -138,6 +152,7 @@ class _Message:
 
     def __init__(self, source: str, max_size: int, heartbeat: bool) -> None:
         self.heartbeat = heartbeat
+        self.session = ""  # of the call that came last
         self._max_size = max_size
         self._size = 0
         # What is made a value of, and not skipped, has no long lists; announcing one costs memory.
@@ -206,6 +221,30 @@ def _check_inner_envelope(envelope: object) -> None:
     check_method(envelope)
     if envelope["method"].startswith(CACHE):
         raise BadFrame("A message in chunks cannot hold another one.")
+
+
+class Writers:
+    """Who writes which answer to one client.
+
+    The key of an answer in chunks is that of the client's session, so it is open to all; but two
+    who wrote one message together could each be followed as harmless.
+    """
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, str] = {}
+
+    def admit(self, source: str, frame: Frame) -> bool:
+        """Say whether `source` may do this to the client's message cache."""
+        call = parse_cache_call(frame)
+        if not call.heartbeat:
+            return True  # each connection has keys of its own for these
+        if self._by_key.setdefault(call.key, source) != source:
+            return False
+        if call.action in ("process", "remove"):
+            del self._by_key[call.key]
+        elif len(self._by_key) > MAX_MESSAGES:
+            del self._by_key[next(iter(self._by_key))]
+        return True
 
 
 class Assembler:

@@ -33,6 +33,9 @@ class PendingCalls:
             sessions.add((target, call.session))
             self._by_target[target][call.caller, call.session] = call.reject
 
+    def is_waiting(self, target: str, caller: str, session: str) -> bool:
+        return (target, session) in self._by_caller.get(caller, ())
+
     def settle(self, target: str, caller: str, session: str) -> bool:
         """A call has its answer; say whether it was waited for."""
         sessions = self._by_caller.get(caller)

@@ -7,6 +7,7 @@ came over the bus enters where a local one would be delivered.
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from hypha_cluster.access import MANAGER, ROOT
@@ -28,6 +29,7 @@ from hypha_cluster.relay.pending import PendingCall, PendingCalls
 
 _log = logging.getLogger(__name__)
 
+_OTHER_WRITER: Final = BadFrame("Somebody else is sending a message of this key.")
 _ANSWERS: Final = (".resolve", ".reject")
 
 Reject = Callable[[HubError], None]
@@ -111,7 +113,10 @@ class Router:
             return connection.seal.message({**envelope, "to": target})
         body = guard.check_call(frame, connection.address)
         if envelope["method"].startswith(guard.CACHE):
-            args = connection.chunks.check(frame, target)
+            if "session" not in envelope or "promise" not in frame.body:
+                raise BadFrame("A call of a message cache waits for its answer.")
+            is_pending = partial(self.pending.is_waiting, target, connection.address)
+            args = connection.chunks.check(frame, target, is_pending)
             if args != frame.body.get("args"):
                 promise = {k: v for k, v in frame.body.items() if k == "promise"}
                 body = pack({"args": args, **promise})
@@ -130,14 +135,39 @@ class Router:
         source = connection.address
         if method.endswith(_ANSWERS):
             self.pending.settle(source, target, method.rpartition(".")[0])
-        elif "promise" in frame.body:
-            session, reject = frame.envelope.get("session"), rpc.reject_path(frame.body["promise"])
-            if session is not None and reject is not None:
-                call = PendingCall(source, session, reject)
-                self.pending.add(target, call)
-                self.send(target, sealed, lambda error: self._give_up(target, call, error))
-                return
-        self.send(target, sealed)
+            self.send(target, sealed)
+        elif method.startswith(guard.CACHE):
+            self._forward_chunk(connection, frame, target, sealed)
+        else:
+            call = self._remember(frame, source, target)
+            self.send(target, sealed, call and partial(self._give_up, target, call))
+
+    def _remember(self, frame: Frame, source: str, target: str) -> PendingCall | None:
+        session = frame.envelope.get("session")
+        reject = rpc.reject_path(frame.body.get("promise"))
+        if session is None or reject is None:
+            return None
+        call = PendingCall(source, session, reject)
+        self.pending.add(target, call)
+        return call
+
+    def _forward_chunk(
+        self, connection: Connection, frame: Frame, target: str, sealed: bytes
+    ) -> None:
+        call = self._remember(frame, connection.address, target)
+
+        def give_up(error: HubError) -> None:
+            connection.chunks.abandon(frame, target)
+            if call is not None:
+                self._give_up(target, call, error)
+
+        local = self.connections.get(target)
+        if local is not None and not local.writers.admit(
+            connection.address, self._reader.read(sealed)
+        ):
+            give_up(_OTHER_WRITER)
+        else:
+            self.send(target, sealed, give_up)
 
     def forget(self, connection: Connection) -> None:
         """A connection is over, and with it whatever it waited for."""
@@ -165,6 +195,11 @@ class Router:
         if method.endswith(_ANSWERS):
             self.pending.settle(envelope["from"], address, method.rpartition(".")[0])
         connection = self.connections.get(address)
+        if connection is not None and method.startswith(guard.CACHE):
+            frame = self._reader.read(raw)
+            if not connection.writers.admit(envelope["from"], frame):
+                self._reject(frame, envelope["from"], address, _OTHER_WRITER)
+                return
         if connection is None:  # it went while the frame was on its way
             self.send(address, raw)
         elif not self.connections.offer(connection, raw):
