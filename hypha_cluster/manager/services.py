@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hypha_cluster.access import MANAGER, PUBLIC, check_service_id
-from hypha_cluster.errors import BadRequest, Conflict, HubError, ServiceNotFound
+from hypha_cluster.errors import BadRequest, HubError, ServiceNotFound
 from hypha_cluster.manager.context import Context
 from hypha_cluster.manager.description import describe
 from hypha_cluster.manager.selection import Selection, denied, matches, parse_query, searched
@@ -47,7 +47,7 @@ class ServiceFunctions:
         """Have a client put a service in its place, and answer its info (PROTOCOL 5.3)."""
         context.require_home()
         connection = context.connection
-        _check_service(service, connection, overwrite=bool(options.get("overwrite")))
+        _check_service(service)
         config = {**service.get("config", {}), "workspace": context.workspace}
         api = rpc.relayed({**service, "config": config}, context.workspace)
         info = await self._peer.call(
@@ -179,8 +179,11 @@ class ServiceFunctions:
         return service
 
 
-def _check_service(service: object, connection: Connection, *, overwrite: bool) -> None:
-    """Say at once what is wrong with a service: a client's own later warning reaches nobody."""
+def _check_service(service: object) -> None:
+    """Say at once what is wrong with a service: a client's own later warning reaches nobody.
+
+    That it exists already is the client's to say: it may have been started anew since.
+    """
     if not isinstance(service, dict):
         raise BadRequest("A service is a dict (or an object) with an id and functions.")
     if not isinstance(service.get("config", {}), Mapping):
@@ -192,11 +195,6 @@ def _check_service(service: object, connection: Connection, *, overwrite: bool) 
         raise BadRequest(f"A service id is text, not {service_id!r}.")
     check_service_id(service_id)
     _check_visibility(service.get("config", {}))
-    if service_id in connection.services and not overwrite:
-        raise Conflict(
-            f"Service already exists: {service_id}, please specify"
-            f" a different id (not {service_id}) or overwrite=True"
-        )
 
 
 def _check_visibility(config: Mapping[str, Any]) -> str:

@@ -122,7 +122,9 @@ def test_an_unknown_command_is_told() -> None:
     ended = hypha_cluster("sevre")
 
     assert ended.returncode == 2
-    assert ended.stderr == "hypha-cluster: unknown command 'sevre'; there are serve, config\n"
+    assert (
+        ended.stderr == "hypha-cluster: unknown command 'sevre'; there are serve, config, status\n"
+    )
 
 
 @pytest.mark.parametrize("words", [["--help"], [], ["serve", "--help"]])
@@ -172,7 +174,7 @@ def test_the_originals_way_of_starting_works(tmp_path: Path) -> None:
         [*words, f"--data-dir={tmp_path}"],
         env=environment(),
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.DEVNULL,
         text=True,
     )
     assert server.stdout

@@ -12,7 +12,6 @@ import pytest
 
 from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.chunks import (
-    CACHE,
     CHUNK_SIZE,
     MAX_MESSAGES,
     Assembler,
@@ -22,6 +21,7 @@ from hypha_cluster.protocol.chunks import (
     split,
 )
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
+from hypha_cluster.protocol.guard import CACHE
 
 ME, YOU = "home/me", "home/you"
 LIMIT = 2**26

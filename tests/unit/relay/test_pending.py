@@ -1,0 +1,57 @@
+"""Calls that wait: found by their target, forgotten with their caller."""
+
+from hypha_cluster.relay import pending
+from hypha_cluster.relay.pending import PendingCall, PendingCalls
+
+
+def call(caller: str = "ws/caller", session: str = "s") -> PendingCall:
+    return PendingCall(caller, session, f"{session}.reject")
+
+
+def test_an_answer_settles_a_call_once() -> None:
+    calls = PendingCalls()
+    calls.add("ws/target", call())
+
+    assert calls.is_waiting("ws/target", "ws/caller", "s")
+    assert calls.settle("ws/target", "ws/caller", "s")
+    assert not calls.settle("ws/target", "ws/caller", "s")
+    assert len(calls) == 0
+
+
+def test_an_answer_from_somebody_else_settles_nothing() -> None:
+    calls = PendingCalls()
+    calls.add("ws/target", call())
+
+    assert not calls.settle("ws/other", "ws/caller", "s")
+    assert calls.is_waiting("ws/target", "ws/caller", "s")
+
+
+def test_a_target_that_leaves_ends_the_calls_to_it_and_no_others() -> None:
+    calls = PendingCalls()
+    first, second, other = call("ws/a"), call("ws/b"), call("ws/a", "t")
+    calls.add("ws/target", first)
+    calls.add("ws/target", second)
+    calls.add("ws/other", other)
+
+    assert set(calls.take_target("ws/target")) == {first, second}
+    assert list(calls.take_target("ws/target")) == []
+    assert calls.is_waiting("ws/other", "ws/a", "t")
+
+
+def test_a_caller_that_goes_waits_for_nothing() -> None:
+    calls = PendingCalls()
+    calls.add("ws/target", call("ws/a"))
+    calls.add("ws/target", call("ws/b"))
+
+    calls.forget_caller("ws/a")
+
+    assert list(calls.take_target("ws/target")) == [call("ws/b")]
+    assert len(calls) == 0
+
+
+def test_what_one_caller_waits_for_is_bounded() -> None:
+    calls = PendingCalls()
+    for number in range(pending.MANY + 10):
+        calls.add("ws/target", call(session=str(number)))
+
+    assert len(calls) == pending.MANY
