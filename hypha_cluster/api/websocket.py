@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 import urllib.parse
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -27,6 +28,9 @@ DIRECT: Final = "hypha.direct"  # the ASGI extension of serving/websocket_stream
 BROWSER_REFRESH: Final = 7.5  # seconds
 # A Python client that is closed within 3 s of a reconnect spins for good (PROTOCOL 1.3).
 PATIENCE: Final = 6.0  # seconds
+# More than any published client can send, and less than a gateway can pass on.
+PACE: Final = 20_000  # frames a second
+TURN: Final = 500  # frames after which it is looked at
 
 
 class WebSocketApi:
@@ -68,7 +72,7 @@ class WebSocketApi:
     async def _live(self, connection: Connection, socket: AsgiSocket) -> None:
         code, recovery = 1006, None
         try:
-            socket.start(partial(self._take, connection), _nothing)
+            socket.start(partial(self._take, connection, Pace(socket)), _nothing)
             if connection.is_amnesic:
                 recovery = asyncio.create_task(self._recover(connection))
             code, _ = await socket.wait_closed()
@@ -88,10 +92,41 @@ class WebSocketApi:
             refresh_after=BROWSER_REFRESH if _is_browser(websocket.headers) else 0.0,
         )
 
-    def _take(self, connection: Connection, message: bytes | str) -> None:
+    def _take(self, connection: Connection, pace: "Pace", message: bytes | str) -> None:
         """Route a message; a text frame is not of this protocol and is ignored."""
+        pace.count()
         if isinstance(message, bytes | bytearray | memoryview):
             self._router.route(connection, message)
+
+
+class Pace:
+    """Slows down a client that sends without end: others want their turn, and Redis to keep up."""
+
+    __slots__ = ("_frames", "_socket", "_timer", "_until")
+
+    def __init__(self, socket: AsgiSocket) -> None:
+        self._socket = socket
+        self._frames = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._until = 0.0  # when what it has sent so far would be due
+
+    def count(self) -> None:
+        self._frames += 1
+        if self._frames == TURN:
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        self._frames = 0
+        now = time.monotonic()
+        self._until = max(self._until, now - TURN / PACE) + TURN / PACE
+        if self._until > now:
+            self._socket.pause()
+            self._resume_in(self._until - now)
+
+    def _resume_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._socket.resume)
 
 
 def _socket_of(websocket: WebSocket) -> AsgiSocket:
