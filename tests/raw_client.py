@@ -11,6 +11,7 @@ import msgpack
 from websockets.asyncio.client import ClientConnection, connect as open_websocket
 from websockets.exceptions import ConnectionClosed
 
+from hypha_cluster.protocol.address import absolute, workspace_of
 from tests.gateways import SECOND
 
 LIMIT = 10 * SECOND
@@ -218,8 +219,9 @@ class RawClient:
             self._settle(self._waiting[session], verb, received.args)
         elif received.method in self.functions and "promise" in received.body:
             result = self.functions[received.method](*received.args)
-            resolve = received.body["promise"]["resolve"]["_rmethod"]
-            await self.send(call_envelope(received.source, resolve), {"args": [result]})
+            resolve = received.body["promise"]["resolve"]
+            target = absolute(resolve["_rtarget"], workspace_of(received.source))
+            await self.send(call_envelope(target, resolve["_rmethod"]), {"args": [result]})
 
     @staticmethod
     def _settle(answer: asyncio.Future[Any], verb: str, args: list[Any]) -> None:
