@@ -165,7 +165,9 @@ class SentinelServers(Servers):
         super().__init__(access)
         self._sentinels = sentinels
         self._service = service
+        self._access = inquiry
         self._inquiry = _Inquiry(inquiry)
+        self._news: Conversation | None = None
         self._master: Address | None = None
 
     def owner(self, slot: int) -> Address | None:
@@ -183,15 +185,27 @@ class SentinelServers(Servers):
         if answer is None:
             self._inquiry.close()  # another one may know
             raise RelayUnavailable(f"Sentinel {sentinel} knows no master {self._service!r}.")
+        await self._listen(sentinel)
         master = Address(answer[0].decode(), int(answer[1]))
         if master != self._master:
             _log.info("The master of %s is %s.", self._service, master)
             self._master = master
             self._tell()
 
+    async def _listen(self, sentinel: Address) -> None:
+        """Have a Sentinel say when it changes: what goes to the old master meanwhile is lost."""
+        if self._news is not None and self._news.link.is_open:
+            return
+        self._news = Conversation(sentinel, self._access)
+        await self._news.begin("hypha-listen")
+        await self._news.ask("SUBSCRIBE", "+switch-master")
+        self._news.link.hand_over(lambda news: self.doubt(), lambda: None)
+
     async def aclose(self) -> None:
         await super().aclose()
         self._inquiry.close()
+        if self._news is not None:
+            self._news.link.close()
 
 
 class ClusterServers(Servers):
