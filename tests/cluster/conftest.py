@@ -1,0 +1,51 @@
+"""Fixtures of the cluster tests."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests import haproxy
+from tests.cluster.cluster import Cluster
+from tests.cluster.report import Report
+from tests.gateways import Value
+
+StartCluster = Callable[..., Cluster]
+
+
+@pytest.hookimpl(tryfirst=True)  # before the marks decide what runs
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to `make chaos` what takes minutes."""
+    for item in items:
+        if item.get_closest_marker("chaos"):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def balancer_installed() -> None:
+    try:
+        haproxy.install()
+    except haproxy.Missing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def start_cluster(balancer_installed: None, tmp_path: Path) -> Iterator[StartCluster]:
+    """Start a cluster with settings of the test's own, and end it when the test is over."""
+    with ExitStack() as stack:
+
+        def start(**settings: Value) -> Cluster:
+            return stack.enter_context(Cluster(tmp_path, **settings))
+
+        yield start
+
+
+@pytest.fixture
+def cluster(start_cluster: StartCluster) -> Cluster:
+    return start_cluster()
+
+
+@pytest.fixture(scope="session")
+def report() -> Report:
+    return Report()

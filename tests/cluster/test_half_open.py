@@ -1,0 +1,147 @@
+"""A client comes back elsewhere while its old connection looks open, or its gateway sleeps."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.cluster import Cluster, Line, until
+from tests.cluster.load import LONGEST_CALL, Load, now
+from tests.cluster.report import Report
+from tests.gateways import SECOND
+from tests.raw_client import RawClient
+
+if TYPE_CHECKING:
+    from tests.browser import Chromium
+
+pytestmark = [pytest.mark.cluster, pytest.mark.clients, pytest.mark.browser]
+pytest_plugins = ["tests.browser"]
+
+
+@pytest.fixture
+def pair(cluster: Cluster) -> tuple[str, str]:
+    return cluster.gateways[0].url, cluster.gateways[1].url
+
+
+async def test_a_client_with_its_token_takes_its_place_from_a_half_open_connection(
+    cluster: Cluster, pair: tuple[str, str], report: Report
+) -> None:
+    first, second = pair
+    async with Line(first) as line, await RawClient.connect(second) as caller:
+        old = await RawClient.connect(line.url)
+        service = await old.offer("mirror", "public", echo=lambda value: value)
+        token = old.info["reconnection_token"]
+        with line.dead():
+            started = time.monotonic()
+            query = {"workspace": old.workspace, "reconnection_token": token}
+            new = await RawClient.connect(second, old.client_id, **query)
+            took = time.monotonic() - started
+            new.functions = old.functions
+            assert await caller.call(new.address, "services.mirror.echo", "here?") == "here?"
+        report.note("a client returns while it looks connected", seconds_to_return=took)
+
+        # The old connection is told to go, and its end cleans up nothing.
+        assert await old.closed() is not None
+        assert cluster.state_of(new.address) == "online"
+        listed = await caller.manager("list_services", "public")
+        assert service in {listed["id"] for listed in listed}
+        await new.close()
+
+
+async def test_a_client_without_a_token_takes_its_place_from_a_half_open_connection(
+    pair: tuple[str, str], report: Report
+) -> None:
+    """As those in Pyodide do, which only have the access token that they came with."""
+    first, second = pair
+    async with Line(first) as line, await RawClient.connect(second) as owner:
+        query = {"workspace": owner.workspace, "token": await owner.manager("generate_token")}
+        old = await RawClient.connect(line.url, "pyodide", **query)
+        with line.dead():
+            started = time.monotonic()
+            async with await RawClient.connect(second, "pyodide", **query):
+                took = time.monotonic() - started
+                assert took < 5 * SECOND, "old Python clients wait no longer for an upgrade"
+                report.note("the same without its token", seconds_to_return=took)
+        await old.closed()
+
+
+async def test_frames_wait_for_who_is_between_two_connections(pair: tuple[str, str]) -> None:
+    first, second = pair
+    async with await RawClient.connect(second) as caller:
+        old = await RawClient.connect(first)
+        old.break_off()
+        await old.closed()
+        calls = [
+            asyncio.create_task(caller.call(old.address, "services.built-in.ping", number))
+            for number in range(20)
+        ]
+        query = {"workspace": old.workspace, "reconnection_token": old.info["reconnection_token"]}
+        async with await RawClient.connect(second, old.client_id, **query) as new:
+            assert await asyncio.gather(*calls) == ["pong"] * 20
+            pings = [frame.args[0] for frame in new.received if frame.method.endswith(".ping")]
+            assert pings == list(range(20))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+async def test_a_gateway_sleeps_and_wakes_up(
+    cluster: Cluster, chromium: "Chromium", tmp_path: Path, report: Report
+) -> None:
+    sleeper = cluster.gateways[0]
+    load = Load(cluster.url, tmp_path, chromium)
+    async with load:
+        await load.run(3)
+        froze = now()
+        with sleeper.frozen():
+            await asyncio.sleep(10)
+        woken = now()
+
+        async def is_ready() -> bool:
+            return sleeper.is_ready
+
+        await until(is_ready, "the gateway is ready again")
+        await load.run(15)
+        at_the_end = now()
+        await load.run(1)
+    history = load.history
+    history.check(torn=(froze - 1, woken + 15 * SECOND))
+
+    report.note(
+        "a gateway frozen for 10 s (SIGSTOP)",
+        calls=len(history.begun),
+        calls_failed=len(history.failures()),
+        errors=", ".join(f"{count} × {text}" for text, count in history.errors().items()) or "none",
+        seconds_from_waking_to_the_first_good_call_worst=max(history.good_after(woken).values()),
+        longest_call_in_seconds=history.longest_wait(),
+    )
+    assert not load.lost(at_the_end)
+    assert history.longest_wait() < LONGEST_CALL
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "ip", "iptables"))),
+    reason="only root can make a network, with unshare, iproute2 and iptables",
+)
+def test_packets_are_lost(balancer_installed: None, tmp_path: Path, report: Report) -> None:
+    """In a network of our own, which is gone with its processes."""
+    script = [sys.executable, "-m", "tests.cluster.lost_packets", str(tmp_path)]
+    command = ["unshare", "--net", *script]
+    with (tmp_path / "errors").open("w+b") as errors:
+        ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, check=False)
+        errors.seek(0)
+        assert ended.returncode == 0, errors.read().decode()
+    times = json.loads(ended.stdout)
+    report.note(
+        "all packets of a connection are lost",
+        seconds_until_the_hub_noticed=times["noticed"],
+        seconds_until_the_client_was_back=times["returned"],
+    )
