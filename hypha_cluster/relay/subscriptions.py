@@ -16,6 +16,7 @@ _log = logging.getLogger(__name__)
 
 SUBSCRIBE_BATCH: Final = 512
 _PAUSE: Final = 0.05  # seconds before channels are asked for again
+_LINGERING: Final = 3.0  # seconds, in which all nodes have looked where the master is
 
 
 class _Station:
@@ -108,6 +109,9 @@ class Subscriptions:
             self._searching.cancel()
         self.servers.watchers.remove(self._follow)
         self._wanted.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for station in self._stations.values():
             await station.link.aclose()
 
@@ -246,17 +250,22 @@ class Subscriptions:
         """Listen to all servers that have slots, and no more to others."""
         owners = set(self.servers.owners())
         for address in self._stations.keys() - owners:
-            # It may well be there, as a replica; but what it still says is said elsewhere too.
             station = self._stations.pop(address)
             channels = station.asked | station.heard
-            self._run(station.link)
+            station.asked.clear()
+            station.heard.clear()
             self._missed |= channels & self._wanted.keys()
             self._stray(channels)
+            self._leave_behind(station)
         for address in owners - self._stations.keys():
             self._stations[address] = _Station(address, self, self._name)
 
-    def _run(self, link: LastingLink) -> None:
-        task = asyncio.get_running_loop().create_task(link.aclose())
+    def _leave_behind(self, station: _Station) -> None:
+        # A primary of a cluster is a replica by now, and says what is said at the new one. But
+        # an old master behind Sentinels goes on: with what nodes say there that know no better.
+        task = asyncio.get_running_loop().create_task(
+            _close(station.link, after=0.0 if self.servers.is_cluster else _LINGERING)
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -270,6 +279,13 @@ class Subscriptions:
             if is_due and station.link.is_open:
                 station.link.send([("PING",)])
             station.link.drop_if_silent(now)
+
+
+async def _close(link: LastingLink, *, after: float) -> None:
+    try:
+        await asyncio.sleep(after)
+    finally:
+        await link.aclose()
 
 
 def _batches(channels: list[bytes]) -> Iterator[list[bytes]]:

@@ -10,7 +10,7 @@ if old[1] then
   if old[3] ~= ARGV[4] or (ARGV[7] == 'assert' and old[1] ~= ARGV[2]) then
     return {'taken', old[1], ''}
   end
-  if old[2] == 'online' and ARGV[7] == 'new' then
+  if old[2] == 'online' and ARGV[7] == 'new' and old[1] ~= ARGV[2] then
     return {'online', old[1], ''}
   end
 end
@@ -23,6 +23,10 @@ redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'node', ARGV[3], 'state', 'online'
 redis.call('HSETNX', KEYS[3], 'since', ARGV[6])
 redis.call('SADD', KEYS[2], ARGV[1])
 local answer = {old[1] and 'resumed' or (made and 'made' or 'claimed'), old[1] or '', old[4] or ''}
+if old[1] == ARGV[2] and ARGV[7] ~= 'assert' then -- the script was sent again, because its answer was lost
+  answer[2] = ''
+  answer[3] = ''
+end
 for _, service in ipairs(redis.call('SMEMBERS', KEYS[4])) do
   local info = redis.call('HGET', KEYS[5], ARGV[1] .. ':' .. service)
   if info then

@@ -52,7 +52,7 @@ async def calling(gateways: tuple[Gateway, Gateway]) -> AsyncIterator[tuple[Call
 async def test_workspaces_are_on_all_shards(
     cluster: RedisCluster, gateways: tuple[Gateway, Gateway]
 ) -> None:
-    owners = set()
+    owners: set[RedisServer] = set()
     while len(owners) < 3:
         async with await RawClient.connect(gateways[0].url) as provider:
             await provider.offer("echo", visibility="public", echo=lambda value: value)

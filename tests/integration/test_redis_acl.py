@@ -1,0 +1,92 @@
+"""Gateways with a Redis user of their own, who may do no more than docs/redis.md says."""
+
+import re
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import NoPermissionError
+
+from tests.conftest import GatewayFactory
+from tests.raw_client import RawClient
+from tests.redis_servers import DEBIANS, HOST, VALKEY, WITHOUT_DEBIANS, RedisServer, plain_server
+
+DOCS = Path(__file__).parents[2] / "docs" / "redis.md"
+PACKAGE = DOCS.parents[1] / "hypha_cluster"
+METHODS = {"delete": "del"}  # of redis-py, when the command has another name
+NO_COMMANDS = {"execute", "know_script", "pipeline", "register_script"}
+BINARIES = [
+    pytest.param(VALKEY, id="valkey"),
+    pytest.param(
+        DEBIANS, marks=pytest.mark.skipif(not DEBIANS, reason=WITHOUT_DEBIANS), id="redis-server"
+    ),
+]
+
+
+def rule(prefix: str) -> list[str]:
+    """Return the ACL rule that the documentation recommends, for another prefix."""
+    found = re.search(r"^ACL SETUSER (.*)$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found
+    return found[1].replace("hypha:*", f"{prefix}:*").split()
+
+
+def test_the_documented_rule_has_every_command() -> None:
+    scripts = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.lua")]
+    called = {name.lower() for text in scripts for name in re.findall(r"call\('(\w+)'", text)}
+    modules = [path.read_text(encoding="utf-8") for path in (PACKAGE / "store").glob("*.py")]
+    methods = {name for text in modules for name in re.findall(r"(?:redis|pipe)\.([a-z]+)\(", text)}
+    used = {METHODS.get(name, name) for name in methods} | called
+
+    allowed = {word[1:] for word in rule("any") if word.startswith("+")}
+
+    assert used - NO_COMMANDS - allowed == set()
+
+
+async def use(server: RedisServer, gateway_factory: GatewayFactory) -> None:
+    url = f"redis://hypha:secret@{HOST}:{server.port}"
+    here, there = gateway_factory(redis_url=url), gateway_factory(redis_url=url)
+    async with await RawClient.connect(here.url) as provider:
+        await provider.offer("echo", visibility="public", echo=lambda value: value)
+        async with await RawClient.connect(there.url) as caller:
+            assert await caller.call(provider.address, "services.echo.echo", 42) == 42
+            await caller.manager("get_service", f"{provider.address}:echo")
+            await caller.manager("list_services")
+        token = provider.info["reconnection_token"]
+        provider.break_off()
+        await provider.closed()
+    async with await RawClient.connect(
+        there.url, provider.client_id, workspace=provider.workspace, reconnection_token=token
+    ) as again:
+        assert again.address == provider.address
+
+
+@pytest.mark.parametrize("binary", BINARIES)
+async def test_the_documented_rule_is_enough(
+    binary: str, tmp_path: Path, redis_prefix: str, gateway_factory: GatewayFactory
+) -> None:
+    with plain_server(tmp_path / "redis", binary=binary) as server:
+        server.ask("ACL", "SETUSER", *rule(redis_prefix))
+
+        await use(server, gateway_factory)
+
+        denied = [entry["object"] for entry in server.ask("ACL LOG")]
+        assert denied == []
+
+
+def test_the_documented_rule_is_no_more_than_needed(tmp_path: Path, redis_prefix: str) -> None:
+    forbidden = [
+        ("GET", "other:key"),
+        ("PUBLISH", "other:channel", ""),
+        ("SPUBLISH", "other:channel", ""),
+        ("FLUSHALL",),
+        ("KEYS", "*"),
+        ("CONFIG", "GET", "*"),
+        ("CLIENT", "LIST"),
+    ]
+    with plain_server(tmp_path / "redis") as server:
+        server.ask("ACL", "SETUSER", *rule(redis_prefix))
+
+        with Redis(host=HOST, port=server.port, username="hypha", password="secret") as user:
+            for command in forbidden:
+                with pytest.raises(NoPermissionError):
+                    user.execute_command(*command)

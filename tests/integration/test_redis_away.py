@@ -1,0 +1,99 @@
+"""Gateways on one server that answers nothing for a while, goes, or forgets."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.call_loop import CallLoop
+from tests.conftest import GatewayFactory
+from tests.gateways import SECOND, Gateway
+from tests.raw_client import RawClient, Rejected
+from tests.redis_servers import RedisServer, plain_server
+
+GIVEN_UP = 5 * SECOND  # relay_timeout
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with plain_server(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+def gateways(server: RedisServer, gateway_factory: GatewayFactory) -> tuple[Gateway, Gateway]:
+    return gateway_factory(redis_url=server.url), gateway_factory(redis_url=server.url)
+
+
+def connections(server: RedisServer) -> set[str]:
+    clients = server.ask("CLIENT LIST")
+    return {each["id"] for each in clients if each["name"].startswith("hypha")}
+
+
+@pytest.mark.chaos
+async def test_a_frozen_server_is_noticed_and_its_frames_are_given_up(
+    server: RedisServer, gateways: tuple[Gateway, Gateway]
+) -> None:
+    async with (
+        await RawClient.connect(gateways[0].url) as provider,
+        await RawClient.connect(gateways[1].url) as caller,
+    ):
+        await provider.offer("echo", visibility="public", echo=lambda value: value)
+        before = connections(server)
+        server.freeze()
+        began = time.monotonic()
+
+        with pytest.raises(Rejected, match="relay is unavailable"):
+            await caller.call(provider.address, "services.echo.echo", "lost")
+
+        assert GIVEN_UP * 0.9 < time.monotonic() - began < GIVEN_UP + 2 * SECOND
+        server.thaw()
+        async with CallLoop(caller, provider, "echo") as loop:
+            await loop.goes_on(count=100)
+        assert not before & connections(server)
+        assert loop.healed_after(began) < 30 * SECOND
+        # What the server read only after the thaw was too old to be delivered.
+        assert "lost" not in [frame.args[0] for frame in provider.received if frame.args]
+
+
+@pytest.mark.chaos
+async def test_a_server_that_comes_back_empty_is_told_everything(
+    server: RedisServer, gateways: tuple[Gateway, Gateway]
+) -> None:
+    async with (
+        await RawClient.connect(gateways[0].url) as provider,
+        await RawClient.connect(gateways[1].url) as caller,
+    ):
+        service = await provider.offer("echo", visibility="public", echo=lambda value: value)
+        async with CallLoop(caller, provider, "echo") as loop:
+            await loop.goes_on()
+            began = time.monotonic()
+            server.kill()
+            await asyncio.to_thread(server.start)
+            await loop.goes_on(count=100)
+        found = await caller.manager("get_service", service)
+
+    assert found["id"].endswith("echo")
+    assert loop.healed_after(began) < 8 * SECOND
+    assert loop.executed_twice() == set()
+
+
+@pytest.mark.parametrize("kind", ["normal", "pubsub"])
+async def test_connections_that_are_killed_come_back(
+    server: RedisServer, gateways: tuple[Gateway, Gateway], kind: str
+) -> None:
+    async with (
+        await RawClient.connect(gateways[0].url) as provider,
+        await RawClient.connect(gateways[1].url) as caller,
+    ):
+        service = await provider.offer("echo", visibility="public", echo=lambda value: value)
+        async with CallLoop(caller, provider, "echo") as loop:
+            await loop.goes_on()
+
+            server.ask("CLIENT", "KILL", "TYPE", kind)
+
+            await loop.goes_on(count=50, limit=10 * SECOND)
+            await caller.manager("get_service", service)
+    assert loop.executed_twice() == set()
