@@ -25,6 +25,7 @@ from hypha_cluster.api.websocket import WebSocketApi
 from hypha_cluster.config import Config
 from hypha_cluster.errors import HubError, StartupError
 from hypha_cluster.manager.manager import Manager
+from hypha_cluster.manager.selection import Selection
 from hypha_cluster.manager.services import ServiceFunctions
 from hypha_cluster.manager.tokens import TokenFunctions
 from hypha_cluster.manager.workspaces import WorkspaceFunctions
@@ -73,6 +74,10 @@ class _Relay:
     router: Router
     peer: Peer
     clients: Clients
+
+    def load(self, address: str) -> int:
+        """How many calls from this node wait for a client."""
+        return self.router.pending.waiting_for(address) + self.peer.waiting_for(address)
 
 
 def create_app(config: Config) -> Starlette:
@@ -201,7 +206,8 @@ def _routes(
     config: Config, node: Node, store: _Store, relay: _Relay, tokens: Tokens
 ) -> list[BaseRoute]:
     gatekeeper = Gatekeeper(tokens, store.workspaces, store.registry)
-    services = ServiceFunctions(store.services, store.public, relay.peer)
+    selection = Selection(store.services, relay.load)
+    services = ServiceFunctions(store.services, store.public, selection, relay.peer)
     workspaces = WorkspaceFunctions(store.workspaces, store.registry, services)
     token_functions = TokenFunctions(tokens, config.reconnection_token_lifetime)
     manager = Manager(relay.connections, store.workspaces, services, workspaces, token_functions)
@@ -216,7 +222,7 @@ def _routes(
         *ServicesApi(
             gatekeeper,
             store.workspaces,
-            store.services,
+            selection,
             services,
             relay.peer,
             config.max_message_size,

@@ -127,6 +127,7 @@ class Node:
         while True:
             await asyncio.sleep(self._rhythm.lease_interval)
             try:
+                await self._clients.give_up_calls()
                 for departure in await self._nodes.reap(self.name):
                     self._counts.reaped += 1
                     self._clients.announce_departure(departure.address)

@@ -148,13 +148,15 @@ class RawClient:
         body = {"args": [*args, kwargs], "with_kwargs": True} if kwargs else {"args": list(args)}
         return await self.place(call_envelope(to, method), body)
 
-    async def place(self, envelope: dict[str, Any], body: dict[str, Any]) -> Any:
+    async def place(
+        self, envelope: dict[str, Any], body: dict[str, Any], limit: float = LIMIT
+    ) -> Any:
         """Send a call with a promise, and wait for the answer."""
         session = self.new_session()
         answer = self._waiting[session] = asyncio.get_running_loop().create_future()
         promise = promise_of(self.client_id, session)
         await self.send({**envelope, "session": session}, {**body, "promise": promise})
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(limit):
             return await answer
 
     async def manager(self, function: str, *args: Any, **kwargs: Any) -> Any:

@@ -24,7 +24,7 @@ from hypha_cluster.manager.services import ServiceFunctions
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import parse_service_id, workspace_of
 from hypha_cluster.relay.peer import Behalf, Peer
-from hypha_cluster.store.services import Provider, Services
+from hypha_cluster.store.services import Provider
 from hypha_cluster.store.workspaces import Workspaces
 
 JSON: Final = "application/json"
@@ -39,14 +39,14 @@ class ServicesApi:
         self,
         gatekeeper: Gatekeeper,
         workspaces: Workspaces,
-        registered: Services,
+        selection: Selection,
         services: ServiceFunctions,
         peer: Peer,
         max_body: int,
     ) -> None:
         self._gatekeeper = gatekeeper
         self._workspaces = workspaces
-        self._selection = Selection(registered)
+        self._selection = selection
         self._services = services
         self._peer = peer
         self._max_body = max_body

@@ -1,7 +1,7 @@
 """Which services a query means, and which of several providers answers (PROTOCOL 6.2, 6.3)."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from hypha_cluster.access import PUBLIC
@@ -9,7 +9,9 @@ from hypha_cluster.errors import BadRequest, PermissionDenied, ServiceNotFound
 from hypha_cluster.protocol.address import ServiceQuery, parse_service_id, workspace_of
 from hypha_cluster.store.services import Provider, Services
 
-MODES: Final = ("random", "first", "last")
+Load = Callable[[str], int]  # address → calls that wait for the client
+
+MODES: Final = ("random", "first", "last", "least_busy")
 
 
 def parse_query(query: object) -> ServiceQuery | None:
@@ -31,22 +33,31 @@ def parse_query(query: object) -> ServiceQuery | None:
     return wanted
 
 
-def choose(providers: Sequence[Provider], mode: str = "random") -> Provider | None:
+def choose(
+    providers: Sequence[Provider], mode: str = "random", load: Load = lambda address: 0
+) -> Provider | None:
     """One of several providers; those that are between two connections come last."""
     candidates = [provider for provider in providers if provider.online] or list(providers)
     if not candidates:
         return None
-    if mode == "random":
+    if mode == "least_busy":
+        least = min(load(provider.address) for provider in candidates)
+        candidates = [provider for provider in candidates if load(provider.address) == least]
+    if mode in ("random", "least_busy"):
         return random.choice(candidates)
     ordered = sorted(candidates, key=lambda provider: provider.address)
     return ordered[0 if mode == "first" else -1]
 
 
 class Selection:
-    """Finds a provider for a query, as somebody who may or may not enter its workspace."""
+    """Finds a provider for a query, as somebody who may or may not enter its workspace.
 
-    def __init__(self, services: Services) -> None:
+    load: how many calls from this node wait for a client.
+    """
+
+    def __init__(self, services: Services, load: Load) -> None:
         self._services = services
+        self._load = load
 
     async def find(
         self, wanted: ServiceQuery, home: str, *, inside: bool, mode: str = "random"
@@ -67,7 +78,7 @@ class Selection:
             raise denied(wanted.service)
         if not visible and wanted.workspace is None:
             visible = await self._services.public_providers(wanted.service)
-        return choose(visible, mode)
+        return choose(visible, mode, self._load)
 
     async def _direct(self, address: str, service: str, inside: bool) -> Provider:
         provider = await self._services.provider(address, service)

@@ -31,9 +31,11 @@ _DEFAULT: Final = "default"
 class ServiceFunctions:
     """What clients call to offer services and to find them."""
 
-    def __init__(self, services: Services, public: PublicListing, peer: Peer) -> None:
+    def __init__(
+        self, services: Services, public: PublicListing, selection: Selection, peer: Peer
+    ) -> None:
         self._registered = services
-        self._selection = Selection(services)
+        self._selection = selection
         self._public = public
         self._peer = peer
         # (address, service id) → the stamp of a registration, and its service dict.

@@ -37,6 +37,7 @@ class Outcome(IntEnum):
     MAILED = -1
     MAILBOX_FULL = -2
     UNAVAILABLE = -3
+    AWAY = -4
 
 
 OnOutcome = Callable[[Outcome], None]
@@ -179,8 +180,19 @@ class Bus:
 
     # Publishing.
 
-    def publish(self, address: str, frame: bytes, on_outcome: OnOutcome | None = None) -> None:
-        """Send a frame to whoever has joined `address`; later, say what became of it."""
+    def publish(
+        self,
+        address: str,
+        frame: bytes,
+        on_outcome: OnOutcome | None = None,
+        *,
+        is_call: bool = False,
+    ) -> None:
+        """Send a frame to whoever has joined `address`; later, say what became of it.
+
+        is_call: somebody waits for an answer and can be told that there will be none, so the
+        frame is not kept for a client that stays away.
+        """
         keys, limits = self._keys, self._limits
         channel = keys.channel(address)
         command = (
@@ -195,6 +207,7 @@ class Bus:
             limits.mailbox_size,
             limits.mailbox_frames,
             int(limits.mail_lifetime * 1000),
+            b"1" if is_call else b"0",
         )
         request = Request(
             self._servers.slot(channel),

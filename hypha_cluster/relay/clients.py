@@ -12,17 +12,19 @@ from typing import Final, NamedTuple
 import msgpack
 
 from hypha_cluster.access import Identity, Workspace
-from hypha_cluster.errors import ClientLeft, Conflict, StillOnline
+from hypha_cluster.errors import ClientLeft, Conflict, RelayUnavailable, StillOnline
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connection, Socket
 from hypha_cluster.relay.peer import Peer
 from hypha_cluster.relay.router import Router
-from hypha_cluster.store.registry import Attachment, Claim, ClaimMode, Registry
+from hypha_cluster.store.registry import PATIENCE, Attachment, Claim, ClaimMode, Registry
 from hypha_cluster.store.services import Services
 
 _log = logging.getLogger(__name__)
 
+# Pages come back when they next refresh their connection info (DESIGN 7).
+PAGE_PATIENCE: Final = 25.0  # seconds
 MIN_AGE: Final = 5.0  # seconds; a Python client closed sooner may spin for good (PROTOCOL 1.3)
 QUIET: Final = 0.1  # seconds without a frame, after which a client is taken to be waiting
 QUIET_PATIENCE: Final = 2.0  # seconds to wait for that
@@ -51,6 +53,9 @@ class Terms:
     reconnect_grace: float
 
 
+End = Callable[[Connection], Awaitable[None]]
+
+
 class Clients:
     """Attaches clients to this node, and detaches them."""
 
@@ -74,6 +79,7 @@ class Clients:
         # A node that is started again under its name must not be taken for the one before.
         self._epoch = secrets.token_hex(4)
         self._serial = itertools.count(1)
+        self._unfinished: list[tuple[Connection, End]] = []
 
     async def attach(
         self,
@@ -88,7 +94,7 @@ class Clients:
 
         Raises Conflict when another client has the address, and what Redis's absence raises.
         """
-        attachment = self._attachment(admission)
+        attachment = self._attachment(admission, PAGE_PATIENCE if refresh_after else PATIENCE)
         claim = await self._claim(attachment, admission)
         connection = Connection(
             attachment,
@@ -115,7 +121,7 @@ class Clients:
         self._counts.resumed += claim.resumed
         return connection
 
-    def _attachment(self, admission: Admission) -> Attachment:
+    def _attachment(self, admission: Admission, patience: float) -> Attachment:
         workspace = admission.workspace
         return Attachment(
             address=f"{workspace.name}/{admission.client}",
@@ -124,6 +130,7 @@ class Clients:
             identity=admission.identity,
             owner=f"{self._terms.node}#{self._epoch}.{next(self._serial)}",
             node=self._terms.node,
+            patience=patience,
         )
 
     async def _claim(self, attachment: Attachment, admission: Admission) -> Claim:
@@ -141,23 +148,41 @@ class Clients:
         self._router.forget(connection)
         if not self._connections.detach(connection):
             return  # a newer connection of the same client has its place, here
-        address, owner = connection.address, connection.attachment.owner
         if not connection.is_sent_away:
-            await self._bus.leave(address)
+            await self._bus.leave(connection.address)
         if connection.is_ousted:
             return  # … or on another node
         if code in LEAVING and not connection.is_sent_away:
-            await self._leave(address, owner)
+            await self._finish(connection, self._leave)
         else:
-            grace = self._terms.reconnect_grace
-            self._counts.suspended += await self._registry.suspend(
-                address, owner=owner, grace=grace
-            )
+            await self._finish(connection, self._suspend)
 
-    async def _leave(self, address: str, owner: str) -> None:
-        if await self._registry.leave(address, owner):
+    async def _finish(self, connection: Connection, end: End) -> None:
+        """Tell Redis how a connection ended, if need be when it is back."""
+        try:
+            await end(connection)
+        except RelayUnavailable as error:
+            _log.warning("The end of %s is not told yet: %s", connection.address, error)
+            self._unfinished.append((connection, end))
+
+    async def _suspend(self, connection: Connection) -> None:
+        done = await self._registry.suspend(
+            connection.address,
+            owner=connection.attachment.owner,
+            grace=self._terms.reconnect_grace,
+        )
+        self._counts.suspended += done
+
+    async def _leave(self, connection: Connection) -> None:
+        if await self._registry.leave(connection.address, connection.attachment.owner):
             self._counts.left += 1
-            self.announce_departure(address)
+            self.announce_departure(connection.address)
+
+    async def give_up_calls(self) -> None:
+        """Reject calls that wait for clients which stay away; to be called now and then."""
+        for address, calls in await self._registry.give_up_calls():
+            for frame in calls:
+                self._router.give_up(address, frame)
 
     def announce_departure(self, address: str) -> None:
         """Tell all nodes that a client is gone for good: calls to it end now."""
@@ -178,6 +203,9 @@ class Clients:
 
     async def reassert(self) -> None:
         """Say again who is attached here and what they offer: Redis may have lost it."""
+        unfinished, self._unfinished = self._unfinished, []
+        for connection, end in unfinished:
+            await self._finish(connection, end)
         for connection in self._connections:
             if not (connection.is_sent_away or connection.is_ousted):
                 await self._reassert(connection)
@@ -217,6 +245,7 @@ class Clients:
         connection.is_sent_away = True
         self._counts.sent_away += 1
         await self._bus.leave(connection.address)
+        await self._finish(connection, self._suspend)  # so that others are preferred
         await self._wait_until(connection, lambda: connection.quiet_for() > QUIET, QUIET_PATIENCE)
         connection.socket.close(GOING_AWAY, "going away")
 

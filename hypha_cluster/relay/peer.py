@@ -171,6 +171,10 @@ class Peer:
             return False
         return True
 
+    def waiting_for(self, target: str) -> int:
+        """How many calls of the hub's own wait for a target."""
+        return sum(placed.target == target for placed in self._placed.values())
+
     def target_left(self, address: str, error: HubError) -> None:
         """Nobody is at `address` any more: end the calls that wait for it."""
         for placed in self._placed.values():

@@ -33,6 +33,10 @@ class PendingCalls:
             sessions.add((target, call.session))
             self._by_target[target][call.caller, call.session] = call.reject
 
+    def waiting_for(self, target: str) -> int:
+        """How many calls wait for a target."""
+        return len(self._by_target.get(target, ()))
+
     def is_waiting(self, target: str, caller: str, session: str) -> bool:
         return (target, session) in self._by_caller.get(caller, ())
 

@@ -238,7 +238,7 @@ class Router:
         if client.startswith("~"):
             self._bus.publish_to_node(client[1:], sealed, on_failure)
         else:
-            self._bus.publish(target, sealed, on_failure)
+            self._bus.publish(target, sealed, on_failure, is_call=reject is not None)
 
     def _busy(self, connection: Connection, sealed: bytes) -> None:
         """The target is slow: a new call is turned away, anything else is still let through."""
@@ -248,6 +248,11 @@ class Router:
             self._reject(frame, frame.envelope["from"], target, error)
         else:
             self.connections.force(connection, sealed)
+
+    def give_up(self, target: str, sealed: bytes) -> None:
+        """Reject a call that waited for a client which stays away."""
+        frame = self._reader.read(sealed)
+        self._reject(frame, frame.envelope["from"], target, _away(target))
 
     # Back to the caller.
 
@@ -269,6 +274,12 @@ class Router:
 def _error_of(outcome: Outcome, target: str) -> HubError:
     if outcome is Outcome.MAILBOX_FULL:
         return ClientBusy(f"Client {target} is away, and too much is waiting for it already.")
+    if outcome is Outcome.AWAY:
+        return _away(target)
     if outcome is Outcome.UNAVAILABLE:
         return RelayUnavailable(f"The relay is unavailable; {target} could not be reached.")
     return ClientNotFound(f"Client not found: {target} is not connected.")
+
+
+def _away(target: str) -> HubError:
+    return ClientLeft(f"Client {target} is away: its connection broke, and it has not come back.")

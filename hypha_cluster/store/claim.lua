@@ -2,7 +2,8 @@
 -- KEYS  1 workspace  2 clients of the workspace  3 client  4 its services  5 services of the workspace
 -- ARGV  1 client id  2 owner  3 node  4 user id  5 identity  6 now (ms)  7 mode: 'new', 'resume' takes it over,
 --       'assert' takes it only from this very owner
---       8… field, value, … of the workspace, should it have to be made
+--       8 how long it may be away before calls to it are refused (ms)
+--       9… field, value, … of the workspace, should it have to be made
 -- Answers {outcome, previous owner, previous node, service id, service info, …}
 local made = redis.call('EXISTS', KEYS[1]) == 0
 local old = redis.call('HMGET', KEYS[3], 'owner', 'state', 'user_id', 'node')
@@ -15,11 +16,11 @@ if old[1] then
   end
 end
 if made then
-  redis.call('HSET', KEYS[1], unpack(ARGV, 8))
+  redis.call('HSET', KEYS[1], unpack(ARGV, 9))
 end
 redis.call('PERSIST', KEYS[1])
 redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'node', ARGV[3], 'state', 'online',
-  'user_id', ARGV[4], 'user', ARGV[5], 'until', 0)
+  'user_id', ARGV[4], 'user', ARGV[5], 'until', 0, 'patience', ARGV[8])
 redis.call('HSETNX', KEYS[3], 'since', ARGV[6])
 redis.call('SADD', KEYS[2], ARGV[1])
 local answer = {old[1] and 'resumed' or (made and 'made' or 'claimed'), old[1] or '', old[4] or ''}

@@ -29,7 +29,10 @@ class Keys:
         return f"{self.prefix}:{{{workspace}}}:clients"
 
     def client(self, address: str) -> str:
-        """Hash: owner, node, state, until, user, since. Goes when the client leaves for good."""
+        """Hash: owner, node, state, until, away_after, patience, user, since.
+
+        Goes when the client leaves for good.
+        """
         workspace, _, client = address.partition("/")
         return f"{self.prefix}:{{{workspace}}}/{client}"
 
@@ -83,6 +86,10 @@ class Keys:
     def suspended(self) -> str:
         """Sorted set of addresses by the time, in ms, at which their suspension ends."""
         return f"{self.prefix}:suspended"
+
+    def away(self) -> str:
+        """Sorted set of addresses by the time, in ms, from which they count as away."""
+        return f"{self.prefix}:away"
 
     def left(self) -> str:
         """Sorted set of addresses whose clients have left, by when that may be forgotten, in ms."""

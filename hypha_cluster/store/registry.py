@@ -15,6 +15,8 @@ from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.public import PublicListing
 from hypha_cluster.store.workspaces import to_hash
 
+# How long a program may be between two connections, which it opens at once if it can.
+PATIENCE: Final = 8.0  # seconds
 LEFT_MEMORY: Final = 300.0  # seconds
 
 
@@ -27,6 +29,7 @@ class Attachment(NamedTuple):
     identity: Identity
     owner: str
     node: str
+    patience: float = PATIENCE  # seconds that it may be away before calls to it are refused
 
 
 class ClaimMode(StrEnum):
@@ -66,6 +69,7 @@ class Registry:
         self._suspend = load_script(redis, "suspend")
         self._forget_user = load_script(redis, "forget_user")
         self._take_mail = load_script(redis, "take_mail")
+        self._give_up = load_script(redis, "give_up")
 
     # The life of a client.
 
@@ -95,6 +99,7 @@ class Registry:
                 identity,
                 now_ms(),
                 mode,
+                int(attachment.patience * 1000),
                 *flatten(to_hash(attachment.workspace)),
             ],
         )
@@ -114,6 +119,7 @@ class Registry:
             pipe.hset(keys.user(attachment.identity.id), mapping=user)
             pipe.sadd(keys.node_clients(attachment.node), address)
             pipe.zrem(keys.suspended(), address)
+            pipe.zrem(keys.away(), address)
             pipe.zrem(keys.left(), address)
             if made:
                 pipe.sadd(keys.workspaces(), attachment.workspace.name)
@@ -148,6 +154,7 @@ class Registry:
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.srem(keys.node_clients(departure.node), departure.address)
             pipe.zrem(keys.suspended(), departure.address)
+            pipe.zrem(keys.away(), departure.address)
             if by_itself:
                 forgotten = now_ms() + int(LEFT_MEMORY * 1000)
                 pipe.zadd(keys.left(), {departure.address: forgotten})
@@ -168,6 +175,7 @@ class Registry:
         async with self._redis.pipeline(transaction=False) as pipe:
             # Also when it was done before: who did it may have died before this.
             pipe.zadd(self._keys.suspended(), {address: answer[1]})
+            pipe.zadd(self._keys.away(), {address: answer[2]})
             if node:
                 pipe.srem(self._keys.node_clients(node), address)
             await pipe.execute()
@@ -210,6 +218,21 @@ class Registry:
         keys = [self._keys.mail(address), self._keys.mail_size(address)]
         frames: list[bytes] = await self._take_mail(keys=keys)
         return frames
+
+    @translated
+    async def give_up_calls(self) -> list[tuple[str, list[bytes]]]:
+        """Calls that wait for clients which have been away for too long, by their address."""
+        keys = self._keys
+        found: list[bytes] = await self._redis.zrangebyscore(  # type: ignore[assignment]
+            keys.away(), "-inf", now_ms(), start=0, num=100
+        )
+        given_up = []
+        for address in map(text, found):
+            script_keys = [keys.client(address), keys.mail(address), keys.mail_size(address)]
+            calls: list[bytes] = await self._give_up(keys=script_keys)
+            given_up.append((address, calls))
+            await self._redis.zrem(keys.away(), address)
+        return given_up
 
     # Listings.
 

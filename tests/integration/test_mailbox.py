@@ -93,7 +93,7 @@ async def test_what_does_not_fit_is_rejected_at_once(
 async def test_mail_is_taken_once(redis: Redis, redis_prefix: str) -> None:
     keys = Keys(redis_prefix)
     registry = Registry(redis, keys, PublicListing(redis, keys))
-    await redis.rpush(keys.mail("lab/me"), b"one", b"two")
+    await redis.rpush(keys.mail("lab/me"), b"0one", b"1two")
     await redis.set(keys.mail_size("lab/me"), 6)
 
     assert await registry.take_mail("lab/me") == [b"one", b"two"]

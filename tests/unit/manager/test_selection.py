@@ -34,7 +34,8 @@ class FakeServices:
 
 
 def selection(*providers: Provider) -> Selection:
-    return Selection(FakeServices(*providers))  # type: ignore[arg-type]  # it has what is asked
+    services = FakeServices(*providers)
+    return Selection(services, lambda address: 0)  # type: ignore[arg-type]  # has what is asked
 
 
 # Queries of get_service.
@@ -71,6 +72,16 @@ def test_a_query_that_names_none_is_an_error(query: object) -> None:
 
 def test_nobody_is_chosen_among_none() -> None:
     assert choose([]) is None
+
+
+def test_the_least_busy_provider_is_chosen() -> None:
+    calls = {"w/a": 2, "w/b": 1, "w/c": 3}
+    providers = [Provider(address, "s", {}, online=True) for address in calls]
+
+    chosen = choose(providers, "least_busy", calls.__getitem__)
+
+    assert chosen is not None
+    assert chosen.address == "w/b"
 
 
 @pytest.mark.parametrize(("mode", "chosen"), [("first", "w/a"), ("last", "w/c")])
