@@ -126,6 +126,13 @@ class RawClient:
         """End the TCP connection without a word."""
         self._socket.transport.abort()
 
+    def pause(self) -> None:
+        """Take nothing from the network, as a client that is slow."""
+        self._socket.transport.pause_reading()
+
+    def resume(self) -> None:
+        self._socket.transport.resume_reading()
+
     async def closed(self) -> int | None:
         """Wait for the end of the connection, and return the close code."""
         async with asyncio.timeout(LIMIT):
@@ -221,7 +228,9 @@ class RawClient:
             self._settle(self._waiting[session], verb, received.args)
         elif received.method in self.functions and "promise" in received.body:
             result = self.functions[received.method](*received.args)
-            resolve = received.body["promise"]["resolve"]
+            resolve = received.body["promise"].get("resolve")
+            if resolve is None:
+                return
             target = absolute(resolve["_rtarget"], workspace_of(received.source))
             await self.send(call_envelope(target, resolve["_rmethod"]), {"args": [result]})
 

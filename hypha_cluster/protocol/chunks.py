@@ -6,7 +6,7 @@ guard would stop in a frame could hide in the chunks, so the hub follows each me
 (PROTOCOL 2.5) without keeping more of it than msgpack needs to find its way.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from secrets import token_urlsafe
 from typing import Any, Final, NamedTuple
 
@@ -74,85 +74,12 @@ def _bind(parameters: tuple[str, ...], body: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-class ChunkGuard:
-    """Follows the messages that one client, `source`, is sending in chunks.
-
-    max_message_size: bytes that one message may have, and that all of them may keep here.
-    """
-
-    def __init__(self, source: str, max_message_size: int) -> None:
-        self._source = source
-        self._max_message_size = max_message_size
-        self._messages: dict[tuple[str, str], _Message] = {}
-        # A cache is shared by all who send to its owner, so each connection has keys of its own:
-        # else two could write into one message, each of them followed for itself.
-        self._own = f"{token_urlsafe(9)}."
-
-    def __len__(self) -> int:
-        """How many messages are on their way."""
-        return len(self._messages)
-
-    def check(
-        self, frame: Frame, target: str, is_pending: Callable[[str], bool] = lambda session: False
-    ) -> list[Any]:
-        """Follow a call of the message cache of `target`; answer the arguments to forward.
-
-        is_pending: whether the call of a session has no answer yet. Each call waits for the one
-        before, as clients do; else one that gets lost could not stop those behind it.
-
-        The target must hold what was followed here and nothing else, so a message begins with an
-        empty entry, whatever was there (`overwrite`), and is a heartbeat's all along or never.
-        """
-        call = parse_cache_call(frame)
-        key = (target, call.key)
-        if call.action == "create":
-            self._messages.pop(key, None)
-            begun = _Message(self._source, self._max_message_size, call.heartbeat)
-            begun.session = frame.envelope.get("session", "")
-            self._messages[key] = begun
-            self._make_room()
-            return [self._cache_key(call.key, call.heartbeat), call.heartbeat, True]
-        message = self._messages.pop(key, None)
-        if message is None:
-            raise BadFrame(
-                f"No message {shown(call.key)} was begun on this connection; send it again."
-            )
-        if is_pending(message.session):
-            raise BadFrame(f"What was sent before of message {shown(call.key)} has no answer yet.")
-        message.session = frame.envelope.get("session", "")
-        cache_key = self._cache_key(call.key, message.heartbeat)
-        if call.action == "remove":
-            return [cache_key]
-        if call.action == "process":
-            message.finish()
-            return [cache_key, message.heartbeat]
-        message.append(call.data)
-        self._messages[key] = message
-        self._make_room()
-        return [cache_key, call.data, message.heartbeat]
-
-    def abandon(self, frame: Frame, target: str) -> None:
-        """A call did not reach its target, which from now on holds something else."""
-        self._messages.pop((target, parse_cache_call(frame).key), None)
-
-    def _cache_key(self, key: str, heartbeat: bool) -> str:
-        """The key at the target; a message with heartbeats has that of a session there."""
-        return key if heartbeat else self._own + key
-
-    def _make_room(self) -> None:
-        """Give up what was begun and left, which nobody ever says of a message."""
-        kept = sum(message.kept for message in self._messages.values())
-        while kept > self._max_message_size or len(self._messages) > MAX_MESSAGES:
-            oldest = next(iter(self._messages))
-            kept -= self._messages.pop(oldest).kept
-
-
 class _Message:
     """What has come of one message, read by msgpack as far as it goes."""
 
     def __init__(self, source: str, max_size: int, heartbeat: bool) -> None:
         self.heartbeat = heartbeat
-        self.session = ""  # of the call that came last
+        self.in_flight = False
         self._max_size = max_size
         self._size = 0
         # What is made a value of, and not skipped, has no long lists; announcing one costs memory.
@@ -189,6 +116,96 @@ class _Message:
             raise BadFrame("The message in chunks ends in the middle of a msgpack value.")
 
 
+class Step(NamedTuple):
+    """What of a call of a cache goes to the target.
+
+    session: the one there that waits for the message, to be kept from timing out. is_last:
+    whether the message has come whole, or was given up.
+    """
+
+    args: list[Any]
+    session: str | None
+    is_last: bool
+    key: tuple[str, str]
+    message: _Message
+
+
+class ChunkGuard:
+    """Follows the messages that one client, `source`, is sending in chunks.
+
+    max_message_size: bytes that one message may have, and that all of them may keep here.
+    """
+
+    def __init__(self, source: str, max_message_size: int) -> None:
+        self._source = source
+        self._max_message_size = max_message_size
+        self._messages: dict[tuple[str, str], _Message] = {}
+        # A cache is shared by all who send to its owner, so each connection has keys of its own:
+        # else two could write into one message, each of them followed for itself.
+        self._own = f"{token_urlsafe(9)}."
+
+    def __len__(self) -> int:
+        """How many messages are on their way."""
+        return len(self._messages)
+
+    def check(self, frame: Frame, target: str) -> Step:
+        """Follow a call of the message cache of `target`; answer what to forward.
+
+        The target must hold what was followed here and nothing else. So a message begins with an
+        empty entry, whatever was there (`overwrite`), in a place of this connection's own; and it
+        goes on when the target is known to have taken what came before.
+        """
+        call = parse_cache_call(frame)
+        key = (target, call.key)
+        if call.action == "create":
+            self._messages.pop(key, None)
+            message = _Message(self._source, self._max_message_size, call.heartbeat)
+            self._messages[key] = message
+            self._make_room()
+            return self._step(key, message, [False, True])
+        message = self._take(key, call)
+        if call.action == "remove":
+            return self._step(key, message, [])
+        if call.action == "process":
+            message.finish()
+            return self._step(key, message, [False])
+        message.append(call.data)
+        self._messages[key] = message
+        self._make_room()
+        return self._step(key, message, [call.data, False])
+
+    def _take(self, key: tuple[str, str], call: CacheCall) -> _Message:
+        message = self._messages.pop(key, None)
+        if message is None:
+            raise BadFrame(
+                f"No message {shown(call.key)} was begun on this connection; send it again."
+            )
+        if message.in_flight:
+            raise BadFrame("Wait for the answer to one part of a message before the next.")
+        return message
+
+    def _step(self, key: tuple[str, str], message: _Message, args: list[Any]) -> Step:
+        message.in_flight = True
+        session = key[1] if message.heartbeat else None
+        return Step([self._own + key[1], *args], session, key not in self._messages, key, message)
+
+    def arrived(self, step: Step) -> None:
+        """The target has taken it."""
+        step.message.in_flight = False
+
+    def failed(self, step: Step) -> None:
+        """Whether the target has taken it is not known; so its message cannot go on."""
+        if self._messages.get(step.key) is step.message:
+            del self._messages[step.key]
+
+    def _make_room(self) -> None:
+        """Give up what was begun and left, which nobody ever says of a message."""
+        kept = sum(message.kept for message in self._messages.values())
+        while kept > self._max_message_size or len(self._messages) > MAX_MESSAGES:
+            oldest = next(iter(self._messages))
+            kept -= self._messages.pop(oldest).kept
+
+
 def _read(unpacker: msgpack.Unpacker, source: str) -> Iterator[bool]:
     """Yield False whenever more bytes are needed; end when the message is read."""
     envelope = yield from _next(unpacker, "unpack")
@@ -221,30 +238,6 @@ def _check_inner_envelope(envelope: object) -> None:
     check_method(envelope)
     if envelope["method"].startswith(CACHE):
         raise BadFrame("A message in chunks cannot hold another one.")
-
-
-class Writers:
-    """Who writes which answer to one client.
-
-    The key of an answer in chunks is that of the client's session, so it is open to all; but two
-    who wrote one message together could each be followed as harmless.
-    """
-
-    def __init__(self) -> None:
-        self._by_key: dict[str, str] = {}
-
-    def admit(self, source: str, frame: Frame) -> bool:
-        """Say whether `source` may do this to the client's message cache."""
-        call = parse_cache_call(frame)
-        if not call.heartbeat:
-            return True  # each connection has keys of its own for these
-        if self._by_key.setdefault(call.key, source) != source:
-            return False
-        if call.action in ("process", "remove"):
-            del self._by_key[call.key]
-        elif len(self._by_key) > MAX_MESSAGES:
-            del self._by_key[next(iter(self._by_key))]
-        return True
 
 
 class Assembler:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from hypha_cluster.errors import BadRequest
-from hypha_cluster.protocol.address import absolute
+from hypha_cluster.protocol.address import absolute, workspace_of
 from hypha_cluster.protocol.envelope import Frame
 from hypha_cluster.protocol.guard import check_path
 
@@ -67,6 +67,14 @@ def _interval(seconds: float) -> float:
     """0 for no heartbeats, which is also what becomes of a number that is none."""
     shortest, longest = _INTERVALS
     return min(max(float(seconds), shortest), longest) if seconds > 0 else 0.0
+
+
+def answers_to(frame: Frame) -> str:
+    """Where the answer to a sealed call goes: who made it, or the hub for a chunk of theirs."""
+    source: str = frame.envelope["from"]
+    reject = frame.body["promise"].get("reject")
+    target: str = reject["_rtarget"] if reject else source
+    return absolute(target, workspace_of(source))
 
 
 def reject_path(promise: object) -> str | None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from hypha_cluster.protocol.chunks import ChunkGuard, Writers
+from hypha_cluster.protocol.chunks import ChunkGuard
 from hypha_cluster.protocol.envelope import Seal
 from hypha_cluster.store.encoding import Infos
 from hypha_cluster.store.registry import Attachment
@@ -51,7 +51,6 @@ class Connection:
         "refresh_after",
         "seal",
         "sent",
-        "writers",
         "services",
         "socket",
     )
@@ -75,7 +74,6 @@ class Connection:
         self.announced: dict[str, tuple[dict[str, Any], str]] = {}
         self.seal = Seal(attachment.address, attachment.identity.to_wire())
         self.chunks = ChunkGuard(attachment.address, max_message_size)
-        self.writers = Writers()
         # Live frames wait here until the mailbox was delivered.
         self.held: list[bytes] | None = []
         self.is_ousted = False

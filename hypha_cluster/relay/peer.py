@@ -5,7 +5,6 @@ It is at `<workspace>/workspace-manager` on every node, for calls to the hub, an
 """
 
 import asyncio
-import itertools
 import logging
 import secrets
 from collections import Counter
@@ -23,6 +22,7 @@ from hypha_cluster.errors import (
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
+from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.router import Router, peer_address
 
 _log = logging.getLogger(__name__)
@@ -80,11 +80,9 @@ class Peer:
         self._node = node
         self._router = router
         self._call_timeout = call_timeout
-        self._assembler = chunks.Assembler()
+        self._assembler = chunks.Assembler(max_message_size)
         self._reader = FrameReader(max_message_size)
         self._placed: dict[str, _Placed] = {}
-        self._sessions = itertools.count()
-        self._salt = secrets.token_hex(8)
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: Counter[str] = Counter()  # caller → its calls that are at work
         self.answer: Answer
@@ -120,7 +118,7 @@ class Peer:
         envelope = rpc.call_envelope(target, method)
         return await self._call(_Outgoing(source, user, envelope, body), patient=patient)
 
-    async def _call(self, frame: "_Outgoing", *, patient: bool = False) -> Any:
+    async def _call(self, frame: "_Outgoing", *, patient: bool = False, whole: bool = False) -> Any:
         session, target = self._new_session(), frame.envelope["to"]
         deadline = asyncio.timeout(self._call_timeout)
         placed = _Placed(target, asyncio.get_running_loop().create_future(), deadline)
@@ -131,7 +129,7 @@ class Peer:
         frame.body["promise"] = rpc.promise(answers_to, session, interval)
         try:
             async with deadline:
-                await self._send(frame, lambda error: _fail(placed, error))
+                await self._send(frame, lambda error: _fail(placed, error), whole=whole)
                 return await placed.answer
         except TimeoutError:
             method = frame.envelope["method"]
@@ -140,27 +138,88 @@ class Peer:
             del self._placed[session]
 
     def _new_session(self) -> str:
-        return f"{self._salt}{next(self._sessions)}"
+        """A name that nobody can guess: else one could have another client give the answer."""
+        return secrets.token_hex(12)
 
     async def _send(
-        self, frame: "_Outgoing", reject: Callable[[HubError], None] | None = None
+        self,
+        frame: "_Outgoing",
+        reject: Callable[[HubError], None] | None = None,
+        *,
+        whole: bool = False,
     ) -> None:
-        """Send in one frame or, when that is too much for clients, in chunks (PROTOCOL 4)."""
+        """Send in one frame or, when that is too much for clients, in chunks (PROTOCOL 4).
+
+        whole: it is a chunk itself.
+        """
         target = frame.envelope["to"]
         sealed = Seal(frame.source, frame.user.to_wire()).call(frame.envelope, pack(frame.body))
-        if len(sealed) <= chunks.MAX_SINGLE_FRAME:
+        if whole or len(sealed) <= chunks.MAX_SINGLE_FRAME:
             self._router.send(target, sealed, reject)
             return
-        # Not as an answer with heartbeats: up to 0.5.14 one that overtakes a timer is an error.
-        key = self._new_session()
-        await self._cache(frame.source, target, "create", [key, False])
+        key, parent = self._new_session(), frame.envelope.get("parent")
+        await self._cache(frame, "create", [key, False])
         for part in chunks.split(sealed):
-            await self._cache(frame.source, target, "append", [key, part, False])
-        await self._cache(frame.source, target, "process", [key, False])
+            self._keep_alive(frame, parent)
+            await self._cache(frame, "append", [key, part, False])
+        await self._cache(frame, "process", [key, False])
+        self._let_go(frame, parent)
 
-    async def _cache(self, source: str, target: str, action: str, args: list[Any]) -> None:
+    def _keep_alive(self, message: "_Outgoing", session: str | None) -> None:
+        """Keep a session from timing out which waits for a message that takes long.
+
+        Its timer is started again by whatever has its name for a key. No part of a message has,
+        because others know the name; so this puts an empty entry there.
+        """
+        if session is not None:
+            self._tell_cache(message, "create", [session, True, True])
+
+    def _let_go(self, message: "_Outgoing", session: str | None) -> None:
+        if session is not None:
+            self._tell_cache(message, "remove", [session])
+
+    def _tell_cache(self, message: "_Outgoing", action: str, args: list[Any]) -> None:
+        target = message.envelope["to"]
         envelope = rpc.call_envelope(target, guard.CACHE + action)
-        await self._call(_Outgoing(source, ROOT, envelope, {"args": args}))
+        seal = Seal(message.source, message.user.to_wire())
+        self._router.send(target, seal.call(envelope, pack({"args": args})))
+
+    async def _cache(self, message: "_Outgoing", action: str, args: list[Any]) -> None:
+        """Call the target's cache as whoever the message is from: that is who it is said to be."""
+        envelope = rpc.call_envelope(message.envelope["to"], guard.CACHE + action)
+        await self._call(_Outgoing(message.source, message.user, envelope, {"args": args}))
+
+    # Messages in chunks from one client to another.
+
+    def relay_chunk(self, connection: Connection, frame: Frame, target: str) -> None:
+        """Pass on one call of the cache of `target`, and the answer to it.
+
+        The next one has to wait for that: if one got lost, the target would put together other
+        bytes than those that were checked. The hub places the call, in a session that nobody can
+        guess, so that nobody but the target can say that it arrived.
+        """
+        caller = rpc.Caller.of(frame, connection.address, target)
+        step = connection.chunks.check(frame, target)
+        self._run(self._relay_chunk(connection, caller, frame.envelope["method"], step), caller)
+
+    async def _relay_chunk(
+        self, connection: Connection, caller: rpc.Caller, method: str, step: chunks.Step
+    ) -> None:
+        envelope = rpc.call_envelope(caller.called, method)
+        identity = connection.attachment.identity
+        chunk = _Outgoing(connection.address, identity, envelope, {"args": step.args})
+        if not step.is_last:
+            self._keep_alive(chunk, step.session)
+        try:
+            result = await self._call(chunk, whole=True)
+        except HubError as error:
+            connection.chunks.failed(step)
+            self._reply_now(caller, caller.reject, rpc.error(str(error)))
+        else:
+            connection.chunks.arrived(step)
+            if step.is_last:
+                self._let_go(chunk, step.session)
+            self._reply_now(caller, caller.resolve, result)
 
     async def is_alive(self, address: str) -> bool:
         """Whether a client that looks attached still answers."""
@@ -177,6 +236,7 @@ class Peer:
 
     def target_left(self, address: str, error: HubError) -> None:
         """Nobody is at `address` any more: end the calls that wait for it."""
+        self._assembler.forget(address)
         for placed in self._placed.values():
             if placed.target == address:
                 _fail(placed, error)

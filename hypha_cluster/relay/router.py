@@ -29,7 +29,6 @@ from hypha_cluster.relay.pending import PendingCall, PendingCalls
 
 _log = logging.getLogger(__name__)
 
-_OTHER_WRITER: Final = BadFrame("Somebody else is sending a message of this key.")
 _ANSWERS: Final = (".resolve", ".reject")
 
 Reject = Callable[[HubError], None]
@@ -40,6 +39,9 @@ class LocalPeer(Protocol):
 
     def receive(self, frame: Frame, source: str, called: str) -> None:
         """Take a checked frame from `source` to `called`, an address of the hub's."""
+
+    def relay_chunk(self, connection: Connection, frame: Frame, target: str) -> None:
+        """Pass on one call of the message cache of another client."""
 
     def target_left(self, address: str, error: HubError) -> None:
         """Nobody is at `address` any more."""
@@ -112,17 +114,12 @@ class Router:
             guard.check_message(frame)
             return connection.seal.message({**envelope, "to": target})
         body = guard.check_call(frame, connection.address)
-        if envelope["method"].startswith(guard.CACHE):
-            if "session" not in envelope or "promise" not in frame.body:
-                raise BadFrame("A call of a message cache waits for its answer.")
-            is_pending = partial(self.pending.is_waiting, target, connection.address)
-            args = connection.chunks.check(frame, target, is_pending)
-            if args != frame.body.get("args"):
-                promise = {k: v for k, v in frame.body.items() if k == "promise"}
-                body = pack({"args": args, **promise})
         if self._is_own(target):
             self.counts.frames_hub += 1
             self.peer.receive(frame, connection.address, target)
+            return None
+        if envelope["method"].startswith(guard.CACHE) and not client_of(target).startswith("~"):
+            self.peer.relay_chunk(connection, frame, target)
             return None
         envelope["to"] = target
         return connection.seal.call(envelope, body)
@@ -136,8 +133,6 @@ class Router:
         if method.endswith(_ANSWERS):
             self.pending.settle(source, target, method.rpartition(".")[0])
             self.send(target, sealed)
-        elif method.startswith(guard.CACHE):
-            self._forward_chunk(connection, frame, target, sealed)
         else:
             call = self._remember(frame, source, target)
             self.send(target, sealed, call and partial(self._give_up, target, call))
@@ -150,24 +145,6 @@ class Router:
         call = PendingCall(source, session, reject)
         self.pending.add(target, call)
         return call
-
-    def _forward_chunk(
-        self, connection: Connection, frame: Frame, target: str, sealed: bytes
-    ) -> None:
-        call = self._remember(frame, connection.address, target)
-
-        def give_up(error: HubError) -> None:
-            connection.chunks.abandon(frame, target)
-            if call is not None:
-                self._give_up(target, call, error)
-
-        local = self.connections.get(target)
-        if local is not None and not local.writers.admit(
-            connection.address, self._reader.read(sealed)
-        ):
-            give_up(_OTHER_WRITER)
-        else:
-            self.send(target, sealed, give_up)
 
     def forget(self, connection: Connection) -> None:
         """A connection is over, and with it whatever it waited for."""
@@ -195,11 +172,6 @@ class Router:
         if method.endswith(_ANSWERS):
             self.pending.settle(envelope["from"], address, method.rpartition(".")[0])
         connection = self.connections.get(address)
-        if connection is not None and method.startswith(guard.CACHE):
-            frame = self._reader.read(raw)
-            if not connection.writers.admit(envelope["from"], frame):
-                self._reject(frame, envelope["from"], address, _OTHER_WRITER)
-                return
         if connection is None:  # it went while the frame was on its way
             self.send(address, raw)
         elif not self.connections.offer(connection, raw):
@@ -245,7 +217,7 @@ class Router:
         frame, target = self._reader.read(sealed), connection.address
         if "promise" in frame.body:
             error = ClientBusy(f"Client {target} is busy: it does not take its messages in time.")
-            self._reject(frame, frame.envelope["from"], target, error)
+            self._reject(frame, rpc.answers_to(frame), target, error)
         else:
             self.connections.force(connection, sealed)
 

@@ -39,6 +39,13 @@ def cache_frame(action: str, *args: Any, **kwargs: Any) -> Frame:
     return READER.read(pack({"type": "method", "method": CACHE + action}) + pack(body))
 
 
+def follow(guard: ChunkGuard, action: str, *args: Any, target: str = YOU) -> list[Any]:
+    """Follow a call that arrives, and return what the target gets."""
+    step = guard.check(cache_frame(action, *args), target)
+    guard.arrived(step)
+    return step.args
+
+
 def promise(target: str = ME) -> dict[str, Any]:
     def reference(name: str) -> dict[str, Any]:
         return {"_rtype": "method", "_rtarget": target, "_rmethod": name, "_rpromise": False}
@@ -55,7 +62,8 @@ class Target:
         self.processed: list[bytes] = []
 
     def take(self, action: str, *args: Any, **kwargs: Any) -> None:
-        key, *rest = self.guard.check(cache_frame(action, *args, **kwargs), YOU)
+        step = self.guard.check(cache_frame(action, *args, **kwargs), YOU)
+        key, *rest = step.args
         if action == "create":
             overwrite = len(rest) > 1 and rest[1]
             assert overwrite or key not in self.entries
@@ -66,6 +74,7 @@ class Target:
             self.processed.append(self.entries.pop(key))
         else:
             del self.entries[key]
+        self.guard.arrived(step)
 
     def send(self, pieces: list[bytes], key: str = "key") -> None:
         self.take("create", key, False)
@@ -294,11 +303,11 @@ def test_a_message_keeps_the_entry_that_it_began_with(heartbeat: bool) -> None:
 
 def test_messages_to_different_targets_are_followed_apart() -> None:
     guard = ChunkGuard(ME, LIMIT)
-    guard.check(cache_frame("create", "key"), YOU)
-    guard.check(cache_frame("append", "key", BEFORE), YOU)
+    follow(guard, "create", "key")
+    follow(guard, "append", "key", BEFORE)
 
     with pytest.raises(BadFrame, match="was begun"):
-        guard.check(cache_frame("append", "key", FORGERY), "home/another")
+        follow(guard, "append", "key", FORGERY, target="home/another")
 
 
 def test_two_connections_never_write_into_one_message() -> None:
@@ -315,10 +324,38 @@ def test_two_connections_never_write_into_one_message() -> None:
     assert one.processed == [BEFORE + FORGERY]
 
 
-def test_the_key_of_an_answer_is_that_of_the_session_which_it_answers() -> None:
-    answer = ChunkGuard(ME, LIMIT).check(cache_frame("create", "session", True), YOU)
+def test_the_session_that_an_answer_is_for_is_kept_alive() -> None:
+    guard = ChunkGuard(ME, LIMIT)
 
-    assert answer == ["session", True, True]
+    for heartbeat, session in ((True, "key"), (False, None)):
+        step = guard.check(cache_frame("create", "key", heartbeat), YOU)
+        assert step.session == session
+        assert step.args[0] != "key"
+        assert step.args[1:] == [False, True]
+
+
+def test_one_part_must_have_arrived_before_the_next() -> None:
+    """Else the target might put together other bytes than those that were followed."""
+    guard = ChunkGuard(ME, LIMIT)
+    guard.check(cache_frame("create", "key"), YOU)
+
+    with pytest.raises(BadFrame, match="Wait for the answer"):
+        guard.check(cache_frame("append", "key", HEAD), YOU)
+    with pytest.raises(BadFrame, match="was begun"):
+        guard.check(cache_frame("append", "key", HEAD), YOU)
+
+
+def test_a_message_of_which_a_part_got_lost_cannot_go_on() -> None:
+    guard = ChunkGuard(ME, LIMIT)
+    follow(guard, "create", "key")
+    lost = guard.check(cache_frame("append", "key", HEAD), YOU)
+    guard.failed(lost)
+
+    with pytest.raises(BadFrame, match="was begun"):
+        guard.check(cache_frame("append", "key", FORGERY), YOU)
+    follow(guard, "create", "key")
+    guard.failed(lost)
+    follow(guard, "append", "key", HEAD)
 
 
 def test_whatever_is_tried_the_target_processes_only_what_passes_whole() -> None:
@@ -345,14 +382,14 @@ def test_whatever_is_tried_the_target_processes_only_what_passes_whole() -> None
 
 def test_a_message_is_not_kept_but_for_the_value_that_it_is_in() -> None:
     guard = ChunkGuard(ME, 2**28)
-    guard.check(cache_frame("create", "key"), YOU)
+    follow(guard, "create", "key")
     head = pack(ENVELOPE) + b"\x81\xa4args" + b"\xdd" + (2**30).to_bytes(4, "big")
-    guard.check(cache_frame("append", "key", head), YOU)
-    part = cache_frame("append", "key", pack([1.5] * 10_000))
+    follow(guard, "append", "key", head)
+    part = pack([1.5] * 10_000)
     tracemalloc.start()
 
     for _ in range(200):
-        guard.check(part, YOU)
+        follow(guard, "append", "key", part)
 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -368,9 +405,9 @@ def test_lists_that_are_announced_take_no_memory() -> None:
         pack(ENVELOPE) + b"\x81\xa7promise",
     ):
         guard = ChunkGuard(ME, 2**28)
-        guard.check(cache_frame("create", "key"), YOU)
+        follow(guard, "create", "key")
         with pytest.raises(BadFrame):
-            guard.check(cache_frame("append", "key", before + b"\xdd\x0f\xff\xff\xff" * 900), YOU)
+            follow(guard, "append", "key", before + b"\xdd\x0f\xff\xff\xff" * 900)
 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -382,32 +419,32 @@ def test_messages_that_were_begun_and_left_make_room_for_others() -> None:
     unfinished = BEFORE[: -1 - 1] + b"\xc6\x00\x01\x00\x00" + bytes(30_000)
 
     for number in range(20):
-        guard.check(cache_frame("create", f"k{number}"), YOU)
-        guard.check(cache_frame("append", f"k{number}", unfinished), YOU)
+        follow(guard, "create", f"k{number}")
+        follow(guard, "append", f"k{number}", unfinished)
 
     assert len(guard) == 3
     with pytest.raises(BadFrame, match="send it again"):
-        guard.check(cache_frame("append", "k0", b"x"), YOU)
-    guard.check(cache_frame("append", "k19", b"x"), YOU)
+        follow(guard, "append", "k0", b"x")
+    follow(guard, "append", "k19", b"x")
 
 
 def test_a_client_has_a_bounded_number_of_messages_on_their_way() -> None:
     guard = ChunkGuard(ME, LIMIT)
 
     for number in range(MAX_MESSAGES + 50):
-        guard.check(cache_frame("create", f"k{number}"), YOU)
+        follow(guard, "create", f"k{number}")
 
     assert len(guard) == MAX_MESSAGES
-    guard.check(cache_frame("append", f"k{MAX_MESSAGES + 49}", b""), YOU)
+    follow(guard, "append", f"k{MAX_MESSAGES + 49}", b"")
 
 
 def test_a_message_in_chunks_has_a_size_that_it_may_have() -> None:
     guard = ChunkGuard(ME, 1_000)
-    guard.check(cache_frame("create", "key"), YOU)
-    guard.check(cache_frame("append", "key", BEFORE + FORGERY[:1]), YOU)
+    follow(guard, "create", "key")
+    follow(guard, "append", "key", BEFORE + FORGERY[:1])
 
     with pytest.raises(BadFrame, match="at most 1000 bytes"):
-        guard.check(cache_frame("append", "key", bytes(1_000)), YOU)
+        follow(guard, "append", "key", bytes(1_000))
     assert len(guard) == 0
 
 
@@ -415,12 +452,12 @@ def test_a_message_that_is_over_is_freed_at_once() -> None:
     gc.disable()
     try:
         guard = ChunkGuard(ME, LIMIT)
-        guard.check(cache_frame("create", "key"), YOU)
-        guard.check(cache_frame("append", "key", BEFORE), YOU)
+        follow(guard, "create", "key")
+        follow(guard, "append", "key", BEFORE)
         (message,) = guard._messages.values()
         gone = weakref.ref(message)
         del message
-        guard.check(cache_frame("remove", "key"), YOU)
+        follow(guard, "remove", "key")
         assert gone() is None
     finally:
         gc.enable()
