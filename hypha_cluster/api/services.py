@@ -83,6 +83,8 @@ class ServicesApi:
         target = _walk(service, request.path_params["function"])
         if not rpc.is_reference(target):
             return _answer(request, target)
+        if target["_rtarget"] != provider.address:
+            raise FunctionNotFound(f"{request.path_params['function']!r} is a function elsewhere.")
         arguments = await self._arguments(request)
         source = workspace_of(provider.address) if inside else PUBLIC
         result = await self._peer.call(

@@ -11,7 +11,7 @@ from hypha_cluster.manager.context import Context
 from hypha_cluster.manager.description import describe
 from hypha_cluster.manager.selection import Selection, denied, matches, parse_query, searched
 from hypha_cluster.protocol import rpc
-from hypha_cluster.protocol.address import ServiceQuery, client_of, workspace_of
+from hypha_cluster.protocol.address import ServiceQuery, workspace_of
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.peer import Peer
 from hypha_cluster.store.encoding import Infos
@@ -213,7 +213,7 @@ def _read_services(services: object, connection: Connection) -> Infos:
     for service in services:
         if not isinstance(service, dict) or not isinstance(service.get("id"), str):
             raise BadRequest("Each service of the client info is a dict with an id.")
-        service_id = client_of(service["id"]).rpartition(":")[2]
+        service_id = service["id"].removeprefix(f"{connection.attachment.client}:")
         if service_id not in (BUILT_IN, RECOVERY):
             check_service_id(service_id)
             infos[service_id] = _kept(service_id, service, connection)

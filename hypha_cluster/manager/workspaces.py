@@ -33,6 +33,8 @@ class WorkspaceFunctions:
         identity = context.identity
         workspace = _read_config(config, identity)
         existing = await self._workspaces.find(workspace.name)
+        if existing is None and await self._workspaces.known_user(workspace.name):
+            raise PermissionDenied(f"{workspace.name} is the name of a user's own workspace.")
         if existing is not None and not overwrite:
             raise Conflict(f"Workspace {workspace.name} already exists.")
         if existing is not None and not _owns(identity, existing):
@@ -49,17 +51,22 @@ class WorkspaceFunctions:
         return (await self._workspaces.require(context.identity, name)).to_wire()
 
     async def set(self, context: Context, config: Any) -> None:
-        """Change settings of this workspace; the caller becomes one of its owners."""
+        """Change settings of this workspace, which is its owners' to do."""
         await context.require()
         current = await self._workspaces.require(context.identity, context.workspace)
+        if not _owns(context.identity, current):
+            raise PermissionDenied(
+                f"Permission denied for workspace {current.name}: only an owner may change it."
+            )
         if not isinstance(config, dict):
             raise BadRequest("The settings of a workspace are a dict.")
         if config.get("name", current.name) != current.name:
             raise BadRequest("The name of a workspace cannot be changed.")
         changed = Workspace.from_wire({**current.to_wire(), **config})
         _check_persistence(changed, context.identity, current)
-        owners = _with_owner(changed.owners, context.identity)
-        await self._workspaces.create(replace(changed, owners=owners), replace=True)
+        if not _owns(context.identity, changed):  # nobody locks themselves out
+            changed = replace(changed, owners=_with_owner(changed.owners, context.identity))
+        await self._workspaces.create(changed, replace=True)
 
     async def install_application(self, context: Context, rdf: Any) -> None:
         await context.require()
@@ -129,5 +136,5 @@ def _with_owner(owners: list[str], identity: Identity) -> list[str]:
 
 
 def _owns(identity: Identity, workspace: Workspace) -> bool:
-    names = {identity.id, identity.email} - {None}
+    names = {identity.id, identity.email, identity.parent} - {None}
     return bool(names & set(workspace.owners)) or "admin" in identity.roles

@@ -351,6 +351,7 @@ class Peer:
             await self._send(_Outgoing(caller.called, ROOT, envelope, {"args": [value]}))
         except HubError as error:
             _log.info("The answer did not reach %s: %s", caller.address, error)
+            self._reply_now(caller, caller.reject, rpc.error(f"The answer got lost: {error}"))
 
     # Messages in chunks.
 

@@ -70,7 +70,8 @@ class Router:
         self._own = (f"/{MANAGER}", f"/~{node}")
         self.connections = connections
         self._bus = bus
-        self._reader = FrameReader(max_frame_size)
+        # Reading more than any client sends would only cost time.
+        self._reader = FrameReader(min(max_frame_size, guard.MAX_CLIENT_FRAME))
         self.pending = PendingCalls()
         self.peer: LocalPeer
 
@@ -102,7 +103,7 @@ class Router:
         """Forward nothing; tell the sender, if the frame says where."""
         self.counts.frames_ignored += 1
         _log.info("A frame of %s was ignored: %s", connection.address, error)
-        frame = self._reader.salvage(raw)
+        frame = self._reader.salvage(raw) if len(raw) <= guard.MAX_CLIENT_FRAME else None
         if frame is not None and isinstance(to := frame.envelope.get("to"), str):
             target = absolute(to, connection.attachment.workspace.name)
             self._reject(frame, connection.address, target, error)
@@ -166,7 +167,11 @@ class Router:
 
     def receive(self, joined: str | None, raw: bytes) -> None:
         """Deliver a sealed frame that came for a client of this node."""
-        envelope = self._reader.read_envelope(raw)
+        try:
+            envelope = self._reader.read_envelope(raw)
+        except HubError as error:
+            _log.error("A frame from another node was dropped: %s", error)
+            return
         address: str = joined or envelope["to"]
         method = envelope.get("method", "")
         if method.endswith(_ANSWERS):
@@ -179,8 +184,11 @@ class Router:
 
     def receive_own(self, raw: bytes) -> None:
         """Take a sealed frame that came for this node itself."""
-        frame = self._reader.read(raw)
-        self.peer.receive(frame, frame.envelope["from"], frame.envelope["to"])
+        try:
+            frame = self._reader.read(raw)
+            self.peer.receive(frame, frame.envelope["from"], frame.envelope["to"])
+        except HubError as error:  # another node let it pass, perhaps one of another version
+            _log.error("A frame from another node was dropped: %s", error)
 
     # To wherever it goes.
 
@@ -213,13 +221,15 @@ class Router:
             self._bus.publish(target, sealed, on_failure, is_call=reject is not None)
 
     def _busy(self, connection: Connection, sealed: bytes) -> None:
-        """The target is slow: a new call is turned away, anything else is still let through."""
+        """The target is slow: answers are still let through, what is new is turned away."""
         frame, target = self._reader.read(sealed), connection.address
         if "promise" in frame.body:
             error = ClientBusy(f"Client {target} is busy: it does not take its messages in time.")
             self._reject(frame, rpc.answers_to(frame), target, error)
-        else:
+        elif frame.envelope.get("method", "").endswith(_ANSWERS):
             self.connections.force(connection, sealed)
+        else:
+            self.counts.frames_refused += 1
 
     def give_up(self, target: str, sealed: bytes) -> None:
         """Reject a call that waited for a client which stays away."""

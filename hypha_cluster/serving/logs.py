@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 SECRETS = re.compile(
     r"((?:token|secret|password|code)=|Bearer\s+)[^\s&\"']+"  # queries and headers
-    r"|eyJ[\w-]+\.[\w-]+\.[\w-]+",  # a token by itself
+    r"|(?<![\w-])eyJ[\w-]+\.[\w-]+\.[\w-]+",  # a token by itself
     re.IGNORECASE,
 )
 
