@@ -209,15 +209,14 @@ class Bus:
             int(limits.mail_lifetime * 1000),
             b"1" if is_call else b"0",
         )
-        request = Request(
-            self._servers.slot(channel),
-            command,
-            partial(_tell, on_outcome),
-            time.monotonic() + limits.relay_timeout,
-            is_dated=True,
-            detour=(b"SPUBLISH", channel, frame),
-        )
-        self._commands.send(request)
+        on_reply, deadline = partial(_tell, on_outcome), time.monotonic() + limits.relay_timeout
+        if self._servers.is_cluster:
+            # While a slot moves, its subscribers are still where they were.
+            detour = (b"SPUBLISH", channel, frame)
+            slot = self._servers.slot(channel)
+            self._commands.send(Request(slot, command, on_reply, deadline, True, detour))
+        else:
+            self._commands.send(Request(0, command, on_reply, deadline, True))
 
     def publish_to_node(self, node: str, frame: bytes, on_outcome: OnOutcome | None = None) -> None:
         self._publish_plainly(self._keys.node_channel(node), frame, on_outcome)

@@ -24,6 +24,7 @@ class _Station:
 
     def __init__(self, address: Address, subscriptions: "Subscriptions", name: str) -> None:
         self._subscriptions = subscriptions
+        self._on_message = subscriptions.on_message
         self.asked: set[bytes] = set()
         self.heard: set[bytes] = set()
         self.link = LastingLink(address, subscriptions.servers, name, self)
@@ -42,7 +43,7 @@ class _Station:
             return
         kind, channel = reply[0], reply[1]
         if kind == b"smessage":
-            self._subscriptions.on_message(channel, reply[2])
+            self._on_message(channel, reply[2])
         elif kind == b"ssubscribe":
             self.asked.discard(channel)
             self.heard.add(channel)

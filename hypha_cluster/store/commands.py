@@ -51,6 +51,7 @@ class Commands:
         self._name = name
         self._resends = resends
         self._shards: dict[Address, Shard] = {}
+        self._only: Shard | None = None  # a short cut, when one server has all slots
         self._retired: list[Shard] = []
         self._lanes: dict[int, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,6 +93,9 @@ class Commands:
         if lane is not None:
             lane.waiting.append(request)
             return
+        if self._only is not None:
+            self._only.send(request)
+            return
         owner = self.servers.owner(request.slot)
         if owner is None:
             self._open_lane(request.slot, None).returned.append(request)
@@ -112,6 +116,7 @@ class Commands:
                 resends=self._resends,
             )
             shard.scripts = self.scripts
+            self._only = None if self.servers.is_cluster else shard
         return shard
 
     def _on_opened(self) -> None:
@@ -121,6 +126,7 @@ class Commands:
     def _follow(self) -> None:
         """Slots are elsewhere now: leave servers that have none, take those that are new."""
         owners = set(self.servers.owners())
+        self._only = None
         for address in self._shards.keys() - owners:
             shard = self._shards.pop(address)
             self._retired.append(shard)

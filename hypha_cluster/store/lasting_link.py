@@ -41,7 +41,7 @@ class LastingLink:
         self._link: Link | None = None
         self._lost = asyncio.Event()
         self._opened = asyncio.Event()
-        self._failure = f"Redis at {address} does not answer."
+        self._failure = ""
         self._awaiting_since: float | None = None
         self._task = asyncio.get_running_loop().create_task(self._keep_open())
 
@@ -62,7 +62,8 @@ class LastingLink:
             async with asyncio.timeout(self._servers.access.timeout):
                 await self._opened.wait()
         except TimeoutError:
-            raise RelayUnavailable(self._failure) from None
+            failure = self._failure or f"Redis at {self.address} does not answer."
+            raise RelayUnavailable(failure) from None
 
     def drop(self) -> None:
         """Close the connection; another one will be opened."""
@@ -92,11 +93,12 @@ class LastingLink:
         while True:
             try:
                 await self._open()
-                delays = _retry_delays()
+                delays, self._failure = _retry_delays(), ""
                 await self._lost.wait()
             except RelayUnavailable as error:
+                if self._failure != str(error):  # said once, not each second
+                    _log.warning("%s", error)
                 self._failure = str(error)
-                _log.warning("%s", error)
                 self._servers.doubt()
                 self.drop()
                 await asyncio.sleep(next(delays))

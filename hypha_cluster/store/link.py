@@ -52,11 +52,11 @@ class Link(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, but no subclass
 
     def data_received(self, data: bytes) -> None:
-        reader = self._reader
+        reader, on_reply = self._reader, self._on_reply
         self.heard_at = time.monotonic()
         reader.feed(data)
         while (reply := reader.gets()) is not False:
-            self._on_reply(reply)
+            on_reply(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

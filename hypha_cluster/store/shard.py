@@ -38,7 +38,6 @@ class Request:
         command: tuple[Any, ...],
         on_reply: OnReply | None,
         deadline: float,
-        *,
         is_dated: bool = False,
         detour: tuple[Any, ...] | None = None,
     ) -> None:
@@ -109,12 +108,12 @@ class Shard:
             return
         queued, self._queued = self._queued, deque()
         self._written.extend(queued)
-        self.link.send([self._dated(request) for request in queued])
-
-    def _dated(self, request: Request) -> tuple[Any, ...]:
-        if not request.is_dated:
-            return request.command
-        return (*request.command, int(request.deadline * 1000 + self._clock))
+        clock = self._clock
+        commands = [
+            (*each.command, int(each.deadline * 1000 + clock)) if each.is_dated else each.command
+            for each in queued
+        ]
+        self.link.send(commands)
 
     def take_back(self) -> list[Request]:
         """What was not written yet."""

@@ -1,6 +1,7 @@
 """Gateways with a Redis user of their own, who may do no more than docs/redis.md says."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,20 +61,26 @@ async def use(server: RedisServer, gateway_factory: GatewayFactory) -> None:
         assert again.address == provider.address
 
 
-@pytest.mark.parametrize("binary", BINARIES)
-async def test_the_documented_rule_is_enough(
-    binary: str, tmp_path: Path, redis_prefix: str, gateway_factory: GatewayFactory
-) -> None:
-    with plain_server(tmp_path / "redis", binary=binary) as server:
+@pytest.fixture(params=BINARIES)
+def server(
+    request: pytest.FixtureRequest, tmp_path: Path, redis_prefix: str
+) -> Iterator[RedisServer]:
+    """Run a server with the user, for longer than the gateways."""
+    with plain_server(tmp_path / "redis", binary=request.param) as server:
         server.ask("ACL", "SETUSER", *rule(redis_prefix))
-
-        await use(server, gateway_factory)
-
-        denied = [entry["object"] for entry in server.ask("ACL LOG")]
-        assert denied == []
+        yield server
 
 
-def test_the_documented_rule_is_no_more_than_needed(tmp_path: Path, redis_prefix: str) -> None:
+async def test_the_documented_rule_is_enough(
+    server: RedisServer,  # before the gateways, so that it is there until they have ended
+    gateway_factory: GatewayFactory,
+) -> None:
+    await use(server, gateway_factory)
+
+    assert [entry["object"] for entry in server.ask("ACL LOG")] == []
+
+
+def test_the_documented_rule_is_no_more_than_needed(server: RedisServer) -> None:
     forbidden = [
         ("GET", "other:key"),
         ("PUBLISH", "other:channel", ""),
@@ -83,10 +90,7 @@ def test_the_documented_rule_is_no_more_than_needed(tmp_path: Path, redis_prefix
         ("CONFIG", "GET", "*"),
         ("CLIENT", "LIST"),
     ]
-    with plain_server(tmp_path / "redis") as server:
-        server.ask("ACL", "SETUSER", *rule(redis_prefix))
-
-        with Redis(host=HOST, port=server.port, username="hypha", password="secret") as user:
-            for command in forbidden:
-                with pytest.raises(NoPermissionError):
-                    user.execute_command(*command)
+    with Redis(host=HOST, port=server.port, username="hypha", password="secret") as user:
+        for command in forbidden:
+            with pytest.raises(NoPermissionError):
+                user.execute_command(*command)

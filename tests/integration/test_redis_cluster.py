@@ -13,7 +13,8 @@ from tests.call_loop import CallLoop
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, Gateway
 from tests.raw_client import RawClient
-from tests.redis_servers import RedisCluster, RedisServer, eventually
+from tests.redis_groups import RedisCluster
+from tests.redis_servers import RedisServer, eventually
 
 HEALING = 8 * SECOND  # 1.5 s until the others see it, 1 or 2 until a replica is promoted
 

@@ -11,7 +11,8 @@ from tests.call_loop import CallLoop
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, Gateway
 from tests.raw_client import RawClient
-from tests.redis_servers import RedisServer, SentinelGroup, eventually
+from tests.redis_groups import SentinelGroup
+from tests.redis_servers import RedisServer, eventually
 
 HEALING = 8 * SECOND  # 1 s until the Sentinels see it, 1 or 2 until they have acted
 

@@ -1,8 +1,7 @@
 """Gateways on a Redis that speaks TLS, and on the oldest Redis that will do."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,11 +9,28 @@ from hypha_cluster.errors import StartupError
 from hypha_cluster.serving.preflight import check_redis
 from tests.conftest import GatewayFactory
 from tests.raw_client import RawClient
-from tests.redis_servers import DEBIANS, HOST, WITHOUT_DEBIANS, plain_server, tls_server
+from tests.redis_servers import (
+    DEBIANS,
+    HOST,
+    WITHOUT_DEBIANS,
+    RedisServer,
+    plain_server,
+    tls_server,
+)
 
 pytestmark = pytest.mark.skipif(not DEBIANS, reason=WITHOUT_DEBIANS)
 
-Anything = Callable[..., Any]
+
+@pytest.fixture
+def tls_url(tmp_path: Path) -> Iterator[str]:
+    with tls_server(tmp_path / "redis") as (_, url):
+        yield url
+
+
+@pytest.fixture
+def oldest(tmp_path: Path) -> Iterator[RedisServer]:
+    with plain_server(tmp_path / "redis", binary=DEBIANS) as server:
+        yield server
 
 
 async def assert_calls_work(gateway_factory: GatewayFactory, url: str) -> None:
@@ -29,10 +45,9 @@ async def assert_calls_work(gateway_factory: GatewayFactory, url: str) -> None:
 
 
 async def test_calls_between_gateways_over_tls(
-    tmp_path: Path, gateway_factory: GatewayFactory
+    tls_url: str, gateway_factory: GatewayFactory
 ) -> None:
-    with tls_server(tmp_path / "redis") as (_, url):
-        await assert_calls_work(gateway_factory, url)
+    await assert_calls_work(gateway_factory, tls_url)
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
@@ -44,8 +59,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) 
 
 
 async def test_calls_between_gateways_on_the_oldest_redis(
-    tmp_path: Path, gateway_factory: GatewayFactory
+    oldest: RedisServer, gateway_factory: GatewayFactory
 ) -> None:
-    with plain_server(tmp_path / "redis", binary=DEBIANS) as server:
-        assert server.ask("INFO", "server")["redis_version"] >= "7.0"
-        await assert_calls_work(gateway_factory, server.url)
+    assert oldest.ask("INFO", "server")["redis_version"] >= "7.0"
+    await assert_calls_work(gateway_factory, oldest.url)
