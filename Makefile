@@ -37,8 +37,8 @@ test-all: install  ## Run the slow tests too
 
 chaos: install  ## Break a cluster in every way, and write docs/reliability.md
 	mkdir -p .pytest_cache && rm -f .pytest_cache/figures
-	HYPHA_TEST_FIGURES=.pytest_cache/figures $(BIN)/python -m pytest tests/cluster
-	$(BIN)/python -m tests.cluster.report .pytest_cache/figures docs/reliability.md
+	HYPHA_TEST_FIGURES=.pytest_cache/figures $(BIN)/python -m pytest tests/cluster; result=$$?; \
+	$(BIN)/python -m tests.cluster.report .pytest_cache/figures docs/reliability.md; exit $$result
 
 bench: $(PACKAGE) $(CLIENTS)  ## Measure
 	$(BIN)/python -m benchmarks

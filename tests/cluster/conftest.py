@@ -22,6 +22,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """What did not hold belongs on the page too."""
+    if report.failed:
+        Report().note(report.nodeid.rpartition("::")[2].replace("_", " "), outcome="**failed**")
+
+
 @pytest.fixture(scope="session")
 def balancer_installed() -> None:
     try:

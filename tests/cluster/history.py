@@ -5,6 +5,7 @@ when it ends, by the caller, and when it is executed, by the provider.
 """
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -155,7 +156,7 @@ class History:
     def errors(self) -> Counter[str]:
         """The different errors, by their last lines, and how often each."""
         texts = (outcome.error or "" for _, outcome in self.failures())
-        return Counter(text.strip().rpartition("\n")[2][-160:] for text in texts)
+        return Counter(re.sub(r"\S*/\S*", "…", text.strip().rpartition("\n")[2]) for text in texts)
 
     def begun_after(self, at: float) -> list[Call]:
         return [call for call, begun in self.begun.items() if begun >= at]

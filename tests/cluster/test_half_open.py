@@ -68,22 +68,30 @@ async def test_a_client_without_a_token_takes_its_place_from_a_half_open_connect
             async with await RawClient.connect(second, "pyodide", **query):
                 took = time.monotonic() - started
                 assert took < 5 * SECOND, "old Python clients wait no longer for an upgrade"
-                report.note("the same without its token", seconds_to_return=took)
+                report.note(
+                    "a client without a token returns while it looks connected",
+                    seconds_to_return=took,
+                )
         await old.closed()
 
 
-async def test_frames_wait_for_who_is_between_two_connections(pair: tuple[str, str]) -> None:
-    first, second = pair
+async def test_frames_wait_for_who_is_between_two_connections(cluster: Cluster) -> None:
+    first, second, third = (gateway.url for gateway in cluster.gateways)
     async with await RawClient.connect(second) as caller:
         old = await RawClient.connect(first)
         old.break_off()
         await old.closed()
+
+        async def is_noticed() -> bool:
+            return cluster.state_of(old.address) == "suspended"
+
+        await until(is_noticed, "the hub has noticed")
         calls = [
             asyncio.create_task(caller.call(old.address, "services.built-in.ping", number))
             for number in range(20)
         ]
         query = {"workspace": old.workspace, "reconnection_token": old.info["reconnection_token"]}
-        async with await RawClient.connect(second, old.client_id, **query) as new:
+        async with await RawClient.connect(third, old.client_id, **query) as new:
             assert await asyncio.gather(*calls) == ["pong"] * 20
             pings = [frame.args[0] for frame in new.received if frame.method.endswith(".ping")]
             assert pings == list(range(20))

@@ -57,6 +57,6 @@ def _note(report: Report, what: str, history: History) -> None:
         what,
         calls=len(history.begun),
         calls_failed=len(history.failures()),
-        clients_lost=0,
+        clients_lost=0,  # or the test has failed already
         longest_call_in_seconds=history.longest_wait(),
     )

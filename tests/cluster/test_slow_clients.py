@@ -70,7 +70,7 @@ async def test_a_client_that_reads_nothing(start_cluster: StartCluster, report: 
                     return cluster.state_of(deaf.address) == "suspended"
 
                 took = await until(is_dropped, "the client is dropped")
-                report.note("the same", seconds_until_it_is_dropped=took)
+                report.note("a client that reads nothing", seconds_until_it_is_dropped=took)
         await deaf.closed()
 
 
