@@ -151,13 +151,24 @@ def may_enter(identity: Identity, workspace: Workspace, parent: Identity | None 
 
 
 def _is_welcome(identity: Identity, workspace: Workspace) -> bool:
-    name = identity.email or identity.id
-    if name in workspace.owners or identity.id in workspace.owners or "admin" in identity.roles:
+    if owns(identity, workspace):
         return True
+    name = identity.email or identity.id
     if workspace.visibility == "public":
         # The hub's own services live in `public`; who could join it could pose as one of them.
         return workspace.name != PUBLIC and name not in (workspace.deny_list or ())
     return name in (workspace.allow_list or ())
+
+
+def owns(identity: Identity, workspace: Workspace) -> bool:
+    """Say whether a workspace is a user's own; a child of an owner's acts where its scopes say."""
+    owners = workspace.owners
+    if "admin" in identity.roles or identity.id in owners:
+        return True
+    if identity.email is not None and identity.email in owners:
+        return True
+    is_child = identity.parent is not None and identity.parent in owners
+    return is_child and workspace.name in identity.scopes
 
 
 def check_workspace_name(name: str) -> None:

@@ -95,7 +95,7 @@ def create_app(config: Config) -> Starlette:
         middleware=[
             Middleware(CountAnswers, counts=counts),
             Middleware(CORSMiddleware, **_cors(config.allow_origins)),
-            Middleware(GZipMiddleware, minimum_size=1000),
+            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1),
         ],
     )
 

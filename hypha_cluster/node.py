@@ -56,7 +56,6 @@ class Node:
         self._lag = 0.0
         self._draining = False
         self._failure: str | None = None
-        self._forgotten = asyncio.Event()
 
     async def start(self, *, address: str, version: str) -> None:
         """Take the lease, open the bus, and go on until `stop`."""
@@ -117,7 +116,7 @@ class Node:
             elif not await self._nodes.renew_lease(self.name):
                 _log.warning("The lease of this node was lost; it takes a new one.")
                 await self._nodes.take_lease(self.name, self._lease)
-                self._forgotten.set()
+                self._clients.forgotten.set()
         except (RelayUnavailable, RedisError) as error:
             _log.warning("The lease of this node could not be renewed: %s", error)
         else:
@@ -128,27 +127,31 @@ class Node:
             await asyncio.sleep(self._rhythm.lease_interval)
             try:
                 await self._clients.give_up_calls()
-                for departure in await self._nodes.reap(self.name):
+                await self._clients.finish()
+                harvest = await self._nodes.reap(self.name)
+                for departure in harvest.departures:
                     self._counts.reaped += 1
                     self._clients.announce_departure(departure.address)
+                for name in harvest.misjudged:
+                    self._clients.announce_misjudgement(name)
             except (RelayUnavailable, RedisError) as error:
                 _log.warning("Nothing could be cleaned up: %s", error)
 
     def on_restored(self) -> None:
         """Redis is back, perhaps without what it knew."""
-        self._forgotten.set()
+        self._clients.forgotten.set()
 
     async def _reassert(self) -> None:
         while True:
-            await self._forgotten.wait()
-            self._forgotten.clear()
+            await self._clients.forgotten.wait()
+            self._clients.forgotten.clear()
             try:
                 await self._nodes.take_lease(self.name, self._lease)
                 await self._clients.reassert()
             except (RelayUnavailable, RedisError) as error:
                 _log.warning("Redis is not told yet who is here: %s", error)
                 await asyncio.sleep(self._rhythm.lease_interval)
-                self._forgotten.set()
+                self._clients.forgotten.set()
 
     def unready_because(self) -> list[str]:
         """What keeps this node from being ready; empty when nothing does."""

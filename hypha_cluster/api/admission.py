@@ -8,6 +8,7 @@ from hypha_cluster.access import (
     check_client_id,
     check_workspace_name,
     own_workspace,
+    owns,
 )
 from hypha_cluster.errors import (
     BadRequest,
@@ -73,17 +74,11 @@ class Gatekeeper:
             if name != identity.id:
                 raise WorkspaceNotFound(f"Workspace not found: {name}")
             return own_workspace(identity)
-        if name == identity.id and not _owns(identity, workspace):
+        if name == identity.id and not owns(identity, workspace):
             raise PermissionDenied(f"The workspace {name} belongs to somebody else.")
         if not await self._workspaces.may_enter(identity, workspace):
             raise PermissionDenied(f"Permission denied for workspace {name}.")
         return workspace
-
-
-def _owns(identity: Identity, workspace: Workspace) -> bool:
-    # One by one: whoever made the workspace could put anything into the list, null too.
-    names = [identity.id, identity.email] if identity.email else [identity.id]
-    return any(name in workspace.owners for name in names)
 
 
 def token_of(authorization: str | None) -> str | None:

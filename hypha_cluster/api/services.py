@@ -79,8 +79,7 @@ class ServicesApi:
     async def call(self, request: Request) -> Response:
         """Call a function with the parameters of the query or the body as keyword arguments."""
         identity, provider, inside = await self._find(request)
-        service = await self._services.fetch_cached(provider)
-        target = _walk(service, request.path_params["function"])
+        target = await self._function(provider, request.path_params["function"])
         if not rpc.is_reference(target):
             return _answer(request, target)
         if target["_rtarget"] != provider.address:
@@ -96,6 +95,12 @@ class ServicesApi:
             patient=True,
         )
         return _answer(request, result)
+
+    async def _function(self, provider: Provider, path: str) -> Any:
+        try:
+            return _walk(await self._services.fetch_cached(provider), path)
+        except FunctionNotFound:  # unless it was registered again, with other functions
+            return _walk(await self._services.fetch_cached(provider, afresh=True), path)
 
     # Who, where, what.
 

@@ -168,15 +168,15 @@ class ServiceFunctions:
         relayed["config"] = {**(config if isinstance(config, dict) else {}), "workspace": workspace}
         return relayed
 
-    async def fetch_cached(self, provider: Provider) -> dict[str, Any]:
-        """The same, as it was when it was registered: its functions do not change after that."""
+    async def fetch_cached(self, provider: Provider, *, afresh: bool = False) -> dict[str, Any]:
+        """The same, as it was last time; afresh: as it is now."""
         key, stamp = (provider.address, provider.service), provider.info.get("stamp")
         cached = self._fetched.get(key)
-        if cached is not None and cached[0] == stamp:
+        if cached is not None and cached[0] == stamp and not afresh:
             return cached[1]
         service = await self.fetch(provider)
         if len(self._fetched) >= _MANY_FETCHED:
-            self._fetched.clear()
+            del self._fetched[next(iter(self._fetched))]
         self._fetched[key] = (stamp, service)
         return service
 

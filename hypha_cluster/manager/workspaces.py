@@ -3,7 +3,13 @@
 from dataclasses import replace
 from typing import Any, Final
 
-from hypha_cluster.access import MANAGER, Identity, Workspace, check_workspace_name
+from hypha_cluster.access import (
+    MANAGER,
+    Identity,
+    Workspace,
+    check_workspace_name,
+    owns,
+)
 from hypha_cluster.errors import BadRequest, Conflict, NotFound, PermissionDenied
 from hypha_cluster.manager.context import Context
 from hypha_cluster.manager.services import ServiceFunctions
@@ -37,10 +43,12 @@ class WorkspaceFunctions:
             raise PermissionDenied(f"{workspace.name} is the name of a user's own workspace.")
         if existing is not None and not overwrite:
             raise Conflict(f"Workspace {workspace.name} already exists.")
-        if existing is not None and not _owns(identity, existing):
+        if existing is not None and not owns(identity, existing):
             raise PermissionDenied(
                 f"Permission denied for workspace {workspace.name}: only an owner may overwrite it."
             )
+        if existing is not None:
+            await self._workspaces.require(identity, existing.name)
         await self._workspaces.create(workspace, replace=existing is not None)
         return workspace.to_wire()
 
@@ -54,7 +62,7 @@ class WorkspaceFunctions:
         """Change settings of this workspace, which is its owners' to do."""
         await context.require()
         current = await self._workspaces.require(context.identity, context.workspace)
-        if not _owns(context.identity, current):
+        if not owns(context.identity, current):
             raise PermissionDenied(
                 f"Permission denied for workspace {current.name}: only an owner may change it."
             )
@@ -64,7 +72,7 @@ class WorkspaceFunctions:
             raise BadRequest("The name of a workspace cannot be changed.")
         changed = Workspace.from_wire({**current.to_wire(), **config})
         _check_persistence(changed, context.identity, current)
-        if not _owns(context.identity, changed):  # nobody locks themselves out
+        if not owns(context.identity, changed):  # nobody locks themselves out
             changed = replace(changed, owners=_with_owner(changed.owners, context.identity))
         await self._workspaces.create(changed, replace=True)
 
@@ -133,8 +141,3 @@ def _with_owner(owners: list[str], identity: Identity) -> list[str]:
     name = identity.email or identity.id
     cleaned = [str(owner).strip() for owner in owners if str(owner).strip()]
     return cleaned if name in cleaned else [*cleaned, name]
-
-
-def _owns(identity: Identity, workspace: Workspace) -> bool:
-    names = {identity.id, identity.email, identity.parent} - {None}
-    return bool(names & set(workspace.owners)) or "admin" in identity.roles

@@ -248,14 +248,14 @@ class Assembler:
 
     def __init__(self, max_size: int = 2**28) -> None:
         self._max_size = max_size
-        self._parts: dict[str, dict[str, list[bytes]]] = {}
+        self._messages: dict[str, dict[str, bytearray]] = {}
 
     def take(self, source: str, call: CacheCall) -> bytes | None:
         """Do one call of the message cache; `process` answers the whole message."""
-        messages = self._parts.setdefault(source, {})
+        messages = self._messages.setdefault(source, {})
         if call.action == "create":
             messages.pop(call.key, None)
-            messages[call.key] = []
+            messages[call.key] = bytearray()
             if len(messages) > MAX_MESSAGES:
                 del messages[next(iter(messages))]
             return None
@@ -264,16 +264,16 @@ class Assembler:
                 f"No message {shown(call.key)} was begun here; send it again from its start."
             )
         if call.action == "append":
-            messages[call.key].append(call.data)
+            messages[call.key] += call.data
             self._check_size(messages, call.key)
             return None
-        parts = messages.pop(call.key)
+        message = messages.pop(call.key)
         if not messages:
-            del self._parts[source]
-        return b"".join(parts) if call.action == "process" else None
+            del self._messages[source]
+        return bytes(message) if call.action == "process" else None
 
-    def _check_size(self, messages: dict[str, list[bytes]], key: str) -> None:
-        if sum(len(part) for parts in messages.values() for part in parts) > self._max_size:
+    def _check_size(self, messages: dict[str, bytearray], key: str) -> None:
+        if sum(map(len, messages.values())) > self._max_size:
             del messages[key]
             raise BadFrame(
                 f"The messages that a client sends to the hub in chunks have at most "
@@ -282,7 +282,7 @@ class Assembler:
 
     def forget(self, source: str) -> None:
         """The sender left; what it had begun is of no use."""
-        self._parts.pop(source, None)
+        self._messages.pop(source, None)
 
 
 def split(message: bytes) -> Iterator[bytes]:

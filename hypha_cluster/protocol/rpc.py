@@ -34,6 +34,11 @@ def error_text(value: object) -> str:
     return str(value)
 
 
+def is_answer(method: str) -> bool:
+    """Whether a method is a callback of a promise, by which a call is answered (PROTOCOL 3.3)."""
+    return method.endswith((".resolve", ".reject")) and not method.startswith("services.")
+
+
 def is_reference(value: object) -> bool:
     return isinstance(value, dict) and value.get("_rtype") == "method"
 
@@ -93,11 +98,6 @@ def call_envelope(target: str, method: str, session: str | None = None) -> dict[
     if session is not None:
         envelope["session"] = session
     return envelope
-
-
-def answer_envelope(caller: Caller, method: str) -> dict[str, Any]:
-    """The envelope of a reply, a reject or a heartbeat (PROTOCOL 3.3, 3.4)."""
-    return {"type": "method", "to": caller.address, "method": method}
 
 
 def promise(target: str, session: str, interval: float = 0.0) -> dict[str, Any]:

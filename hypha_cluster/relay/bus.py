@@ -93,6 +93,7 @@ class Bus:
         self._events_channel = keys.events().encode()
         self._own_channels = (self._node_channel, self._events_channel)
         self.last_probe = 0.0
+        self._doubted_at = 0.0
 
     def attach(
         self,
@@ -228,7 +229,9 @@ class Bus:
     def probe(self) -> None:
         """Send this node an empty message by the way that frames go."""
         self._publish_plainly(self._node_channel, b"")
-        if time.monotonic() - self.last_probe > _PROBE_PATIENCE:
+        now = time.monotonic()
+        if now - max(self.last_probe, self._doubted_at) > _PROBE_PATIENCE:
+            self._doubted_at = now  # new connections get as long, or none could ever show itself
             # Whatever the connections look like, nothing comes through.
             self._servers.doubt()
             self._subscriptions.reconnect()

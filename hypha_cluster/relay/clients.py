@@ -53,7 +53,7 @@ class Terms:
     reconnect_grace: float
 
 
-End = Callable[[Connection], Awaitable[None]]
+End = Callable[[Attachment], Awaitable[None]]
 
 
 class Clients:
@@ -79,7 +79,9 @@ class Clients:
         # A node that is started again under its name must not be taken for the one before.
         self._epoch = secrets.token_hex(4)
         self._serial = itertools.count(1)
-        self._unfinished: list[tuple[Connection, End]] = []
+        self._unfinished: list[tuple[Attachment, End]] = []
+        # Set when Redis may have lost, or got wrong, who is attached here.
+        self.forgotten = asyncio.Event()
 
     async def attach(
         self,
@@ -95,7 +97,12 @@ class Clients:
         Raises Conflict when another client has the address, and what Redis's absence raises.
         """
         attachment = self._attachment(admission, PAGE_PATIENCE if refresh_after else PATIENCE)
-        claim = await self._claim(attachment, admission)
+        try:
+            claim = await self._claim(attachment, admission)
+        except RelayUnavailable:
+            # It may have been done all the same, and nobody would undo it.
+            self._unfinished.append((attachment, self._suspend))
+            raise
         connection = Connection(
             attachment,
             socket,
@@ -145,44 +152,52 @@ class Clients:
 
     async def detach(self, connection: Connection, code: int) -> None:
         """A connection is over; the client left if it said so, else its place is kept."""
-        self._router.forget(connection)
         if not self._connections.detach(connection):
             return  # a newer connection of the same client has its place, here
+        self._router.forget(connection)
         if not connection.is_sent_away:
             await self._bus.leave(connection.address)
         if connection.is_ousted:
             return  # … or on another node
         if code in LEAVING and not connection.is_sent_away:
-            await self._finish(connection, self._leave)
+            await self._finish(connection.attachment, self._leave)
         else:
-            await self._finish(connection, self._suspend)
+            await self._finish(connection.attachment, self._suspend)
 
-    async def _finish(self, connection: Connection, end: End) -> None:
+    async def _finish(self, attachment: Attachment, end: End) -> None:
         """Tell Redis how a connection ended, if need be when it is back."""
         try:
-            await end(connection)
+            await end(attachment)
         except RelayUnavailable as error:
-            _log.warning("The end of %s is not told yet: %s", connection.address, error)
-            self._unfinished.append((connection, end))
+            _log.warning("The end of %s is not told yet: %s", attachment.address, error)
+            self._unfinished.append((attachment, end))
 
-    async def _suspend(self, connection: Connection) -> None:
+    async def finish(self) -> None:
+        """Tell Redis what it could not be told before; to be called now and then."""
+        unfinished, self._unfinished = self._unfinished, []
+        for attachment, end in unfinished:
+            await self._finish(attachment, end)
+
+    async def _suspend(self, attachment: Attachment) -> None:
         done = await self._registry.suspend(
-            connection.address,
-            owner=connection.attachment.owner,
-            grace=self._terms.reconnect_grace,
+            attachment.address, owner=attachment.owner, grace=self._terms.reconnect_grace
         )
         self._counts.suspended += done
 
-    async def _leave(self, connection: Connection) -> None:
-        if await self._registry.leave(connection.address, connection.attachment.owner):
+    async def _leave(self, attachment: Attachment) -> None:
+        if await self._registry.leave(attachment.address, attachment.owner):
             self._counts.left += 1
-            self.announce_departure(connection.address)
+            self.announce_departure(attachment.address)
 
     async def give_up_calls(self) -> None:
         """Reject calls that wait for clients which stay away; to be called now and then."""
         for address, calls in await self._registry.give_up_calls():
             for frame in calls:
                 self._router.give_up(address, frame)
+
+    def announce_misjudgement(self, node: str) -> None:
+        """Tell a node that was taken to be dead to say again who is attached to it."""
+        self._announce("misjudged", node)
 
     def announce_departure(self, address: str) -> None:
         """Tell all nodes that a client is gone for good: calls to it end now."""
@@ -196,6 +211,8 @@ class Clients:
         kind, address, *rest = msgpack.unpackb(payload)
         if kind == "left":
             self._router.target_left(address)
+        elif kind == "misjudged" and address == self._terms.node:
+            self.forgotten.set()
         elif kind == "ousted":
             connection = self._connections.get(address)
             if connection is not None and connection.attachment.owner == rest[0]:
@@ -203,9 +220,6 @@ class Clients:
 
     async def reassert(self) -> None:
         """Say again who is attached here and what they offer: Redis may have lost it."""
-        unfinished, self._unfinished = self._unfinished, []
-        for connection, end in unfinished:
-            await self._finish(connection, end)
         for connection in self._connections:
             if not (connection.is_sent_away or connection.is_ousted):
                 await self._reassert(connection)
@@ -218,8 +232,7 @@ class Clients:
         except (Conflict, ClientLeft):
             self._oust(connection)
             return
-        for frame in await self._registry.take_mail(attachment.address):
-            connection.send(frame)
+        await self.collect_mail(attachment.address)
 
     async def collect_mail(self, address: str) -> None:
         """Deliver what came for a client here while this node could not hear it."""
@@ -242,10 +255,12 @@ class Clients:
         it is once it has answered what it had and waits for replies itself, it is told to go.
         """
         await self._wait_until(connection, lambda: self._is_idle(connection), BUSY_PATIENCE)
+        if not self._is_here(connection):
+            return
         connection.is_sent_away = True
         self._counts.sent_away += 1
         await self._bus.leave(connection.address)
-        await self._finish(connection, self._suspend)  # so that others are preferred
+        await self._finish(connection.attachment, self._suspend)  # so that others are preferred
         await self._wait_until(connection, lambda: connection.quiet_for() > QUIET, QUIET_PATIENCE)
         connection.socket.close(GOING_AWAY, "going away")
 

@@ -319,6 +319,8 @@ class Peer:
 
     async def _with_heartbeat(self, caller: rpc.Caller, work: Coroutine[Any, Any, Any]) -> Any:
         """Keep the caller from giving up while the hub is at work (PROTOCOL 3.4)."""
+        if not caller.heartbeat or caller.interval <= 0:
+            return await work
         task = asyncio.get_running_loop().create_task(work)
         try:
             while caller.heartbeat and caller.interval > 0:

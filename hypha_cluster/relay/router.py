@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Protocol
 
 from hypha_cluster.access import MANAGER, ROOT
 from hypha_cluster.errors import (
@@ -29,7 +29,6 @@ from hypha_cluster.relay.pending import PendingCall, PendingCalls
 
 _log = logging.getLogger(__name__)
 
-_ANSWERS: Final = (".resolve", ".reject")
 
 Reject = Callable[[HubError], None]
 
@@ -131,7 +130,7 @@ class Router:
     def _forward(self, connection: Connection, frame: Frame, target: str, sealed: bytes) -> None:
         method: str = frame.envelope.get("method", "")
         source = connection.address
-        if method.endswith(_ANSWERS):
+        if rpc.is_answer(method):
             self.pending.settle(source, target, method.rpartition(".")[0])
             self.send(target, sealed)
         else:
@@ -141,7 +140,7 @@ class Router:
     def _remember(self, frame: Frame, source: str, target: str) -> PendingCall | None:
         session = frame.envelope.get("session")
         reject = rpc.reject_path(frame.body.get("promise"))
-        if session is None or reject is None:
+        if frame.envelope["type"] != "method" or session is None or reject is None:
             return None
         call = PendingCall(source, session, reject)
         self.pending.add(target, call)
@@ -174,7 +173,7 @@ class Router:
             return
         address: str = joined or envelope["to"]
         method = envelope.get("method", "")
-        if method.endswith(_ANSWERS):
+        if rpc.is_answer(method):
             self.pending.settle(envelope["from"], address, method.rpartition(".")[0])
         connection = self.connections.get(address)
         if connection is None:  # it went while the frame was on its way
@@ -195,7 +194,7 @@ class Router:
     def send(self, target: str, sealed: bytes, reject: Reject | None = None) -> None:
         """Bring a sealed frame to its target; the one delivery path."""
         connection = self.connections.get(target)
-        if connection is None or connection.is_sent_away:
+        if connection is None or connection.is_sent_away or connection.is_ousted:
             self.counts.frames_bus += 1
             self._publish(target, sealed, reject)
             return
@@ -226,7 +225,7 @@ class Router:
         if "promise" in frame.body:
             error = ClientBusy(f"Client {target} is busy: it does not take its messages in time.")
             self._reject(frame, rpc.answers_to(frame), target, error)
-        elif frame.envelope.get("method", "").endswith(_ANSWERS):
+        elif rpc.is_answer(frame.envelope.get("method", "")):
             self.connections.force(connection, sealed)
         else:
             self.counts.frames_refused += 1
@@ -243,7 +242,9 @@ class Router:
         method = rpc.reject_path(frame.body.get("promise"))
         if method is None:
             return
-        self.pending.settle(called, caller, frame.envelope.get("session", ""))
+        session = frame.envelope.get("session")
+        if isinstance(session, str):
+            self.pending.settle(called, caller, session)
         self._send_reject(caller, called, method, error)
 
     def _send_reject(self, caller: str, called: str, method: str, error: HubError) -> None:

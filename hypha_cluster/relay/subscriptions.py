@@ -136,9 +136,10 @@ class Subscriptions:
         self._missed.discard(channel)
         self._strays.discard(channel)
         self._awaited.pop(channel, None)
-        for station in self._stations.values():
+        for station in list(self._stations.values()):
             if channel in station.asked or channel in station.heard:
                 station.asked.discard(channel)
+                station.heard.discard(channel)
                 await self._end(station, channel)
 
     async def _end(self, station: _Station, channel: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -15,6 +16,8 @@ from hypha_cluster.errors import RelayUnavailable
 from hypha_cluster.store.addresses import find_servers
 from hypha_cluster.store.commands import Commands
 from hypha_cluster.store.servers import Servers
+
+_log = logging.getLogger(__name__)
 
 _AT_EVALSHA: Final = 3  # where the first key of a script is
 _KEYLESS: Final = frozenset(("PING", "SCAN", "INFO", "TIME", "FLUSHALL", "SCRIPT LOAD"))
@@ -150,15 +153,16 @@ def load_script(redis: Redis, name: str) -> AsyncScript:
 def translated(
     method: Callable[Concatenate[S, P], Awaitable[T]],
 ) -> Callable[Concatenate[S, P], Awaitable[T]]:
-    """Let a method of a store fail with RelayUnavailable when Redis is away."""
+    """Let a method of a store fail with RelayUnavailable when Redis is away, or refuses."""
 
     @functools.wraps(method)
     async def wrapper(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await method(self, *args, **kwargs)
-        except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
+        except exceptions.RedisError as error:
+            _log.warning("Redis refuses: %s", error)
             raise RelayUnavailable(
-                "The hub cannot reach its Redis at the moment; try again."
+                "The hub's Redis does not do its work at the moment; try again."
             ) from error
 
     return wrapper

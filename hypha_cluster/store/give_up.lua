@@ -1,11 +1,14 @@
 -- Take the calls out of the mailbox of a client that has been away for too long; keep the rest.
 -- KEYS  1 client  2 mail  3 size of the mail
--- Answers the calls, in their order
+-- Answers the calls, in their order; nothing, when it is too early
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local client = redis.call('HMGET', KEYS[1], 'state', 'away_after')
-if client[1] ~= 'suspended' or tonumber(client[2]) > now then
+if client[1] ~= 'suspended' then
   return {}
+end
+if tonumber(client[2]) > now then
+  return false
 end
 local calls, size, expiry = {}, 0, redis.call('PTTL', KEYS[2])
 local frames = redis.call('LRANGE', KEYS[2], 0, -1)

@@ -29,6 +29,13 @@ class NodeInfo(NamedTuple):
     draining: bool = False
 
 
+class Harvest(NamedTuple):
+    """What a reaper has found: clients that are gone, and nodes that were not dead after all."""
+
+    departures: list[Departure]
+    misjudged: list[str]
+
+
 class Nodes:
     """Keeps this node's lease, and cleans up after nodes that lost theirs.
 
@@ -62,11 +69,9 @@ class Nodes:
 
     @translated
     async def drop_lease(self, name: str) -> None:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.delete(self._keys.node(name))
-            pipe.delete(self._keys.node_clients(name))
-            pipe.srem(self._keys.nodes(), name)
-            await pipe.execute()
+        """Give the lease back, after whoever is still said to be attached was suspended."""
+        await self.succeed(name)
+        await self._redis.delete(self._keys.node(name))
 
     async def alive(self) -> list[NodeInfo]:
         """The nodes that hold a lease."""
@@ -77,16 +82,19 @@ class Nodes:
         return names
 
     @translated
-    async def reap(self, own: str) -> list[Departure]:
+    async def reap(self, own: str) -> Harvest:
         """Suspend the clients of dead nodes; remove clients whose suspension has ended.
 
         own: the node that does it, which is not dead whatever its lease says.
 
         Every node does this; whatever is changed is compared first, so two may do it at once.
         """
+        misjudged = []
         for name in await self._dead():
             if name != own:
                 await self._clean_up_after(name)
+                if await self._redis.exists(self._keys.node(name)):
+                    misjudged.append(name)
         await self._registry.forget_left()
         departures = []
         for address in await self._registry.overdue():
@@ -95,7 +103,7 @@ class Nodes:
                 departures.append(departure)
             else:
                 await self._registry.drop_overdue(address)
-        return departures
+        return Harvest(departures, misjudged)
 
     async def _dead(self) -> list[str]:
         names = sorted(name.decode() for name in await self._names())

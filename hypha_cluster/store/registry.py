@@ -229,7 +229,9 @@ class Registry:
         given_up = []
         for address in map(text, found):
             script_keys = [keys.client(address), keys.mail(address), keys.mail_size(address)]
-            calls: list[bytes] = await self._give_up(keys=script_keys)
+            calls: list[bytes] | None = await self._give_up(keys=script_keys)
+            if calls is None:
+                continue  # the clock of Redis is behind this node's
             given_up.append((address, calls))
             await self._redis.zrem(keys.away(), address)
         return given_up

@@ -163,10 +163,12 @@ class Shard:
 
     def on_lost(self) -> None:
         self._is_ready = False
+        # What is not for anybody's key is for this connection, and ends with it.
+        own = [each for each in (*self._written, *self._queued) if each.slot < 0]
+        self._queued = deque(request for request in self._queued if request.slot >= 0)
         lost, self._written = self._written, deque()
-        for request in lost:
-            if request.slot < 0:
-                request.answer(unavailable())
+        for request in own:
+            request.answer(unavailable())
         waiting = [request for request in lost if request.on_reply is not None]
         if self._resends:
             self._queued.extendleft(reversed(waiting))
@@ -184,10 +186,10 @@ class Shard:
                 break
             request.answer(unavailable())
         self._give_up_unanswered(now)
+        self.link.drop_if_silent(now)
         if now - self._pinged_at > PING_INTERVAL and self._is_ready:
             self._pinged_at = now
             self.send(_housekeeping(("TIME",), self._on_time))
-        self.link.drop_if_silent(now)
 
     def _give_up_unanswered(self, now: float) -> None:
         if self._unanswered:

@@ -92,7 +92,7 @@ async def test_the_clients_of_a_dead_node_keep_their_place_for_a_while(cluster: 
     await cluster.attach("two", "alive")
     await cluster.crash("dead")
 
-    assert await cluster.nodes.reap("alive") == []
+    assert (await cluster.nodes.reap("alive")).departures == []
 
     assert await cluster.state("one") == b"suspended"
     assert await cluster.state("two") == b"online"
@@ -105,7 +105,11 @@ async def test_those_that_do_not_come_back_are_removed(cluster: Cluster) -> None
     await cluster.crash("dead")
     hasty = cluster.with_grace(0)
 
-    departures = [*await hasty.reap("x"), *await hasty.reap("x"), *await hasty.reap("x")]
+    departures = [
+        *(await hasty.reap("x")).departures,
+        *(await hasty.reap("x")).departures,
+        *(await hasty.reap("x")).departures,
+    ]
 
     assert [departure.address for departure in departures] == ["ann/one"]
     assert await cluster.all_keys() == []
@@ -120,7 +124,7 @@ async def test_those_that_came_back_elsewhere_are_left_alone(cluster: Cluster) -
     hasty = cluster.with_grace(0)
 
     for _ in range(3):
-        assert await hasty.reap("alive") == []
+        assert (await hasty.reap("alive")).departures == []
 
     assert await cluster.state("me") == b"online"
 
@@ -134,8 +138,8 @@ async def test_several_nodes_may_clean_up_at_once(cluster: Cluster) -> None:
 
     gone = []
     for _ in range(4):
-        for departures in await asyncio.gather(*(nodes.reap("x") for nodes in hasty)):
-            gone += [departure.address for departure in departures]
+        for harvest in await asyncio.gather(*(nodes.reap("x") for nodes in hasty)):
+            gone += [departure.address for departure in harvest.departures]
 
     assert sorted(gone) == sorted(f"ann/client{number}" for number in range(50))
     assert await cluster.all_keys() == []
