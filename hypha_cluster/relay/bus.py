@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from functools import partial
@@ -25,6 +26,8 @@ from hypha_cluster.store.shard import Request
 
 _log = logging.getLogger(__name__)
 
+_PAUSE: Final = 1.0  # seconds until mail is asked for again
+_REMEMBERED: Final = 10_000  # frames
 _MANY: Final = 100  # mailboxes that are collected at once
 _PROBE_PATIENCE: Final = 4.0  # seconds after which frames are taken not to come through at all
 
@@ -54,8 +57,9 @@ class Limits(NamedTuple):
     relay_timeout: float
 
 
-async def _no_mail(address: str) -> None:
+async def _no_mail(address: str) -> list[bytes]:
     """Collect nothing."""
+    return []
 
 
 class Bus:
@@ -63,8 +67,8 @@ class Bus:
 
     receive(address, frame) is called for each, on_event(event) for what nodes announce,
     on_node_frame(frame) for frames to this node itself, on_restored() when Redis is back.
-    collect(address) is awaited for an address that could not be heard for a while, before new
-    frames for it are received: some may be in its mailbox.
+    collect(address) answers the mail of an address that could not be heard for a while; it is
+    received before what comes anew.
     """
 
     def __init__(self, servers: str | Servers, keys: Keys, node: str, limits: Limits) -> None:
@@ -89,11 +93,12 @@ class Bus:
         self._addresses: dict[bytes, str] = {}
         self._rejoined: asyncio.Queue[bytes] = asyncio.Queue()
         self._kept: dict[bytes, list[bytes]] = {}  # what came before the mail was collected
+        self._received: deque[int] = deque(maxlen=_REMEMBERED)  # frames, by their hash
         self._node_channel = keys.node_channel(node).encode()
         self._events_channel = keys.events().encode()
         self._own_channels = (self._node_channel, self._events_channel)
+        self._listening_since = 0.0
         self.last_probe = 0.0
-        self._doubted_at = 0.0
 
     def attach(
         self,
@@ -101,7 +106,7 @@ class Bus:
         on_node_frame: Callable[[bytes], None],
         on_event: Callable[[bytes], None],
         on_restored: Callable[[], None],
-        collect: Callable[[str], Awaitable[None]] = _no_mail,
+        collect: Callable[[str], Awaitable[list[bytes]]] = _no_mail,
     ) -> None:
         """Say where frames go; before `start`."""
         self._receive = receive
@@ -125,14 +130,20 @@ class Bus:
             await asyncio.gather(*map(self._catch_up, channels))
 
     async def _catch_up(self, channel: bytes) -> None:
+        address = self._addresses.get(channel)
+        mail: list[bytes] = []
         try:
-            if channel in self._addresses:
-                await self._collect(self._addresses[channel])
+            if address is not None:
+                mail = await self._collect(address)
         except RelayUnavailable as error:
-            _log.warning("The mail of %s stays where it is: %s", channel.decode(), error)
-        finally:
-            for frame in self._kept.pop(channel, ()):
-                self._receive(self._addresses.get(channel), frame)
+            _log.warning("The mail of %s is left for later: %s", address, error)
+            asyncio.get_running_loop().call_later(_PAUSE, self._rejoined.put_nowait, channel)
+        # A primary that became a replica goes on saying what is said at the new one, where it
+        # went to the mailbox as well.
+        received = set(self._received) if mail else ()
+        new = [frame for frame in mail if hash(frame) not in received]
+        for frame in (*new, *self._kept.pop(channel, ())):
+            self._receive(self._addresses.get(channel), frame)
 
     async def stop(self) -> None:
         """End the connections, after what is queued was written."""
@@ -158,7 +169,10 @@ class Bus:
     def _on_message(self, channel: bytes, payload: bytes) -> None:
         if channel in self._own_channels:
             self._on_own_channel(channel, payload)
-        elif self._kept and channel in self._kept:
+            return
+        if self._servers.is_cluster:
+            self._received.append(hash(payload))
+        if self._kept and channel in self._kept:
             self._kept[channel].append(payload)
         else:
             self._receive(self._addresses.get(channel), payload)
@@ -172,7 +186,9 @@ class Bus:
             self.last_probe = time.monotonic()
 
     def _on_rejoined(self, channel: bytes) -> None:
-        if channel in self._addresses and channel not in self._kept:
+        if channel == self._node_channel:
+            self._listening_since = time.monotonic()
+        elif channel in self._addresses and channel not in self._kept:
             self._kept[channel] = []
             self._rejoined.put_nowait(channel)
 
@@ -229,10 +245,9 @@ class Bus:
     def probe(self) -> None:
         """Send this node an empty message by the way that frames go."""
         self._publish_plainly(self._node_channel, b"")
-        now = time.monotonic()
-        if now - max(self.last_probe, self._doubted_at) > _PROBE_PATIENCE:
-            self._doubted_at = now  # new connections get as long, or none could ever show itself
+        if time.monotonic() - max(self.last_probe, self._listening_since) > _PROBE_PATIENCE:
             # Whatever the connections look like, nothing comes through.
+            self._listening_since = time.monotonic()
             self._servers.doubt()
             self._subscriptions.reconnect()
 

@@ -231,15 +231,13 @@ class Clients:
             await self._services.register(attachment, connection.services)
         except (Conflict, ClientLeft):
             self._oust(connection)
-            return
-        await self.collect_mail(attachment.address)
 
-    async def collect_mail(self, address: str) -> None:
-        """Deliver what came for a client here while this node could not hear it."""
+    async def collect_mail(self, address: str) -> list[bytes]:
+        """What came for a client here while this node could not hear it."""
         connection = self._connections.get(address)
-        if connection is not None and connection.held is None:
-            for frame in await self._registry.take_mail(address):
-                connection.send(frame)
+        if connection is None or connection.held is not None:
+            return []  # it collects its mail itself when it is attached
+        return await self._registry.take_mail(address)
 
     def _oust(self, connection: Connection) -> None:
         """The client is attached elsewhere by now: end this connection, and clean up nothing."""
