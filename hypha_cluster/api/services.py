@@ -23,7 +23,8 @@ from hypha_cluster.manager.selection import Selection
 from hypha_cluster.manager.services import ServiceFunctions
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import parse_service_id, workspace_of
-from hypha_cluster.relay.peer import Behalf, Peer
+from hypha_cluster.relay.calls import Behalf
+from hypha_cluster.relay.peer import Peer
 from hypha_cluster.store.services import Provider
 from hypha_cluster.store.workspaces import Workspaces
 

@@ -11,8 +11,8 @@ from hypha_cluster.manager.description import ALIASES, FUNCTIONS, describe
 from hypha_cluster.manager.services import ServiceFunctions
 from hypha_cluster.manager.tokens import TokenFunctions
 from hypha_cluster.manager.workspaces import WorkspaceFunctions
+from hypha_cluster.relay.calls import Call
 from hypha_cluster.relay.connections import Connection, Connections
-from hypha_cluster.relay.peer import Call
 from hypha_cluster.store.workspaces import Workspaces
 
 _client_log = logging.getLogger("hypha_cluster.client")

@@ -12,6 +12,7 @@ from hypha_cluster.protocol.guard import check_path
 # Seconds between heartbeats, whatever a caller asks for: not a flood, and not for ever.
 _INTERVALS: Final = (0.1, 3_600.0)
 _MAX_DEPTH: Final = 200  # of a value that the hub walks through; JavaScript's encoder goes to 100
+_CACHE_FUNCTIONS: Final = ("create", "append", "process", "remove")
 # What every release parses: 0.5.38–0.5.47 lose a whole reply over anything else (PROTOCOL 3.2).
 _SIMPLE_SIGNATURE: Final = re.compile(r"\w+\((?:\w+(?:, \w+)*)?\)")
 
@@ -146,3 +147,21 @@ def relayed(value: Any, workspace: str) -> Any:
         return changed
 
     return rewrite_references(value, change)
+
+
+def built_in(address: str) -> dict[str, Any]:
+    """The service that every peer has (PROTOCOL 5.1), as the hub's."""
+
+    def function(path: str) -> dict[str, Any]:
+        return reference(address, f"services.built-in.{path}")
+
+    return {
+        "id": "built-in",
+        "name": "RPC built-in services",
+        "description": "",
+        "type": "built-in",
+        "config": {"require_context": True, "visibility": "public"},
+        "ping": function("ping"),
+        "get_service": function("get_service"),
+        "message_cache": {name: function(f"message_cache.{name}") for name in _CACHE_FUNCTIONS},
+    }

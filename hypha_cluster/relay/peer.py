@@ -8,11 +8,10 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
-from hypha_cluster.access import ROOT, Identity
+from hypha_cluster.access import ROOT
 from hypha_cluster.errors import (
     BadFrame,
     CallTimeout,
@@ -22,6 +21,7 @@ from hypha_cluster.errors import (
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
+from hypha_cluster.relay.calls import Answer, Behalf, Call, Outgoing, PlacedCall
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.router import Router, peer_address
 
@@ -29,42 +29,6 @@ _log = logging.getLogger(__name__)
 
 _SERVICES: Final = "services."
 _ALIVE_PATIENCE: Final = 3.0  # seconds
-_CACHE_FUNCTIONS: Final = ("create", "append", "process", "remove")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A call that a client makes to the hub: `services.<service>.<function>`."""
-
-    caller: rpc.Caller
-    service: str
-    function: str
-    args: list[Any]
-    kwargs: dict[str, Any]
-
-    @property
-    def workspace(self) -> str:
-        """The workspace whose manager was called."""
-        return workspace_of(self.caller.called)
-
-
-Answer = Callable[[Call], Awaitable[Any]]
-
-
-class Behalf(NamedTuple):
-    """On whose behalf, and from which workspace, the hub calls a client."""
-
-    user: Identity
-    workspace: str
-
-
-@dataclass(slots=True)
-class _Placed:
-    """A call that the hub has placed and that waits for its answer."""
-
-    target: str
-    answer: asyncio.Future[Any]
-    deadline: asyncio.Timeout
 
 
 class Peer:
@@ -82,7 +46,7 @@ class Peer:
         self._call_timeout = call_timeout
         self._assembler = chunks.Assembler(max_message_size)
         self._reader = FrameReader(max_message_size)
-        self._placed: dict[str, _Placed] = {}
+        self._placed: dict[str, PlacedCall] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: Counter[str] = Counter()  # caller → its calls that are at work
         self.answer: Answer
@@ -102,7 +66,7 @@ class Peer:
         args: list[Any],
         kwargs: dict[str, Any] | None = None,
         *,
-        behalf: "Behalf | None" = None,
+        behalf: Behalf | None = None,
         patient: bool = False,
     ) -> Any:
         """Call a function of a client; answer the encoded result.
@@ -116,12 +80,12 @@ class Peer:
         source = peer_address(workspace, self._node)
         body = {"args": [*args, kwargs], "with_kwargs": True} if kwargs else {"args": args}
         envelope = rpc.call_envelope(target, method)
-        return await self._call(_Outgoing(source, user, envelope, body), patient=patient)
+        return await self._call(Outgoing(source, user, envelope, body), patient=patient)
 
-    async def _call(self, frame: "_Outgoing", *, patient: bool = False, whole: bool = False) -> Any:
+    async def _call(self, frame: Outgoing, *, patient: bool = False, whole: bool = False) -> Any:
         session, target = self._new_session(), frame.envelope["to"]
         deadline = asyncio.timeout(self._call_timeout)
-        placed = _Placed(target, asyncio.get_running_loop().create_future(), deadline)
+        placed = PlacedCall(target, asyncio.get_running_loop().create_future(), deadline)
         self._placed[session] = placed
         frame.envelope["session"] = session
         interval = self._call_timeout / 2 if patient else 0.0
@@ -129,7 +93,7 @@ class Peer:
         frame.body["promise"] = rpc.promise(answers_to, session, interval)
         try:
             async with deadline:
-                await self._send(frame, lambda error: _fail(placed, error), whole=whole)
+                await self._send(frame, lambda error: placed.fail(error), whole=whole)
                 return await placed.answer
         except TimeoutError:
             method = frame.envelope["method"]
@@ -143,7 +107,7 @@ class Peer:
 
     async def _send(
         self,
-        frame: "_Outgoing",
+        frame: Outgoing,
         reject: Callable[[HubError], None] | None = None,
         *,
         whole: bool = False,
@@ -165,7 +129,7 @@ class Peer:
         await self._cache(frame, "process", [key, False])
         self._let_go(frame, parent)
 
-    def _keep_alive(self, message: "_Outgoing", session: str | None) -> None:
+    def _keep_alive(self, message: Outgoing, session: str | None) -> None:
         """Keep a session from timing out which waits for a message that takes long.
 
         Its timer is started again by whatever has its name for a key. No part of a message has,
@@ -174,20 +138,20 @@ class Peer:
         if session is not None:
             self._tell_cache(message, "create", [session, True, True])
 
-    def _let_go(self, message: "_Outgoing", session: str | None) -> None:
+    def _let_go(self, message: Outgoing, session: str | None) -> None:
         if session is not None:
             self._tell_cache(message, "remove", [session])
 
-    def _tell_cache(self, message: "_Outgoing", action: str, args: list[Any]) -> None:
+    def _tell_cache(self, message: Outgoing, action: str, args: list[Any]) -> None:
         target = message.envelope["to"]
         envelope = rpc.call_envelope(target, guard.CACHE + action)
         seal = Seal(message.source, message.user.to_wire())
         self._router.send(target, seal.call(envelope, pack({"args": args})))
 
-    async def _cache(self, message: "_Outgoing", action: str, args: list[Any]) -> None:
+    async def _cache(self, message: Outgoing, action: str, args: list[Any]) -> None:
         """Call the target's cache as whoever the message is from: that is who it is said to be."""
         envelope = rpc.call_envelope(message.envelope["to"], guard.CACHE + action)
-        await self._call(_Outgoing(message.source, message.user, envelope, {"args": args}))
+        await self._call(Outgoing(message.source, message.user, envelope, {"args": args}))
 
     # Messages in chunks from one client to another.
 
@@ -207,7 +171,7 @@ class Peer:
     ) -> None:
         envelope = rpc.call_envelope(caller.called, method)
         identity = connection.attachment.identity
-        chunk = _Outgoing(connection.address, identity, envelope, {"args": step.args})
+        chunk = Outgoing(connection.address, identity, envelope, {"args": step.args})
         if not step.is_last:
             self._keep_alive(chunk, step.session)
         try:
@@ -239,7 +203,7 @@ class Peer:
         self._assembler.forget(address)
         for placed in self._placed.values():
             if placed.target == address:
-                _fail(placed, error)
+                placed.fail(error)
 
     def is_serving(self, address: str) -> bool:
         """Whether a call of this client to the hub is at work."""
@@ -314,7 +278,7 @@ class Peer:
             and call.function == "get_service"
             and call.args[:1] == ["built-in"]
         ):
-            return built_in(call.caller.called)
+            return rpc.built_in(call.caller.called)
         return await self.answer(call)
 
     async def _with_heartbeat(self, caller: rpc.Caller, work: Coroutine[Any, Any, Any]) -> Any:
@@ -350,7 +314,7 @@ class Peer:
         if caller.session is not None:
             envelope["parent"] = caller.session
         try:
-            await self._send(_Outgoing(caller.called, ROOT, envelope, {"args": [value]}))
+            await self._send(Outgoing(caller.called, ROOT, envelope, {"args": [value]}))
         except HubError as error:
             _log.info("The answer did not reach %s: %s", caller.address, error)
             self._reply_now(caller, caller.reject, rpc.error(f"The answer got lost: {error}"))
@@ -376,36 +340,3 @@ class Peer:
     def forget(self, source: str) -> None:
         """A client is gone; so is what it had begun to send."""
         self._assembler.forget(source)
-
-
-@dataclass(frozen=True, slots=True)
-class _Outgoing:
-    """A frame of the hub's that is not sealed yet."""
-
-    source: str
-    user: Identity
-    envelope: dict[str, Any]
-    body: dict[str, Any]
-
-
-def _fail(placed: _Placed, error: HubError) -> None:
-    if not placed.answer.done():
-        placed.answer.set_exception(error)
-
-
-def built_in(address: str) -> dict[str, Any]:
-    """The service that every peer has (PROTOCOL 5.1), as the hub's."""
-
-    def function(path: str) -> dict[str, Any]:
-        return rpc.reference(address, f"services.built-in.{path}")
-
-    return {
-        "id": "built-in",
-        "name": "RPC built-in services",
-        "description": "",
-        "type": "built-in",
-        "config": {"require_context": True, "visibility": "public"},
-        "ping": function("ping"),
-        "get_service": function("get_service"),
-        "message_cache": {name: function(f"message_cache.{name}") for name in _CACHE_FUNCTIONS},
-    }

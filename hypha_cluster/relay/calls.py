@@ -1,0 +1,61 @@
+"""Calls as the hub's own client sees them: made to it, on somebody's behalf, on their way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from hypha_cluster.access import Identity
+from hypha_cluster.errors import HubError
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.address import workspace_of
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that a client makes to the hub: `services.<service>.<function>`."""
+
+    caller: rpc.Caller
+    service: str
+    function: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+    @property
+    def workspace(self) -> str:
+        """The workspace whose manager was called."""
+        return workspace_of(self.caller.called)
+
+
+Answer = Callable[[Call], Awaitable[Any]]
+
+
+class Behalf(NamedTuple):
+    """On whose behalf, and from which workspace, the hub calls a client."""
+
+    user: Identity
+    workspace: str
+
+
+@dataclass(slots=True)
+class PlacedCall:
+    """A call that the hub has placed and that waits for its answer."""
+
+    target: str
+    answer: asyncio.Future[Any]
+    deadline: asyncio.Timeout
+
+    def fail(self, error: HubError) -> None:
+        """End it with an error, unless it has ended already."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A frame of the hub's that is not sealed yet."""
+
+    source: str
+    user: Identity
+    envelope: dict[str, Any]
+    body: dict[str, Any]
