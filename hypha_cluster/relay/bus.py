@@ -9,13 +9,13 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from hypha_cluster.errors import RelayUnavailable
+from hypha_cluster.relay.recent import RecentFrames
 from hypha_cluster.relay.subscriptions import Subscriptions
 from hypha_cluster.store.addresses import find_servers
 from hypha_cluster.store.commands import Commands
@@ -27,7 +27,6 @@ from hypha_cluster.store.shard import Request
 _log = logging.getLogger(__name__)
 
 _PAUSE: Final = 1.0  # seconds until mail is asked for again
-_REMEMBERED: Final = 10_000  # frames
 _MANY: Final = 100  # mailboxes that are collected at once
 _PROBE_PATIENCE: Final = 4.0  # seconds after which frames are taken not to come through at all
 
@@ -93,7 +92,7 @@ class Bus:
         self._addresses: dict[bytes, str] = {}
         self._rejoined: asyncio.Queue[bytes] = asyncio.Queue()
         self._kept: dict[bytes, list[bytes]] = {}  # what came before the mail was collected
-        self._received: deque[int] = deque(maxlen=_REMEMBERED)  # frames, by their hash
+        self._recent = RecentFrames()
         self._node_channel = keys.node_channel(node).encode()
         self._events_channel = keys.events().encode()
         self._own_channels = (self._node_channel, self._events_channel)
@@ -140,8 +139,7 @@ class Bus:
             asyncio.get_running_loop().call_later(_PAUSE, self._rejoined.put_nowait, channel)
         # A primary that became a replica goes on saying what is said at the new one, where it
         # went to the mailbox as well.
-        received = set(self._received) if mail else ()
-        new = [frame for frame in mail if hash(frame) not in received]
+        new = [frame for frame in mail if frame not in self._recent]
         for frame in (*new, *self._kept.pop(channel, ())):
             self._receive(self._addresses.get(channel), frame)
 
@@ -170,8 +168,8 @@ class Bus:
         if channel in self._own_channels:
             self._on_own_channel(channel, payload)
             return
-        if self._servers.is_cluster:
-            self._received.append(hash(payload))
+        if self._servers.is_cluster and self._recent.repeats(payload):
+            return
         if self._kept and channel in self._kept:
             self._kept[channel].append(payload)
         else:

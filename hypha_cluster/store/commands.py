@@ -223,10 +223,12 @@ class Commands:
     async def _detour(self, shard: Shard, request: Request, error: Exception) -> bool:
         """While a slot moves, there may be another way; say whether it was one."""
         kind, _, where = str(error).partition(" ")
+        if kind not in ("ASK", "TRYAGAIN") and _HALF_MOVED not in str(error):
+            return False
         if request.detour is not None:
             reply = await self._attempt(shard, request, request.detour)
-            if not isinstance(reply, int) or reply <= 0:
-                return False
+            if _is_passing(reply) or reply == 0:
+                return False  # else somebody has it, or it may be that somebody does
         elif kind == "ASK":
             other = self._shard(_address(where, shard))
             reply = await self._attempt(other, request, ("ASKING",), request.command)

@@ -1,0 +1,35 @@
+"""The frames that came lately, so that a Redis Cluster which says one twice is noticed.
+
+A primary passes what is published on to its replicas, and they to whoever listens to them. When
+one of them takes over, a frame can come from both, and late from the old one if it was frozen.
+"""
+
+from collections import deque
+from typing import Final
+
+_MANY: Final = 10_000  # frames
+_SESSION: Final = b"\xa7session"  # as msgpack has it; calls that wait for an answer have their own
+_ENVELOPE: Final = 2_048  # bytes in which it is to be found
+
+
+class RecentFrames:
+    """Remembers frames by their hash."""
+
+    def __init__(self, many: int = _MANY) -> None:
+        self._many = many
+        self._order: deque[int] = deque()
+        self._hashes: set[int] = set()
+
+    def __contains__(self, frame: bytes) -> bool:
+        return hash(frame) in self._hashes
+
+    def repeats(self, frame: bytes) -> bool:
+        """Remember a frame, and say whether it must be a repetition: no two calls are the same."""
+        key = hash(frame)
+        if key in self._hashes:
+            return _SESSION in frame[:_ENVELOPE]
+        self._hashes.add(key)
+        self._order.append(key)
+        if len(self._order) > self._many:
+            self._hashes.discard(self._order.popleft())
+        return False
