@@ -1,6 +1,7 @@
 """A load of calls by real clients, programs of users who know nothing but the balancer's URL."""
 
 import asyncio
+import contextlib
 import json
 import secrets
 import subprocess
@@ -127,8 +128,9 @@ class _Process:
 
     def go_on(self) -> None:
         assert self._process.stdin
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended, caught by its own client
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
 
     def kill(self) -> None:
         self._process.kill()
@@ -207,10 +209,14 @@ class Load:
 
     def lost(self, since: float) -> list[tuple[str, str]]:
         """Callers and providers between whom no call has ended well after that."""
-        callers = self.history.callers
+        caught = self.history.caught
         alive = self.history.alive_after(since)
-        pairs = [(caller, provider) for caller in sorted(callers) for provider in self.providers]
-        return [pair for pair in pairs if pair not in alive]
+        return [
+            (caller, provider)
+            for caller in sorted(self.history.callers - caught)
+            for provider in self.providers
+            if provider not in caught and (caller, provider) not in alive
+        ]
 
     async def _finish(self) -> None:
         """Let what is under way come to its end, and read what was written down."""

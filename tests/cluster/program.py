@@ -6,7 +6,9 @@ stop. What happens is written down, one JSON object a line; see history.py for w
 
 import asyncio
 import json
+import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,6 +18,9 @@ from imjoy_rpc.hypha import connect_to_server  # type: ignore[import-not-found]
 PAUSE = 0.03  # seconds between two calls to the same provider
 PATIENCE = 1.0  # seconds to wait for an answer before the next call is placed anyway
 AT_ONCE = 3  # calls that a caller has under way at each provider
+
+LOOK_EVERY = 0.1  # seconds
+CAUGHT_AFTER = 30  # looks in a row that find the client in its loop: no frame takes so long
 
 
 class Diary:
@@ -107,10 +112,38 @@ class Caller:
             self._diary.note("done", call=call, result=result)
 
 
+def watch_for_the_endless_loop(diary: Diary, names: "list[str]") -> None:
+    """End this program, and say so, when the client has caught itself in an endless loop.
+
+    Clients from 0.5.32 on read by `while True: while not ws.closed: ...`, without an await when the
+    connection is closed. If it breaks while a frame waits to be read, they never leave that loop.
+    When a gateway is killed, no hub can keep that moment from them.
+    """
+    found = 0
+    while found < CAUGHT_AFTER:
+        time.sleep(LOOK_EVERY)
+        found = found + 1 if _is_reading() else 0
+    diary.note("caught", names=names)
+    _say("calling\nfinished")
+    os._exit(0)
+
+
+def _is_reading() -> bool:
+    """Whether the main thread is in the client's reading loop, and in nothing called by it."""
+    frame = sys._current_frames()[threading.main_thread().ident or 0]
+    if frame.f_code.co_name == "closed" and frame.f_back:
+        frame = frame.f_back
+    return frame.f_code.co_name == "_listen"
+
+
 async def main() -> None:
     config = json.loads(sys.argv[1])
     with Path(config["diary"]).open("w", buffering=1, encoding="utf-8") as output:  # noqa: ASYNC230
         diary = Diary(output)
+        names = [*config["provide"], *config["callers"]]
+        threading.Thread(
+            target=watch_for_the_endless_loop, args=(diary, names), daemon=True
+        ).start()
         for name in config["provide"]:
             await Provider(diary, name).start(config["url"])
         callers = [Caller(diary, name, config["call"]) for name in config["callers"]]
