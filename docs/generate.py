@@ -26,6 +26,9 @@ Sizes may be written with `KiB`, `MiB`, `GiB`, times with `ms`, `s`, `m`, `h`: `
 `HYPHA_DRAIN_TIME=1m`. A switch is given as `--reset-redis`, as `--no-reset-redis`, or with `true`
 or `false`. Where `XDG_STATE_HOME` is set, `--data-dir` is `hypha-cluster` in that folder.
 
+A value may be in a file, as secrets are where containers run: `HYPHA_REDIS_URL_FILE` is the path of
+a file that holds what `HYPHA_REDIS_URL` would, and so with `_FILE` behind every other variable.
+
 | flag | variable | default | meaning |
 |---|---|---|---|
 """

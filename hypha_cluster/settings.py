@@ -1,4 +1,4 @@
-"""How a setting is declared, and how it is read from flags and environment variables."""
+"""How a setting is declared, and how it is read from flags, environment variables and files."""
 
 import argparse
 import dataclasses
@@ -6,6 +6,7 @@ import difflib
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from hypha_cluster.errors import StartupError
@@ -53,6 +54,8 @@ UNAVAILABLE = (
     "--workspace-bucket",
     "--workspace-etc-dir",
 )
+# Behind the name of a variable: the value is in a file, as secrets are where containers run.
+FILE = "_FILE"
 # Kubernetes puts these into every pod beside a Service called `hypha…`.
 SERVICE_LINK = re.compile(
     r"HYPHA\w*_(SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_\w+)=|HYPHA\w*_PORT=(tcp|udp|sctp)://"
@@ -159,19 +162,40 @@ def _kind(word: str) -> str:
 
 def read_environment(settings: Sequence[Setting], environ: Mapping[str, str]) -> dict[str, Value]:
     names = {name: about for about in settings for name in about.envs}
+    known = {*names, *(name + FILE for name in names)}
     ours = {
         name: text
         for name, text in environ.items()
-        if (name.startswith("HYPHA_") or name in names) and not SERVICE_LINK.match(f"{name}={text}")
+        if (name.startswith("HYPHA_") or name in known) and not SERVICE_LINK.match(f"{name}={text}")
     }
-    for name in ours.keys() - names.keys():
+    for name in ours.keys() - known:
         raise StartupError(f"unknown variable {name}{_nearest(name, list(names))}")
     given: dict[str, Value] = {}
     for name, about in names.items():
-        # A variable that is set to nothing is how compose files leave one out.
-        if text := ours.get(name):
+        if text := _text(name, ours):
             given.setdefault(about.name, _parse(about, text, name))
     return given
+
+
+def _text(name: str, ours: Mapping[str, str]) -> str:
+    """What a variable says, or the file that it names."""
+    # A variable that is set to nothing is how compose files leave one out.
+    text, path = ours.get(name, ""), ours.get(name + FILE, "")
+    if text and path:
+        raise StartupError(f"{name} and {name}{FILE} are both set: give one of them")
+    return _content(path, name + FILE) if path else text
+
+
+def _content(path: str, source: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise StartupError(f"{source}: {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise StartupError(f"{source}: {path} is not text") from None
+    if not text:
+        raise StartupError(f"{source}: {path} is empty")
+    return text
 
 
 def _nearest(name: str, names: list[str]) -> str:

@@ -1,6 +1,7 @@
 """Reading flags and environment variables: what is understood, and what a mistake is told."""
 
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,48 @@ def test_the_new_name_of_a_variable_wins_over_the_old_one() -> None:
     config = Config.load([], {"JWT_SECRET": "old", "HYPHA_JWT_SECRET": "new"})
 
     assert config.jwt_secret == "new"
+
+
+def test_a_value_may_be_in_a_file(tmp_path: Path) -> None:
+    url, port, secret = tmp_path / "url", tmp_path / "port", tmp_path / "secret"
+    url.write_text("redis://:hush@redis\n")
+    port.write_text("8080\n")
+    secret.write_text(" s \r\n")
+    environ = {
+        "HYPHA_REDIS_URI_FILE": str(url),
+        "HYPHA_PORT_FILE": str(port),
+        "JWT_SECRET_FILE": str(secret),
+    }
+
+    config = Config.load([], environ)
+
+    assert (config.redis_url, config.port) == ("redis://:hush@redis", 8080)
+    assert config.jwt_secret == " s "
+    assert Config.load(["--port=1"], environ).port == 1
+
+
+def test_a_file_that_holds_no_value_stops_the_start(tmp_path: Path) -> None:
+    empty, binary = tmp_path / "empty", tmp_path / "binary"
+    empty.write_text("\n")
+    binary.write_bytes(b"\xff")
+    wrong = {empty: "is empty", binary: "is not text", tmp_path / "none": "cannot be read: No such"}
+
+    for path, why in wrong.items():
+        with pytest.raises(StartupError) as refused:
+            Config.load([], {"HYPHA_JWT_SECRET_FILE": str(path)})
+
+        assert str(refused.value).startswith(f"HYPHA_JWT_SECRET_FILE: {path} {why}")
+
+
+def test_a_value_is_given_once(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("s")
+    both = {"HYPHA_JWT_SECRET": "t", "HYPHA_JWT_SECRET_FILE": str(path)}
+
+    with pytest.raises(StartupError, match="are both set: give one of them"):
+        Config.load([], both)
+    assert Config.load([], {**both, "HYPHA_JWT_SECRET": ""}).jwt_secret == "s"
+    assert Config.load([], {**both, "HYPHA_JWT_SECRET_FILE": ""}).jwt_secret == "t"
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
@@ -101,6 +144,7 @@ def test_a_mistaken_flag_is_told_in_one_line(flags: list[str], complaint: str) -
     [
         ("HYPHA_REDIS_PORT", "6379", "unknown variable HYPHA_REDIS_PORT; did you mean HYPHA_"),
         ("HYPHA_RECONECT_GRACE", "1", "did you mean HYPHA_RECONNECT_GRACE?"),
+        ("HYPHA_REDIS_ULR_FILE", "/url", "unknown variable HYPHA_REDIS_ULR_FILE; did you mean"),
         ("HYPHA_PORT", "nine", "HYPHA_PORT must be a number, not 'nine'"),
     ],
 )
