@@ -29,7 +29,7 @@ from hypha_cluster.manager.selection import Selection
 from hypha_cluster.manager.services import ServiceFunctions
 from hypha_cluster.manager.tokens import TokenFunctions
 from hypha_cluster.manager.workspaces import WorkspaceFunctions
-from hypha_cluster.metrics import Counts, node_registry
+from hypha_cluster.metrics import Counts, node_registry, redis_readings
 from hypha_cluster.node import Node, Rhythm
 from hypha_cluster.relay.bus import Bus, Limits
 from hypha_cluster.relay.clients import Clients, Terms
@@ -212,7 +212,13 @@ def _routes(
     token_functions = TokenFunctions(tokens, config.reconnection_token_lifetime)
     manager = Manager(relay.connections, store.workspaces, services, workspaces, token_functions)
     relay.peer.answer = manager.answer
-    metrics = node_registry(relay.router.counts, node.gauges())
+    metrics = node_registry(
+        {
+            **node.readings(),
+            **redis_readings(store=store.redis.meter, bus=relay.bus.meter),
+            "store_operations": lambda: store.redis.operations,
+        }
+    )
     routes: list[BaseRoute] = [
         *HealthApi(node.unready_because, metrics).routes(),
         *PagesApi().routes(),

@@ -4,20 +4,61 @@ What happens on the path of a frame is counted in plain attributes, which are re
 asks. Labels are bounded: no name of a workspace, a client or a user is ever one.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
-PREFIX = "hypha_"
+PREFIX: Final = "hypha_"
+# The upper ends of a histogram's buckets, in seconds.
+BOUNDS: Final = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25),
+    *(0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+)
+
+
+class Histogram:
+    """How many durations were how long; cheap enough for the path of a call."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS) + 1)
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.sum += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """As Prometheus wants them: how many there were up to each bound."""
+        bounds = (*map(str, BOUNDS), "+Inf")
+        return list(zip(bounds, map(float, accumulate(self.counts)), strict=True))
+
+
+@dataclass(slots=True)
+class RedisMeter:
+    """What one kind of connection to Redis has been used for."""
+
+    commands: int = 0
+    batches: int = 0
+    durations: Histogram = field(default_factory=Histogram)
 
 
 @dataclass(slots=True)
 class Counts:
-    """How often what has happened on this node."""
+    """How often what has happened on this node, and how long it took."""
 
     frames_local: int = 0
     frames_bus: int = 0
@@ -33,68 +74,183 @@ class Counts:
     left: int = 0
     reaped: int = 0
     sent_away: int = 0
+    cut_off: int = 0
+    drains: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     http_answers: Counter[str] = field(default_factory=Counter)
+    calls: Histogram = field(default_factory=Histogram)
+    http: Histogram = field(default_factory=Histogram)
+    loop_delays: Histogram = field(default_factory=Histogram)
+
+    def readings(self) -> "dict[str, Reading]":
+        """What the metrics that are kept here are read from."""
+        return {
+            "frames": lambda: {route: getattr(self, f"frames_{route}") for route in ROUTES},
+            "rejects": lambda: self.rejects,
+            "mailed_frames": lambda: self.mailed,
+            "clients": lambda: {event: getattr(self, event) for event in EVENTS},
+            "refused_admissions": lambda: self.refusals,
+            "http_answers": lambda: self.http_answers,
+            "drains": lambda: self.drains,
+            "call_duration_seconds": lambda: self.calls,
+            "http_duration_seconds": lambda: self.http,
+            "loop_delay_seconds": lambda: self.loop_delays,
+        }
 
 
-FRAMES = ("local", "bus", "hub", "ignored", "refused")
-EVENTS = ("attached", "resumed", "ousted", "suspended", "left", "reaped", "sent_away")
-GAUGES = {
-    "connections": "Clients attached to this gateway.",
-    "outbox_bytes": "Bytes that wait for clients that are slow.",
-    "pending_calls": "Calls of this gateway's clients that wait for an answer.",
-    "relay_age_seconds": "Seconds since the relay last brought back a probe.",
-    "loop_lag_seconds": "How late the event loop was when it was last looked at.",
-    "tasks": "Tasks of the event loop.",
-    "ready": "1 when the gateway is ready.",
-}
+Value: TypeAlias = float | Histogram
+Reading = Callable[[], Value | Mapping[str, float] | Mapping[str, Histogram]]
+
+
+class About(NamedTuple):
+    """What there is to know about one metric. values: those that its label always has."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    label: str = ""
+    values: tuple[str, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """By which one asks for it."""
+        return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
+
+
+ROUTES: Final = ("local", "bus", "hub", "ignored", "refused")
+EVENTS: Final = (
+    *("attached", "resumed", "ousted", "suspended", "left", "reaped", "sent_away", "cut_off"),
+)
+REASONS: Final = (
+    *("BadRequest", "Conflict", "InvalidToken", "PermissionDenied", "StillOnline"),
+    *("WorkspaceNotFound", "RelayUnavailable", "NotYetBack"),
+)
+CONNECTIONS: Final = ("store", "bus")
+
+METRICS: Final = (
+    About("info", "gauge", "1; which release the gateway is of.", "version"),
+    About("ready", "gauge", "1 when the gateway is ready."),
+    About("connections", "gauge", "Clients attached to this gateway."),
+    About(
+        "clients",
+        "counter",
+        "What clients of this gateway did, or what was done with them. `resumed` are those of "
+        "`attached` that came back; `reaped` those that did not, in time, on whichever gateway; "
+        "`sent_away` went because of a drain, `cut_off` did not go in time.",
+        "event",
+        EVENTS,
+    ),
+    About(
+        "refused_admissions",
+        "counter",
+        "Clients not let in. Those put off (`RelayUnavailable`, `NotYetBack`) try again.",
+        "reason",
+        REASONS,
+    ),
+    About(
+        "frames",
+        "counter",
+        "Frames by where they went: to a client here, over the bus, to the hub itself; or nowhere, "
+        "since they could not be read (`ignored`) or may not pass (`refused`).",
+        "route",
+        ROUTES,
+    ),
+    About("mailed_frames", "counter", "Frames of route `bus` that were put into a mailbox."),
+    About("rejects", "counter", "Calls that the hub rejected for their target."),
+    About(
+        "call_duration_seconds",
+        "histogram",
+        "From a call of this gateway's clients to its answer, or its rejection by the hub.",
+    ),
+    About("pending_calls", "gauge", "Calls of this gateway's clients that wait for an answer."),
+    About("outbox_bytes", "gauge", "Bytes that wait for clients that are slow."),
+    About("http_answers", "counter", "Answers to HTTP requests.", "status", ("200",)),
+    About("http_duration_seconds", "histogram", "From an HTTP request to the end of its answer."),
+    About(
+        "store_operations",
+        "counter",
+        "Commands to the store, by their name; that of a script says what happens in the registry "
+        "(`claim`, `leave`, `suspend`, `register`, …).",
+        "operation",
+        ("claim", "leave", "suspend"),
+    ),
+    About("redis_commands", "counter", "Commands sent to Redis.", "connection", CONNECTIONS),
+    About(
+        "redis_batches",
+        "counter",
+        "Round trips to Redis; each takes all commands that are there.",
+        "connection",
+        CONNECTIONS,
+    ),
+    About(
+        "redis_duration_seconds",
+        "histogram",
+        "From a command to its reply: of each one to the store, of one a second on the bus.",
+        "connection",
+        CONNECTIONS,
+    ),
+    About(
+        "bus_lag_seconds",
+        "histogram",
+        "How long a message takes from this gateway through Redis to itself; one a second.",
+    ),
+    About("relay_age_seconds", "gauge", "Seconds since the bus last brought back such a message."),
+    About(
+        "loop_delay_seconds", "histogram", "How late the event loop was; looked at once a second."
+    ),
+    About("loop_lag_seconds", "gauge", "How late the event loop was when it was last looked at."),
+    About("tasks", "gauge", "Tasks of the event loop."),
+    About("drains", "counter", "Drains begun, at most one in the life of a gateway."),
+    About("draining_seconds", "gauge", "Seconds since the drain began; 0 when there is none."),
+)
+
+
+def redis_readings(**meters: RedisMeter) -> dict[str, Reading]:
+    """What is told of the connections to Redis, by what they are for."""
+    return {
+        "redis_commands": lambda: {name: meter.commands for name, meter in meters.items()},
+        "redis_batches": lambda: {name: meter.batches for name, meter in meters.items()},
+        "redis_duration_seconds": lambda: {name: meter.durations for name, meter in meters.items()},
+    }
 
 
 class NodeCollector(Collector):
-    """Turns the counts of a node, and what its gauges say, into metrics."""
+    """Turns what is read from a node into metrics."""
 
-    def __init__(self, counts: Counts, gauges: Mapping[str, Callable[[], float]]) -> None:
-        assert gauges.keys() == GAUGES.keys()
-        self._counts = counts
-        self._gauges = gauges
+    def __init__(self, readings: Mapping[str, Reading]) -> None:
+        assert readings.keys() == {about.name for about in METRICS}
+        self._readings = readings
 
     def collect(self) -> Iterator[Metric]:
-        counts = self._counts
-        yield _counter(
-            "frames",
-            "Frames from clients, by where they went.",
-            "route",
-            {route: getattr(counts, f"frames_{route}") for route in FRAMES},
-        )
-        yield _counter(
-            "clients",
-            "What clients of this gateway did, or what was done with them.",
-            "event",
-            {event: getattr(counts, event) for event in EVENTS},
-        )
-        yield _counter("refused_admissions", "Clients not let in.", "reason", dict(counts.refusals))
-        yield _counter(
-            "http_answers", "Answers of the service API.", "status", dict(counts.http_answers)
-        )
-        yield CounterMetricFamily(
-            f"{PREFIX}rejects", "Calls that the hub rejected for their target.", counts.rejects
-        )
-        yield CounterMetricFamily(
-            f"{PREFIX}mailed_frames", "Frames that were put into a mailbox.", counts.mailed
-        )
-        for name, text in GAUGES.items():
-            yield GaugeMetricFamily(PREFIX + name, text, self._gauges[name]())
+        for about in METRICS:
+            reading = self._readings[about.name]()
+            if isinstance(reading, Mapping):
+                yield _family(about, {**dict.fromkeys(about.values, 0.0), **reading})
+            else:
+                yield _family(about, {"": reading})
 
 
-def _counter(name: str, text: str, label: str, values: Mapping[str, int]) -> CounterMetricFamily:
-    family = CounterMetricFamily(PREFIX + name, text, labels=[label])
-    for value, count in values.items():
-        family.add_metric([value], count)
-    return family
+def _family(about: About, values: Mapping[str, Value]) -> Metric:
+    kinds: dict[str, type[Any]] = {
+        "counter": CounterMetricFamily,
+        "gauge": GaugeMetricFamily,
+        "histogram": HistogramMetricFamily,
+    }
+    labels = [about.label] if about.label else []
+    help_text = about.help.replace("`", "")
+    family = kinds[about.kind](PREFIX + about.name, help_text, labels=labels)
+    for label, value in values.items():
+        named = [label] if about.label else []
+        if isinstance(value, Histogram):
+            family.add_metric(named, value.buckets(), value.sum)
+        else:
+            family.add_metric(named, value)
+    return cast(Metric, family)
 
 
-def node_registry(counts: Counts, gauges: Mapping[str, Callable[[], float]]) -> CollectorRegistry:
-    """A registry of this node's metrics and nothing else."""
+def node_registry(readings: Mapping[str, Reading]) -> CollectorRegistry:
+    """A registry of this node's metrics, and of its process's."""
     registry = CollectorRegistry()
-    registry.register(NodeCollector(counts, gauges))
+    registry.register(NodeCollector(readings))
+    ProcessCollector(registry=registry)
     return registry

@@ -3,13 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import RedisError
 
+from hypha_cluster import __version__
 from hypha_cluster.errors import RelayUnavailable
+from hypha_cluster.metrics import Reading
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.clients import Clients
 from hypha_cluster.relay.router import Router
@@ -54,7 +56,7 @@ class Node:
         self._lease: dict[str, Any] = {}
         self._renewed = 0.0
         self._lag = 0.0
-        self._draining = False
+        self._draining_since: float | None = None
         self._failure: str | None = None
 
     async def start(self, *, address: str, version: str) -> None:
@@ -105,6 +107,7 @@ class Node:
             due = time.monotonic() + self._rhythm.lease_interval
             await asyncio.sleep(self._rhythm.lease_interval)
             self._lag = time.monotonic() - due
+            self._counts.loop_delays.observe(self._lag)
             self._bus.probe()
             self._connections.drop_stalled()
             await self._renew()
@@ -159,7 +162,7 @@ class Node:
         reasons = []
         if self._failure:
             reasons.append(self._failure)
-        if self._draining:
+        if self._draining_since is not None:
             reasons.append("draining")
         if now - self._renewed > rhythm.lease_ttl:
             reasons.append("lease not renewed")
@@ -167,9 +170,11 @@ class Node:
             reasons.append("relay does not answer")
         return reasons
 
-    def gauges(self) -> dict[str, Callable[[], float]]:
+    def readings(self) -> dict[str, Reading]:
         """What the metrics of this node are read from."""
         return {
+            **self._counts.readings(),
+            "info": lambda: {__version__: 1},
             "connections": lambda: len(self._connections),
             "outbox_bytes": self._connections.waiting,
             "pending_calls": lambda: len(self._router.pending),
@@ -177,13 +182,20 @@ class Node:
             "loop_lag_seconds": lambda: self._lag,
             "tasks": lambda: len(asyncio.all_tasks()),
             "ready": lambda: not self.unready_because(),
+            "draining_seconds": self._draining_for,
+            "bus_lag_seconds": lambda: self._bus.lags,
         }
+
+    def _draining_for(self) -> float:
+        since = self._draining_since
+        return 0.0 if since is None else time.monotonic() - since
 
     # The end.
 
     async def drain(self) -> None:
         """Send the clients to other nodes, without losing what they sent or are waiting for."""
-        self._draining = True
+        self._draining_since = time.monotonic()
+        self._counts.drains += 1
         self._lease["draining"] = True
         await self._renew(anew=True)
         _log.info("Draining %d clients.", len(self._connections))
@@ -200,4 +212,5 @@ class Node:
         except TimeoutError:
             _log.warning("%d clients did not go in time.", len(self._connections))
             for connection in self._connections:
+                self._counts.cut_off += 1
                 connection.socket.abort()

@@ -1,5 +1,6 @@
 """Liveness, readiness, metrics."""
 
+import time
 from collections.abc import Callable
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -43,7 +44,7 @@ class HealthApi:
 
 
 class CountAnswers:
-    """Counts the answers to HTTP requests, by status."""
+    """Counts the answers to HTTP requests, by status, and how long they take."""
 
     def __init__(self, app: ASGIApp, counts: Counts) -> None:
         self._app = app
@@ -59,4 +60,8 @@ class CountAnswers:
                 self._counts.http_answers[str(message["status"])] += 1
             await send(message)
 
-        await self._app(scope, receive, counting)
+        began = time.monotonic()
+        try:
+            await self._app(scope, receive, counting)
+        finally:
+            self._counts.http.observe(time.monotonic() - began)

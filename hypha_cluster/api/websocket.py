@@ -59,15 +59,19 @@ class WebSocketApi:
         try:
             connection = await self._attach(websocket, socket)
         except (RelayUnavailable, NotYetBack) as error:
+            self._count_refusal(error)
             _log.warning("A client is put off: %s", error)
             await _put_off(websocket)
             return
         except HubError as error:
-            self._router.counts.refusals[type(error).__name__] += 1
+            self._count_refusal(error)
             _log.info("A client was refused: %s", error)
             await websocket.send_denial_response(PlainTextResponse(str(error), 403))
             return
         await self._live(connection, socket)
+
+    def _count_refusal(self, error: HubError) -> None:
+        self._router.counts.refusals[type(error).__name__] += 1
 
     async def _live(self, connection: Connection, socket: AsgiSocket) -> None:
         code, recovery = 1006, None

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from hypha_cluster.errors import RelayUnavailable
+from hypha_cluster.metrics import Histogram, RedisMeter
 from hypha_cluster.relay.recent import RecentFrames
 from hypha_cluster.relay.subscriptions import Subscriptions
 from hypha_cluster.store.addresses import find_servers
@@ -97,7 +98,14 @@ class Bus:
         self._events_channel = keys.events().encode()
         self._own_channels = (self._node_channel, self._events_channel)
         self._listening_since = 0.0
+        self._probed_at: float | None = None  # when the probe was sent that is under way
         self.last_probe = 0.0
+        self.lags = Histogram()
+
+    @property
+    def meter(self) -> RedisMeter:
+        """What publishing takes."""
+        return self._commands.meter
 
     def attach(
         self,
@@ -181,7 +189,13 @@ class Bus:
         elif payload:
             self._on_node_frame(payload)
         else:
-            self.last_probe = time.monotonic()
+            self._on_probe()
+
+    def _on_probe(self) -> None:
+        self.last_probe = time.monotonic()
+        if self._probed_at is not None:
+            self.lags.observe(self.last_probe - self._probed_at)
+            self._probed_at = None
 
     def _on_rejoined(self, channel: bytes) -> None:
         if channel == self._node_channel:
@@ -243,6 +257,8 @@ class Bus:
     def probe(self) -> None:
         """Send this node an empty message by the way that frames go."""
         self._publish_plainly(self._node_channel, b"")
+        if self._probed_at is None:  # else that one is late, and counts
+            self._probed_at = time.monotonic()
         if time.monotonic() - max(self.last_probe, self._listening_since) > _PROBE_PATIENCE:
             # Whatever the connections look like, nothing comes through.
             self._listening_since = time.monotonic()

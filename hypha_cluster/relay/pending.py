@@ -1,27 +1,35 @@
 """Calls that clients of this node have made and that wait for an answer."""
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final, NamedTuple
+
+from hypha_cluster.metrics import Histogram
 
 # A caller with more of them is no longer told when a target leaves, and runs into its time-out.
 MANY: Final = 10_000
 
 
 class PendingCall(NamedTuple):
-    """Who waits, and where it is told that the call came to nothing."""
+    """Who waits, where it is told that the call came to nothing, and since when (monotonic)."""
 
     caller: str
     session: str
     reject: str
+    since: float
 
 
 class PendingCalls:
-    """Finds them by their target, for when it leaves, and by their caller, for when that goes."""
+    """Finds them by their target, for when it leaves, and by their caller, for when that goes.
 
-    def __init__(self) -> None:
-        # target → (caller, session) → method of the caller's to reject with
-        self._by_target: defaultdict[str, dict[tuple[str, str], str]] = defaultdict(dict)
+    durations: how long calls take that are settled.
+    """
+
+    def __init__(self, durations: Histogram) -> None:
+        self._durations = durations
+        # target → (caller, session) → call
+        self._by_target: defaultdict[str, dict[tuple[str, str], PendingCall]] = defaultdict(dict)
         self._by_caller: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
 
     def __len__(self) -> int:
@@ -31,7 +39,7 @@ class PendingCalls:
         sessions = self._by_caller[call.caller]
         if len(sessions) < MANY:
             sessions.add((target, call.session))
-            self._by_target[target][call.caller, call.session] = call.reject
+            self._by_target[target][call.caller, call.session] = call
 
     def waiting_for(self, target: str) -> int:
         """How many calls wait for a target."""
@@ -48,14 +56,16 @@ class PendingCalls:
         sessions.discard((target, session))
         if not sessions:
             del self._by_caller[caller]
-        self._drop(target, caller, session)
+        call = self._drop(target, caller, session)
+        self._durations.observe(time.monotonic() - call.since)
         return True
 
-    def _drop(self, target: str, caller: str, session: str) -> None:
+    def _drop(self, target: str, caller: str, session: str) -> PendingCall:
         calls = self._by_target[target]
-        del calls[caller, session]
+        call = calls.pop((caller, session))
         if not calls:
             del self._by_target[target]
+        return call
 
     def forget_caller(self, caller: str) -> None:
         for target, session in self._by_caller.pop(caller, ()):
@@ -63,7 +73,6 @@ class PendingCalls:
 
     def take_target(self, target: str) -> Iterator[PendingCall]:
         """All calls that wait for a target; from now on they do not."""
-        for caller, session in list(self._by_target.get(target, ())):
-            reject = self._by_target[target][caller, session]
-            self.settle(target, caller, session)
-            yield PendingCall(caller, session, reject)
+        for call in list(self._by_target.get(target, {}).values()):
+            self.settle(target, call.caller, call.session)
+            yield call

@@ -71,7 +71,7 @@ class Router:
         self._bus = bus
         # Reading more than any client sends would only cost time.
         self._reader = FrameReader(min(max_frame_size, guard.MAX_CLIENT_FRAME))
-        self.pending = PendingCalls()
+        self.pending = PendingCalls(counts.calls)
         self.peer: LocalPeer
 
     # From a client of this node.
@@ -134,15 +134,15 @@ class Router:
             self.pending.settle(source, target, method.rpartition(".")[0])
             self.send(target, sealed)
         else:
-            call = self._remember(frame, source, target)
+            call = self._remember(connection, frame, target)
             self.send(target, sealed, call and partial(self._give_up, target, call))
 
-    def _remember(self, frame: Frame, source: str, target: str) -> PendingCall | None:
+    def _remember(self, connection: Connection, frame: Frame, target: str) -> PendingCall | None:
         session = frame.envelope.get("session")
         reject = rpc.reject_path(frame.body.get("promise"))
         if frame.envelope["type"] != "method" or session is None or reject is None:
             return None
-        call = PendingCall(source, session, reject)
+        call = PendingCall(connection.address, session, reject, connection.heard_at)
         self.pending.add(target, call)
         return call
 

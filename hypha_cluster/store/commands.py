@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from hypha_cluster.errors import RelayUnavailable
+from hypha_cluster.metrics import RedisMeter
 from hypha_cluster.store.link import Address
 from hypha_cluster.store.servers import Servers
 from hypha_cluster.store.shard import TICK, Request, Shard, unavailable
@@ -47,6 +48,7 @@ class Commands:
     def __init__(self, servers: Servers, name: str, *, resends: bool) -> None:
         self.servers = servers
         self.scripts: list[bytes] = []
+        self.meter = RedisMeter()
         self.on_restored: Callable[[], None] = lambda: None
         self._name = name
         self._resends = resends
@@ -83,9 +85,12 @@ class Commands:
     async def ask(self, slot: int, command: tuple[Any, ...]) -> Any:
         """Answer a command's reply, which may be an exception."""
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        deadline = time.monotonic() + self.servers.access.timeout
+        asked = time.monotonic()
+        deadline = asked + self.servers.access.timeout
         self.send(Request(slot, command, partial(_settle, done), deadline))
-        return await done
+        reply = await done
+        self.meter.durations.observe(time.monotonic() - asked)
+        return reply
 
     def send(self, request: Request) -> None:
         """Send a command; later, its reply is handed over, or RelayUnavailable."""
@@ -116,6 +121,7 @@ class Commands:
                 resends=self._resends,
             )
             shard.scripts = self.scripts
+            shard.meter = self.meter
             self._only = None if self.servers.is_cluster else shard
         return shard
 

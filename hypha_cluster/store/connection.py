@@ -2,7 +2,9 @@
 
 import asyncio
 import functools
+import hashlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -13,6 +15,7 @@ from redis.asyncio.client import Pipeline
 from redis.commands.core import AsyncScript
 
 from hypha_cluster.errors import RelayUnavailable
+from hypha_cluster.metrics import RedisMeter
 from hypha_cluster.store.addresses import find_servers
 from hypha_cluster.store.commands import Commands
 from hypha_cluster.store.servers import Servers
@@ -39,6 +42,13 @@ class StoreClient(Redis):
         self._commands = Commands(servers, "hypha-store", resends=True)
         self._starting = asyncio.Lock()
         self._is_started = False
+        self._script_names: dict[str, str] = {}  # by their hashes
+        self.operations: Counter[str] = Counter()
+
+    @property
+    def meter(self) -> RedisMeter:
+        """What the connections have been used for."""
+        return self._commands.meter
 
     def attach(self, on_restored: Callable[[], None]) -> None:
         """Say what to do when a server has been away, and may have forgotten."""
@@ -57,9 +67,10 @@ class StoreClient(Redis):
             raise NotImplementedError("What must be done as one is a script.")
         return _Pipeline(self)
 
-    def know_script(self, script: str) -> None:
+    def know_script(self, name: str, script: str) -> None:
         """Make sure that every server knows a script before it is called."""
         self._commands.scripts.append(script.encode())
+        self._script_names[hashlib.sha1(script.encode()).hexdigest()] = name
 
     async def keys_like(self, pattern: str) -> AsyncIterator[bytes]:
         """All keys of all servers that match; slow, and not for the path of anything."""
@@ -84,8 +95,16 @@ class StoreClient(Redis):
     async def _send(self, args: tuple[Any, ...]) -> Any:
         if not self._is_started:
             await self._start()
+        self.operations[self._operation(args)] += 1
         slot = self._commands.servers.slot(_key(args)) if args[0] not in _KEYLESS else 0
         return await self._commands.ask(slot, _words(args))
+
+    def _operation(self, args: tuple[Any, ...]) -> str:
+        """What a command is called in the metrics."""
+        command: str = args[0]
+        if command == "EVALSHA":
+            return self._script_names[args[1]]
+        return command.lower().replace(" ", "_")
 
     def _parsed(self, args: tuple[Any, ...], options: dict[str, Any], reply: Any) -> Any:
         _checked(reply)
@@ -146,7 +165,7 @@ def read_script(package: str, name: str) -> str:
 def load_script(redis: Redis, name: str) -> AsyncScript:
     script = read_script("hypha_cluster.store", name)
     if isinstance(redis, StoreClient):
-        redis.know_script(script)
+        redis.know_script(name, script)
     return redis.register_script(script)
 
 

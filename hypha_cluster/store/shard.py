@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 import hiredis
 
 from hypha_cluster.errors import RelayUnavailable
+from hypha_cluster.metrics import RedisMeter
 from hypha_cluster.store.lasting_link import PING_INTERVAL, LastingLink
 from hypha_cluster.store.link import Address
 from hypha_cluster.store.servers import Servers
@@ -77,6 +79,7 @@ class Shard:
         self._on_opened = on_opened
         self._resends = resends
         self.scripts: Iterable[bytes] = ()
+        self.meter = RedisMeter()
         self._queued: deque[Request] = deque()
         self._written: deque[Request] = deque()
         self._unanswered: list[Request] = []
@@ -114,6 +117,8 @@ class Shard:
             for each in queued
         ]
         self.link.send(commands)
+        self.meter.batches += 1
+        self.meter.commands += len(commands)
 
     def take_back(self) -> list[Request]:
         """What was not written yet."""
@@ -189,7 +194,7 @@ class Shard:
         self.link.drop_if_silent(now)
         if now - self._pinged_at > PING_INTERVAL and self._is_ready:
             self._pinged_at = now
-            self.send(_housekeeping(("TIME",), self._on_time))
+            self.send(_housekeeping(("TIME",), partial(self._on_probe, now)))
 
     def _give_up_unanswered(self, now: float) -> None:
         if self._unanswered:
@@ -202,6 +207,10 @@ class Shard:
         """Nothing will be answered any more."""
         for request in (*self._written, *self._queued, *self._unanswered):
             request.answer(unavailable())
+
+    def _on_probe(self, asked: float, reply: Any) -> None:
+        self._on_time(reply)
+        self.meter.durations.observe(time.monotonic() - asked)
 
     def _on_time(self, reply: Any) -> None:
         if isinstance(reply, list):

@@ -1,15 +1,20 @@
 """Calls that wait: found by their target, forgotten with their caller."""
 
+import time
+
+import pytest
+
+from hypha_cluster.metrics import Histogram
 from hypha_cluster.relay import pending
 from hypha_cluster.relay.pending import PendingCall, PendingCalls
 
 
 def call(caller: str = "ws/caller", session: str = "s") -> PendingCall:
-    return PendingCall(caller, session, f"{session}.reject")
+    return PendingCall(caller, session, f"{session}.reject", since=0.0)
 
 
 def test_an_answer_settles_a_call_once() -> None:
-    calls = PendingCalls()
+    calls = PendingCalls(Histogram())
     calls.add("ws/target", call())
 
     assert calls.is_waiting("ws/target", "ws/caller", "s")
@@ -19,7 +24,7 @@ def test_an_answer_settles_a_call_once() -> None:
 
 
 def test_an_answer_from_somebody_else_settles_nothing() -> None:
-    calls = PendingCalls()
+    calls = PendingCalls(Histogram())
     calls.add("ws/target", call())
 
     assert not calls.settle("ws/other", "ws/caller", "s")
@@ -27,7 +32,7 @@ def test_an_answer_from_somebody_else_settles_nothing() -> None:
 
 
 def test_a_target_that_leaves_ends_the_calls_to_it_and_no_others() -> None:
-    calls = PendingCalls()
+    calls = PendingCalls(Histogram())
     first, second, other = call("ws/a"), call("ws/b"), call("ws/a", "t")
     calls.add("ws/target", first)
     calls.add("ws/target", second)
@@ -39,7 +44,7 @@ def test_a_target_that_leaves_ends_the_calls_to_it_and_no_others() -> None:
 
 
 def test_a_caller_that_goes_waits_for_nothing() -> None:
-    calls = PendingCalls()
+    calls = PendingCalls(Histogram())
     calls.add("ws/target", call("ws/a"))
     calls.add("ws/target", call("ws/b"))
 
@@ -50,8 +55,21 @@ def test_a_caller_that_goes_waits_for_nothing() -> None:
 
 
 def test_what_one_caller_waits_for_is_bounded() -> None:
-    calls = PendingCalls()
+    calls = PendingCalls(Histogram())
     for number in range(pending.MANY + 10):
         calls.add("ws/target", call(session=str(number)))
 
     assert len(calls) == pending.MANY
+
+
+def test_how_long_a_call_waited_is_noted_when_it_is_settled() -> None:
+    durations = Histogram()
+    calls = PendingCalls(durations)
+    calls.add("ws/target", call()._replace(since=time.monotonic() - 3))
+    calls.add("ws/target", call("ws/gone"))
+
+    calls.forget_caller("ws/gone")
+    calls.settle("ws/target", "ws/caller", "s")
+
+    assert sum(durations.counts) == 1
+    assert durations.sum == pytest.approx(3, abs=0.5)
