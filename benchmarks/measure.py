@@ -7,14 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.accounting import pin
 from benchmarks.cases import CPU, Case
-from benchmarks.deployments import Deployment, running
+from benchmarks.deployments import Deployment, NotStarted, running
 from benchmarks.load.job import Job
 from tests.client_environments import environment
 
@@ -50,6 +50,10 @@ class Result:
         keys = {key: None for run in self.runs for key in run}
         return {k: statistics.median(run[k] for run in self.runs if k in run) for k in keys}
 
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> "Result":
+        return cls(*(kept[field.name] for field in fields(cls)))
+
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "median": self.median}
 
@@ -59,10 +63,14 @@ def compare(case: Case, nodes: int, subjects: Iterable[str], plan: Plan) -> list
     runs: dict[str, list[dict[str, float]]] = {}
     errors: dict[str, str] = {}
     with ExitStack() as stack:
-        deployments = {
-            subject: stack.enter_context(running(subject, nodes, plan.server_cores))
-            for subject in subjects
-        }
+        deployments: dict[str, Deployment] = {}
+        for subject in subjects:
+            try:
+                deployments[subject] = stack.enter_context(
+                    running(subject, nodes, plan.server_cores)
+                )
+            except NotStarted as error:
+                errors[subject] = str(error)
         for _ in range(plan.runs):
             for subject in [subject for subject in deployments if subject not in errors]:
                 try:
@@ -72,7 +80,7 @@ def compare(case: Case, nodes: int, subjects: Iterable[str], plan: Plan) -> list
                     errors[subject] = str(error)
     return [
         Result(case.name, subject, nodes, runs.get(subject, []), errors.get(subject, ""))
-        for subject in deployments
+        for subject in {**deployments, **errors}
     ]
 
 

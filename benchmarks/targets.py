@@ -1,0 +1,110 @@
+"""What is to be reached besides parts of the original's CPU (those are in cases.py)."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from benchmarks.cases import GATEWAY_CPU, OURS
+from benchmarks.measure import Result
+
+
+class Figure(NamedTuple):
+    """A figure of a result, and what to multiply it with."""
+
+    case: str
+    key: str = GATEWAY_CPU
+    nodes: int = 1
+    subject: str = OURS
+    times: float = 1.0
+
+    def of(self, results: list[Result]) -> float | None:
+        for result in results:
+            if (result.case, result.subject, result.nodes) == (self.case, self.subject, self.nodes):
+                figure = result.median.get(self.key)
+                return None if figure is None else figure * self.times
+        return None
+
+
+@dataclass(frozen=True)
+class Target:
+    """At most so much, or so many times another figure."""
+
+    says: str
+    unit: str
+    figure: Figure
+    most: float
+    beside: Figure | None = None
+
+
+class Outcome(NamedTuple):
+    """What was measured of a target: a figure, what it stands beside, and both as one number."""
+
+    target: Target
+    measured: float
+    beside: float | None
+
+    @property
+    def number(self) -> float:
+        return self.measured / self.beside if self.beside else self.measured
+
+    @property
+    def is_met(self) -> bool:
+        return self.number <= self.target.most
+
+
+PER_FRAME = 500.0  # from ms for a call to µs for each of its two frames
+FRAME = Figure("raw-echo-64", times=PER_FRAME)
+PATH = Figure("websocket-echo", subject="echo-direct", times=1000.0)
+UVICORN = Figure("websocket-echo", subject="echo-uvicorn", times=1000.0)
+
+TARGETS = [
+    Target("a frame through one gateway, beside an echo by the same path", "µs", FRAME, 2, PATH),
+    Target("a frame through one gateway, beside uvicorn's echo", "µs", FRAME, 1 / 3, UVICORN),
+    Target("an echo by our WebSocket path, beside uvicorn's", "µs", PATH, 1 / 3, UVICORN),
+    Target(
+        "a frame between two gateways, CPU of both",
+        "µs",
+        Figure("raw-echo-64", nodes=2, times=PER_FRAME),
+        35,
+    ),
+    Target(
+        "a frame with two gateways, each with clients of its own, beside one gateway",
+        "µs",
+        Figure("raw-near-64", nodes=2, times=PER_FRAME),
+        1 / 0.9,
+        Figure("raw-near-64", times=PER_FRAME),
+    ),
+    Target(
+        "a call with 10,000 clients attached, beside 10",
+        "ms",
+        Figure("growth-10000"),
+        1.3,
+        Figure("growth-10"),
+    ),
+    Target(
+        "to register a service where there are 1,000, beside 10",
+        "ms",
+        Figure("register-1000", "cpu_ms"),
+        1.3,
+        Figure("register-10", "cpu_ms"),
+    ),
+    Target(
+        "p99 of a call at half load, beside p50",
+        "ms",
+        Figure("raw-half-load", "p99"),
+        5,
+        Figure("raw-half-load", "p50"),
+    ),
+    Target("memory of an idle connection", "kB", Figure("idle-10000", "kilobytes_each"), 20),
+    Target("CPU of 10,000 idle connections", "%", Figure("idle-10000", "idle_cpu_percent"), 1),
+]
+
+
+def outcomes(results: list[Result]) -> list[Outcome]:
+    """Those of the targets that were measured."""
+    found = []
+    for target in TARGETS:
+        measured = target.figure.of(results)
+        beside = target.beside.of(results) if target.beside else None
+        if measured is not None and (target.beside is None or beside):
+            found.append(Outcome(target, measured, beside))
+    return found
