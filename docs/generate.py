@@ -46,8 +46,8 @@ def _row(about: Setting) -> str:
     cells = [
         _codes(about.flag, *names),
         _codes(about.env, *variables),
-        _default(about),
-        _help(about),
+        default_text(about),
+        help_text(about).replace("|", "\\|"),
     ]
     return f"| {' | '.join(cells)} |\n"
 
@@ -56,7 +56,8 @@ def _codes(*names: str) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _default(about: Setting) -> str:
+def default_text(about: Setting) -> str:
+    """The default, as a person would write it."""
     if isinstance(about.default, bool):
         return "on" if about.default else "off"
     if isinstance(about.default, str):
@@ -67,9 +68,10 @@ def _default(about: Setting) -> str:
     return f"{about.default:g} {about.unit}".strip()
 
 
-def _help(about: Setting) -> str:
+def help_text(about: Setting) -> str:
+    """What the setting means, and what may be chosen."""
     choices = f" One of {_codes(*about.choices)}." if about.choices else ""
-    return f"{about.help}{choices}".replace("|", "\\|")
+    return f"{about.help}{choices}"
 
 
 if __name__ == "__main__":
