@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from hypha_cluster.config import Config
+from hypha_cluster.metrics import BOUNDS, METRICS, About
 from hypha_cluster.settings import HOUR, KIB, MIB, MINUTE, Setting
 
 FOLDER = Path(__file__).parent
@@ -33,11 +34,38 @@ a file that holds what `HYPHA_REDIS_URL` would, and so with `_FILE` behind every
 |---|---|---|---|
 """
 
+METRICS_HEAD = """\
+# Metrics
+
+<!-- Made by `python -m docs.generate` from hypha_cluster/metrics.py. -->
+
+What each gateway tells Prometheus at `/metrics`, beside the `process_…` metrics of CPU, memory and
+open files. No label holds the name of a workspace, a client or a user, so their number is bounded.
+[Observability](observability.md) says what to look at and when.
+
+A histogram `name` has three series, `name_bucket`, `name_sum` and `name_count`. All have the same
+buckets, with these upper ends in seconds: {bounds}.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+"""
+
 
 def pages() -> dict[Path, str]:
     """Every generated page, and what it should hold."""
-    rows = [_row(about) for about in Config.settings()]
-    return {FOLDER / "settings.md": SETTINGS_HEAD + "".join(rows)}
+    settings = [_row(about) for about in Config.settings()]
+    metrics = [_metric_row(about) for about in METRICS]
+    bounds = ", ".join(f"{bound:g}" for bound in BOUNDS)
+    return {
+        FOLDER / "settings.md": SETTINGS_HEAD + "".join(settings),
+        FOLDER / "metrics.md": METRICS_HEAD.format(bounds=bounds) + "".join(metrics),
+    }
+
+
+def _metric_row(about: About) -> str:
+    values = f": {_codes(*about.values)}" if len(about.values) > 1 else ""
+    label = f"{_codes(about.label)}{values}" if about.label else ""
+    return f"| {_codes(about.full_name)} | {about.kind} | {label} | {about.help} |\n"
 
 
 def _row(about: Setting) -> str:

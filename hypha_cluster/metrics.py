@@ -172,7 +172,7 @@ METRICS: Final = (
         "Commands to the store, by their name; that of a script says what happens in the registry "
         "(`claim`, `leave`, `suspend`, `register`, …).",
         "operation",
-        ("claim", "leave", "suspend"),
+        ("claim",),
     ),
     About("redis_commands", "counter", "Commands sent to Redis.", "connection", CONNECTIONS),
     About(

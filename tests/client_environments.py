@@ -32,7 +32,7 @@ class Environment(NamedTuple):
         python = f"{sys.implementation.cache_tag}-{sys.platform}-{os.uname().machine}"
         content = "\n".join([python, *self.pins])
         digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-        return _cache() / self.kind / f"{self.name}-{digest}"
+        return cache() / self.kind / f"{self.name}-{digest}"
 
     @property
     def python(self) -> Path:
@@ -42,7 +42,7 @@ class Environment(NamedTuple):
         """Install what is not there yet, and return the environment's interpreter."""
         if not self.path.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(self.path.with_name(f"{self.path.name}.lock")):
+            with locked(self.path.with_name(f"{self.path.name}.lock")):
                 if not self.path.exists():
                     self._install()
         return self.python
@@ -77,13 +77,13 @@ def make_all() -> None:
             sys.stdout.write(f"{python.parent.parent}\n")
 
 
-def _cache() -> Path:
+def cache() -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "hypha-cluster"
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

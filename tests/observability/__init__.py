@@ -1,0 +1,1 @@
+"""What operators see: metrics, alerts, the board, logs and traces."""
