@@ -16,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Router as Routes
 
-from hypha_cluster import __version__
+from hypha_cluster import __version__, log_fields
 from hypha_cluster.api.admission import Gatekeeper
 from hypha_cluster.api.health import CountAnswers, HealthApi
 from hypha_cluster.api.pages import PagesApi
+from hypha_cluster.api.request_ids import HEADER, RequestIds
 from hypha_cluster.api.services import ServicesApi, error_response
 from hypha_cluster.api.websocket import WebSocketApi
 from hypha_cluster.config import Config
@@ -91,8 +92,13 @@ def create_app(config: Config) -> Starlette:
 
     return Starlette(
         lifespan=lifespan,
-        exception_handlers={HubError: _on_hub_error, HTTPException: _on_http_error},
+        exception_handlers={
+            HubError: _on_hub_error,
+            HTTPException: _on_http_error,
+            Exception: _on_failure,
+        },
         middleware=[
+            Middleware(RequestIds),
             Middleware(CountAnswers, counts=counts),
             Middleware(CORSMiddleware, **_cors(config.allow_origins)),
             Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1),
@@ -102,7 +108,12 @@ def create_app(config: Config) -> Starlette:
 
 def _cors(origins: str) -> dict[str, Any]:
     """Origins that may call; `*` mirrors whatever asks, since credentials are in no cookie."""
-    allowed = {"allow_methods": ["*"], "allow_headers": ["*"], "allow_credentials": True}
+    allowed = {
+        "allow_methods": ["*"],
+        "allow_headers": ["*"],
+        "allow_credentials": True,
+        "expose_headers": [HEADER],
+    }
     if origins.strip() == "*":
         return {**allowed, "allow_origin_regex": ".*"}
     return {**allowed, "allow_origins": [origin.strip() for origin in origins.split(",")]}
@@ -118,10 +129,17 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     return error_response(error.status_code, error.detail, error.headers)
 
 
+async def _on_failure(request: Request, error: Exception) -> Response:
+    """It is raised again behind this, and logged."""
+    headers = {HEADER: log_fields.request_id.get()}
+    return error_response(500, "The hub failed; its operator finds the cause in its log.", headers)
+
+
 @contextlib.asynccontextmanager
 async def _running(config: Config, app: Starlette, counts: Counts) -> AsyncIterator[None]:
     store = _open_store(config)
     name = config.node_name or f"gateway-{secrets.token_hex(4)}"
+    log_fields.node.set(name)
     relay = _open_relay(config, name, store, counts)
     rhythm = Rhythm(config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time)
     node = Node(name, store.nodes, relay.bus, relay.clients, relay.router, rhythm)

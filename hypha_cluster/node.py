@@ -134,6 +134,11 @@ class Node:
                 harvest = await self._nodes.reap(self.name)
                 for departure in harvest.departures:
                     self._counts.reaped += 1
+                    _log.info(
+                        "%s did not come back in time.",
+                        departure.address,
+                        extra={"client": departure.address},
+                    )
                     self._clients.announce_departure(departure.address)
                 for name in harvest.misjudged:
                     self._clients.announce_misjudgement(name)

@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
+from hypha_cluster import log_fields
 from hypha_cluster.api.admission import Gatekeeper
 from hypha_cluster.api.asgi_socket import AsgiSocket
 from hypha_cluster.errors import HubError, NotYetBack, RelayUnavailable
@@ -31,6 +32,7 @@ PATIENCE: Final = 6.0  # seconds
 # More than any published client can send, and less than a gateway can pass on.
 PACE: Final = 20_000  # frames a second
 TURN: Final = 500  # frames after which it is looked at
+_LONGEST_NAME: Final = 100  # characters of a name that is not checked yet
 
 
 class WebSocketApi:
@@ -87,7 +89,10 @@ class WebSocketApi:
 
     async def _attach(self, websocket: WebSocket, socket: AsgiSocket) -> Connection:
         query = urllib.parse.parse_qs(websocket.url.query, keep_blank_values=True)
-        admission = await self._gatekeeper.admit({key: value[-1] for key, value in query.items()})
+        given = {key: value[-1] for key, value in query.items()}
+        log_fields.client.set(given.get("client_id", "")[:_LONGEST_NAME])  # as it says itself
+        admission = await self._gatekeeper.admit(given)
+        log_fields.client.set(f"{admission.workspace.name}/{admission.client}")
         return await self._clients.attach(
             admission,
             socket,

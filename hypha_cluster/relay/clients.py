@@ -126,6 +126,7 @@ class Clients:
         connection.is_amnesic = admission.has_token and not claim.resumed
         self._counts.attached += 1
         self._counts.resumed += claim.resumed
+        _log.info("%s %s.", attachment.address, "is back" if claim.resumed else "is attached")
         return connection
 
     def _attachment(self, admission: Admission, patience: float) -> Attachment:
@@ -183,10 +184,17 @@ class Clients:
             attachment.address, owner=attachment.owner, grace=self._terms.reconnect_grace
         )
         self._counts.suspended += done
+        if done:
+            _log.info(
+                "%s is between two connections.",
+                attachment.address,
+                extra={"client": attachment.address},
+            )
 
     async def _leave(self, attachment: Attachment) -> None:
         if await self._registry.leave(attachment.address, attachment.owner):
             self._counts.left += 1
+            _log.info("%s has left.", attachment.address, extra={"client": attachment.address})
             self.announce_departure(attachment.address)
 
     async def give_up_calls(self) -> None:
@@ -241,7 +249,11 @@ class Clients:
 
     def _oust(self, connection: Connection) -> None:
         """The client is attached elsewhere by now: end this connection, and clean up nothing."""
-        _log.info("%s is attached anew; its old connection ends.", connection.address)
+        _log.info(
+            "%s is attached anew; its old connection ends.",
+            connection.address,
+            extra={"client": connection.address},
+        )
         connection.is_ousted = True
         self._counts.ousted += 1
         connection.socket.close(SUPERSEDED, "attached elsewhere")

@@ -92,7 +92,7 @@ class Router:
             sealed = self._seal(connection, frame, target)
         except BadFrame as error:
             self.counts.frames_refused += 1
-            _log.info("A frame of %s was refused: %s", connection.address, error)
+            _tell(connection, "refused", error)
             self._reject(frame, connection.address, target, error)
             return
         if sealed is not None:
@@ -101,7 +101,7 @@ class Router:
     def _ignore(self, connection: Connection, raw: bytes, error: BadFrame) -> None:
         """Forward nothing; tell the sender, if the frame says where."""
         self.counts.frames_ignored += 1
-        _log.info("A frame of %s was ignored: %s", connection.address, error)
+        _tell(connection, "ignored", error)
         frame = self._reader.salvage(raw) if len(raw) <= guard.MAX_CLIENT_FRAME else None
         if frame is not None and isinstance(to := frame.envelope.get("to"), str):
             target = absolute(to, connection.attachment.workspace.name)
@@ -252,6 +252,11 @@ class Router:
         seal = Seal(called, ROOT.to_wire())
         envelope = rpc.call_envelope(caller, method)
         self.send(caller, seal.call(envelope, pack({"args": [rpc.error(str(error))]})))
+
+
+def _tell(connection: Connection, what: str, error: HubError) -> None:
+    address = connection.address
+    _log.info("A frame of %s was %s: %s", address, what, error, extra={"client": address})
 
 
 def _error_of(outcome: Outcome, target: str) -> HubError:

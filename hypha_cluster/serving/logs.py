@@ -6,6 +6,8 @@ import re
 import sys
 from datetime import UTC, datetime
 
+from hypha_cluster import log_fields
+
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 SECRETS = re.compile(
     r"((?:token|secret|password|code)=|Bearer\s+)[^\s&\"']+"  # queries and headers
@@ -35,6 +37,8 @@ class JsonFormatter(logging.Formatter):
             "message": _without_secrets(record.getMessage()),
             "process": record.process,
         }
+        for name, value in log_fields.fields(record).items():
+            line[name] = _without_secrets(value)
         if record.exc_info:
             line["exception"] = _without_secrets(self.formatException(record.exc_info))
         return json.dumps(line)

@@ -1,0 +1,48 @@
+"""Every request has an id, by which its answer and what is logged of it can be found."""
+
+import logging
+import time
+import urllib.parse
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hypha_cluster import log_fields
+
+HEADER: Final = "X-Request-ID"
+_STARTS: Final = (*("http.response.start", "websocket.accept", "websocket.http.response.start"),)
+
+_log = logging.getLogger(__name__)
+
+
+class RequestIds:
+    """Takes the id that a request came with, or makes one, and returns it with the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        request_id = log_fields.good_request_id(Headers(scope=scope).get(HEADER, ""))
+        # Never taken back: what fails further out is logged in the same task.
+        log_fields.request_id.set(request_id)
+        began = time.monotonic()
+
+        async def sending(message: Message) -> None:
+            if message["type"] in _STARTS:
+                message.setdefault("headers", [])
+                MutableHeaders(scope=message)[HEADER] = request_id
+            if message["type"] == "http.response.start":
+                _tell(scope, message, time.monotonic() - began)
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+def _tell(scope: Scope, answer: Message, seconds: float) -> None:
+    path = urllib.parse.quote(scope["path"])  # and not the query, which may hold a token
+    what = (scope["method"], path, answer["status"], seconds * 1000)
+    _log.debug("%s %s: %d after %.1f ms.", *what)

@@ -1,0 +1,31 @@
+"""Which gateway, request and client a line of the log is about.
+
+Whoever begins something says so here, and every line that is logged on the way has it. Where what
+is logged is not on the way of one client, a line names it itself: `extra={"client": address}`.
+"""
+
+import logging
+import re
+import secrets
+from contextvars import ContextVar
+from typing import Final
+
+node: Final[ContextVar[str]] = ContextVar("node", default="")
+request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
+client: Final[ContextVar[str]] = ContextVar("client", default="")
+
+_GOOD_ID: Final = re.compile(r"[\w.:+/=@-]{1,128}", re.ASCII)
+
+
+def fields(record: logging.LogRecord) -> dict[str, str]:
+    """What a line is about, as far as that is known."""
+    known = {
+        variable.name: str(getattr(record, variable.name, "") or variable.get())
+        for variable in (node, request_id, client)
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def good_request_id(given: str) -> str:
+    """The id that a request came with, or a new one if it has none that may be logged."""
+    return given if _GOOD_ID.fullmatch(given) else secrets.token_hex(8)
