@@ -22,6 +22,7 @@ from hypha_cluster.api.health import CountAnswers, HealthApi
 from hypha_cluster.api.pages import PagesApi
 from hypha_cluster.api.request_ids import HEADER, RequestIds
 from hypha_cluster.api.services import ServicesApi, error_response
+from hypha_cluster.api.stats import StatsApi
 from hypha_cluster.api.websocket import WebSocketApi
 from hypha_cluster.config import Config
 from hypha_cluster.errors import HubError, StartupError
@@ -240,6 +241,7 @@ def _routes(
     routes: list[BaseRoute] = [
         *HealthApi(node.unready_because, metrics).routes(),
         *PagesApi().routes(),
+        *StatsApi(gatekeeper, store.nodes, store.workspaces).routes(),
         *WebSocketApi(
             gatekeeper, relay.clients, relay.router, services.recover, config.public_base_url
         ).routes(),
