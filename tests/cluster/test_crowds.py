@@ -21,6 +21,7 @@ pytestmark = pytest.mark.cluster
 
 MIB = 1024 * 1024
 CROWD = 1000
+KEPT = 40  # connections that the balancer keeps with each gateway, at most
 CONNECTIONS = 4  # to Redis, at most, from each gateway
 MANY = pytest.mark.parametrize(
     "count", [1_000, pytest.param(10_000, marks=[pytest.mark.chaos, pytest.mark.timeout(900)])]
@@ -89,25 +90,25 @@ async def _check_flat(
     await few_at_once(steps[: len(steps) // 5])  # whatever is made once
     await _settle(cluster, set())
     before = cluster.store.keys()
-    memory = [gateway.memory for gateway in cluster.gateways]
-    files = [gateway.open_files for gateway in cluster.gateways]
+    footprints = [gateway.footprint() for gateway in cluster.gateways]
     await few_at_once(steps)
     keys = await _settle(cluster, before)
 
-    grown = max(
-        gateway.memory - before for gateway, before in zip(cluster.gateways, memory, strict=True)
-    )
+    pairs = zip(cluster.gateways, footprints, strict=True)
+    grown = [gateway.footprint() - at_first for gateway, at_first in pairs]
     report.note(
         f"{len(steps):,} {what}",
         redis_keys_left=len(keys - before),
         redis_connections_of_three_gateways=_check_connections(cluster),
-        memory_grown_in_MiB_at_most=grown / MIB,
+        memory_grown_in_MiB_at_most=max(each.memory for each in grown) / MIB,
+        tasks_grown_at_most=max(each.tasks for each in grown),
     )
     assert keys <= before
-    assert grown < 10 * MIB
-    for gateway, at_first in zip(cluster.gateways, files, strict=True):
-        # The balancer keeps some connections, to use them again.
-        assert gateway.open_files < at_first + 40
+    for each in grown:
+        assert each.memory < 10 * MIB
+        # The balancer keeps some connections, to use them again; a task or more serves each.
+        assert each.open_files < KEPT
+        assert each.tasks < 3 * KEPT
 
 
 async def _settle(cluster: Cluster, expected: set[str]) -> set[str]:
