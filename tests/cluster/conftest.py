@@ -23,9 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """What did not hold belongs on the page too."""
+    """What did not hold, or was not tried, belongs on the page too."""
+    name = report.nodeid.rpartition("::")[2].replace("_", " ")
     if report.failed:
-        Report().note(report.nodeid.rpartition("::")[2].replace("_", " "), outcome="**failed**")
+        Report().note(name, outcome="**failed**")
+    elif report.skipped:
+        Report().note(name, outcome="not tried")
 
 
 @pytest.fixture(scope="session")

@@ -80,20 +80,24 @@ class History:
 
     # What must hold.
 
-    def check(self, torn: tuple[float, float] = (0.0, 0.0)) -> None:
+    def check(
+        self,
+        disorderly: Iterable[str] = (),
+        between: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
         """Raise AssertionError with whatever a hub must not let happen.
 
-        torn: from when to when connections broke. An old client then opens several at once, and
-        sends by whichever is ready: so there is no order to be kept.
+        disorderly: names of programs whose connections broke between these times, and whose
+        client then opens several at once, sends by whichever is ready and reads from all of them.
+        What they send and get in that time is in no order that a hub could keep.
         """
-        self._torn = torn
         wrong = [
             *self._without_one_outcome(),
             *self._with_a_wrong_result(),
             *self._misdirected(),
             *self._executed_twice(),
             *self._executed_too_late(),
-            *self._out_of_order(),
+            *self._out_of_order(set(disorderly), between),
         ]
         assert not wrong, f"{len(wrong)} wrong of {len(self.begun)} calls: {wrong[:10]}"
 
@@ -131,13 +135,16 @@ class History:
                 if outcome.error and not outcome.is_impatience and late > CLOCK_ERROR:
                     yield f"{execution.call} was executed {late:.3f} s after {outcome.error}"
 
-    def _out_of_order(self) -> Iterator[str]:
+    def _out_of_order(self, disorderly: set[str], between: tuple[float, float]) -> Iterator[str]:
         """A function that takes its time may be begun late by the client that offers it."""
+        first, last_moment = between
         last: dict[tuple[str, str], int] = {}
         for execution in self.executions:
+            caller, provider, number = execution.call
             if execution.function != "at_once":
                 continue
-            caller, provider, number = execution.call
+            if disorderly & {caller, provider} and first < execution.at < last_moment:
+                continue
             before = last.get((caller, provider), 0)
             if number < before:
                 yield f"{execution.call} was executed after {before}"
@@ -164,6 +171,13 @@ class History:
 
     def begun_after(self, at: float) -> list[Call]:
         return [call for call, begun in self.begun.items() if begun >= at]
+
+    def failing_after(self, at: float) -> float:
+        """For how many seconds from then on calls were placed that failed in the end."""
+        failed = [
+            self.begun[call] - at for call, _ in self.failures() if call[1] not in self.caught
+        ]
+        return max([*failed, 0.0])
 
     def good_after(self, at: float) -> dict[tuple[str, str], float]:
         """Seconds from then to the first good end of a call that began later, by pair."""

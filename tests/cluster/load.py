@@ -153,6 +153,7 @@ class Load:
         self._mark = secrets.token_hex(3)
         self.history = History([])
         self._page_notes: list[dict[str, Any]] = []
+        self._programs: list[Program] = []
 
     def _named(self, kind: str, count: int, release: str) -> list[str]:
         release = release.replace(".", "-")  # it would divide the path to a function
@@ -181,6 +182,7 @@ class Load:
             Program(OLD, callers=self._named("caller", 2, OLD)),
         ]
         self.providers = [name for program in programs for name in program.provide]
+        self._programs = programs
         if self._chromium:
             await self._open_page(self._chromium)
         self._processes = [
@@ -206,6 +208,11 @@ class Load:
     async def run(self, seconds: float) -> None:
         """Let the programs work for so long."""
         await asyncio.sleep(seconds)
+
+    def programs_of(self, release: str) -> set[str]:
+        """Names of the providers and callers that run with a release."""
+        programs = [program for program in self._programs if program.release == release]
+        return {name for program in programs for name in (*program.provide, *program.callers)}
 
     def lost(self, since: float) -> list[tuple[str, str]]:
         """Callers and providers between whom no call has ended well after that."""

@@ -16,9 +16,9 @@ HEAD = """\
 # Reliability
 
 What the cluster tests have measured: three gateways behind HAProxy with `deploy/haproxy.cfg` as it
-is shipped, one Valkey, and published clients that were told nothing but the balancer's address
-(imjoy-rpc 0.5.16 and 0.5.59 in Python, 0.5.59 in Chromium), all on one machine. This page is
-written by
+is shipped, one Valkey if nothing else is said, and published clients that were told nothing but the
+balancer's address (imjoy-rpc 0.5.16 and 0.5.59 in Python, 0.5.59 in Chromium), all on one machine.
+This page is written by
 
 ```sh
 make chaos
@@ -26,7 +26,12 @@ make chaos
 
 A call that *failed* is one whose caller got an error. Besides what is counted here, every call is
 checked to have exactly one outcome and the right one, to be executed at most once, in the order of
-its caller, by whom it was meant for, and never after its caller was told that it failed.
+its caller, by whom it was meant for, and never after its caller was told that it failed. There is
+one exception: when its connection breaks, 0.5.16 opens several at once and sends by whichever is
+ready first, so what it sends or gets within 15 s of a crash is in an order of its own.
+
+A "time out" is the client's own word, after 30 s: the frame of that call was lost with the memory
+of what failed, or with a connection that broke.
 """
 
 

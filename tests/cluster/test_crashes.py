@@ -8,8 +8,8 @@ import pytest
 
 from tests.cluster.cluster import Cluster, until
 from tests.cluster.conftest import StartCluster
-from tests.cluster.history import median_and_worst
-from tests.cluster.load import LONGEST_CALL, Load, now
+from tests.cluster.load import Load, now
+from tests.cluster.ordeal import undergo
 from tests.cluster.report import Report
 from tests.gateways import SECOND
 from tests.raw_client import RawClient
@@ -28,38 +28,13 @@ SLOWEST_RETURN = 15 * SECOND
 async def test_after_a_crash_all_are_back_by_themselves(
     cluster: Cluster, chromium: "Chromium", tmp_path: Path, report: Report
 ) -> None:
-    load = Load(cluster.url, tmp_path, chromium)
-    async with load:
-        await load.run(3)
-        killed = await _kill_a_provider(cluster, load)
-        await load.run(SLOWEST_RETURN)
-        at_the_end = now()
-        await load.run(3)
-    history = load.history
-    history.check(torn=(killed - 1, killed + SLOWEST_RETURN))
-
-    healed = history.good_after(killed)
-    middle, worst = median_and_worst(healed.values())
-    report.note(
-        "`kill -9` of a gateway with providers and callers on it",
-        calls=len(history.begun),
-        calls_failed=len(history.failures()),
-        errors=", ".join(f"{count} × {text}" for text, count in history.errors().items()) or "none",
-        clients_lost=len({caller for caller, _ in load.lost(at_the_end)}),
-        clients_in_an_endless_loop_of_their_own=len(history.caught),
-        seconds_to_the_first_good_call_median=middle,
-        seconds_to_the_first_good_call_worst=worst,
-        longest_call_in_seconds=history.longest_wait(),
+    ordeal = await undergo(
+        load := Load(cluster.url, tmp_path, chromium),
+        lambda: _kill_a_provider(cluster, load),
+        SLOWEST_RETURN,
     )
-    assert not load.lost(at_the_end)
-    assert worst < SLOWEST_RETURN
-    assert history.longest_wait() < LONGEST_CALL
-    late = [
-        call
-        for call, _ in history.failures()
-        if history.begun[call] > killed + worst and call[1] not in history.caught
-    ]
-    assert not late, "calls failed that were placed when all were back"
+    report.note("`kill -9` of a gateway with providers and callers on it", **ordeal.figures())
+    ordeal.check(SLOWEST_RETURN, broken=True)
 
 
 async def _kill_a_provider(cluster: Cluster, load: Load) -> float:

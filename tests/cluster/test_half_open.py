@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cluster.cluster import Cluster, Line, until
-from tests.cluster.load import LONGEST_CALL, Load, now
+from tests.cluster.load import Load, now
+from tests.cluster.ordeal import undergo
 from tests.cluster.report import Report
 from tests.gateways import SECOND
 from tests.raw_client import RawClient
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.cluster, pytest.mark.clients, pytest.mark.browser]
 pytest_plugins = ["tests.browser"]
+
+ASLEEP = 10  # seconds
+BACK = 15 * SECOND
 
 
 @pytest.fixture
@@ -103,34 +107,22 @@ async def test_a_gateway_sleeps_and_wakes_up(
     cluster: Cluster, chromium: "Chromium", tmp_path: Path, report: Report
 ) -> None:
     sleeper = cluster.gateways[0]
-    load = Load(cluster.url, tmp_path, chromium)
-    async with load:
-        await load.run(3)
+
+    async def sleep_and_wake_up() -> float:
         froze = now()
         with sleeper.frozen():
-            await asyncio.sleep(10)
-        woken = now()
+            await asyncio.sleep(ASLEEP)
 
         async def is_ready() -> bool:
             return sleeper.is_ready
 
         await until(is_ready, "the gateway is ready again")
-        await load.run(15)
-        at_the_end = now()
-        await load.run(1)
-    history = load.history
-    history.check(torn=(froze - 1, woken + 15 * SECOND))
+        return froze
 
-    report.note(
-        "a gateway frozen for 10 s (SIGSTOP)",
-        calls=len(history.begun),
-        calls_failed=len(history.failures()),
-        errors=", ".join(f"{count} × {text}" for text, count in history.errors().items()) or "none",
-        seconds_from_waking_to_the_first_good_call_worst=max(history.good_after(woken).values()),
-        longest_call_in_seconds=history.longest_wait(),
-    )
-    assert not load.lost(at_the_end)
-    assert history.longest_wait() < LONGEST_CALL
+    ordeal = await undergo(Load(cluster.url, tmp_path, chromium), sleep_and_wake_up, BACK)
+
+    report.note(f"a gateway frozen for {ASLEEP} s (SIGSTOP)", **ordeal.figures())
+    ordeal.check(ASLEEP + BACK, broken=True)
 
 
 @pytest.mark.chaos

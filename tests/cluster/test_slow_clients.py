@@ -6,17 +6,25 @@ import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.cluster.cluster import Cluster, Line, until
 from tests.cluster.conftest import StartCluster
+from tests.cluster.load import Load, now
+from tests.cluster.ordeal import undergo
 from tests.cluster.report import Report
 from tests.gateways import SECOND
 from tests.raw_client import RawClient, Rejected
 
+if TYPE_CHECKING:
+    from tests.browser import Chromium
+
 pytestmark = pytest.mark.cluster
+pytest_plugins = ["tests.browser"]
 
 PING = "services.built-in.ping"
 # What others may notice, on a machine that is busy with the flood itself.
@@ -95,11 +103,36 @@ async def _call_until_refused(caller: RawClient, deaf: RawClient) -> str:
 
 @pytest.mark.chaos
 async def test_a_client_that_floods_another(cluster: Cluster, report: Report) -> None:
-    first, second = cluster.gateways[:2]
     what = "a client that sends as much as it can"
     async with _watched(cluster, report, what):
-        command = [sys.executable, "-m", "tests.cluster.flooder", first.url, second.url, "4"]
-        flooder = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
-        output, errors = await flooder.communicate()
+        frames = await _flood(cluster)
+    report.note(what, frames_sent=frames)
+
+
+@pytest.mark.clients
+@pytest.mark.browser
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+async def test_clients_go_on_beside_a_flood(
+    cluster: Cluster, chromium: "Chromium", tmp_path: Path, report: Report
+) -> None:
+    async def flood() -> float:
+        began = now()
+        await _flood(cluster)
+        return began
+
+    ordeal = await undergo(Load(cluster.url, tmp_path, chromium), flood, 1)
+
+    report.note("a client that sends as much as it can, under load", **ordeal.figures())
+    ordeal.check(SLOWEST)
+    assert not ordeal.history.failures(), ordeal.history.errors()
+
+
+async def _flood(cluster: Cluster) -> int:
+    """Have a client send as much as it can to one on another gateway; return how many frames."""
+    first, second = cluster.gateways[:2]
+    command = [sys.executable, "-m", "tests.cluster.flooder", first.url, second.url, "4"]
+    flooder = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+    output, errors = await flooder.communicate()
     assert flooder.returncode == 0, errors.decode()
-    report.note(what, frames_sent=int(output))
+    return int(output)

@@ -4,16 +4,23 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from tests.cluster.cluster import Cluster, Store, until
+from tests.cluster.load import Load, now
+from tests.cluster.ordeal import undergo
 from tests.cluster.report import Report
 from tests.gateways import SECOND
 from tests.raw_client import RawClient, Rejected
 
+if TYPE_CHECKING:
+    from tests.browser import Chromium
+
 pytestmark = pytest.mark.cluster
+pytest_plugins = ["tests.browser"]
 
 HEALED = 15 * SECOND
 PROVIDERS = 6
@@ -73,15 +80,10 @@ def _timed(report: Report, what: str) -> Iterator[None]:
     report.note(f"the store {what}", seconds_until_all_works=time.monotonic() - started)
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        forgets,
-        cuts_subscribers,
-        pytest.param(restarts_with_its_data, marks=pytest.mark.chaos),
-        pytest.param(restarts_without_its_data, marks=pytest.mark.chaos),
-    ],
-)
+EVENTS = (forgets, cuts_subscribers, restarts_with_its_data, restarts_without_its_data)
+
+
+@pytest.mark.parametrize("event", EVENTS)
 async def test_the_cluster_heals_by_itself_when_the_store(
     event: Callable[[Store], None], cluster: Cluster, report: Report
 ) -> None:
@@ -102,6 +104,29 @@ async def test_the_cluster_heals_by_itself_when_the_store(
     async with await RawClient.connect(cluster.url) as newcomer:
         await newcomer.call(providers[0].address, "services.mirror.echo", "new")
     await asyncio.gather(*(client.close() for client in (caller, *providers)))
+
+
+@pytest.mark.clients
+@pytest.mark.browser
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("event", EVENTS)
+async def test_clients_go_on_when_the_store(
+    event: Callable[[Store], None],
+    cluster: Cluster,
+    chromium: "Chromium",
+    tmp_path: Path,
+    report: Report,
+) -> None:
+    async def strike() -> float:
+        began = now()
+        await asyncio.to_thread(event, cluster.store)
+        return began
+
+    ordeal = await undergo(Load(cluster.url, tmp_path, chromium), strike, HEALED)
+
+    report.note(f"the store {event.__name__.replace('_', ' ')}, under load", **ordeal.figures())
+    ordeal.check(HEALED)
 
 
 async def test_calls_between_gateways_fail_promptly_while_the_store_is_away(
