@@ -164,6 +164,7 @@ async def _running(config: Config, app: Starlette, counts: Counts) -> AsyncItera
     try:
         yield
     finally:
+        await relay.clients.stop()
         await relay.peer.stop()
         await node.stop()
         await tokens.stop()

@@ -18,7 +18,7 @@ from hypercorn.asyncio import serve
 from websockets.speedups import apply_mask
 
 from hypha_cluster.serving.websocket_frames import CLOSE, FIN, NO_CODE, header
-from hypha_cluster.serving.websocket_stream import EXTENSION
+from hypha_cluster.serving.websocket_stream import EXTENSION, end_outliving
 from tests.gateways import SECOND
 
 LIMIT = 1_000_000
@@ -79,6 +79,15 @@ class Application:
 
         direct.start(echo, lambda: None)
         self.endings.put(await direct.wait_closed())
+
+    async def outlive(self, direct: Any, receive: Any, send: Any) -> None:
+        """Echo with callbacks, and be gone."""
+
+        def echo(message: bytes | str) -> None:
+            (direct.send if isinstance(message, bytes) else direct.send_text)(message)
+
+        direct.start(echo, lambda: None)
+        await direct.outlive(lambda code, reason: self.endings.put((code, reason)))
 
     async def http2(self, direct: Any, receive: Any, send: Any) -> None:
         assert direct is None
@@ -205,10 +214,12 @@ class Server:
 
     def _run(self) -> None:
         with self._runner:
-            application: Any = self.application
-            self._runner.run(
-                serve(application, self._settings, shutdown_trigger=self._stop.wait, mode="asgi")
-            )
+            self._runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        application: Any = self.application
+        await serve(application, self._settings, shutdown_trigger=self._stop.wait, mode="asgi")
+        await end_outliving(self._settings.graceful_timeout)
 
 
 class Peer:

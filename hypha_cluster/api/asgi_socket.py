@@ -60,11 +60,13 @@ class AsgiSocket:
         if not self._over.done():
             self._over.set_result((ABNORMAL, ""))
 
-    async def wait_closed(self) -> tuple[int, str]:
-        """The peer's close code and reason, when the connection is over."""
+    async def outlive(self, on_closed: Callable[[int, str], None]) -> None:
+        """Call back with the peer's close code and reason; only then may the application return."""
+        ending = (ABNORMAL, "")
         try:
-            return await asyncio.shield(self._over)
+            ending = await asyncio.shield(self._over)
         finally:
+            on_closed(*ending)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -76,16 +76,23 @@ class WebSocketApi:
         self._router.counts.refusals[type(error).__name__] += 1
 
     async def _live(self, connection: Connection, socket: AsgiSocket) -> None:
-        code, recovery = 1006, None
+        """Have frames routed; the connection may go on when this has returned."""
         try:
             socket.start(partial(self._take, connection, Pace(socket)), _nothing)
-            if connection.is_amnesic:
-                recovery = asyncio.create_task(self._recover(connection))
-            code, _ = await socket.wait_closed()
-        finally:
-            if recovery is not None:
-                recovery.cancel()
-            await asyncio.shield(self._clients.detach(connection, code))
+        except BaseException:
+            self._clients.detach_soon(connection, 1006)
+            raise
+        recovery = None
+        if connection.is_amnesic:
+            recovery = asyncio.create_task(self._recover(connection))
+        await socket.outlive(partial(self._closed, connection, recovery))
+
+    def _closed(
+        self, connection: Connection, recovery: "asyncio.Task[None] | None", code: int, _reason: str
+    ) -> None:
+        if recovery is not None:
+            recovery.cancel()
+        self._clients.detach_soon(connection, code)
 
     async def _attach(self, websocket: WebSocket, socket: AsgiSocket) -> Connection:
         query = urllib.parse.parse_qs(websocket.url.query, keep_blank_values=True)

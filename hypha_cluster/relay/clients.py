@@ -80,6 +80,7 @@ class Clients:
         self._epoch = secrets.token_hex(4)
         self._serial = itertools.count(1)
         self._unfinished: list[tuple[Attachment, End]] = []
+        self._detaching: set[asyncio.Task[None]] = set()
         # Set when Redis may have lost, or got wrong, who is attached here.
         self.forgotten = asyncio.Event()
 
@@ -150,6 +151,16 @@ class Clients:
             if await self._peer.is_alive(attachment.address):
                 raise
             return await self._registry.claim(attachment, ClaimMode.RESUME)
+
+    def detach_soon(self, connection: Connection, code: int) -> None:
+        """Detach a connection that nobody waits for."""
+        task = asyncio.get_running_loop().create_task(self.detach(connection, code))
+        self._detaching.add(task)
+        task.add_done_callback(self._detaching.discard)
+
+    async def stop(self) -> None:
+        """Wait until whatever is over is also detached."""
+        await asyncio.gather(*self._detaching, return_exceptions=True)
 
     async def detach(self, connection: Connection, code: int) -> None:
         """A connection is over; the client left if it said so, else its place is kept."""

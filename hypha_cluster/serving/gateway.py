@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
 from hypha_cluster.serving.preflight import BACKLOG
+from hypha_cluster.serving.websocket_stream import Timeouts, end_outliving, install
 from hypha_cluster.settings import KIB, MIB
 
 log = logging.getLogger(__name__)
@@ -77,8 +78,6 @@ def prepare_process(config: Config) -> None:
     keep_freed_memory()
     allow_many_connections()
     if config.fast_websockets:
-        from hypha_cluster.serving.websocket_stream import Timeouts, install
-
         install(Timeouts(ping=config.ping_timeout))
 
 
@@ -122,6 +121,7 @@ async def _until_closed(serving: asyncio.Task[None], closing: asyncio.Event) -> 
         serving.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await serving
+    await end_outliving(GRACE)
 
 
 async def _drain(app: Starlette, stop: Stop) -> None:

@@ -27,6 +27,8 @@ GATHER_FROM = 64 * 1024  # bytes: with more, a gathering write is cheaper than a
 BACKLOG = 1024 * 1024  # bytes kept for an application that does not take them, before reading stops
 BACKLOG_OVERHEAD = 256  # bytes that a message costs besides its payload
 
+UNSAID = Close(ABNORMAL)  # until the peer says how it closes
+
 Event = dict[str, Any]  # of ASGI
 Message = bytes | str
 
@@ -40,6 +42,8 @@ class Timeouts(NamedTuple):
 
 class Inbox:
     """What has arrived for an application that awaits it, or has not said how it wants it."""
+
+    __slots__ = ("_arrived", "_entries", "_full", "_pause", "_resume", "_size")
 
     def __init__(self, pause: Callable[[], None], resume: Callable[[], None]) -> None:
         self._entries: list[Message | Event] = []
@@ -99,17 +103,44 @@ class Inbox:
 class DirectWebSocket(asyncio.Protocol):
     """A connection that hands each message over in the callback that read it."""
 
+    __slots__ = (
+        "inbox",
+        "loop",
+        "outlives",
+        "writing_paused",
+        "_gathered",
+        "_gathered_size",
+        "_guard",
+        "_heard",
+        "_is_over",
+        "_on_closed",
+        "_on_lost",
+        "_on_writable",
+        "_open",
+        "_over",
+        "_parser",
+        "_peer_close",
+        "_pinged_at",
+        "_reading_paused",
+        "_timeouts",
+        "_transport",
+        "__weakref__",
+    )
+
     def __init__(self, limit: int, timeouts: Timeouts, on_writable: Callable[[], None]) -> None:
         self.inbox = Inbox(self.pause, self.resume)
         self.writing_paused = False
+        self.outlives = False  # its application, which has returned or will
         self._parser = FrameParser(limit, self.inbox.put, self._take_control)
-        self._loop = asyncio.get_running_loop()
-        self._over: asyncio.Future[None] = self._loop.create_future()
+        self.loop = asyncio.get_running_loop()
+        self._is_over = False
+        self._over: asyncio.Future[None] | None = None  # made when it is first waited for
         self._timeouts = timeouts
         self._transport: asyncio.Transport | None = None
         self._open = False  # may still send
-        self._peer_close = Close(ABNORMAL)
-        self._on_lost: Callable[[Close], None] | None = None
+        self._peer_close = UNSAID
+        self._on_lost: Callable[[DirectWebSocket, Close], None] | None = None
+        self._on_closed: Callable[[int, str], None] | None = None
         self._on_writable = on_writable
         self._guard: asyncio.TimerHandle | None = None
         self._heard = True  # something since the last ping
@@ -181,8 +212,26 @@ class DirectWebSocket(asyncio.Protocol):
 
     async def wait_closed(self) -> tuple[int, str]:
         """Wait until it is over; return the peer's close code and reason."""
-        await asyncio.shield(self._over)
+        if not self._is_over:
+            self._over = self._over or self.loop.create_future()
+            await asyncio.shield(self._over)
         return self._peer_close
+
+    async def outlive(self, on_closed: Callable[[int, str], None]) -> None:
+        """Go on when the application has returned, as it may now, for a task costs much memory.
+
+        In the end `on_closed` is called with the peer's close code and reason.
+        """
+        if self._is_over:
+            on_closed(*self._peer_close)
+        else:
+            self._on_closed = on_closed
+            self.outlives = True
+
+    def release(self, on_lost: Callable[["DirectWebSocket", Close], None]) -> None:
+        """Let go of all that was there for an application which has returned."""
+        self._on_lost = on_lost
+        del self.inbox
 
     def discard_messages(self) -> None:
         """Hand over nothing more: the application has no use for it."""
@@ -192,7 +241,7 @@ class DirectWebSocket(asyncio.Protocol):
         self,
         transport: asyncio.Transport,
         earlier: bytes,
-        on_lost: Callable[[Close], None],
+        on_lost: Callable[["DirectWebSocket", Close], None],
     ) -> None:
         """Take a transport over; `earlier` is what was read from it after the handshake."""
         self._transport = transport
@@ -209,11 +258,15 @@ class DirectWebSocket(asyncio.Protocol):
         self._parser.stop()
         if self._guard is not None:
             self._guard.cancel()
-        if not self._over.done():
+        self._is_over = True
+        if self._over is not None and not self._over.done():
             self._over.set_result(None)
         on_lost, self._on_lost = self._on_lost, None
         if on_lost is not None:
-            on_lost(self._peer_close)
+            on_lost(self, self._peer_close)
+        on_closed, self._on_closed = self._on_closed, None
+        if on_closed is not None:
+            on_closed(*self._peer_close)
 
     def data_received(self, data: bytes) -> None:
         """Parse what was read."""
@@ -250,7 +303,7 @@ class DirectWebSocket(asyncio.Protocol):
     def _gather(self, frame: bytes) -> None:
         """Write at the end of this tick, together: a system call costs more than a frame."""
         if not self._gathered:
-            self._loop.call_soon(self._flush)
+            self.loop.call_soon(self._flush)
         self._gathered.append(frame)
         self._gathered_size += len(frame)
         if self._gathered_size > GATHER_FROM:
@@ -302,4 +355,4 @@ class DirectWebSocket(asyncio.Protocol):
 
     def _abort_later(self) -> None:
         if self._guard is None:
-            self._guard = self._loop.call_later(self._timeouts.close, self.abort)
+            self._guard = self.loop.call_later(self._timeouts.close, self.abort)

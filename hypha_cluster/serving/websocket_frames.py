@@ -100,6 +100,17 @@ class FrameParser:
     `on_message` may be replaced at any time. After a close frame or an error the rest is ignored.
     """
 
+    __slots__ = (
+        "on_message",
+        "_awaited",
+        "_fast",
+        "_held",
+        "_limit",
+        "_message",
+        "_on_control",
+        "_text",
+    )
+
     def __init__(
         self,
         limit: int,

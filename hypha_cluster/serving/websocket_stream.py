@@ -6,6 +6,7 @@ otherwise does not fit, stays on that path.
 """
 
 import asyncio
+import contextlib
 from itertools import takewhile
 from typing import Any, ClassVar, cast
 from weakref import WeakKeyDictionary
@@ -31,7 +32,7 @@ from hypha_cluster.serving.websocket_frames import (
     Close,
 )
 
-__all__ = ["EXTENSION", "DirectWebSocket", "Timeouts", "install", "uninstall"]
+__all__ = ["EXTENSION", "DirectWebSocket", "Timeouts", "end_outliving", "install", "uninstall"]
 
 EXTENSION = "hypha.direct"  # the key of the DirectWebSocket in a scope's extensions
 DEFAULT_TIMEOUTS = Timeouts()
@@ -50,6 +51,34 @@ def uninstall() -> None:
     """Give Hypercorn back what is its own."""
     vars(h11).update(WSStream=WSStream)
     vars(ws_stream).update(server_extensions_handshake=server_extensions_handshake)
+
+
+async def end_outliving(patience: float) -> None:
+    """Take leave of the peers whose applications have returned; cut off who doesn't answer."""
+    loop = asyncio.get_running_loop()
+    sockets = [socket for socket in DirectStream.outliving if socket.loop is loop]
+    for socket in sockets:
+        socket.close(SERVICE_RESTART)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            for socket in sockets:
+                await socket.wait_closed()
+    for socket in sockets:
+        socket.abort()
+        await socket.wait_closed()
+
+
+class Released(asyncio.Transport):
+    """What Hypercorn has in the place of a transport that was taken over."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Leave it open: it belongs to a DirectWebSocket."""
+
+
+RELEASED = Released()
 
 
 class KeepAlive:
@@ -92,6 +121,7 @@ class DirectStream(WSStream):
     """Hypercorn's stream up to the handshake, and a DirectWebSocket from then on."""
 
     timeouts: ClassVar[Timeouts] = DEFAULT_TIMEOUTS
+    outliving: ClassVar[dict[DirectWebSocket, KeepAlive | None]] = {}
     _keep_alives: ClassVar[WeakKeyDictionary[Any, KeepAlive]] = WeakKeyDictionary()
 
     def __init__(self, *args: Any) -> None:
@@ -175,7 +205,7 @@ class DirectStream(WSStream):
         if transport.is_closing():
             return
         self._taken_over = True
-        self._hypercorns_protocol = transport.get_protocol()
+        protocol = transport.get_protocol()
         # Whether Hypercorn's reader has been woken up already or not, it has not run, so that all
         # that has come since it last did is here.
         buffer: bytearray = vars(server.reader)["_buffer"]
@@ -185,11 +215,12 @@ class DirectStream(WSStream):
         self._direct.attach(transport, earlier, self._lost)
         if (keep_alive := self._keep_alive()) is not None:
             keep_alive.add(self._direct)
-        server.reader.feed_eof()  # ends what would read on, and its time limits
+        # For Hypercorn the connection is over: it stops to read, and to measure time.
+        vars(server.writer)["_transport"] = RELEASED
+        protocol.connection_lost(None)
         del self.connection  # kilobytes for frames that Hypercorn will never see
 
-    def _lost(self, close: Close) -> None:
-        self._hypercorns_protocol.connection_lost(None)  # it waits for that
+    def _lost(self, socket: DirectWebSocket, close: Close) -> None:
         if (keep_alive := self._keep_alive()) is not None:
             keep_alive.discard(self._direct)
         self._tell_of_end(close)
@@ -229,9 +260,19 @@ class DirectStream(WSStream):
 
     async def _finish(self) -> None:
         """Close what the application has left open, and hold Hypercorn off until it is closed."""
+        if self._direct.outlives:
+            self.outliving[self._direct] = self._keep_alive()
+            self._direct.release(_forget)
+            return
         self._direct.discard_messages()
         self._direct.close(self._exit_code)
         try:
             await self._direct.wait_closed()
         finally:
             self._direct.abort()
+
+
+def _forget(socket: DirectWebSocket, close: Close) -> None:
+    keep_alive = DirectStream.outliving.pop(socket)
+    if keep_alive is not None:
+        keep_alive.discard(socket)

@@ -35,7 +35,13 @@ from hypha_cluster.serving.websocket_frames import (
     TEXT,
     TOO_BIG,
 )
-from hypha_cluster.serving.websocket_stream import DirectStream, Timeouts, install, uninstall
+from hypha_cluster.serving.websocket_stream import (
+    RELEASED,
+    DirectStream,
+    Timeouts,
+    install,
+    uninstall,
+)
 from tests.websocket_rig import LIMIT, LOOPS, PATIENCE, Server, masked
 
 # RFC 8441
@@ -80,11 +86,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pem
 
 
-both = pytest.mark.parametrize("path", ["/asgi", "/direct"])
+everyhow = pytest.mark.parametrize("path", ["/asgi", "/direct", "/outlive"])
 either = pytest.mark.parametrize("kind", ["asgi", "direct"])
 
 
-@both
+@everyhow
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 500_000, LIMIT])
 def test_messages_of_all_sizes_come_back(server: Server, path: str, opcode: int, size: int) -> None:
@@ -95,7 +101,7 @@ def test_messages_of_all_sizes_come_back(server: Server, path: str, opcode: int,
     assert peer.frame() == (FIN | opcode, b"x" * size)
 
 
-@both
+@everyhow
 def test_a_frame_may_arrive_byte_by_byte(server: Server, path: str) -> None:
     peer = server.connect(path)
     peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -107,7 +113,7 @@ def test_a_frame_may_arrive_byte_by_byte(server: Server, path: str) -> None:
     assert peer.frame() == (FIN | TEXT, b"2")
 
 
-@both
+@everyhow
 def test_many_messages_keep_their_order(server: Server, path: str) -> None:
     peer = server.connect(path)
 
@@ -117,7 +123,7 @@ def test_many_messages_keep_their_order(server: Server, path: str) -> None:
         assert peer.frame() == (FIN | BINARY, str(i).encode())
 
 
-@both
+@everyhow
 def test_fragments_are_joined_and_pings_between_them_answered(server: Server, path: str) -> None:
     peer = server.connect(path)
 
@@ -131,7 +137,7 @@ def test_fragments_are_joined_and_pings_between_them_answered(server: Server, pa
     assert peer.frame() == (FIN | TEXT, "ü".encode())
 
 
-@both
+@everyhow
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [
@@ -167,7 +173,7 @@ def test_a_breach_of_the_protocol_ends_only_this_connection(
     assert other.frame() == (FIN | BINARY, b"well")
 
 
-@both
+@everyhow
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1011, 1012, 3000, 4999])
 def test_a_close_is_answered_with_its_code_and_told(server: Server, path: str, code: int) -> None:
     peer = server.connect(path)
@@ -178,7 +184,7 @@ def test_a_close_is_answered_with_its_code_and_told(server: Server, path: str, c
     assert server.application.endings.get(timeout=PATIENCE) == (code, "adiós")
 
 
-@both
+@everyhow
 def test_a_close_without_a_code_is_answered_alike(server: Server, path: str) -> None:
     peer = server.connect(path)
 
@@ -188,7 +194,7 @@ def test_a_close_without_a_code_is_answered_alike(server: Server, path: str) -> 
     assert server.application.endings.get(timeout=PATIENCE) == (NO_CODE, "")
 
 
-@both
+@everyhow
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_connection_that_just_breaks_ends_abnormally(
     server: Server, path: str, reset: bool
@@ -337,7 +343,7 @@ def test_a_peer_must_wait_for_a_slow_application(server: Server, kind: str) -> N
     server.call(server.application.go.clear)
 
 
-@both
+@everyhow
 def test_it_works_over_tls(certificate: Path, path: str) -> None:
     for loop in LOOPS:
         with Server(loop, certfile=certificate, keyfile=certificate).running() as server:
@@ -354,7 +360,7 @@ def test_it_works_over_tls(certificate: Path, path: str) -> None:
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_server_that_ends_takes_leave(loop: str) -> None:
     with Server(loop, graceful_timeout=0.1).running() as server:
-        peers = [server.connect(path) for path in ("/asgi", "/direct")]
+        peers = [server.connect(path) for path in ("/asgi", "/direct", "/outlive")]
 
         server.stop()
 
@@ -378,7 +384,7 @@ def test_only_a_peer_that_answers_pings_stays(loop: str) -> None:
         assert server.application.endings.get(timeout=PATIENCE)[0] == ABNORMAL
 
 
-@both
+@everyhow
 def test_nothing_is_left_of_a_connection(server: Server, path: str) -> None:
     server.connect("/refuse")  # now Hypercorn has started whatever it needs itself
     server.application.directs.clear()
@@ -414,4 +420,7 @@ def test_hypercorn_still_has_the_shape_that_we_build_on() -> None:
     assert hasattr(Config(), "websocket_max_message_size"), advice
     with closing(asyncio.new_event_loop()) as loop:
         reader = asyncio.StreamReader(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        writer = asyncio.StreamWriter(RELEASED, protocol, reader, loop)
     assert isinstance(vars(reader)["_buffer"], bytearray), "a StreamReader keeps its bytes there"
+    assert "_transport" in vars(writer), "a StreamWriter keeps its transport there"
