@@ -23,6 +23,8 @@ format: $(PACKAGE)  ## Put the code into shape, and bring generated pages up to 
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m helm.generate
+	$(BIN)/python -m tests.chart.golden
 
 check: $(PACKAGE)  ## Check shape, habits, types and layers; changes nothing
 	$(BIN)/ruff format --check

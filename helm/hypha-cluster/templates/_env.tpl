@@ -1,0 +1,68 @@
+{{/* The variables of a gateway: what the chart decides, secrets, then settings as they are given. */}}
+{{- define "hypha-cluster.env" -}}
+{{- $settings := .Values.settings -}}
+{{- $name := include "hypha-cluster.fullname" . -}}
+{{- $redis := include "hypha-cluster.redisKind" . -}}
+{{- if not $settings.node_name }}
+- name: HYPHA_NODE_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+{{- end }}
+- name: HYPHA_PUBLIC_BASE_URL
+  value: {{ include "hypha-cluster.publicUrl" . | default (include "hypha-cluster.serviceUrl" .) | quote }}
+{{- if .Values.tls.existingSecret }}
+- name: HYPHA_CERTFILE
+  value: /etc/hypha/tls/tls.crt
+- name: HYPHA_KEYFILE
+  value: /etc/hypha/tls/tls.key
+{{- end }}
+{{- if eq (include "hypha-cluster.jwtSecretGiven" .) "yes" }}
+- name: HYPHA_JWT_SECRET
+  valueFrom:
+    secretKeyRef:
+      name: {{ default $name .Values.jwt.existingSecret }}
+      key: {{ .Values.jwt.existingSecret | empty | ternary "jwt-secret" .Values.jwt.existingSecretKey }}
+{{- end }}
+{{- if eq $redis "existing" }}
+- name: REDIS_ADDRESS
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.redis.existingSecret }}
+      key: {{ .Values.redis.existingSecretKey }}
+- name: HYPHA_REDIS_URL
+  value: $(REDIS_ADDRESS){{ include "hypha-cluster.redisOptions" (list . "") }}
+{{- else if eq $redis "url" }}
+- name: HYPHA_REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ $name }}
+      key: redis-url
+{{- else if eq $redis "password" }}
+- name: REDIS_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.redis.password.existingSecret }}
+      key: {{ .Values.redis.password.existingSecretKey }}
+- name: HYPHA_REDIS_URL
+  value: {{ print $settings.redis_url (include "hypha-cluster.redisOptions" (list . $settings.redis_url)) | quote }}
+{{- else if eq $redis "bundled" }}
+- name: REDIS_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ $name }}
+      key: redis-password
+- name: HYPHA_REDIS_URL
+  value: redis://:$(REDIS_PASSWORD)@{{ include "hypha-cluster.redisName" . }}:6379/0
+{{- else if not $settings.data_dir }}
+- name: HYPHA_DATA_DIR
+  value: /tmp/hypha-cluster
+{{- end }}
+{{- range $setting, $value := omit $settings "jwt_secret" "redis_url" "public_base_url" }}
+- name: HYPHA_{{ upper $setting }}
+  value: {{ include "hypha-cluster.text" $value | quote }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
