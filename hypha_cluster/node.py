@@ -16,6 +16,7 @@ from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.clients import Clients
 from hypha_cluster.relay.router import Router
 from hypha_cluster.store.nodes import Nodes
+from hypha_cluster.store.shard import SLEEP
 
 MAX_PAUSE = 0.02  # seconds between two clients that are sent away, when they are few
 
@@ -108,6 +109,8 @@ class Node:
             await asyncio.sleep(self._rhythm.lease_interval)
             self._lag = time.monotonic() - due
             self._counts.loop_delays.observe(self._lag)
+            if self._lag > SLEEP:
+                self._bus.excuse()
             self._bus.probe()
             self._connections.drop_stalled()
             await self._renew()

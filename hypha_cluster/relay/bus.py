@@ -265,6 +265,10 @@ class Bus:
             self._servers.doubt()
             self._subscriptions.reconnect()
 
+    def excuse(self) -> None:
+        """This process itself has slept: that nothing was heard says nothing of Redis."""
+        self._listening_since = time.monotonic()
+
     def _publish_plainly(
         self, channel: str | bytes, payload: bytes, on_outcome: OnOutcome | None = None
     ) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from hypha_cluster.store.lasting_link import PING_INTERVAL, LastingLink
 from hypha_cluster.store.link import Address
 from hypha_cluster.store.servers import Servers
-from hypha_cluster.store.shard import TICK, unavailable
+from hypha_cluster.store.shard import SLEEP, TICK, unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +91,7 @@ class Subscriptions:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pinged_at = 0.0
         self._clock: asyncio.TimerHandle | None = None
+        self._ticked_at = 0.0
         self._searching: asyncio.TimerHandle | None = None
 
     async def start(self, channels: Iterable[bytes]) -> None:
@@ -273,7 +274,10 @@ class Subscriptions:
 
     def _tick(self) -> None:
         self._clock = asyncio.get_running_loop().call_later(TICK, self._tick)
-        now = time.monotonic()
+        last, now = self._ticked_at, time.monotonic()
+        self._ticked_at = now
+        if now - last > SLEEP:
+            return  # what came while this process slept is read first
         is_due = now - self._pinged_at > PING_INTERVAL
         if is_due:
             self._pinged_at = now

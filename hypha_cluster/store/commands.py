@@ -16,7 +16,7 @@ from hypha_cluster.errors import RelayUnavailable
 from hypha_cluster.metrics import RedisMeter
 from hypha_cluster.store.link import Address
 from hypha_cluster.store.servers import Servers
-from hypha_cluster.store.shard import TICK, Request, Shard, unavailable
+from hypha_cluster.store.shard import SLEEP, TICK, Request, Shard, unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class Commands:
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_restored = False
         self._clock: asyncio.TimerHandle | None = None
+        self._ticked_at = 0.0
 
     async def start(self) -> None:
         """Connect to all servers; RelayUnavailable if that fails."""
@@ -152,7 +153,10 @@ class Commands:
 
     def _tick(self) -> None:
         self._clock = asyncio.get_running_loop().call_later(TICK, self._tick)
-        now = time.monotonic()
+        last, now = self._ticked_at, time.monotonic()
+        self._ticked_at = now
+        if now - last > SLEEP:
+            return  # what was answered while this process slept is read first
         for shard in (*self._shards.values(), *self._retired):
             shard.tick(now)
         for shard in list(self._retired):

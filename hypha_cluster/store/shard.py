@@ -16,6 +16,7 @@ from hypha_cluster.store.link import Address
 from hypha_cluster.store.servers import Servers
 
 TICK: Final = 0.25  # seconds between two looks at what has waited too long
+SLEEP: Final = 1.0  # seconds; a look that is late by more shows that this process had stopped
 
 OnReply = Callable[[Any], None]  # takes the reply, or an exception in its place
 

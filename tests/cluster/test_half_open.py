@@ -17,7 +17,7 @@ from tests.cluster.load import Load, now
 from tests.cluster.ordeal import undergo
 from tests.cluster.report import Report
 from tests.gateways import SECOND
-from tests.raw_client import RawClient
+from tests.raw_client import RawClient, call_envelope
 
 if TYPE_CHECKING:
     from tests.browser import Chromium
@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.clients, pytest.mark.browser]
 pytest_plugins = ["tests.browser"]
 
 ASLEEP = 10  # seconds
+SILENCE = 6  # seconds, after which a connection that nothing comes from would be given up
+MANY = 2000  # calls, which need more room than the buffers of a connection have
 BACK = 15 * SECOND
 
 
@@ -99,6 +101,25 @@ async def test_frames_wait_for_who_is_between_two_connections(cluster: Cluster) 
             assert await asyncio.gather(*calls) == ["pong"] * 20
             pings = [frame.args[0] for frame in new.received if frame.method.endswith(".ping")]
             assert pings == list(range(20))
+
+
+async def test_a_gateway_that_sleeps_delivers_what_came_meanwhile(cluster: Cluster) -> None:
+    sleeper, other = cluster.gateways[:2]
+    async with (
+        await RawClient.connect(sleeper.url) as provider,
+        await RawClient.connect(other.url) as caller,
+    ):
+        await provider.offer("mirror", "public", echo=lambda number, _: number)
+        envelope = call_envelope(provider.address, "services.mirror.echo")
+        bodies = [{"args": [number, b"x" * 2000]} for number in range(MANY)]
+        with sleeper.frozen():
+            calls = [
+                asyncio.create_task(caller.place(envelope, body, limit=30 * SECOND))
+                for body in bodies
+            ]
+            await asyncio.sleep(SILENCE)
+
+        assert await asyncio.gather(*calls) == list(range(MANY))
 
 
 @pytest.mark.chaos
