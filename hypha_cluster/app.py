@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,14 +85,22 @@ class _Relay:
 def create_app(config: Config) -> Starlette:
     """The application of one node; its lifespan starts and stops the node."""
     counts = Counts()
+    name = config.node_name or f"gateway-{secrets.token_hex(4)}"
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with _running(config, app, counts):
+        async with _running(config, name, app, counts):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def traced_lifespan(app: Starlette) -> AsyncIterator[None]:
+        from hypha_cluster.telemetry import open_tracer
+
+        async with open_tracer(name) as app.state.tracer, lifespan(app):
             yield
 
     return Starlette(
-        lifespan=lifespan,
+        lifespan=traced_lifespan if config.tracing else lifespan,
         exception_handlers={
             HubError: _on_hub_error,
             HTTPException: _on_http_error,
@@ -100,11 +108,24 @@ def create_app(config: Config) -> Starlette:
         },
         middleware=[
             Middleware(RequestIds),
+            *_tracing(config),
             Middleware(CountAnswers, counts=counts),
             Middleware(CORSMiddleware, **_cors(config.allow_origins)),
             Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1),
         ],
     )
+
+
+def _tracing(config: Config) -> Iterator[Middleware]:
+    """What traces requests, if that is asked for; it needs packages that nothing else does."""
+    if config.tracing:
+        try:
+            from hypha_cluster.api.tracing import TraceRequests
+        except ImportError as error:
+            raise StartupError(
+                f"tracing needs more packages: pip install 'hypha-cluster[tracing]' ({error})"
+            ) from None
+        yield Middleware(TraceRequests, base_path=config.base_path)
 
 
 def _cors(origins: str) -> dict[str, Any]:
@@ -137,11 +158,16 @@ async def _on_failure(request: Request, error: Exception) -> Response:
 
 
 @contextlib.asynccontextmanager
-async def _running(config: Config, app: Starlette, counts: Counts) -> AsyncIterator[None]:
+async def _running(
+    config: Config, name: str, app: Starlette, counts: Counts
+) -> AsyncIterator[None]:
     store = _open_store(config)
-    name = config.node_name or f"gateway-{secrets.token_hex(4)}"
     log_fields.node.set(name)
     relay = _open_relay(config, name, store, counts)
+    if config.tracing:
+        from hypha_cluster.relay.tracing import CallTracer
+
+        relay.router.tracer = CallTracer(app.state.tracer)
     rhythm = Rhythm(config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time)
     node = Node(name, store.nodes, relay.bus, relay.clients, relay.router, rhythm)
     relay.bus.attach(

@@ -119,6 +119,9 @@ class Config:
         also=("--loglevel",),
     )
     log_format: str = setting("text", "Lines for people or for programs.", choices=("text", "json"))
+    tracing: bool = setting(
+        False, "Send OpenTelemetry traces; the standard OTEL_… variables say where to."
+    )
     event_loop: str = setting(
         "auto", "Event loop; auto = uvloop if installed.", choices=("auto", "uvloop", "asyncio")
     )

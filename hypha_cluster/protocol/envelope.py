@@ -122,6 +122,27 @@ def pack(value: object) -> bytes:
     return packed
 
 
+# A context of a trace (W3C) is first in the envelope, so that it is found without reading that.
+_TRACE: Final = pack("traceparent") + b"\xd9\x37"  # a text of 55 characters
+_TRACE_AT: Final = slice(1 + len(_TRACE), 1 + len(_TRACE) + 55)
+
+
+def trace_parent(sealed: bytes) -> str | None:
+    """To which trace a frame belongs, if `with_trace_parent` has said so."""
+    if not sealed.startswith(_TRACE, 1):
+        return None
+    return sealed[_TRACE_AT].decode("ascii", "replace")
+
+
+def with_trace_parent(sealed: bytes, parent: str) -> bytes:
+    """A sealed call with another context of its trace, or with its first."""
+    packed = parent.encode("ascii")
+    assert len(packed) == _TRACE_AT.stop - _TRACE_AT.start
+    if sealed.startswith(_TRACE, 1):
+        return b"".join((sealed[: _TRACE_AT.start], packed, sealed[_TRACE_AT.stop :]))
+    return b"".join((_FIXMAP[(sealed[0] & 0x0F) + 1], _TRACE, packed, sealed[1:]))
+
+
 class Seal:
     """Who a sender is, packed once: `from` and `user` of every frame that they send."""
 

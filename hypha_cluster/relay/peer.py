@@ -9,7 +9,8 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Final
 
 from hypha_cluster.access import ROOT
 from hypha_cluster.errors import (
@@ -24,6 +25,9 @@ from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
 from hypha_cluster.relay.calls import Answer, Behalf, Call, Outgoing, PlacedCall
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.router import Router, peer_address
+
+if TYPE_CHECKING:  # needs packages that only tracing does
+    from hypha_cluster.relay.tracing import CallTracer
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +87,11 @@ class Peer:
         return await self._call(Outgoing(source, user, envelope, body), patient=patient)
 
     async def _call(self, frame: Outgoing, *, patient: bool = False, whole: bool = False) -> Any:
+        tracer = self._router.tracer
+        with tracer.place(frame.envelope) if tracer is not None else nullcontext():
+            return await self._place(frame, patient=patient, whole=whole)
+
+    async def _place(self, frame: Outgoing, *, patient: bool, whole: bool) -> Any:
         session, target = self._new_session(), frame.envelope["to"]
         deadline = asyncio.timeout(self._call_timeout)
         placed = PlacedCall(target, asyncio.get_running_loop().create_future(), deadline)
@@ -118,6 +127,8 @@ class Peer:
         """
         target = frame.envelope["to"]
         sealed = Seal(frame.source, frame.user.to_wire()).call(frame.envelope, pack(frame.body))
+        if self._router.tracer is not None:
+            sealed = self._router.tracer.send(frame.envelope, sealed)
         if whole or len(sealed) <= chunks.MAX_SINGLE_FRAME:
             self._router.send(target, sealed, reject)
             return
@@ -242,7 +253,17 @@ class Peer:
         kwargs = args.pop() if frame.body.get("with_kwargs") and args else {}
         caller = rpc.Caller.of(frame, source, called)
         call = Call(caller, service, function, args, kwargs if isinstance(kwargs, dict) else {})
-        self._run(self._answer(call), caller)
+        tracer = self._router.tracer
+        if tracer is None:
+            self._run(self._answer(call), caller)
+        else:
+            self._run(self._answer_traced(tracer, frame.envelope, call), caller)
+
+    async def _answer_traced(
+        self, tracer: "CallTracer", envelope: dict[str, Any], call: Call
+    ) -> None:
+        with tracer.answer(envelope, call.caller.address):
+            await self._answer(call)
 
     def _run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hypha_cluster.access import MANAGER, ROOT
 from hypha_cluster.errors import (
@@ -25,7 +25,10 @@ from hypha_cluster.protocol.address import absolute, client_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
 from hypha_cluster.relay.bus import Bus, Outcome
 from hypha_cluster.relay.connections import Connection, Connections
-from hypha_cluster.relay.pending import PendingCall, PendingCalls
+from hypha_cluster.relay.pending import PendingCall, PendingCalls, Trace
+
+if TYPE_CHECKING:  # needs packages that only tracing does
+    from hypha_cluster.relay.tracing import CallTracer
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +76,7 @@ class Router:
         self._reader = FrameReader(min(max_frame_size, guard.MAX_CLIENT_FRAME))
         self.pending = PendingCalls(counts.calls)
         self.peer: LocalPeer
+        self.tracer: CallTracer | None = None
 
     # From a client of this node.
 
@@ -131,18 +135,32 @@ class Router:
         method: str = frame.envelope.get("method", "")
         source = connection.address
         if rpc.is_answer(method):
-            self.pending.settle(source, target, method.rpartition(".")[0])
+            self._answered(source, target, method)
             self.send(target, sealed)
-        else:
-            call = self._remember(connection, frame, target)
-            self.send(target, sealed, call and partial(self._give_up, target, call))
+            return
+        trace = None
+        if self.tracer is not None:
+            trace, sealed = self.tracer.take(frame.envelope, source, target, sealed)
+        call = self._remember(connection, frame, target, trace)
+        self.send(target, sealed, call and partial(self._give_up, target, call))
 
-    def _remember(self, connection: Connection, frame: Frame, target: str) -> PendingCall | None:
+    def _answered(self, callee: str, caller: str, method: str) -> None:
+        session, _, verb = method.rpartition(".")
+        failed = verb == "reject"
+        self.pending.settle(callee, caller, session, failed=failed)
+        if self.tracer is not None:
+            self.tracer.answered(callee, caller, session, failed=failed)
+
+    def _remember(
+        self, connection: Connection, frame: Frame, target: str, trace: Trace | None
+    ) -> PendingCall | None:
         session = frame.envelope.get("session")
         reject = rpc.reject_path(frame.body.get("promise"))
         if frame.envelope["type"] != "method" or session is None or reject is None:
+            if trace is not None:
+                trace.end(failed=False)
             return None
-        call = PendingCall(connection.address, session, reject, connection.heard_at)
+        call = PendingCall(connection.address, session, reject, connection.heard_at, trace)
         self.pending.add(target, call)
         return call
 
@@ -150,9 +168,11 @@ class Router:
         """A connection is over, and with it whatever it waited for."""
         self.pending.forget_caller(connection.address)
         self.peer.forget(connection.address)
+        if self.tracer is not None:
+            self.tracer.forget(connection.address)
 
     def _give_up(self, target: str, call: PendingCall, error: HubError) -> None:
-        if self.pending.settle(target, call.caller, call.session):
+        if self.pending.settle(target, call.caller, call.session, failed=True):
             self._send_reject(call.caller, target, call.reject, error)
 
     def target_left(self, address: str) -> None:
@@ -174,7 +194,9 @@ class Router:
         address: str = joined or envelope["to"]
         method = envelope.get("method", "")
         if rpc.is_answer(method):
-            self.pending.settle(envelope["from"], address, method.rpartition(".")[0])
+            self._answered(envelope["from"], address, method)
+        elif self.tracer is not None:
+            raw = self.tracer.deliver(envelope, address, raw)
         connection = self.connections.get(address)
         if connection is None:  # it went while the frame was on its way
             self.send(address, raw)
@@ -196,6 +218,8 @@ class Router:
         connection = self.connections.get(target)
         if connection is None or connection.is_sent_away or connection.is_ousted:
             self.counts.frames_bus += 1
+            if self.tracer is not None:
+                sealed = self.tracer.relay(sealed, target)
             self._publish(target, sealed, reject)
             return
         self.counts.frames_local += 1
@@ -244,7 +268,7 @@ class Router:
             return
         session = frame.envelope.get("session")
         if isinstance(session, str):
-            self.pending.settle(called, caller, session)
+            self.pending.settle(called, caller, session, failed=True)
         self._send_reject(caller, called, method, error)
 
     def _send_reject(self, caller: str, called: str, method: str, error: HubError) -> None:

@@ -6,11 +6,11 @@ import hypha_cluster
 
 PACKAGE = Path(hypha_cluster.__file__).parent
 ELSEWHERE = {  # module or package: tested in tests/integration, tests/conformance or tests/cluster
-    "__main__", "app", "node", "server", "metrics", "api",
+    "__main__", "app", "node", "server", "metrics", "telemetry", "api",
     "manager/context", "manager/description", "manager/manager", "manager/services",
     "manager/tokens", "manager/workspaces",
     "relay/bus", "relay/calls", "relay/clients", "relay/peer", "relay/router",
-    "relay/subscriptions",
+    "relay/subscriptions", "relay/tracing",
     "serving/embedded", "serving/run", "serving/status", "serving/workers",
     "serving/websocket_connection", "serving/websocket_stream",
     "store/commands", "store/connection", "store/encoding", "store/lasting_link", "store/link",

@@ -8,7 +8,14 @@ import msgpack
 import pytest
 
 from hypha_cluster.errors import BadFrame
-from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
+from hypha_cluster.protocol.envelope import (
+    Frame,
+    FrameReader,
+    Seal,
+    pack,
+    trace_parent,
+    with_trace_parent,
+)
 
 LIMIT = 100_000
 USER = {"id": "me", "is_anonymous": True}
@@ -145,3 +152,18 @@ def test_the_envelope_of_a_sealed_frame_is_read_by_itself(reader: FrameReader) -
         sealed = Seal("w/me", USER).call(envelope, pack({"args": [bytes(5_000)]}))
 
         assert reader.read_envelope(sealed)["method"] == "x" * length
+
+
+def test_a_trace_is_put_into_a_frame_found_and_replaced(reader: FrameReader) -> None:
+    sealed = Seal("w/me", USER).call(CALL, pack({"args": [1]}))
+    first, second = (f"00-{digit * 32}-{digit * 16}-01" for digit in "ab")
+
+    once = with_trace_parent(sealed, first)
+    twice = with_trace_parent(once, second)
+
+    assert [trace_parent(each) for each in (sealed, once, twice)] == [None, first, second]
+    assert unpack_all(twice) == [
+        {"traceparent": second, **CALL, "from": "w/me", "user": USER},
+        {"args": [1]},
+    ]
+    assert reader.read_envelope(twice) == unpack_all(twice)[0]
