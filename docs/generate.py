@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from docs.messages import messages_page
 from hypha_cluster.config import Config
 from hypha_cluster.metrics import BOUNDS, METRICS, About
 from hypha_cluster.settings import HOUR, KIB, MIB, MINUTE, Setting
@@ -59,6 +60,7 @@ def pages() -> dict[Path, str]:
     return {
         FOLDER / "settings.md": SETTINGS_HEAD + "".join(settings),
         FOLDER / "metrics.md": METRICS_HEAD.format(bounds=bounds) + "".join(metrics),
+        FOLDER / "messages.md": messages_page(),
     }
 
 
