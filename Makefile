@@ -12,7 +12,7 @@ CLIENTS := $(VENV)/.clients-installed
 BROWSER := $(VENV)/.browser-installed
 BENCH := $(VENV)/.bench-installed
 
-.PHONY: help install format check test test-all chaos bench bench-page clean
+.PHONY: help install format check test test-all chaos bench bench-page docs walk clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -50,8 +50,14 @@ bench-page: $(BENCH) $(CLIENTS)  ## Measure for a quarter of an hour, and write 
 	$(BIN)/python -m benchmarks --for-page
 	$(BIN)/python -m benchmarks.page
 
+docs: $(PACKAGE)  ## Make a site of docs/, in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+walk: $(PACKAGE)  ## Do what docs/start.md says, word for word, in a fresh container if there is an engine
+	$(BIN)/python -m pytest tests/walk
+
 clean:  ## Remove whatever these commands have made in the tree
-	rm -rf $(VENV) build dist *.egg-info .coverage* .*_cache
+	rm -rf $(VENV) build dist site *.egg-info .coverage* .*_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(PACKAGE): pyproject.toml

@@ -1,6 +1,9 @@
 import ast
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -70,3 +73,23 @@ def test_commands_have_settings_that_exist() -> None:
         Config.load(shlex.split(flags), {})
 
     assert len(commands) > 3
+
+
+def test_the_site_is_built_without_a_warning_and_fetches_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+    )
+    pages = [page.read_text(encoding="utf-8") for page in tmp_path.rglob("*.html")]
+    fetched = [
+        found
+        for text in pages
+        for found in re.findall(r'<(?:script|link|img)[^>]+"(?:https?:)?//[^>]+', text)
+    ]
+
+    assert done.returncode == 0, done.stderr
+    assert len(pages) > 10
+    assert fetched == []
