@@ -1,0 +1,167 @@
+"""Does what a page tells its reader to do, word for word: `python walk.py PAGE REPOSITORY`.
+
+Needs nothing but Python, curl and bash, for it runs where nothing is installed yet. What it
+understands of prose: `Save this as X`, `leave it running`, `In another terminal`, `in the folder of
+the repository`, `in the same folder`, `Stop X with Ctrl-C`. A block of text after a command is what
+that must print, with … for what differs.
+"""
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+PORT = "9000"
+INSTALLING_TIME = 600  # seconds
+ANSWERING_TIME = 60  # seconds
+POLL = 0.05  # seconds
+
+
+class Step(NamedTuple):
+    """A block of the page, and the prose between it and the block before."""
+
+    prose: str
+    language: str
+    text: str
+
+
+class Running(NamedTuple):
+    """A command that was left running."""
+
+    command: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def printed(self) -> str:
+        return self.log.read_text()
+
+
+def steps(page: str) -> Iterator[Step]:
+    parts = re.split(r"^```(\w+)\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+    for prose, language, text in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
+        yield Step(" ".join(prose.split()), language, text)
+
+
+class Reader:
+    """Somebody who follows a page. port: where their hub listens, if not where the page says."""
+
+    def __init__(self, repository: Path, port: str) -> None:
+        self._repository = self._folder = repository
+        self._port = port
+        self._running: list[Running] = []
+        self._printed = ""
+
+    def follow(self, step: Step) -> None:
+        self._read(step.prose)
+        if step.language == "sh":
+            _say(step.text)
+            self._type(self._adapted(step.text), stays="running" in step.prose.lower())
+        elif step.language == "text":
+            self._compare(self._adapted(step.text))
+        else:
+            self._save(step)
+
+    def stop(self, name: str = "") -> None:
+        """Press Ctrl-C where a command runs."""
+        for running in [r for r in self._running if name in r.command]:
+            self._running.remove(running)
+            os.killpg(running.process.pid, signal.SIGINT)
+            running.process.wait(ANSWERING_TIME)
+            running.log.unlink()
+
+    def _read(self, prose: str) -> None:
+        for name in re.findall(r"Stop `([^`]+)` with Ctrl-C", prose):
+            _say(f"Ctrl-C: {name}")
+            assert any(name in running.command for running in self._running), f"{name} is not there"
+            self.stop(name)
+        lower = prose.lower()
+        if "in the folder of the repository" in lower:
+            self._folder = self._repository
+        elif "in another terminal" in lower and "in the same folder" not in lower:
+            self._folder = Path.home()
+
+    def _adapted(self, text: str) -> str:
+        if self._port == PORT:
+            return text
+        text = text.replace(f":{PORT}", f":{self._port}")
+        return text.replace("hypha-cluster serve", f"hypha-cluster serve --port {self._port}")
+
+    def _type(self, commands: str, *, stays: bool) -> None:
+        if stays:
+            self._leave_running(commands)
+            return
+        with tempfile.NamedTemporaryFile("r") as folder:
+            done = subprocess.run(
+                ["bash", "-ec", f"{commands}\npwd > {folder.name}"],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                timeout=INSTALLING_TIME,
+            )
+            self._printed = done.stdout.decode()
+            _say(self._printed)
+            assert done.returncode == 0, f"it ended with {done.returncode}"
+            self._folder = Path(folder.read().strip())
+
+    def _leave_running(self, commands: str) -> None:
+        log = Path(tempfile.mkstemp()[1])
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                ["bash", "-ec", commands],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._running.append(Running(commands, process, log))
+        self._printed = ""
+
+    def _compare(self, expected: str) -> None:
+        """The last command must have printed this, or print it soon if it was left running."""
+        pattern = re.compile(".*".join(map(re.escape, expected.strip().split("…"))))
+        deadline = time.monotonic() + ANSWERING_TIME
+        last = self._running[-1] if self._running and not self._printed else None
+        while not pattern.search(printed := last.printed() if last else self._printed):
+            going_on = last and last.process.poll() is None and time.monotonic() < deadline
+            assert going_on, f"it should print\n{expected}but printed\n{printed}"
+            time.sleep(POLL)
+        if last:
+            _say(printed)
+
+    def _save(self, step: Step) -> None:
+        name = re.search(r"Save this as `([^`]+)`", step.prose)
+        assert name, f"what is to be done with this?\n{step.text}"
+        _say(f"saves {name[1]}")
+        (self._folder / name[1]).write_text(self._adapted(step.text), encoding="utf-8")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text.rstrip()}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("page", type=Path)
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--port", default=PORT)
+    options = parser.parse_args()
+    reader = Reader(options.repository.resolve(), options.port)
+    try:
+        for step in steps(options.page.read_text(encoding="utf-8")):
+            reader.follow(step)
+    finally:
+        reader.stop()
+    _say("The page holds what it promises.")
+
+
+if __name__ == "__main__":
+    main()
