@@ -44,9 +44,12 @@ SHAPES: dict[str, Schema] = {
 }
 # Handed on to Kubernetes as they are.
 FOREIGN = ("resources", "affinity", "podSecurityContext", "securityContext")
-PATTERNS = {
-    "redis_url": r"^(|(unix|rediss?(\+sentinel|\+cluster)?)://.+)$",
-    "base_path": r"^(/[^/?#\s]+)*/?$",
+# What the hub would refuse, or a pod could not have.
+LIMITS: dict[str, Schema] = {
+    "redis_url": {"pattern": r"^(|(unix|rediss?(\+sentinel|\+cluster)?)://.+)$"},
+    "base_path": {"pattern": r"^(/[^/?#\s]+)*/?$"},
+    "port": {"minimum": 1, "maximum": 65535},
+    "workers": {"minimum": 1},
 }
 
 
@@ -131,20 +134,24 @@ def _choices(default: Any, description: str) -> Schema:
 
 
 def _setting_schema(about: Setting) -> Schema:
-    description = {"description": help_text(about)}
+    return {
+        "description": help_text(about),
+        **_setting_type(about),
+        **({"enum": list(about.choices)} if about.choices else {}),
+        **LIMITS.get(about.name, {}),
+    }
+
+
+def _setting_type(about: Setting) -> Schema:
     if isinstance(about.default, bool):
-        return {**description, "type": "boolean"}
+        return {"type": "boolean"}
     if isinstance(about.default, str):
-        limits: Schema = {"enum": list(about.choices)} if about.choices else {}
-        if about.name in PATTERNS:
-            limits = {"pattern": PATTERNS[about.name]}
-        return {**description, "type": "string", **limits}
+        return {"type": "string"}
     number = "number" if isinstance(about.default, float) else "integer"
     if about.unit not in SUFFIXES:
-        return {**description, "type": number, "minimum": 0}
-    endings = "|".join(SUFFIXES[about.unit])
-    pattern = rf"^\d+(\.\d+)? *({endings})?$"
-    return {**description, "type": [number, "string"], "minimum": 0, "pattern": pattern}
+        return {"type": number, "minimum": 0}
+    pattern = rf"^\d+(\.\d+)? *({'|'.join(SUFFIXES[about.unit])})?$"
+    return {"type": [number, "string"], "minimum": 0, "pattern": pattern}
 
 
 # The tables.

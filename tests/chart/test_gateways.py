@@ -217,7 +217,7 @@ def test_autoscaling_decides_how_many_there_are() -> None:
     assert scaler["scaleTargetRef"]["name"] == one(rendered, "Deployment")["metadata"]["name"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 20)
     cpu, connections = scaler["metrics"]
-    assert cpu["resource"]["target"] == {"type": "Utilization", "averageUtilization": 60}
+    assert cpu["resource"]["target"] == {"type": "Utilization", "averageUtilization": 120}
     assert connections["pods"] == {
         "metric": {"name": "hypha_connections"},
         "target": {"type": "AverageValue", "averageValue": "2000"},

@@ -25,34 +25,77 @@ def test_no_balancer_is_told_to_be_sticky() -> None:
         assert not any(word in str(rendered).lower() for word in ("sticky", "affinity: cookie"))
 
 
-def test_nginx_leaves_websockets_alone() -> None:
-    ingress = one(render(variant("nginx")), "Ingress")
-    annotations = ingress["metadata"]["annotations"]
+def test_nginx_leaves_websockets_alone_and_places_no_call_twice() -> None:
+    rendered = render(variant("nginx"))
+    requests = nginx(one(rendered, "Ingress", NAME))
+    upgrades = nginx(one(rendered, "Ingress", f"{NAME}-ws"))
+
+    assert requests["proxy-body-size"] == "0"
+    assert requests["proxy-next-upstream"] == "error"
+    assert "http_503" in upgrades["proxy-next-upstream"].split()
+    assert int(upgrades["proxy-next-upstream-timeout"]) < 10
+
+
+@pytest.mark.parametrize(
+    ("ping", "silence"), [(5, "60"), ("20s", "60"), ("1m", "180"), (0, "86400")]
+)
+def test_nginx_waits_longer_than_a_gateway_is_silent(ping: int | str, silence: str) -> None:
+    values = {
+        "settings": {"ping_interval": ping},
+        "ingress": {"enabled": True, "controller": "nginx"},
+    }
+
+    upgrades = nginx(one(render(values), "Ingress", f"{NAME}-ws"))
+
+    assert upgrades["proxy-read-timeout"] == upgrades["proxy-send-timeout"] == silence
+
+
+def nginx(ingress: Object) -> dict[str, str]:
     prefix = "nginx.ingress.kubernetes.io/"
-
-    assert int(annotations[f"{prefix}proxy-read-timeout"]) >= 3600
-    assert int(annotations[f"{prefix}proxy-send-timeout"]) >= 3600
-    assert annotations[f"{prefix}proxy-body-size"] == "0"
-    assert annotations["cert-manager.io/cluster-issuer"] == "letsencrypt"
-    assert ingress["spec"]["ingressClassName"] == "nginx"
-    assert ingress["spec"]["tls"] == [{"secretName": "hub-tls", "hosts": ["hub.example.org"]}]
+    annotations: dict[str, str] = ingress["metadata"]["annotations"]
+    return {key.removeprefix(prefix): text for key, text in annotations.items()}
 
 
-def test_an_annotation_of_ones_own_wins() -> None:
-    own = {"nginx.ingress.kubernetes.io/proxy-read-timeout": "60"}
+def test_nginx_is_told_of_https() -> None:
+    ingress = {"enabled": True, "controller": "nginx"}
+    rendered = render({"ingress": ingress, "tls": {"existingSecret": "certificate"}})
+
+    for name in (NAME, f"{NAME}-ws"):
+        assert nginx(one(rendered, "Ingress", name))["backend-protocol"] == "HTTPS"
+
+
+def test_traefik_tries_again_when_a_gateway_cannot_be_reached() -> None:
+    rendered = render(variant("traefik"))
+    middleware = one(rendered, "Middleware")
+    annotations = one(rendered, "Ingress")["metadata"]["annotations"]
+    prefix = "traefik.ingress.kubernetes.io/router"
+
+    assert middleware["apiVersion"] == "traefik.io/v1alpha1"
+    assert middleware["spec"].keys() == {"retry"}
+    name = f"{middleware['metadata']['namespace']}-{middleware['metadata']['name']}"
+    assert annotations[f"{prefix}.middlewares"] == f"{name}@kubernetescrd"
+    assert annotations[f"{prefix}.entrypoints"] == "websecure"
+
+
+def test_annotations_of_ones_own_win() -> None:
+    own = {"nginx.ingress.kubernetes.io/proxy-read-timeout": "10", "a.example/b": "c"}
     ingress = {"enabled": True, "controller": "nginx", "annotations": own}
 
-    annotations = one(render({"ingress": ingress}), "Ingress")["metadata"]["annotations"]
-
-    assert annotations.items() >= own.items()
+    for name in (NAME, f"{NAME}-ws"):
+        annotations = one(render({"ingress": ingress}), "Ingress", name)["metadata"]["annotations"]
+        assert annotations.items() >= own.items()
 
 
 def test_an_ingress_leads_to_the_service() -> None:
-    rules = one(render(variant("nginx")), "Ingress")["spec"]["rules"]
-
+    rendered = render(variant("nginx"))
     backend = {"service": {"name": NAME, "port": {"name": "http"}}}
-    path = {"path": "/hypha", "pathType": "Prefix", "backend": backend}
-    assert rules == [{"host": "hub.example.org", "http": {"paths": [path]}}]
+
+    for name, path, kind in ((NAME, "/hypha", "Prefix"), (f"{NAME}-ws", "/hypha/ws", "Exact")):
+        spec = one(rendered, "Ingress", name)["spec"]
+        paths = [{"path": path, "pathType": kind, "backend": backend}]
+        assert spec["rules"] == [{"host": "hub.example.org", "http": {"paths": paths}}]
+        assert spec["ingressClassName"] == "nginx"
+        assert spec["tls"] == [{"secretName": "hub-tls", "hosts": ["hub.example.org"]}]
 
 
 def test_an_ingress_without_hosts_is_for_all() -> None:
@@ -75,8 +118,10 @@ def test_an_http_route_leads_to_the_service_and_has_no_limit_of_time() -> None:
         "name": "http",
         "port": 9000,
         "targetPort": "http",
-        "appProtocol": "kubernetes.io/ws",
+        "appProtocol": "kubernetes.io/wss",
     }
+    plain = render({"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}})
+    assert one(plain, "Service", NAME)["spec"]["ports"][0]["appProtocol"] == "kubernetes.io/ws"
 
 
 @pytest.mark.parametrize(

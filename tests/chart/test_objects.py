@@ -15,7 +15,7 @@ from tests.chart.rendering import NAME, VARIANTS, Object, Values, objects, one, 
 
 VERSIONS = ("1.27", "1.30", "1.33", "1.37")
 # Not Kubernetes' own: see `test_objects_of_operators_have_the_shape_that_these_ask_for`.
-OF_OPERATORS = ("HTTPRoute", "PrometheusRule", "ServiceMonitor")
+OF_OPERATORS = ("HTTPRoute", "Middleware", "PrometheusRule", "ServiceMonitor")
 
 OWN: Values = {"bundled": {"enabled": False}}
 REDIS: tuple[Values, ...] = (

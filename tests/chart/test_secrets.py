@@ -83,6 +83,9 @@ def test_the_bundled_redis_has_a_password_that_the_gateways_know() -> None:
     assert env["HYPHA_REDIS_URL"] == f"redis://:$(REDIS_PASSWORD)@{NAME}-redis:6379/0"
     assert list(env).index("REDIS_PASSWORD") < list(env).index("HYPHA_REDIS_URL")
     assert len(own_secret({})["redis-password"]) == 48
+    own = {"redis": {"password": {"existingSecret": "redis"}}}
+    assert environment(own)["REDIS_PASSWORD"] == secret_ref("redis", "redis-password")
+    assert "redis-password" not in own_secret(own)
     assert one(render({}), "Service", f"{NAME}-redis")["spec"]["ports"][0]["port"] == 6379
 
 
@@ -217,7 +220,10 @@ def upgraded(url: str, values: Values) -> dict[str, str]:
             "Give the address of Redis once: in settings.redis_url or in redis.existingSecret.",
         ),
         (
-            {"redis": {"password": {"existingSecret": "redis"}}},
+            {
+                "settings": {"redis_url": "redis://r"},
+                "redis": {**OWN, "password": {"existingSecret": "redis"}},
+            },
             "redis.password.existingSecret is for an address with $(REDIS_PASSWORD) in it: "
             "settings.redis_url=redis://:$(REDIS_PASSWORD)@host:6379.",
         ),

@@ -28,7 +28,7 @@ def other_value(about: Setting) -> str | int | float | bool:
         return about.choices[-1]
     if isinstance(about.default, str):
         return {"redis_url": "redis://redis.example", "base_path": "/hub"}.get(about.name, "other")
-    return about.default + 1_048_577
+    return about.default + (1_048_577 if about.unit else 1)
 
 
 @pytest.mark.parametrize("path", generate.pages(), ids=lambda path: path.name)
@@ -81,6 +81,7 @@ def test_the_hub_takes_what_it_is_given(name: str) -> None:
         ({"settings": {"fast_websockets": "yes"}}, "fast_websockets"),
         ({"settings": {"redis_url": "http://redis"}}, "redis_url"),
         ({"settings": {"base_path": "hypha"}}, "base_path"),
+        ({"settings": {"port": 0}}, "port"),
         ({"service": {"type": "ExternalName"}}, "service/type"),
         ({"ingress": {"controller": "caddy"}}, "ingress/controller"),
         ({"redis": {"bundled": {"persistence": {"sise": "1Gi"}}}}, "'sise' not allowed"),
@@ -97,6 +98,18 @@ def test_times_may_be_written_as_for_the_hub(value: Any) -> None:
     env = environment({"settings": {"call_timeout": value}})
 
     assert Config.load((), {"HYPHA_CALL_TIMEOUT": env["HYPHA_CALL_TIMEOUT"]}).call_timeout
+
+
+def test_every_value_is_used() -> None:
+    templates = "".join(template["data"] for template in chart().templates)
+
+    unused = [
+        value.path
+        for value in generate.values()
+        if not re.search(rf"\.{value.path.rpartition('.')[2]}\b", templates)
+        and not value.path.startswith("probes.")  # handed on as a whole
+    ]
+    assert unused == []
 
 
 def test_defaults_pass_their_own_schema() -> None:

@@ -19,7 +19,7 @@
 {{- if and $settings.redis_url $values.redis.existingSecret -}}
 {{- fail "Give the address of Redis once: in settings.redis_url or in redis.existingSecret." -}}
 {{- end -}}
-{{- if and $values.redis.password.existingSecret (not (contains "$(REDIS_PASSWORD)" (default "" $settings.redis_url))) -}}
+{{- if and $values.redis.password.existingSecret $external (not (contains "$(REDIS_PASSWORD)" (default "" $settings.redis_url))) -}}
 {{- fail "redis.password.existingSecret is for an address with $(REDIS_PASSWORD) in it: settings.redis_url=redis://:$(REDIS_PASSWORD)@host:6379." -}}
 {{- end -}}
 {{- if and (contains "$(REDIS_PASSWORD)" (default "" $settings.redis_url)) (not $values.redis.password.existingSecret) -}}

@@ -39,19 +39,11 @@
       name: {{ $name }}
       key: redis-url
 {{- else if eq $redis "password" }}
-- name: REDIS_PASSWORD
-  valueFrom:
-    secretKeyRef:
-      name: {{ .Values.redis.password.existingSecret }}
-      key: {{ .Values.redis.password.existingSecretKey }}
+{{ include "hypha-cluster.redisPassword" . }}
 - name: HYPHA_REDIS_URL
   value: {{ print $settings.redis_url (include "hypha-cluster.redisOptions" (list . $settings.redis_url)) | quote }}
 {{- else if eq $redis "bundled" }}
-- name: REDIS_PASSWORD
-  valueFrom:
-    secretKeyRef:
-      name: {{ $name }}
-      key: redis-password
+{{ include "hypha-cluster.redisPassword" . }}
 - name: HYPHA_REDIS_URL
   value: redis://:$(REDIS_PASSWORD)@{{ include "hypha-cluster.redisName" . }}:6379/0
 {{- else if not $settings.data_dir }}

@@ -177,6 +177,21 @@ bundled
 {{- end -}}
 {{- end -}}
 
+{{/* Where the password is that an address has the place of. */}}
+{{- define "hypha-cluster.redisPassword" -}}
+{{- $password := .Values.redis.password -}}
+- name: REDIS_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      {{- if $password.existingSecret }}
+      name: {{ $password.existingSecret }}
+      key: {{ $password.existingSecretKey }}
+      {{- else }}
+      name: {{ include "hypha-cluster.fullname" . }}
+      key: redis-password
+      {{- end }}
+{{- end -}}
+
 {{/* What is to be put behind an address of Redis: (list $ address). */}}
 {{- define "hypha-cluster.redisOptions" -}}
 {{- $tls := (first .).Values.redis.tls -}}

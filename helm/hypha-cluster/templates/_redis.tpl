@@ -3,11 +3,9 @@
 image: {{ include "hypha-cluster.image" (dict "image" .Values.redis.bundled.image "default" "") }}
 imagePullPolicy: {{ .Values.redis.bundled.image.pullPolicy }}
 env:
+  {{- include "hypha-cluster.redisPassword" . | nindent 2 }}
   - name: REDISCLI_AUTH
-    valueFrom:
-      secretKeyRef:
-        name: {{ include "hypha-cluster.fullname" . }}
-        key: redis-password
+    value: $(REDIS_PASSWORD)
 securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
 {{- end }}
