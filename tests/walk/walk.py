@@ -7,6 +7,7 @@ that must print, with … for what differs.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import signal
@@ -44,15 +45,22 @@ class Running(NamedTuple):
 
 
 def steps(page: str) -> Iterator[Step]:
-    parts = re.split(r"^```(\w+)\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+    parts = re.split(r"^```([\w-]+)\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
     for prose, language, text in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
         yield Step(" ".join(prose.split()), language, text)
 
 
 class Reader:
-    """Somebody who follows a page. port: where their hub listens, if not where the page says."""
+    """Somebody who follows a page.
 
-    def __init__(self, repository: Path, port: str) -> None:
+    port: where their hub listens, if not where the page says. patience: seconds to wait for what a
+    command that goes on should print, and for its end.
+    """
+
+    def __init__(
+        self, repository: Path, port: str = PORT, patience: float = ANSWERING_TIME
+    ) -> None:
+        self._patience = patience
         self._repository = self._folder = repository
         self._port = port
         self._running: list[Running] = []
@@ -72,8 +80,9 @@ class Reader:
         """Press Ctrl-C where a command runs."""
         for running in [r for r in self._running if name in r.command]:
             self._running.remove(running)
-            os.killpg(running.process.pid, signal.SIGINT)
-            running.process.wait(ANSWERING_TIME)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.process.pid, signal.SIGINT)
+            running.process.wait(self._patience)
             running.log.unlink()
 
     def _read(self, prose: str) -> None:
@@ -127,7 +136,7 @@ class Reader:
     def _compare(self, expected: str) -> None:
         """The last command must have printed this, or print it soon if it was left running."""
         pattern = re.compile(".*".join(map(re.escape, expected.strip().split("…"))))
-        deadline = time.monotonic() + ANSWERING_TIME
+        deadline = time.monotonic() + self._patience
         last = self._running[-1] if self._running and not self._printed else None
         while not pattern.search(printed := last.printed() if last else self._printed):
             going_on = last and last.process.poll() is None and time.monotonic() < deadline
