@@ -6,13 +6,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
+# What goes through a WebSocket in every way there is.
+ON_HYPERCORNS_PATH := $(addprefix tests/,\
+	integration/test_attacks.py integration/test_leaving.py integration/test_mailbox.py \
+	integration/test_nodes.py conformance/test_python_connecting.py \
+	conformance/test_python_large_arrays.py conformance/test_python_calling.py \
+	conformance/test_javascript_connect.py conformance/test_javascript_arrays.py \
+	cluster/test_crashes.py)
+
 # What is in place; so a second run of `make install` costs nothing.
 PACKAGE := $(VENV)/.package-installed
 CLIENTS := $(VENV)/.clients-installed
 BROWSER := $(VENV)/.browser-installed
 BENCH := $(VENV)/.bench-installed
 
-.PHONY: help install format check test test-all chaos bench bench-page docs walk clean
+.PHONY: help install format check test test-all test-hypercorn chaos bench bench-page docs walk clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +45,9 @@ test: install  ## Run the tests, published clients and a browser among them
 
 test-all: install  ## Run the slow tests too
 	$(PYTEST)
+
+test-hypercorn: install  ## Run a part of the tests on Hypercorn's own WebSocket path
+	HYPHA_TEST_SETTINGS="fast_websockets=false" $(PYTEST) -m "not slow" $(ON_HYPERCORNS_PATH)
 
 chaos: install  ## Break a cluster in every way, and write docs/reliability.md
 	mkdir -p .pytest_cache && rm -f .pytest_cache/figures

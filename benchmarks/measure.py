@@ -60,28 +60,37 @@ class Result:
 
 def compare(case: Case, nodes: int, subjects: Iterable[str], plan: Plan) -> list[Result]:
     """Run a case at each subject in turn, on so many gateways; a subject that fails is out."""
-    runs: dict[str, list[dict[str, float]]] = {}
+    runs: dict[str, list[dict[str, float]]] = {subject: [] for subject in subjects}
     errors: dict[str, str] = {}
-    with ExitStack() as stack:
-        deployments: dict[str, Deployment] = {}
-        for subject in subjects:
-            try:
-                deployments[subject] = stack.enter_context(
-                    running(subject, nodes, plan.server_cores)
-                )
-            except NotStarted as error:
-                errors[subject] = str(error)
-        for _ in range(plan.runs):
-            for subject in [subject for subject in deployments if subject not in errors]:
-                try:
-                    run = run_once(case, deployments[subject], plan)
-                    runs.setdefault(subject, []).append(run)
-                except LoadFailed as error:
-                    errors[subject] = str(error)
+    # What an idle connection takes shows only where there were none before.
+    rounds = [1] * plan.runs if case.is_idle() else [plan.runs]
+    for count in rounds:
+        with ExitStack() as stack:
+            left = [subject for subject in runs if subject not in errors]
+            deployments = _start(left, nodes, plan, stack, errors)
+            for subject in list(deployments) * count:
+                if subject not in errors:
+                    try:
+                        runs[subject].append(run_once(case, deployments[subject], plan))
+                    except LoadFailed as error:
+                        errors[subject] = str(error)
     return [
-        Result(case.name, subject, nodes, runs.get(subject, []), errors.get(subject, ""))
-        for subject in {**deployments, **errors}
+        Result(case.name, subject, nodes, found, errors.get(subject, ""))
+        for subject, found in runs.items()
     ]
+
+
+def _start(
+    subjects: Iterable[str], nodes: int, plan: Plan, stack: ExitStack, errors: dict[str, str]
+) -> dict[str, Deployment]:
+    """Start servers side by side; note in `errors` which did not."""
+    started = {}
+    for subject in subjects:
+        try:
+            started[subject] = stack.enter_context(running(subject, nodes, plan.server_cores))
+        except NotStarted as error:
+            errors[subject] = str(error)
+    return started
 
 
 class LoadFailed(Exception):

@@ -25,13 +25,15 @@ ANY_CERTIFICATE.verify_mode = ssl.CERT_NONE
 
 Value = str | int | float | bool
 
-# What keeps a test short; a test that is about one of these gives its own.
+# What keeps a test short; a test that is about one of these gives its own. HYPHA_TEST_SETTINGS adds
+# others for a whole run, such as "fast_websockets=false event_loop=asyncio".
 SETTINGS: dict[str, Value] = {
     "host": "127.0.0.1",
     "port": 0,
     "data_dir": ":memory:",
     "drain_delay": 0.1,
     "drain_time": 1.0,
+    **dict(pair.split("=") for pair in os.environ.get("HYPHA_TEST_SETTINGS", "").split()),
 }
 
 

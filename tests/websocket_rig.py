@@ -48,7 +48,7 @@ class Application:
         name = scope["path"].strip("/").replace("/", "_")
         if not name.startswith("refuse"):
             await send({"type": "websocket.accept"})
-            if name != "http2":
+            if EXTENSION in scope["extensions"]:
                 self.directs.append(weakref.ref(scope["extensions"][EXTENSION]))
         await getattr(self, name)(scope["extensions"].get(EXTENSION), receive, send)
 

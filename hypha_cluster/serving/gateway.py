@@ -77,8 +77,7 @@ def prepare_process(config: Config) -> None:
     """Change what is common to the whole process: its allocator, its limits, its WebSockets."""
     keep_freed_memory()
     allow_many_connections()
-    if config.fast_websockets:
-        install(Timeouts(ping=config.ping_timeout))
+    install(Timeouts(ping=config.ping_timeout), fast=config.fast_websockets)
 
 
 async def serve_app(

@@ -12,11 +12,13 @@ from typing import Any, ClassVar, cast
 from weakref import WeakKeyDictionary
 
 from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.protocol import h11, ws_stream
+from hypercorn.protocol import h2, h11, ws_stream
 from hypercorn.protocol.events import Body, Data, Event as StreamEvent, Request, StreamClosed
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.typing import AppWrapper
 from hypercorn.utils import UnexpectedMessageError
+from wsproto.connection import ConnectionState
+from wsproto.events import CloseConnection
 from wsproto.handshake import server_extensions_handshake
 
 from hypha_cluster.serving.websocket_connection import (
@@ -39,17 +41,19 @@ DEFAULT_TIMEOUTS = Timeouts()
 SWEEPS = 20  # the keep-alive timer fires at most so often per interval
 
 
-def install(timeouts: Timeouts = DEFAULT_TIMEOUTS) -> None:
-    """Put DirectStream in the place of Hypercorn's own stream, in this process."""
+def install(timeouts: Timeouts = DEFAULT_TIMEOUTS, *, fast: bool = True) -> None:
+    """Put our streams in the place of Hypercorn's own, in this process."""
     DirectStream.timeouts = timeouts
-    vars(h11).update(WSStream=DirectStream)
+    vars(h11).update(WSStream=DirectStream if fast else TellingStream)
+    vars(h2).update(WSStream=TellingStream)
     # Compression costs several times what it saves, also where Hypercorn's own path is taken.
     vars(ws_stream).update(server_extensions_handshake=lambda requested, supported: None)
 
 
 def uninstall() -> None:
     """Give Hypercorn back what is its own."""
-    vars(h11).update(WSStream=WSStream)
+    for module in (h11, h2):
+        vars(module).update(WSStream=WSStream)
     vars(ws_stream).update(server_extensions_handshake=server_extensions_handshake)
 
 
@@ -117,7 +121,35 @@ class KeepAlive:
             self._arm()
 
 
-class DirectStream(WSStream):
+class TellingStream(WSStream):
+    """Hypercorn's stream, but the application is told with which code and reason a peer closed.
+
+    By Hypercorn's own account every end is abnormal, and nobody ever leaves.
+    """
+
+    _peer_close: CloseConnection | None = None
+
+    async def handle(self, event: StreamEvent) -> None:
+        await super().handle(event)
+        if isinstance(event, Request) and self.app_put is not None:
+            self._hypercorns_put, self.app_put = self.app_put, self._put_as_closed
+
+    async def _put_as_closed(self, event: Event) -> None:
+        if event["type"] == "websocket.disconnect" and self._peer_close is not None:
+            close = self._peer_close
+            event = {**event, "code": int(close.code), "reason": close.reason or ""}
+        await self._hypercorns_put(event)
+
+    async def _send_wsproto_event(self, event: Any) -> None:
+        if isinstance(event, CloseConnection) and self._is_peer_closing():
+            self._peer_close = event  # the answer, which says the same
+        await super()._send_wsproto_event(event)
+
+    def _is_peer_closing(self) -> bool:
+        return self.connection.state is ConnectionState.REMOTE_CLOSING
+
+
+class DirectStream(TellingStream):
     """Hypercorn's stream up to the handshake, and a DirectWebSocket from then on."""
 
     timeouts: ClassVar[Timeouts] = DEFAULT_TIMEOUTS

@@ -71,6 +71,13 @@ def brief_timeouts() -> Iterator[None]:
     install()
 
 
+@pytest.fixture
+def hypercorns_path() -> Iterator[None]:
+    install(fast=False)
+    yield
+    install()
+
+
 @pytest.fixture(scope="module", params=LOOPS)
 def server(request: pytest.FixtureRequest, _installed: None) -> Iterator[Server]:
     with Server(request.param).running() as server:
@@ -182,6 +189,16 @@ def test_a_close_is_answered_with_its_code_and_told(server: Server, path: str, c
 
     assert peer.ending()[0] == code
     assert server.application.endings.get(timeout=PATIENCE) == (code, "adiós")
+
+
+@pytest.mark.usefixtures("hypercorns_path")
+def test_hypercorns_own_path_tells_how_a_peer_closed_too(server: Server) -> None:
+    peer = server.connect("/asgi")
+
+    peer.close(1001, "adiós")
+
+    assert peer.ending()[0] == 1001
+    assert server.application.endings.get(timeout=PATIENCE) == (1001, "adiós")
 
 
 @everyhow
