@@ -11,7 +11,7 @@ ON_HYPERCORNS_PATH := $(addprefix tests/,\
 	integration/test_attacks.py integration/test_leaving.py integration/test_mailbox.py \
 	integration/test_nodes.py conformance/test_python_connecting.py \
 	conformance/test_python_large_arrays.py conformance/test_python_calling.py \
-	conformance/test_javascript_connect.py conformance/test_javascript_arrays.py \
+	conformance/test_javascript_connect.py \
 	cluster/test_crashes.py)
 
 # What is in place; so a second run of `make install` costs nothing.
