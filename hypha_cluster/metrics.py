@@ -225,7 +225,8 @@ class NodeCollector(Collector):
         for about in METRICS:
             reading = self._readings[about.name]()
             if isinstance(reading, Mapping):
-                yield _family(about, {**dict.fromkeys(about.values, 0.0), **reading})
+                always = () if about.kind == "histogram" else about.values
+                yield _family(about, {**dict.fromkeys(always, 0.0), **reading})
             else:
                 yield _family(about, {"": reading})
 

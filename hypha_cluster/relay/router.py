@@ -135,7 +135,8 @@ class Router:
         method: str = frame.envelope.get("method", "")
         source = connection.address
         if rpc.is_answer(method):
-            self._answered(source, target, method)
+            session, _, verb = method.rpartition(".")
+            self._settle(source, target, session, failed=verb == "reject")
             self.send(target, sealed)
             return
         trace = None
@@ -144,9 +145,7 @@ class Router:
         call = self._remember(connection, frame, target, trace)
         self.send(target, sealed, call and partial(self._give_up, target, call))
 
-    def _answered(self, callee: str, caller: str, method: str) -> None:
-        session, _, verb = method.rpartition(".")
-        failed = verb == "reject"
+    def _settle(self, callee: str, caller: str, session: str, *, failed: bool) -> None:
         self.pending.settle(callee, caller, session, failed=failed)
         if self.tracer is not None:
             self.tracer.answered(callee, caller, session, failed=failed)
@@ -194,13 +193,15 @@ class Router:
         address: str = joined or envelope["to"]
         method = envelope.get("method", "")
         if rpc.is_answer(method):
-            self._answered(envelope["from"], address, method)
-        elif self.tracer is not None:
-            raw = self.tracer.deliver(envelope, address, raw)
+            session, _, verb = method.rpartition(".")
+            self._settle(envelope["from"], address, session, failed=verb == "reject")
         connection = self.connections.get(address)
         if connection is None:  # it went while the frame was on its way
             self.send(address, raw)
-        elif not self.connections.offer(connection, raw):
+            return
+        if self.tracer is not None:
+            raw = self.tracer.deliver(envelope, address, raw)
+        if not self.connections.offer(connection, raw):
             self._busy(connection, raw)
 
     def receive_own(self, raw: bytes) -> None:
@@ -268,7 +269,7 @@ class Router:
             return
         session = frame.envelope.get("session")
         if isinstance(session, str):
-            self.pending.settle(called, caller, session, failed=True)
+            self._settle(called, caller, session, failed=True)
         self._send_reject(caller, called, method, error)
 
     def _send_reject(self, caller: str, called: str, method: str, error: HubError) -> None:

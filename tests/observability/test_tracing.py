@@ -6,7 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -18,6 +18,11 @@ from tests.gateways import SECOND, Gateway
 from tests.observability.collector import Collector, Span
 from tests.python_client import NEWEST, OLDEST, Local, PythonClient
 from tests.raw_client import RawClient, Received, Rejected, call_envelope
+
+if TYPE_CHECKING:  # pytest wants to be the first to import its plugins
+    from tests.browser import Chromium
+
+pytest_plugins = ["tests.browser"]
 
 
 class Traced(NamedTuple):
@@ -174,6 +179,32 @@ async def test_published_clients_take_no_notice(traced: Traced, release: str) ->
         names = [(span.node, span.name) for span in path(collector, trace)]
         assert names[0] == ("second", "call greet.echo")
         assert names[-1] == ("first", "deliver greet.echo")
+
+
+@pytest.mark.browser
+@pytest.mark.clients
+async def test_a_function_of_a_page_finds_its_trace_in_its_context(
+    traced: Traced, chromium: "Chromium"
+) -> None:
+    first, second, collector = traced
+    page = await chromium.open(NEWEST)
+    provider = await page.connect(first.url)
+    name = f"page-{provider.client_id}"
+    await provider.run(
+        """
+        const config = { require_context: true, visibility: "public" };
+        await server.registerService({ id: name, config, where: context => context.traceparent });
+        """,
+        name=name,
+    )
+    with PythonClient(NEWEST) as program:
+        caller = await program.connect(second.url)
+
+        parent = await (await caller["get_service"](name))["where"]()
+
+    await asyncio.to_thread(collector.until, lambda: bool(collector.named(f"deliver {name}.where")))
+    (span,) = collector.named(f"deliver {name}.where")
+    assert parent.startswith(f"00-{span.trace}-{span.id}-")
 
 
 async def test_a_context_that_is_none_begins_a_new_trace(traced: Traced) -> None:

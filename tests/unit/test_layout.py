@@ -6,7 +6,7 @@ import hypha_cluster
 
 PACKAGE = Path(hypha_cluster.__file__).parent
 ELSEWHERE = {  # module or package: tested in tests/integration, tests/conformance or tests/cluster
-    "__main__", "app", "node", "server", "metrics", "telemetry", "api",
+    "__main__", "app", "node", "server", "telemetry", "api",
     "manager/context", "manager/description", "manager/manager", "manager/services",
     "manager/tokens", "manager/workspaces",
     "relay/bus", "relay/calls", "relay/clients", "relay/peer", "relay/router",
