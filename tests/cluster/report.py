@@ -30,8 +30,8 @@ its caller, by whom it was meant for, and never after its caller was told that i
 one exception: when its connection breaks, 0.5.16 opens several at once and sends by whichever is
 ready first, so what it sends or gets within 15 s of a crash is in an order of its own.
 
-A "time out" is the client's own word, after 30 s: the frame of that call was lost with the memory
-of what failed, or with a connection that broke.
+A "time out" is the client's own word, after 30 s, or 10 s in 0.5.16: the frame was lost with the
+memory of what failed or with a connection that broke, or its answer came too late.
 """
 
 
