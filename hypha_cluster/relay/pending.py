@@ -3,19 +3,12 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from hypha_cluster.metrics import Histogram
 
 # A caller with more of them is no longer told when a target leaves, and runs into its time-out.
 MANY: Final = 10_000
-
-
-class Trace(Protocol):
-    """What is told that a call has ended, where tracing is on."""
-
-    def end(self, *, failed: bool) -> None:
-        """Take note of it."""
 
 
 class PendingCall(NamedTuple):
@@ -25,7 +18,6 @@ class PendingCall(NamedTuple):
     session: str
     reject: str
     since: float
-    trace: Trace | None = None
 
 
 class PendingCalls:
@@ -48,8 +40,6 @@ class PendingCalls:
         if len(sessions) < MANY:
             sessions.add((target, call.session))
             self._by_target[target][call.caller, call.session] = call
-        elif call.trace is not None:
-            call.trace.end(failed=False)
 
     def waiting_for(self, target: str) -> int:
         """How many calls wait for a target."""
@@ -58,7 +48,7 @@ class PendingCalls:
     def is_waiting(self, target: str, caller: str, session: str) -> bool:
         return (target, session) in self._by_caller.get(caller, ())
 
-    def settle(self, target: str, caller: str, session: str, *, failed: bool = False) -> bool:
+    def settle(self, target: str, caller: str, session: str) -> bool:
         """A call has its answer; say whether it was waited for."""
         sessions = self._by_caller.get(caller)
         if sessions is None or (target, session) not in sessions:
@@ -68,8 +58,6 @@ class PendingCalls:
             del self._by_caller[caller]
         call = self._drop(target, caller, session)
         self._durations.observe(time.monotonic() - call.since)
-        if call.trace is not None:
-            call.trace.end(failed=failed)
         return True
 
     def _drop(self, target: str, caller: str, session: str) -> PendingCall:
@@ -81,12 +69,10 @@ class PendingCalls:
 
     def forget_caller(self, caller: str) -> None:
         for target, session in self._by_caller.pop(caller, ()):
-            call = self._drop(target, caller, session)
-            if call.trace is not None:
-                call.trace.end(failed=True)
+            self._drop(target, caller, session)
 
     def take_target(self, target: str) -> Iterator[PendingCall]:
         """All calls that wait for a target; from now on they do not."""
         for call in list(self._by_target.get(target, {}).values()):
-            self.settle(target, call.caller, call.session, failed=True)
+            self.settle(target, call.caller, call.session)
             yield call

@@ -25,7 +25,7 @@ from hypha_cluster.protocol.address import absolute, client_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
 from hypha_cluster.relay.bus import Bus, Outcome
 from hypha_cluster.relay.connections import Connection, Connections
-from hypha_cluster.relay.pending import PendingCall, PendingCalls, Trace
+from hypha_cluster.relay.pending import PendingCall, PendingCalls
 
 if TYPE_CHECKING:  # needs packages that only tracing does
     from hypha_cluster.relay.tracing import CallTracer
@@ -135,31 +135,22 @@ class Router:
         method: str = frame.envelope.get("method", "")
         source = connection.address
         if rpc.is_answer(method):
-            session, _, verb = method.rpartition(".")
-            self._settle(source, target, session, failed=verb == "reject")
+            self.pending.settle(source, target, method.rpartition(".")[0])
+            if self.tracer is not None:
+                self.tracer.answered(source, target, method)
             self.send(target, sealed)
-            return
-        trace = None
-        if self.tracer is not None:
-            trace, sealed = self.tracer.take(frame.envelope, source, target, sealed)
-        call = self._remember(connection, frame, target, trace)
-        self.send(target, sealed, call and partial(self._give_up, target, call))
+        else:
+            call = self._remember(connection, frame, target)
+            if self.tracer is not None:
+                sealed = self.tracer.take(frame, source, sealed, waits=call is not None)
+            self.send(target, sealed, call and partial(self._give_up, target, call))
 
-    def _settle(self, callee: str, caller: str, session: str, *, failed: bool) -> None:
-        self.pending.settle(callee, caller, session, failed=failed)
-        if self.tracer is not None:
-            self.tracer.answered(callee, caller, session, failed=failed)
-
-    def _remember(
-        self, connection: Connection, frame: Frame, target: str, trace: Trace | None
-    ) -> PendingCall | None:
+    def _remember(self, connection: Connection, frame: Frame, target: str) -> PendingCall | None:
         session = frame.envelope.get("session")
         reject = rpc.reject_path(frame.body.get("promise"))
         if frame.envelope["type"] != "method" or session is None or reject is None:
-            if trace is not None:
-                trace.end(failed=False)
             return None
-        call = PendingCall(connection.address, session, reject, connection.heard_at, trace)
+        call = PendingCall(connection.address, session, reject, connection.heard_at)
         self.pending.add(target, call)
         return call
 
@@ -171,7 +162,7 @@ class Router:
             self.tracer.forget(connection.address)
 
     def _give_up(self, target: str, call: PendingCall, error: HubError) -> None:
-        if self.pending.settle(target, call.caller, call.session, failed=True):
+        if self.pending.settle(target, call.caller, call.session):
             self._send_reject(call.caller, target, call.reject, error)
 
     def target_left(self, address: str) -> None:
@@ -193,8 +184,9 @@ class Router:
         address: str = joined or envelope["to"]
         method = envelope.get("method", "")
         if rpc.is_answer(method):
-            session, _, verb = method.rpartition(".")
-            self._settle(envelope["from"], address, session, failed=verb == "reject")
+            self.pending.settle(envelope["from"], address, method.rpartition(".")[0])
+            if self.tracer is not None:
+                self.tracer.answered(envelope["from"], address, method)
         connection = self.connections.get(address)
         if connection is None:  # it went while the frame was on its way
             self.send(address, raw)
@@ -269,11 +261,13 @@ class Router:
             return
         session = frame.envelope.get("session")
         if isinstance(session, str):
-            self._settle(called, caller, session, failed=True)
+            self.pending.settle(called, caller, session)
         self._send_reject(caller, called, method, error)
 
     def _send_reject(self, caller: str, called: str, method: str, error: HubError) -> None:
         self.counts.rejects += 1
+        if self.tracer is not None:
+            self.tracer.answered(called, caller, method)
         seal = Seal(called, ROOT.to_wire())
         envelope = rpc.call_envelope(caller, method)
         self.send(caller, seal.call(envelope, pack({"args": [rpc.error(str(error))]})))

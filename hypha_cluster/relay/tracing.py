@@ -23,26 +23,38 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from hypha_cluster.protocol import guard
-from hypha_cluster.protocol.envelope import trace_parent, with_trace_parent
+from hypha_cluster.protocol.envelope import Frame, trace_parent, with_trace_parent
 
 _W3C: Final = TraceContextTextMapPropagator()
 _SERVICES: Final = "services."
 _LONGEST_NAME: Final = 100  # characters
-MANY: Final = 10_000  # deliveries that wait for their answers
+MANY: Final = 10_000  # calls that are followed at once
 
 
-class CallTrace:
-    """The span of a call, which ends with its answer."""
+_Key = tuple[str, str, str]  # callee, caller, session
 
-    __slots__ = ("_span",)
 
-    def __init__(self, span: Span) -> None:
-        self._span = span
+class _OpenSpans:
+    """Spans that wait for the answer to their call."""
 
-    def end(self, *, failed: bool) -> None:
-        if failed:
-            self._span.set_status(Status(StatusCode.ERROR))
-        self._span.end()
+    def __init__(self) -> None:
+        self._spans: OrderedDict[_Key, Span] = OrderedDict()
+
+    def add(self, key: _Key, span: Span) -> None:
+        self._spans[key] = span
+        if len(self._spans) > MANY:
+            self._spans.popitem(last=False)[1].end()
+
+    def end(self, key: _Key, *, failed: bool) -> None:
+        span = self._spans.pop(key, None)
+        if span is not None:
+            if failed:
+                span.set_status(Status(StatusCode.ERROR))
+            span.end()
+
+    def end_all_of(self, client: str) -> None:
+        for key in [key for key in self._spans if client in key[:2]]:
+            self.end(key, failed=True)
 
 
 class CallTracer:
@@ -50,24 +62,28 @@ class CallTracer:
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
-        # (callee, caller, session) → the delivery of that call
-        self._delivered: OrderedDict[tuple[str, str, str], CallTrace] = OrderedDict()
+        self._taken = _OpenSpans()
+        self._delivered = _OpenSpans()
 
     # Calls of clients.
 
-    def take(
-        self, envelope: dict[str, Any], source: str, target: str, sealed: bytes
-    ) -> tuple[CallTrace | None, bytes]:
+    def take(self, frame: Frame, caller: str, sealed: bytes, *, waits: bool) -> bytes:
         """A client of this node makes a call; answer the frame as it travels on."""
+        envelope = frame.envelope
         if not _is_traced(envelope):
-            return None, sealed
+            return sealed
+        callee = envelope["to"]
         span = self._tracer.start_span(
             _name("call", envelope["method"]),
             _context(envelope.get("traceparent")),
             SpanKind.SERVER,
-            {**_attributes(envelope["method"], target), "hypha.caller": source},
+            {**_attributes(envelope["method"], callee), "hypha.caller": caller},
         )
-        return CallTrace(span), with_trace_parent(sealed, _parent_of(span))
+        if waits:
+            self._taken.add((callee, caller, envelope["session"]), span)
+        else:
+            span.end()
+        return with_trace_parent(sealed, _parent_of(span))
 
     def relay(self, sealed: bytes, target: str) -> bytes:
         """A frame goes over the bus; its delivery is a part of that."""
@@ -91,25 +107,23 @@ class CallTracer:
             SpanKind.CONSUMER,
             _attributes(envelope["method"], target),
         )
-        trace, session = CallTrace(span), envelope.get("session")
+        session = envelope.get("session")
         if session is None:
-            trace.end(failed=False)
+            span.end()
         else:
-            self._delivered[target, envelope["from"], session] = trace
-            if len(self._delivered) > MANY:
-                self._delivered.popitem(last=False)[1].end(failed=True)
+            self._delivered.add((target, envelope["from"], session), span)
         return with_trace_parent(sealed, _parent_of(span))
 
-    def answered(self, callee: str, caller: str, session: str, *, failed: bool) -> None:
-        """A client of this node answers a call."""
-        trace = self._delivered.pop((callee, caller, session), None)
-        if trace is not None:
-            trace.end(failed=failed)
+    def answered(self, callee: str, caller: str, method: str) -> None:
+        """A call is answered, by its callee or by the hub in its place."""
+        session, _, verb = method.rpartition(".")
+        for spans in (self._taken, self._delivered):
+            spans.end((callee, caller, session), failed=verb == "reject")
 
-    def forget(self, callee: str) -> None:
-        """A client is gone; it answers nothing more."""
-        for key in [key for key in self._delivered if key[0] == callee]:
-            self._delivered.pop(key).end(failed=True)
+    def forget(self, client: str) -> None:
+        """A client is gone; it neither answers nor waits."""
+        self._taken.end_all_of(client)
+        self._delivered.end_all_of(client)
 
     # Calls of and to the hub.
 
@@ -149,7 +163,7 @@ class CallTracer:
 
 
 def _is_traced(envelope: dict[str, Any]) -> bool:
-    method = envelope.get("method", "")
+    method = envelope["method"] if envelope.get("type") == "method" else ""
     return method.startswith(_SERVICES) and not method.startswith(guard.CACHE)
 
 
