@@ -51,7 +51,7 @@ test-hypercorn: install  ## Run a part of the tests on Hypercorn's own WebSocket
 
 chaos: install  ## Break a cluster in every way, and write docs/reliability.md
 	mkdir -p .pytest_cache && rm -f .pytest_cache/figures
-	HYPHA_TEST_FIGURES=.pytest_cache/figures $(BIN)/python -m pytest tests/cluster; result=$$?; \
+	HYPHA_TEST_FIGURES=.pytest_cache/figures $(BIN)/python -m pytest tests/cluster -m "not brief"; result=$$?; \
 	$(BIN)/python -m tests.cluster.report .pytest_cache/figures docs/reliability.md; exit $$result
 
 bench: $(BENCH) $(CLIENTS)  ## Measure everything, for hours

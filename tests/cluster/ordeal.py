@@ -7,6 +7,7 @@ from tests.cluster.history import History, median_and_worst
 from tests.cluster.load import LONGEST_CALL, OLD, Load, now
 
 BEFORE = 3.0  # seconds of calls before it happens, and after all should be well again
+AFTER = 5.0  # seconds of calls until all should be well again
 
 
 class Ordeal(NamedTuple):
@@ -53,7 +54,9 @@ class Ordeal(NamedTuple):
         return {caller for caller, _ in self.load.lost(self.at_the_end)}
 
 
-async def undergo(load: Load, event: Callable[[], Awaitable[float]], seconds: float) -> Ordeal:
+async def undergo(
+    load: Load, event: Callable[[], Awaitable[float]], seconds: float = AFTER
+) -> Ordeal:
     """Let it happen, and go on for so long afterwards; the event says at what time it struck."""
     async with load:
         await load.run(BEFORE)

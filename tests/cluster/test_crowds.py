@@ -24,7 +24,11 @@ CROWD = 1000
 KEPT = 40  # connections that the balancer keeps with each gateway, at most
 CONNECTIONS = 4  # to Redis, at most, from each gateway
 MANY = pytest.mark.parametrize(
-    "count", [1_000, pytest.param(10_000, marks=[pytest.mark.chaos, pytest.mark.timeout(900)])]
+    "count",
+    [
+        pytest.param(1_000, marks=pytest.mark.brief),
+        pytest.param(10_000, marks=[pytest.mark.chaos, pytest.mark.timeout(900)]),
+    ],
 )
 
 

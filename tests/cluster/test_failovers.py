@@ -73,7 +73,7 @@ async def test_with_sentinels_the_master_is(
         await asyncio.to_thread(eventually, lambda: sentinels.master() is not master, "a master")
         return began
 
-    ordeal = await undergo(Load(cluster.url, tmp_path, chromium), fail_over, HEALED)
+    ordeal = await undergo(Load(cluster.url, tmp_path, chromium), fail_over)
 
     report.note(f"Sentinels: the master is {fail.__name__}", **ordeal.figures())
     ordeal.check(HEALED)
@@ -97,7 +97,7 @@ async def test_a_primary_of_three_is_killed(
         await asyncio.to_thread(eventually, lambda: replica.ask("ROLE")[0] == "master", "a primary")
         return began
 
-    ordeal = await undergo(load, kill, HEALED)
+    ordeal = await undergo(load, kill)
 
     report.note("Redis Cluster of three shards: a primary is killed", **ordeal.figures())
     ordeal.check(HEALED)

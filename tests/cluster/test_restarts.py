@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.clients, pytest.mark.browser]
 pytest_plugins = ["tests.browser"]
 
 
+@pytest.mark.brief
 @pytest.mark.timeout(300)
 async def test_a_rolling_restart_fails_no_call(
     cluster: Cluster, chromium: "Chromium", tmp_path: Path, report: Report

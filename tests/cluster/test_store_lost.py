@@ -123,7 +123,7 @@ async def test_clients_go_on_when_the_store(
         await asyncio.to_thread(event, cluster.store)
         return began
 
-    ordeal = await undergo(Load(cluster.url, tmp_path, chromium), strike, HEALED)
+    ordeal = await undergo(Load(cluster.url, tmp_path, chromium), strike)
 
     report.note(f"the store {event.__name__.replace('_', ' ')}, under load", **ordeal.figures())
     ordeal.check(HEALED)
