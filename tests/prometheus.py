@@ -1,11 +1,13 @@
 """Prometheus with the configuration that is shipped, and its promtool.
 
 Of Debian's package only the programs are taken: installed as a package, it would start a service.
+`python -m tests.prometheus` fetches them.
 """
 
 import json
 import shutil
 import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
@@ -141,3 +143,7 @@ class Prometheus:
             assert self._process.poll() is None, log
             assert time.monotonic() < deadline, log
             time.sleep(POLL)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{install().prometheus}\n")
