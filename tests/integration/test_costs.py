@@ -1,0 +1,234 @@
+"""What may not become dearer unnoticed, counted and not timed, so that it is the same everywhere.
+
+Each limit is what was counted when it was last changed. If a change makes something cheaper, lower
+its limit; if it makes something dearer and is worth that, raise it and say in the commit why.
+"""
+
+import asyncio
+import functools
+import itertools
+import os
+import socket
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import median
+from types import FrameType
+from typing import Any
+
+import hypercorn
+import pytest
+from hypercorn.asyncio import serve
+from redis.asyncio import Redis
+
+import hypha_cluster
+from hypha_cluster.app import create_app
+from hypha_cluster.config import Config
+from hypha_cluster.serving.gateway import hypercorn_settings
+from hypha_cluster.serving.websocket_stream import end_outliving, install, uninstall
+from tests.conftest import GatewayFactory
+from tests.raw_client import LIMIT, RawClient
+
+TIMES = 20
+PACKAGE = str(Path(hypha_cluster.__file__).parent)
+# No heartbeat of a node's falls into what is counted.
+QUIET: dict[str, Any] = {"lease_interval": 600.0, "lease_ttl": 1800.0}
+
+# Commands that gateways send to Redis for one operation; what a script does inside is its own.
+COMMANDS = {
+    "call on one node": 0,
+    "call between nodes": 2,
+    "get a service": 1,
+    "register a service": 1,
+    "call by HTTP": 2,
+    "connect and leave": 19,
+}
+# Calls that the hub's own code makes, of functions in Python and in C, to pass on one frame.
+CALLS_PER_FRAME = {"call on one node": 95, "call between nodes": 158}
+
+Operation = Callable[[], Awaitable[object]]
+
+
+def advice(what: str, counted: float, limit: float) -> str:
+    return f"{what}: {counted:g} instead of {limit:g}; what to do is said in {Path(__file__).name}"
+
+
+class Scene:
+    """A provider and callers, on the same node and on another."""
+
+    def __init__(self, provider: RawClient, near: RawClient, far: RawClient, urls: list[str]):
+        self._provider, self._near, self._far = provider, near, far
+        self._urls = urls
+        self._numbers = itertools.count()
+
+    def operations(self) -> dict[str, Operation]:
+        return {
+            "call on one node": functools.partial(self._call, self._near),
+            "call between nodes": functools.partial(self._call, self._far),
+            "get a service": functools.partial(self._near.manager, "get_service", "mirror"),
+            "register a service": self._register,
+            "call by HTTP": functools.partial(asyncio.to_thread, self._get),
+            "connect and leave": self._visit,
+        }
+
+    async def _call(self, caller: RawClient) -> None:
+        await caller.call(self._provider.address, "services.mirror.echo", 1)
+
+    async def _register(self) -> None:
+        await self._near.offer(f"stall-{next(self._numbers)}")
+
+    def _get(self) -> None:
+        path = f"{self._provider.workspace}/services/mirror/echo?value=1"
+        with urllib.request.urlopen(f"{self._urls[0]}/{path}") as response:
+            assert response.status == 200
+
+    async def _visit(self) -> None:
+        async with await RawClient.connect(self._urls[0]):
+            pass
+
+
+@asynccontextmanager
+async def scene(urls: list[str]) -> AsyncIterator[Scene]:
+    async with await RawClient.connect(urls[0]) as provider:
+        token = await provider.manager("generate_token")
+        home = {"workspace": provider.workspace, "token": token}
+        await provider.offer("mirror", "public", echo=lambda *values: values)
+        async with (
+            await RawClient.connect(urls[0], **home) as near,
+            await RawClient.connect(urls[1], **home) as far,
+        ):
+            yield Scene(provider, near, far, urls)
+
+
+@asynccontextmanager
+async def commands_counted(redis: Redis, prefix: str) -> AsyncIterator[Counter[str]]:
+    """Count what others send to Redis; only what has to do with one cluster."""
+    counted: Counter[str] = Counter()
+    async with redis.monitor() as monitor:
+        yield counted
+        await redis.echo(prefix + " is done")
+        while not (seen := await monitor.next_command())["command"].startswith("ECHO"):
+            if prefix in seen["command"] and seen["client_type"] != "lua":
+                counted[seen["command"].partition(" ")[0]] += 1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+async def test_no_operation_needs_more_commands(
+    name: str, gateway_factory: GatewayFactory, redis: Redis, redis_prefix: str
+) -> None:
+    urls = [gateway_factory(**QUIET).url for _ in range(2)]
+    async with scene(urls) as stage:
+        operation = stage.operations()[name]
+        await operation()  # whatever is done once
+
+        async with commands_counted(redis, redis_prefix) as counted:
+            for _ in range(TIMES):
+                await operation()
+
+    each = round(counted.total() / TIMES)  # the end of a visit may fall outside
+    assert each <= COMMANDS[name], f"{advice(name, each, COMMANDS[name])}\n{counted}"
+
+
+@asynccontextmanager
+async def node_in_this_process(redis_url: str, prefix: str) -> AsyncIterator[str]:
+    ready, stop = asyncio.Event(), asyncio.Event()
+    config = Config(redis_url=redis_url, redis_prefix=prefix, **QUIET)
+
+    async def until_stopped() -> None:
+        ready.set()
+        await stop.wait()
+
+    install()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings = hypercorn_settings(config, os.dup(listener.fileno()))
+        app: Any = create_app(config)
+        serving = asyncio.create_task(serve(app, settings, shutdown_trigger=until_stopped))
+        try:
+            await ready.wait()
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            stop.set()
+            await end_outliving(1.0)
+            await serving
+            uninstall()
+
+
+class Profile:
+    """Counts calls that the hub's code makes while it is on, and tasks that it starts."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.tasks: Counter[str] = Counter()
+
+    def __enter__(self) -> "Profile":
+        asyncio.get_running_loop().set_task_factory(self._start_task)
+        sys.setprofile(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+        asyncio.get_running_loop().set_task_factory(None)
+
+    def _note(self, frame: FrameType, event: str, function: Any) -> None:
+        code = frame.f_code
+        if not code.co_filename.startswith(PACKAGE):
+            return
+        if event == "call":
+            self.calls[f"{Path(code.co_filename).stem}.{code.co_name}"] += 1
+        elif event == "c_call":
+            self.calls[f"{code.co_name} -> {function.__name__}"] += 1
+
+    def _start_task(
+        self, loop: asyncio.AbstractEventLoop, work: Any, **options: Any
+    ) -> "asyncio.Task[Any]":
+        code = work.cr_code
+        if code.co_filename.startswith(PACKAGE):
+            self.tasks[code.co_name] += 1
+        return asyncio.Task(work, loop=loop, **options)
+
+
+@pytest.mark.parametrize("name", CALLS_PER_FRAME)
+async def test_a_frame_needs_no_more_calls_and_no_task(
+    name: str, valkey_url: str, redis_prefix: str
+) -> None:
+    nodes = [node_in_this_process(valkey_url, redis_prefix) for _ in range(2)]
+    async with nodes[0] as near, nodes[1] as far, scene([near, far]) as stage:
+        call = stage.operations()[name]
+        await call()
+
+        counts = []
+        with Profile() as profile:
+            for _ in range(TIMES):
+                before = profile.calls.total()
+                await call()
+                counts.append(profile.calls.total() - before)
+
+    each = median(counts) / 2  # of a call and its answer; now and then something else happens
+    limit = CALLS_PER_FRAME[name]
+    shown = "\n".join(f"{count:5} {name}" for name, count in profile.calls.most_common())
+    assert profile.tasks.total() < TIMES, profile.tasks
+    assert each <= limit, f"{advice('a frame', each, limit)}\n{shown}"
+
+
+async def test_an_idle_connection_has_no_task(valkey_url: str, redis_prefix: str) -> None:
+    async with node_in_this_process(valkey_url, redis_prefix) as url:
+        before = servers_tasks()
+        clients = [await RawClient.connect(url) for _ in range(10)]
+
+        if ending := servers_tasks() - before:
+            await asyncio.wait(ending, timeout=LIMIT)
+
+        assert not servers_tasks() - before
+        assert [await client.manager("echo", 1) for client in clients] == [1] * 10
+        for client in clients:
+            await client.close()
+
+
+def servers_tasks() -> set["asyncio.Task[Any]"]:
+    """Those of the hub and of Hypercorn, not those of clients."""
+    servers = (PACKAGE, str(Path(hypercorn.__file__).parent))
+    coroutines: dict[asyncio.Task[Any], Any] = {t: t.get_coro() for t in asyncio.all_tasks()}
+    return {t for t, c in coroutines.items() if c.cr_code.co_filename.startswith(servers)}
