@@ -7,6 +7,8 @@ is logged is not on the way of one client, a line names it itself: `extra={"clie
 import logging
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
@@ -24,6 +26,17 @@ def fields(record: logging.LogRecord) -> dict[str, str]:
         for variable in (node, request_id, client)
     }
     return {name: value for name, value in known.items() if value}
+
+
+@contextmanager
+def about(request: str, address: str) -> Iterator[None]:
+    """What is logged or begun meanwhile is about this client, which came by this request."""
+    tokens = request_id.set(request), client.set(address)
+    try:
+        yield
+    finally:
+        request_id.reset(tokens[0])
+        client.reset(tokens[1])
 
 
 def good_request_id(given: str) -> str:

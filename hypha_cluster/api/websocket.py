@@ -85,14 +85,21 @@ class WebSocketApi:
         recovery = None
         if connection.is_amnesic:
             recovery = asyncio.create_task(self._recover(connection))
-        await socket.outlive(partial(self._closed, connection, recovery))
+        request_id = log_fields.request_id.get()
+        await socket.outlive(partial(self._closed, connection, request_id, recovery))
 
     def _closed(
-        self, connection: Connection, recovery: "asyncio.Task[None] | None", code: int, _reason: str
+        self,
+        connection: Connection,
+        request_id: str,
+        recovery: "asyncio.Task[None] | None",
+        code: int,
+        _reason: str,
     ) -> None:
         if recovery is not None:
             recovery.cancel()
-        self._clients.detach_soon(connection, code)
+        with log_fields.about(request_id, connection.address):
+            self._clients.detach_soon(connection, code)
 
     async def _attach(self, websocket: WebSocket, socket: AsgiSocket) -> Connection:
         query = urllib.parse.parse_qs(websocket.url.query, keep_blank_values=True)

@@ -9,9 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidStatus
 
+from hypha_cluster.app import create_app
+from hypha_cluster.config import Config
 from tests.conftest import GatewayFactory
 from tests.gateways import POLL, SECOND, Gateway
 from tests.raw_client import RawClient
@@ -120,3 +126,19 @@ async def test_an_http_request_without_a_good_id_gets_one(gateway: Gateway) -> N
 
     assert len({first, second, third}) == 3
     assert all(len(made) == 16 for made in (first, second, third))
+
+
+def test_a_failure_of_the_hub_is_answered_with_the_id_of_the_request(
+    valkey_url: str, redis_prefix: str
+) -> None:
+    def fail(request: Request) -> Response:
+        raise RuntimeError("a fault")
+
+    app = create_app(Config(redis_url=valkey_url, redis_prefix=redis_prefix))
+    with TestClient(app, raise_server_exceptions=False) as browser:
+        app.router.routes.append(Route("/fault", fail))
+        answer = browser.get("/fault", headers={"X-Request-ID": "mine"})
+
+    assert answer.status_code == 500
+    assert answer.headers["X-Request-ID"] == "mine"
+    assert "a fault" not in answer.text

@@ -14,12 +14,9 @@ def record(**extra: str) -> logging.LogRecord:
 
 
 def test_a_line_is_about_what_was_begun_unless_it_says_otherwise() -> None:
-    token = log_fields.client.set("ws/one")
-    try:
-        assert log_fields.fields(record()) == {"client": "ws/one"}
-        assert log_fields.fields(record(client="ws/other")) == {"client": "ws/other"}
-    finally:
-        log_fields.client.reset(token)
+    with log_fields.about("r", "ws/one"):
+        assert log_fields.fields(record()) == {"request_id": "r", "client": "ws/one"}
+        assert log_fields.fields(record(client="ws/other"))["client"] == "ws/other"
 
     assert log_fields.fields(record()) == {}
 
