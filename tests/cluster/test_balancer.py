@@ -1,22 +1,44 @@
-"""deploy/haproxy.cfg as it is shipped."""
+"""The configurations of balancers that are shipped, each in front of a cluster."""
 
 import asyncio
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
 
+from hypha_cluster.settings import MIB
 from tests.cluster.cluster import Cluster
+from tests.cluster.conftest import StartCluster
+from tests.cluster.load import Load, now
 from tests.cluster.report import Report
 from tests.gateways import SECOND, status
+from tests.haproxy import Balancer, HAProxy
+from tests.integration.test_http import ask
+from tests.nginx import Nginx
 from tests.raw_client import RawClient
+from tests.traefik import Traefik
 
 pytestmark = pytest.mark.cluster
 
 PATIENCE = 10  # seconds that Python clients wait for an upgrade
 
 
+def _name(balancer: type[Balancer]) -> str:
+    return balancer.name
+
+
+@pytest.fixture(params=[HAProxy, Nginx, Traefik], ids=_name)
+def cluster(request: pytest.FixtureRequest, start_cluster: StartCluster) -> Cluster:
+    return start_cluster(balancer=request.param)
+
+
+# nginx can do nothing of the kind; see deploy/nginx.conf.
+without_nginx = pytest.mark.parametrize("cluster", [HAProxy, Traefik], ids=_name, indirect=True)
+
+
+@without_nginx
 async def test_an_upgrade_waits_while_no_gateway_is_ready(cluster: Cluster, report: Report) -> None:
     for gateway in cluster.gateways:
         gateway.kill()
@@ -40,6 +62,7 @@ async def test_upgrades_go_past_a_gateway_that_was_killed(cluster: Cluster) -> N
     await asyncio.gather(*(client.close() for client in clients))
 
 
+@without_nginx
 async def test_upgrades_go_past_a_gateway_that_is_frozen(cluster: Cluster) -> None:
     with cluster.gateways[1].frozen():
         started = time.monotonic()
@@ -71,3 +94,43 @@ def test_requests_by_http_reach_the_hub(cluster: Cluster) -> None:
     with urllib.request.urlopen(f"{cluster.url}/health/live", timeout=5 * SECOND) as response:
         assert response.status == 200
     assert status(f"{cluster.url}/nobody/services") == 404
+
+
+async def test_a_large_body_reaches_the_hub(cluster: Cluster) -> None:
+    async with await RawClient.connect(cluster.url) as client:
+        await client.offer("mirror", "public", echo=lambda kwargs: kwargs)
+        url = f"{cluster.url}/{client.workspace}/services/mirror/echo"
+
+        answer = await ask(url, b"x" * (20 * MIB), Content_Type="application/json")
+
+    assert answer.status == 400
+    assert "not valid application/json" in answer.body.decode()
+
+
+# Failed calls among all, in a rolling restart. nginx sends clients to gateways that drain.
+TOLERATED = {Nginx: 0.01, Traefik: 0.0}
+
+
+@pytest.mark.clients
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("balancer", TOLERATED, ids=_name)
+async def test_a_rolling_restart_loses_nobody_and_hardly_a_call(
+    balancer: type[Balancer], start_cluster: StartCluster, tmp_path: Path, report: Report
+) -> None:
+    """Behind HAProxy, it is in test_restarts.py."""
+    cluster = start_cluster(balancer)
+    load = Load(cluster.url, tmp_path)
+
+    async with load:
+        for gateway in cluster.gateways:
+            await load.run(1)
+            await cluster.replace(gateway)
+        at_the_end = now()
+        await load.run(2)
+
+    history = load.history
+    failed, calls = len(history.failures()), len(history.begun)
+    report.note(f"rolling restart behind {balancer.name}", calls=calls, calls_failed=failed)
+    history.check()
+    assert failed <= TOLERATED[balancer] * calls, history.errors()
+    assert not load.lost(since=at_the_end)
