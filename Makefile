@@ -20,7 +20,7 @@ CLIENTS := $(VENV)/.clients-installed
 BROWSER := $(VENV)/.browser-installed
 BENCH := $(VENV)/.bench-installed
 
-.PHONY: help install format check test test-all test-hypercorn chaos bench bench-page docs walk clean
+.PHONY: help install format check test test-all compose-test test-hypercorn chaos bench bench-page docs walk clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -41,10 +41,13 @@ check: $(PACKAGE)  ## Check shape, habits, types and layers; changes nothing
 	$(BIN)/lint-imports
 
 test: install  ## Run the tests, published clients and a browser among them
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not compose"
 
 test-all: install  ## Run the slow tests too
-	$(PYTEST)
+	$(PYTEST) -m "not compose"
+
+compose-test: install  ## Run docker-compose.yml for real; needs a container engine
+	$(BIN)/python -m pytest tests/compose
 
 test-hypercorn: install  ## Run a part of the tests on Hypercorn's own WebSocket path
 	HYPHA_TEST_SETTINGS="fast_websockets=false" $(PYTEST) -m "not slow" $(ON_HYPERCORNS_PATH)

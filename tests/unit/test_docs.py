@@ -34,10 +34,13 @@ def test_a_generated_page_is_up_to_date(path: Path) -> None:
 def test_the_version_is_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
     newest = re.search(r"^## \[(\S+)\]", changelog, re.MULTILINE)
+    label = re.search(r'image\.version="(\S+)"', dockerfile)
 
     assert newest
-    assert project["version"] == hypha_cluster.__version__ == newest[1]
+    assert label
+    assert project["version"] == hypha_cluster.__version__ == newest[1] == label[1]
 
 
 def test_the_ci_runs_the_tests_as_the_readme_does() -> None:

@@ -22,13 +22,15 @@ OF_THE_CLIENT = {
     "PermissionError: Permission denied for …",
     "pip install 'websockets<14'",
 }
+DOCKERS = re.compile(r"(?<![\w-])docker[^`\n]*")  # commands with flags of their own
 NOT_OURS = re.compile(r"hypha_(cluster|rpc)\b")
 
 
 def of_every_page(pattern: str) -> Iterator[tuple[str, str]]:
     """Where something stands that looks like this, and what it is."""
     for page in PAGES:
-        for found in re.findall(pattern, page.read_text(encoding="utf-8"), re.MULTILINE):
+        text = DOCKERS.sub("", page.read_text(encoding="utf-8"))
+        for found in re.findall(pattern, text, re.MULTILINE):
             yield page.name, found
 
 

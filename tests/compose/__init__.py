@@ -1,0 +1,1 @@
+"""Tests of docker-compose.yml with real containers: `make compose-test`."""

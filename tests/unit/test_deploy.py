@@ -1,0 +1,55 @@
+"""What lies in deploy/ and beside docker-compose.yml agrees with the settings of the hub."""
+
+import re
+from pathlib import Path
+
+from hypha_cluster.config import Config
+from hypha_cluster.settings import FILE, MIB
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+
+# What a gateway in a container is told by the image and by docker-compose.yml, not by .env.
+GIVEN = {"host", "port", "certfile", "keyfile", "data_dir", "node_name", "reset_redis"}
+SECRET = {"redis_url", "jwt_secret"}
+
+
+def test_all_that_may_be_set_can_be_set_in_dot_env() -> None:
+    passed_on = set(re.findall(r"^ +(HYPHA_\w+):$", COMPOSE, re.MULTILINE))
+
+    free = {about for about in Config.settings() if about.name not in GIVEN | SECRET}
+    assert passed_on == {about.env for about in free}
+
+
+def test_secrets_come_from_files() -> None:
+    files = set(re.findall(r"^ +(HYPHA_\w+): /run/hypha/", COMPOSE, re.MULTILINE))
+
+    assert files == {about.env + FILE for about in Config.settings() if about.name in SECRET}
+
+
+def test_the_example_has_the_defaults() -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    environ = dict(re.findall(r"^#(HYPHA_\w+)=(.*)$", example, re.MULTILINE))
+    own = dict(re.findall(r"^#(?!HYPHA_)(\w+)=(.*)$", example, re.MULTILINE))
+
+    assert environ
+    assert repr(Config.load([], environ)) == repr(Config())
+    used = dict(re.findall(r"\$\{(\w+):-(.*?)\}", COMPOSE))
+    assert {**used, "JWT_SECRET": ""} == own
+
+
+def test_a_container_is_given_the_time_that_a_drain_takes() -> None:
+    grace = re.search(r"stop_grace_period: \$\{STOP_GRACE_PERIOD:-(\d+)s\}", COMPOSE)
+
+    assert grace
+    assert int(grace[1]) >= Config().drain_delay + Config().drain_time + 10
+
+
+def test_nginx_lets_through_what_the_hub_takes() -> None:
+    text = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+    body = re.search(r"client_max_body_size (\d+)m;", text)
+    silence = re.findall(r"proxy_read_timeout (\d+)s;", text)
+
+    assert body
+    assert int(body[1]) * MIB == Config().max_message_size
+    assert min(map(int, silence)) >= 3 * Config().ping_interval
