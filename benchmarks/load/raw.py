@@ -20,7 +20,7 @@ KILOBYTE = 1_000
 FRAME_SIZE = 200  # bytes of payload that echo servers are sent
 RETRY = 1.0  # seconds
 SETTLING = 1.0  # seconds after many connections, before memory is read
-IDLE_TIME = 3.0  # seconds at least: CPU is accounted for in steps of 10 ms
+IDLE_TIME = 3.0  # seconds at least
 
 
 class Pair:
