@@ -43,7 +43,14 @@ SHAPES: dict[str, Schema] = {
     "autoscaling.minReplicas": {"type": "integer", "minimum": 1},
 }
 # Handed on to Kubernetes as they are.
-FOREIGN = ("resources", "affinity", "podSecurityContext", "securityContext")
+FOREIGN = (
+    "affinity",
+    "extraPodSpec",
+    "extraSpec",
+    "podSecurityContext",
+    "resources",
+    "securityContext",
+)
 # What the hub would refuse, or a pod could not have.
 LIMITS: dict[str, Schema] = {
     "redis_url": {"pattern": r"^(|(unix|rediss?(\+sentinel|\+cluster)?)://.+)$"},

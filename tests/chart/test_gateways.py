@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from hypha_cluster.config import Config
+from hypha_cluster.relay import clients
+from hypha_cluster.serving.gateway import GRACE
 from tests.chart.rendering import (
     NAME,
     VARIANTS,
     Object,
     Values,
+    chart,
     container,
     environment,
     gateway,
@@ -68,28 +71,37 @@ def test_probes_use_https_where_the_gateways_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "drain"),
+    ("settings", "delay", "time"),
     [
-        ({}, Config().drain_delay + Config().drain_time),
-        ({"drain_time": 0}, Config().drain_delay),
-        ({"drain_delay": "0", "drain_time": 0.5}, 0.5),
-        ({"drain_delay": "1500ms", "drain_time": "1m"}, 61.5),
-        ({"drain_delay": 7, "drain_time": "1.5 h"}, 5407),
-        ({"drain_time": "90s"}, Config().drain_delay + 90),
+        ({}, Config().drain_delay, Config().drain_time),
+        ({"drain_time": 0}, Config().drain_delay, 0),
+        ({"drain_delay": "0", "drain_time": 0.5}, 0, 0.5),
+        ({"drain_delay": "1500ms", "drain_time": "1m"}, 1.5, 60),
+        ({"drain_delay": 7, "drain_time": "1.5 h"}, 7, 5400),
+        ({"drain_time": "90s"}, Config().drain_delay, 90),
     ],
 )
 @pytest.mark.parametrize("pre_stop", [0, 5, 30])
 def test_a_gateway_has_the_time_to_drain(
-    settings: dict[str, Any], drain: float, pre_stop: int
+    settings: dict[str, Any], delay: float, time: float, pre_stop: int
 ) -> None:
     values = {"settings": settings, "preStopSeconds": pre_stop, "terminationMarginSeconds": 10}
 
     spec = pod(values)["spec"]
 
-    assert spec["terminationGracePeriodSeconds"] == math.ceil(pre_stop + drain + 10)
+    # It tells its clients to go over half the time, and then waits for them for the whole of it.
+    needed = pre_stop + delay + time / 2 + time
+    assert spec["terminationGracePeriodSeconds"] == math.ceil(needed + 10)
     slept = spec["containers"][0].get("lifecycle", {}).get("preStop", {}).get("exec", {})
     assert slept.get("command", ["sleep", "0"]) == ["sleep", str(pre_stop)]
     Config.load((), {f"HYPHA_{name.upper()}": str(value) for name, value in settings.items()})
+
+
+def test_the_time_to_spare_is_enough_for_who_cannot_go_at_once() -> None:
+    spare = chart().values["terminationMarginSeconds"]
+
+    busy, quiet = (clients.MIN_AGE + p for p in (clients.BUSY_PATIENCE, clients.QUIET_PATIENCE))
+    assert spare >= busy + quiet + 2 * GRACE
 
 
 def test_gateways_are_spread_over_zones_and_nodes() -> None:
@@ -194,6 +206,9 @@ def test_extras_reach_the_pod() -> None:
     assert spec["nodeSelector"] == {"kubernetes.io/arch": "amd64"}
     assert "nodeAffinity" in spec["affinity"]
     assert spec["serviceAccountName"] == "hub"
+    assert spec["dnsConfig"] == {"searches": ["example.org"]}
+    service = one(render(variant("load_balancer")), "Service")["spec"]
+    assert service["externalTrafficPolicy"] == "Local"
     assert one(render(variant("nginx")), "ConfigMap")["metadata"]["name"] == "hub-more"
 
 

@@ -112,11 +112,12 @@ annotations:
 {{- mulf (regexFind "^[0-9.]+" $text | float64) (get $sizes (regexFind "[a-z]*$" $text)) -}}
 {{- end -}}
 
-{{/* How long a pod may take to end: it goes on, drains, and has some time to spare. */}}
+{{/* How long a pod may take to end: it goes on, tells its clients to go over half of `drain_time`,
+waits for them for as long as `drain_time`, and has some time to spare. */}}
 {{- define "hypha-cluster.terminationGracePeriod" -}}
 {{- $delay := include "hypha-cluster.seconds" (list . "drain_delay") | float64 -}}
 {{- $drain := include "hypha-cluster.seconds" (list . "drain_time") | float64 -}}
-{{- addf .Values.preStopSeconds $delay $drain .Values.terminationMarginSeconds | ceil | int64 -}}
+{{- addf .Values.preStopSeconds $delay (mulf 1.5 $drain) .Values.terminationMarginSeconds | ceil | int64 -}}
 {{- end -}}
 
 {{- define "hypha-cluster.replicas" -}}
