@@ -88,12 +88,18 @@ def _socket_path(home: Path) -> Iterator[Path]:
         yield beside_data
         return
     with _temporary_directory() as short:
-        yield short / SOCKET
+        address = short / SOCKET
+        beside_data.unlink(missing_ok=True)  # of a hub that was killed
+        beside_data.symlink_to(address)  # so that `running_store` finds it
+        try:
+            yield address
+        finally:
+            beside_data.unlink(missing_ok=True)
 
 
 def running_store(data_dir: str) -> str:
     """The address of the store that a hub on this machine runs on `data_dir`."""
-    address = Path(data_dir).expanduser().resolve() / SOCKET
+    address = (Path(data_dir).expanduser() / SOCKET).resolve()
     if not address.is_socket():
         raise StartupError(f"no hub runs on {data_dir}; name the cluster's Redis with --redis-url")
     return f"unix://{quote(str(address))}"

@@ -17,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from hypha_cluster.config import IN_MEMORY
 from hypha_cluster.errors import StartupError
-from hypha_cluster.serving.embedded import embedded_store
+from hypha_cluster.serving.embedded import embedded_store, running_store
 from tests.gateways import SECOND
 
 T = TypeVar("T")
@@ -106,6 +106,20 @@ def test_the_directory_may_have_any_name(tmp_path: Path, name: str) -> None:
         assert redis.ping()
 
     assert (tmp_path / name / "appendonlydir").is_dir()
+
+
+@pytest.mark.parametrize("name", ["data", "long" * 30])
+def test_the_store_of_a_running_hub_is_found(tmp_path: Path, name: str) -> None:
+    home = str(tmp_path / name)
+
+    with embedded_store(home) as url, client(url) as redis:
+        redis.set("key", "value")
+        with client(running_store(home)) as same:
+            found = same.get("key")
+
+    assert found == "value"
+    with pytest.raises(StartupError, match="no hub runs on"):
+        running_store(home)
 
 
 def test_a_second_hub_on_the_directory_is_refused(tmp_path: Path) -> None:
