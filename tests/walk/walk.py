@@ -2,8 +2,8 @@
 
 Needs nothing but Python, curl and bash, for it runs where nothing is installed yet. What it
 understands of prose: `Save this as X`, `leave it running`, `In another terminal`, `in the folder of
-the repository`, `in the same folder`, `Stop X with Ctrl-C`. A block of text after a command is what
-that must print, with … for what differs.
+the repository`, `in the same folder`, `a moment later`, `Stop X with Ctrl-C`. A block of text after
+a command is what that must print, with … for what differs.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,13 +64,15 @@ class Reader:
         self._repository = self._folder = repository
         self._port = port
         self._running: list[Running] = []
-        self._printed = ""
+        # What the last command has printed so far, and whether there may be more.
+        self._look: Callable[[], str] = str
+        self._may_change: Callable[[], bool] = bool
 
     def follow(self, step: Step) -> None:
         self._read(step.prose)
         if step.language == "sh":
             _say(step.text)
-            self._type(self._adapted(step.text), stays="running" in step.prose.lower())
+            self._type(self._adapted(step.text), step.prose)
         elif step.language == "text":
             self._compare(self._adapted(step.text))
         else:
@@ -102,22 +104,29 @@ class Reader:
         text = text.replace(f":{PORT}", f":{self._port}")
         return text.replace("hypha-cluster serve", f"hypha-cluster serve --port {self._port}")
 
-    def _type(self, commands: str, *, stays: bool) -> None:
-        if stays:
+    def _type(self, commands: str, prose: str) -> None:
+        if "running" in prose:
             self._leave_running(commands)
             return
+        printed = self._run(commands)
+        self._look, self._may_change = lambda: printed, lambda: False
+        if "a moment later" in prose:
+            self._look, self._may_change = lambda: self._run(commands), lambda: True
+
+    def _run(self, commands: str) -> str:
         with tempfile.NamedTemporaryFile("r") as folder:
             done = subprocess.run(
                 ["bash", "-ec", f"{commands}\npwd > {folder.name}"],
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
+                text=True,
                 timeout=INSTALLING_TIME,
             )
-            self._printed = done.stdout.decode()
-            _say(self._printed)
+            _say(done.stdout)
             assert done.returncode == 0, f"it ended with {done.returncode}"
             self._folder = Path(folder.read().strip())
+        return done.stdout
 
     def _leave_running(self, commands: str) -> None:
         log = Path(tempfile.mkstemp()[1])
@@ -130,20 +139,19 @@ class Reader:
                 stderr=output,
                 start_new_session=True,
             )
-        self._running.append(Running(commands, process, log))
-        self._printed = ""
+        running = Running(commands, process, log)
+        self._running.append(running)
+        self._look, self._may_change = running.printed, lambda: process.poll() is None
 
     def _compare(self, expected: str) -> None:
-        """The last command must have printed this, or print it soon if it was left running."""
+        """The last command must have printed this, or print it soon if it goes on."""
         pattern = re.compile(".*".join(map(re.escape, expected.strip().split("…"))))
         deadline = time.monotonic() + self._patience
-        last = self._running[-1] if self._running and not self._printed else None
-        while not pattern.search(printed := last.printed() if last else self._printed):
-            going_on = last and last.process.poll() is None and time.monotonic() < deadline
-            assert going_on, f"it should print\n{expected}but printed\n{printed}"
+        while not pattern.search(printed := self._look()):
+            may_come = self._may_change() and time.monotonic() < deadline
+            assert may_come, f"it should print\n{expected}but printed\n{printed}"
             time.sleep(POLL)
-        if last:
-            _say(printed)
+        _say(expected)
 
     def _save(self, step: Step) -> None:
         name = re.search(r"Save this as `([^`]+)`", step.prose)
