@@ -34,13 +34,14 @@ from hypha_cluster.manager.workspaces import WorkspaceFunctions
 from hypha_cluster.metrics import Counts, node_registry, redis_readings
 from hypha_cluster.node import Node, Rhythm
 from hypha_cluster.relay.bus import Bus, Limits
-from hypha_cluster.relay.clients import Clients, Terms
+from hypha_cluster.relay.clients import Clients, Stores, Terms
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.peer import Peer
 from hypha_cluster.relay.router import Router
 from hypha_cluster.store.addresses import find_servers
 from hypha_cluster.store.connection import StoreClient, open_redis
 from hypha_cluster.store.keys import Keys
+from hypha_cluster.store.mailboxes import Mailboxes
 from hypha_cluster.store.nodes import Nodes
 from hypha_cluster.store.openid import OpenIdKeys
 from hypha_cluster.store.public import PublicListing
@@ -62,6 +63,7 @@ class _Store:
     keys: Keys
     registry: Registry
     services: Services
+    mailboxes: Mailboxes
     public: PublicListing
     workspaces: Workspaces
     nodes: Nodes
@@ -204,9 +206,10 @@ def _open_store(config: Config) -> _Store:
     public = PublicListing(redis, keys)
     registry = Registry(redis, keys, public)
     services = Services(redis, keys, public)
+    mailboxes = Mailboxes(redis, keys, config.reconnect_grace)
     nodes = Nodes(redis, keys, registry, lease_ttl=config.lease_ttl, grace=config.reconnect_grace)
     workspaces = Workspaces(redis, keys)
-    return _Store(servers, redis, keys, registry, services, public, workspaces, nodes)
+    return _Store(servers, redis, keys, registry, services, mailboxes, public, workspaces, nodes)
 
 
 def _open_relay(config: Config, name: str, store: _Store, counts: Counts) -> _Relay:
@@ -221,7 +224,8 @@ def _open_relay(config: Config, name: str, store: _Store, counts: Counts) -> _Re
     router = Router(name, connections, bus, counts, config.max_frame_size)
     peer = Peer(name, router, config.call_timeout, config.max_message_size)
     terms = Terms(name, config.max_message_size, config.reconnect_grace)
-    clients = Clients(store.registry, store.services, bus, router, peer, terms)
+    stores = Stores(store.registry, store.services, store.mailboxes)
+    clients = Clients(stores, bus, router, peer, terms)
     return _Relay(bus, connections, router, peer, clients)
 
 

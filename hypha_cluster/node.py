@@ -14,11 +14,10 @@ from hypha_cluster.errors import RelayUnavailable
 from hypha_cluster.metrics import Reading
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.clients import Clients
+from hypha_cluster.relay.drain import Drain
 from hypha_cluster.relay.router import Router
 from hypha_cluster.store.nodes import Nodes
 from hypha_cluster.store.shard import SLEEP
-
-MAX_PAUSE = 0.02  # seconds between two clients that are sent away, when they are few
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +51,7 @@ class Node:
         self._connections = router.connections
         self._router = router
         self._counts = router.counts
+        self._drain = Drain(clients, router)
         self._rhythm = rhythm
         self._tasks: list[asyncio.Task[None]] = []
         self._lease: dict[str, Any] = {}
@@ -74,6 +74,7 @@ class Node:
         await self._nodes.take_lease(self.name, self._lease)
         self._renewed = time.monotonic()
         self._run("bus", self._bus.run())
+        self._run("handover", self._clients.run())
         self._run("lease", self._keep_lease())
         self._run("reaper", self._reap())
         self._run("reassertion", self._reassert())
@@ -208,17 +209,4 @@ class Node:
         await self._renew(anew=True)
         _log.info("Draining %d clients.", len(self._connections))
         await asyncio.sleep(self._rhythm.drain_delay)
-        connections = list(self._connections)
-        pause = self._rhythm.drain_time / 2 / max(len(connections), 1)
-        async with asyncio.TaskGroup() as departures:
-            for connection in connections:
-                departures.create_task(self._clients.send_away(connection))
-                await asyncio.sleep(min(pause, MAX_PAUSE))
-        try:
-            async with asyncio.timeout(self._rhythm.drain_time):
-                await self._connections.wait_empty()
-        except TimeoutError:
-            _log.warning("%d clients did not go in time.", len(self._connections))
-            for connection in self._connections:
-                self._counts.cut_off += 1
-                connection.socket.abort()
+        await self._drain.empty(self._rhythm.drain_time)

@@ -114,6 +114,11 @@ def _as_map(value: object) -> dict[str, Any]:
     return value
 
 
+def is_frame(data: bytes) -> bool:
+    """Whether it begins with a map, as frames do; what nodes tell each other are arrays."""
+    return data[0] & 0xF0 == 0x80 or data[0] >= 0xDE
+
+
 def pack(value: object) -> bytes:
     try:
         packed: bytes = _packer.pack(value)

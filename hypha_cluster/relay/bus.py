@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from hypha_cluster.errors import RelayUnavailable
 from hypha_cluster.metrics import Histogram, RedisMeter
+from hypha_cluster.protocol.envelope import is_frame
 from hypha_cluster.relay.recent import RecentFrames
 from hypha_cluster.relay.subscriptions import Subscriptions
 from hypha_cluster.store.addresses import find_servers
@@ -23,7 +24,7 @@ from hypha_cluster.store.commands import Commands
 from hypha_cluster.store.connection import read_script
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.servers import Servers
-from hypha_cluster.store.shard import Request
+from hypha_cluster.store.shard import Request, unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +66,9 @@ async def _no_mail(address: str) -> list[bytes]:
 class Bus:
     """Publishes frames to other nodes, and hands on those that come for clients that joined.
 
-    receive(address, frame) is called for each, on_event(event) for what nodes announce,
-    on_node_frame(frame) for frames to this node itself, on_restored() when Redis is back.
+    receive(address, frame) is called for each, on_event(event) for what nodes announce to all or
+    to this one, on_node_frame(frame) for frames to this node itself, on_restored() when Redis is
+    back.
     collect(address) answers the mail of an address that could not be heard for a while; it is
     received before what comes anew.
     """
@@ -92,7 +94,9 @@ class Bus:
         self._sha = hashlib.sha1(script).hexdigest().encode()
         self._addresses: dict[bytes, str] = {}
         self._rejoined: asyncio.Queue[bytes] = asyncio.Queue()
-        self._kept: dict[bytes, list[bytes]] = {}  # what came before the mail was collected
+        # What came before the mail was collected, or while a channel was being left.
+        self._kept: dict[bytes, list[bytes]] = {}
+        self._echoes: dict[bytes, asyncio.Future[None]] = {}
         self._recent = RecentFrames()
         self._node_channel = keys.node_channel(node).encode()
         self._events_channel = keys.events().encode()
@@ -138,18 +142,22 @@ class Bus:
 
     async def _catch_up(self, channel: bytes) -> None:
         address = self._addresses.get(channel)
+        if address is None:
+            return  # it is left, and with it what was kept
         mail: list[bytes] = []
         try:
-            if address is not None:
-                mail = await self._collect(address)
+            mail = await self._collect(address)
         except RelayUnavailable as error:
             _log.warning("The mail of %s is left for later: %s", address, error)
             asyncio.get_running_loop().call_later(_PAUSE, self._rejoined.put_nowait, channel)
         # A primary that became a replica goes on saying what is said at the new one, where it
         # went to the mailbox as well.
         new = [frame for frame in mail if frame not in self._recent]
+        if channel not in self._addresses:  # it is being left, which answers what is kept
+            self._kept[channel][:0] = new
+            return
         for frame in (*new, *self._kept.pop(channel, ())):
-            self._receive(self._addresses.get(channel), frame)
+            self._receive(self._addresses[channel], frame)
 
     async def stop(self) -> None:
         """End the connections, after what is queued was written."""
@@ -166,15 +174,37 @@ class Bus:
         self._addresses[channel] = address
         await self._subscriptions.join(channel)
 
-    async def leave(self, address: str) -> None:
-        """Take no more frames for an address; returns when none can be on its way here."""
+    async def leave(self, address: str) -> list[bytes]:
+        """Take no more frames for an address; return when none can be on its way here.
+
+        Answers the frames that still came meanwhile.
+        """
         channel = self._keys.channel(address).encode()
-        if self._addresses.pop(channel, None) is not None:
-            await self._subscriptions.leave(channel)
+        if self._addresses.pop(channel, None) is None:
+            return []
+        self._kept.setdefault(channel, [])
+        await self._subscriptions.leave(channel)
+        return self._kept.pop(channel)
+
+    async def echoed(self, address: str) -> None:
+        """Return when all has come back that this node published for an address it has joined."""
+        channel = self._keys.channel(address).encode()
+        echo = self._echoes[channel] = asyncio.get_running_loop().create_future()
+        self._publish_plainly(channel, b"")
+        try:
+            async with asyncio.timeout(self._limits.relay_timeout):
+                await echo
+        except TimeoutError:
+            raise unavailable() from None
+        finally:
+            self._echoes.pop(channel, None)
 
     def _on_message(self, channel: bytes, payload: bytes) -> None:
         if channel in self._own_channels:
             self._on_own_channel(channel, payload)
+            return
+        if not payload:
+            self._on_echo(channel)
             return
         if self._servers.is_cluster and self._recent.repeats(payload):
             return
@@ -183,13 +213,20 @@ class Bus:
         else:
             self._receive(self._addresses.get(channel), payload)
 
+    def _on_echo(self, channel: bytes) -> None:
+        echo = self._echoes.get(channel)
+        if echo is not None and not echo.done():
+            echo.set_result(None)
+
     def _on_own_channel(self, channel: bytes, payload: bytes) -> None:
         if channel == self._events_channel:
             self._on_event(payload)
-        elif payload:
+        elif not payload:
+            self._on_probe()
+        elif is_frame(payload):
             self._on_node_frame(payload)
         else:
-            self._on_probe()
+            self._on_event(payload)
 
     def _on_probe(self) -> None:
         self.last_probe = time.monotonic()

@@ -5,6 +5,7 @@ import itertools
 import logging
 import secrets
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -12,23 +13,37 @@ from typing import Final, NamedTuple
 import msgpack
 
 from hypha_cluster.access import Identity, Workspace
-from hypha_cluster.errors import ClientLeft, Conflict, RelayUnavailable, StillOnline
+from hypha_cluster.errors import (
+    ClientLeft,
+    ClientNotFound,
+    Conflict,
+    HubError,
+    RelayUnavailable,
+    StillOnline,
+)
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connection, Socket
+from hypha_cluster.relay.handover import ANSWER, REQUEST, Handover, Request
 from hypha_cluster.relay.peer import Peer
 from hypha_cluster.relay.router import Router
-from hypha_cluster.store.registry import PATIENCE, Attachment, Claim, ClaimMode, Registry
+from hypha_cluster.store.mailboxes import CALL, Mailboxes
+from hypha_cluster.store.registry import (
+    PATIENCE,
+    Attachment,
+    Claim,
+    ClaimMode,
+    Previous,
+    Registry,
+)
 from hypha_cluster.store.services import Services
 
 _log = logging.getLogger(__name__)
 
 # Pages come back when they next refresh their connection info (DESIGN 7).
 PAGE_PATIENCE: Final = 25.0  # seconds
-MIN_AGE: Final = 5.0  # seconds; a Python client closed sooner may spin for good (PROTOCOL 1.3)
-QUIET: Final = 0.1  # seconds without a frame, after which a client is taken to be waiting
-QUIET_PATIENCE: Final = 2.0  # seconds to wait for that
-BUSY_PATIENCE: Final = 5.0  # seconds to wait for the end of what cannot be moved
+HEARING: Final = 0.5  # seconds to read what a client has sent that is gone already
+LOOK_EVERY: Final = 0.005  # seconds
 LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will not be back
 # With any other code, releases up to 0.5.31 would open one more, and oust themselves for ever.
 SUPERSEDED: Final = 1000
@@ -42,6 +57,14 @@ class Admission(NamedTuple):
     workspace: Workspace
     client: str
     has_token: bool
+
+
+class Stores(NamedTuple):
+    """What Redis keeps of clients."""
+
+    registry: Registry
+    services: Services
+    mailboxes: Mailboxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +84,14 @@ class Clients:
 
     def __init__(
         self,
-        registry: Registry,
-        services: Services,
+        stores: Stores,
         bus: Bus,
         router: Router,
         peer: Peer,
         terms: Terms,
     ) -> None:
         self._counts = router.counts
-        self._registry = registry
-        self._services = services
+        self._registry, self._services, self._mailboxes = stores
         self._bus = bus
         self._connections = router.connections
         self._router = router
@@ -81,6 +102,9 @@ class Clients:
         self._serial = itertools.count(1)
         self._unfinished: list[tuple[Attachment, End]] = []
         self._detaching: set[asyncio.Task[None]] = set()
+        self._handover = Handover(terms.node, bus)
+        # One connection of a client comes or goes at a time.
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         # Set when Redis may have lost, or got wrong, who is attached here.
         self.forgotten = asyncio.Event()
 
@@ -112,23 +136,44 @@ class Clients:
             refresh_after=refresh_after,
             max_message_size=self._terms.max_message_size,
         )
-        if claim.previous_owner:
-            self._announce("ousted", attachment.address, claim.previous_owner)
-        previous = self._connections.attach(connection)
-        if previous is not None:
-            self._oust(previous)
-        try:
-            await self._bus.join(attachment.address)
-            await accept()
-            connection.release(await self._registry.take_mail(attachment.address))
-        except BaseException:
-            await self.detach(connection, code=GOING_AWAY)
-            raise
+        async with self._lock(attachment.address):
+            await self._open(connection, claim, accept)
         connection.is_amnesic = admission.has_token and not claim.resumed
         self._counts.attached += 1
         self._counts.resumed += claim.resumed
         _log.info("%s %s.", attachment.address, "is back" if claim.resumed else "is attached")
         return connection
+
+    async def _open(
+        self, connection: Connection, claim: Claim, accept: Callable[[], Awaitable[None]]
+    ) -> None:
+        previous = self._connections.attach(connection)
+        try:
+            if previous is not None:
+                self._oust(previous)
+            elif claim.previous is not None:
+                await self._obtain(connection.address, claim.previous)
+            await self._bus.join(connection.address)
+            await accept()
+            mail = await self._collect(connection.address, resumed=claim.resumed)
+            self._router.deliver(connection, mail)
+        except BaseException:
+            await self._end(connection, code=GOING_AWAY)
+            raise
+
+    async def _obtain(self, address: str, previous: Previous) -> None:
+        if previous.node != self._terms.node:
+            await self._handover.obtain(address, previous.owner, previous.node)
+
+    async def _collect(self, address: str, *, resumed: bool) -> list[bytes]:
+        """The mail, at a time when all that was sent before is in it, or has arrived."""
+        if not resumed:
+            return await self._mailboxes.take(address)
+        mail, _ = await asyncio.gather(self._mailboxes.take(address), self._bus.echoed(address))
+        return mail
+
+    def _lock(self, address: str) -> asyncio.Lock:
+        return self._locks.setdefault(address, asyncio.Lock())
 
     def _attachment(self, admission: Admission, patience: float) -> Attachment:
         workspace = admission.workspace
@@ -164,17 +209,67 @@ class Clients:
 
     async def detach(self, connection: Connection, code: int) -> None:
         """A connection is over; the client left if it said so, else its place is kept."""
+        async with self._lock(connection.address):
+            await self._end(connection, code)
+
+    async def _end(self, connection: Connection, code: int) -> None:
         if not self._connections.detach(connection):
-            return  # a newer connection of the same client has its place, here
-        self._router.forget(connection)
-        if not connection.is_sent_away:
-            await self._bus.leave(connection.address)
-        if connection.is_ousted:
-            return  # … or on another node
+            return  # a newer connection of the same client has its place, here or elsewhere
+        await self._vacate(connection)
         if code in LEAVING and not connection.is_sent_away:
             await self._finish(connection.attachment, self._leave)
         else:
             await self._finish(connection.attachment, self._suspend)
+
+    async def _vacate(self, connection: Connection) -> None:
+        """Hear the address no more; what still came goes before what has come to its mailbox.
+
+        So do the calls that the client waits for, for the node where it will be.
+        """
+        address = connection.address
+        arrived, held = connection.go_live()
+        frames = [*arrived, *held, *await self._bus.leave(address)]
+        if calls := self._router.forget(connection):
+            frames.append(pack([(target, call.session, call.reject) for target, call in calls]))
+        error: HubError = ClientNotFound(f"Client not found: {address} is not connected.")
+        try:
+            left = await self._mailboxes.put_back(address, [*map(self._router.marked, frames)])
+        except RelayUnavailable as unavailable:
+            left, error = [*map(self._router.marked, frames)], unavailable
+        for each in left:
+            if each.mark == CALL:
+                self._router.give_up(address, each.frame, error)
+
+    async def run(self) -> None:
+        """Give up addresses that other nodes have got, for as long as this node lives."""
+        async with asyncio.TaskGroup() as work:
+            while True:
+                work.create_task(self._hand_over(await self._handover.requests.get()))
+
+    async def _hand_over(self, request: Request) -> None:
+        connection = self._connections.get(request.address)
+        if connection is not None and connection.attachment.owner == request.owner:
+            await self._hear_out(connection)
+            async with self._lock(request.address):
+                await self._yield(connection)
+        self._handover.confirm(request)
+
+    async def _hear_out(self, connection: Connection) -> None:
+        """Wait for the end of a connection that was told to go: it may hold frames of the client's.
+
+        The client sends the next ones by another node, where they must not come before.
+        """
+        deadline = time.monotonic() + HEARING
+        while connection.is_sent_away and self._connections.get(connection.address) is connection:
+            if time.monotonic() > deadline:
+                return
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _yield(self, connection: Connection) -> None:
+        """Let another connection of the client have the address, in the order of its frames."""
+        if self._connections.detach(connection):
+            self._oust(connection)
+            await self._vacate(connection)
 
     async def _finish(self, attachment: Attachment, end: End) -> None:
         """Tell Redis how a connection ended, if need be when it is back."""
@@ -210,7 +305,7 @@ class Clients:
 
     async def give_up_calls(self) -> None:
         """Reject calls that wait for clients which stay away; to be called now and then."""
-        for address, calls in await self._registry.give_up_calls():
+        for address, calls in await self._mailboxes.give_up_calls():
             for frame in calls:
                 self._router.give_up(address, frame)
 
@@ -226,21 +321,21 @@ class Clients:
         self._bus.announce(pack([kind, *what]))
 
     def on_event(self, payload: bytes) -> None:
-        """Take what a node has announced."""
-        kind, address, *rest = msgpack.unpackb(payload)
+        """Take what a node has announced, to all or to this one."""
+        kind, *what = msgpack.unpackb(payload)
         if kind == "left":
-            self._router.target_left(address)
-        elif kind == "misjudged" and address == self._terms.node:
+            self._router.target_left(*what)
+        elif kind == "misjudged" and what == [self._terms.node]:
             self.forgotten.set()
-        elif kind == "ousted":
-            connection = self._connections.get(address)
-            if connection is not None and connection.attachment.owner == rest[0]:
-                self._oust(connection)
+        elif kind == REQUEST:
+            self._handover.requests.put_nowait(Request(*what))
+        elif kind == ANSWER:
+            self._handover.on_answer(*what)
 
     async def reassert(self) -> None:
         """Say again who is attached here and what they offer: Redis may have lost it."""
         for connection in self._connections:
-            if not (connection.is_sent_away or connection.is_ousted):
+            if not connection.is_sent_away:
                 await self._reassert(connection)
 
     async def _reassert(self, connection: Connection) -> None:
@@ -249,57 +344,31 @@ class Clients:
             await self._registry.claim(attachment, ClaimMode.ASSERT)
             await self._services.register(attachment, connection.services)
         except (Conflict, ClientLeft):
-            self._oust(connection)
+            async with self._lock(connection.address):
+                await self._yield(connection)
 
     async def collect_mail(self, address: str) -> list[bytes]:
         """What came for a client here while this node could not hear it."""
         connection = self._connections.get(address)
         if connection is None or connection.held is not None:
             return []  # it collects its mail itself when it is attached
-        return await self._registry.take_mail(address)
+        return await self._mailboxes.take(address)
 
     def _oust(self, connection: Connection) -> None:
-        """The client is attached elsewhere by now: end this connection, and clean up nothing."""
+        """The client is attached anew by now: end this connection, and clean up nothing."""
         _log.info(
             "%s is attached anew; its old connection ends.",
             connection.address,
             extra={"client": connection.address},
         )
-        connection.is_ousted = True
         self._counts.ousted += 1
         connection.socket.close(SUPERSEDED, "attached elsewhere")
 
-    async def send_away(self, connection: Connection) -> None:
-        """Have a client connect to another node, without losing a frame to or from it.
-
-        First frames for it go to its mailbox (starve); when it has been quiet for a moment, which
-        it is once it has answered what it had and waits for replies itself, it is told to go.
-        """
-        await self._wait_until(connection, lambda: self._is_idle(connection), BUSY_PATIENCE)
-        if not self._is_here(connection):
-            return
-        connection.is_sent_away = True
-        self._counts.sent_away += 1
-        await self._bus.leave(connection.address)
-        await self._finish(connection.attachment, self._suspend)  # so that others are preferred
-        await self._wait_until(connection, lambda: connection.quiet_for() > QUIET, QUIET_PATIENCE)
-        connection.socket.close(GOING_AWAY, "going away")
-
-    def _is_idle(self, connection: Connection) -> bool:
-        """Old enough to be closed, and not in the middle of what only this node can end."""
-        if connection.age() < MIN_AGE or len(connection.chunks):
-            return False
-        return not self._peer.is_serving(connection.address)
-
-    async def _wait_until(
-        self, connection: Connection, reached: Callable[[], bool], patience: float
-    ) -> None:
-        deadline = time.monotonic() + patience + max(0.0, MIN_AGE - connection.age())
-        # Looked at now and then, so that nothing on the path of a frame has to signal it.
-        while not reached() and self._is_here(connection):
-            if time.monotonic() > deadline:
-                return
-            await asyncio.sleep(QUIET / 4)
-
-    def _is_here(self, connection: Connection) -> bool:
-        return self._connections.get(connection.address) is connection
+    async def set_aside(self, connection: Connection) -> None:
+        """Have frames for a client go to its mailbox, though it is still here and is heard."""
+        async with self._lock(connection.address):
+            connection.is_sent_away = True
+            self._counts.sent_away += 1
+            for frame in await self._bus.leave(connection.address):
+                connection.send(frame)
+            await self._finish(connection.attachment, self._suspend)

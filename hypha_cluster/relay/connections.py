@@ -38,6 +38,7 @@ class Connection:
 
     __slots__ = (
         "announced",
+        "arrived",
         "attachment",
         "base_url",
         "chunks",
@@ -45,7 +46,6 @@ class Connection:
         "heard_at",
         "held",
         "is_amnesic",
-        "is_ousted",
         "is_sent_away",
         "progress",
         "refresh_after",
@@ -74,9 +74,9 @@ class Connection:
         self.announced: dict[str, tuple[dict[str, Any], str]] = {}
         self.seal = Seal(attachment.address, attachment.identity.to_wire())
         self.chunks = ChunkGuard(attachment.address, max_message_size)
-        # Live frames wait here until the mailbox was delivered.
+        # Until the mailbox was delivered, frames wait: those from the bus, older than the others.
+        self.arrived: list[bytes] = []
         self.held: list[bytes] | None = []
-        self.is_ousted = False
         self.is_sent_away = False
         self.is_amnesic = False  # it came back, but the hub no longer knew what it offers
         self.attached_at = self.heard_at = time.monotonic()
@@ -103,11 +103,11 @@ class Connection:
         else:
             self.held.append(frame)
 
-    def release(self, mail: list[bytes]) -> None:
-        """Send what waited in the mailbox, then what came since, then go on live."""
-        held, self.held = self.held or [], None
-        for frame in (*mail, *held):
-            self.send(frame)
+    def go_live(self) -> tuple[list[bytes], list[bytes]]:
+        """From now on frames are sent; answer those that came before, by the bus and from here."""
+        arrived, held = self.arrived, self.held or []
+        self.arrived, self.held = [], None
+        return arrived, held
 
 
 class Connections:

@@ -67,9 +67,12 @@ class PendingCalls:
             del self._by_target[target]
         return call
 
-    def forget_caller(self, caller: str) -> None:
-        for target, session in self._by_caller.pop(caller, ()):
-            self._drop(target, caller, session)
+    def take_caller(self, caller: str) -> list[tuple[str, PendingCall]]:
+        """All calls that a caller waits for, each after its target; from now on they are not."""
+        return [
+            (target, self._drop(target, caller, session))
+            for target, session in self._by_caller.pop(caller, ())
+        ]
 
     def take_target(self, target: str) -> Iterator[PendingCall]:
         """All calls that wait for a target; from now on they do not."""

@@ -8,7 +8,9 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgpack
 
 from hypha_cluster.access import MANAGER, ROOT
 from hypha_cluster.errors import (
@@ -22,16 +24,19 @@ from hypha_cluster.errors import (
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol import guard, rpc
 from hypha_cluster.protocol.address import absolute, client_of
-from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
+from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, is_frame, pack
 from hypha_cluster.relay.bus import Bus, Outcome
 from hypha_cluster.relay.connections import Connection, Connections
 from hypha_cluster.relay.pending import PendingCall, PendingCalls
+from hypha_cluster.store.mailboxes import CALL, OTHER, Marked
 
 if TYPE_CHECKING:  # needs packages that only tracing does
     from hypha_cluster.relay.tracing import CallTracer
 
 _log = logging.getLogger(__name__)
 
+
+NOTHING: Final = pack([])  # calls to be inherited: none
 
 Reject = Callable[[HubError], None]
 
@@ -50,6 +55,9 @@ class LocalPeer(Protocol):
 
     def forget(self, source: str) -> None:
         """The connection of `source` is over, and whatever it had begun to send."""
+
+    def is_serving(self, address: str) -> bool:
+        """Whether a call of this client to the hub is at work."""
 
 
 def peer_address(workspace: str, node: str) -> str:
@@ -154,12 +162,23 @@ class Router:
         self.pending.add(target, call)
         return call
 
-    def forget(self, connection: Connection) -> None:
-        """A connection is over, and with it whatever it waited for."""
-        self.pending.forget_caller(connection.address)
+    def forget(self, connection: Connection) -> list[tuple[str, PendingCall]]:
+        """A connection is over; answer the calls that its client waits for, by their targets."""
         self.peer.forget(connection.address)
         if self.tracer is not None:
             self.tracer.forget(connection.address)
+        return self.pending.take_caller(connection.address)
+
+    def inherit(self, caller: str, calls: bytes) -> None:
+        """Take over from another node what a client waits for that is attached here by now.
+
+        A target may have left meanwhile; so each is sent a message that says nothing.
+        """
+        for target, session, reject in msgpack.unpackb(calls):
+            call = PendingCall(caller, session, reject, time.monotonic())
+            self.pending.add(target, call)
+            if self.connections.get(target) is None:
+                self._publish(target, NOTHING, partial(self._give_up, target, call))
 
     def _give_up(self, target: str, call: PendingCall, error: HubError) -> None:
         if self.pending.settle(target, call.caller, call.session):
@@ -176,25 +195,50 @@ class Router:
 
     def receive(self, joined: str | None, raw: bytes) -> None:
         """Deliver a sealed frame that came for a client of this node."""
+        connection = self.connections.get(joined) if joined else None
+        if connection is None:  # it went while the frame was on its way
+            self._send_after(joined, raw)
+        elif connection.held is not None:
+            connection.arrived.append(raw)
+        elif (frame := self._take(connection, raw)) and not self.connections.offer(
+            connection, frame
+        ):
+            self._busy(connection, frame)
+
+    def deliver(self, connection: Connection, mail: list[bytes]) -> None:
+        """Hand over what has waited for a client, in its order; then it is live."""
+        arrived, held = connection.go_live()
+        for raw in (*mail, *arrived):
+            if frame := self._take(connection, raw):
+                connection.send(frame)
+        for frame in held:
+            connection.send(frame)
+
+    def _take(self, connection: Connection, raw: bytes) -> bytes | None:
+        """Note what a frame from the bus means here; answer it as its client gets it, if at all."""
+        if not is_frame(raw):
+            self.inherit(connection.address, raw)
+            return None
         try:
             envelope = self._reader.read_envelope(raw)
         except HubError as error:
             _log.error("A frame from another node was dropped: %s", error)
-            return
-        address: str = joined or envelope["to"]
+            return None
         method = envelope.get("method", "")
         if rpc.is_answer(method):
-            self.pending.settle(envelope["from"], address, method.rpartition(".")[0])
+            session = method.rpartition(".")[0]
+            self.pending.settle(envelope["from"], connection.address, session)
             if self.tracer is not None:
-                self.tracer.answered(envelope["from"], address, method)
-        connection = self.connections.get(address)
-        if connection is None:  # it went while the frame was on its way
-            self.send(address, raw)
-            return
+                self.tracer.answered(envelope["from"], connection.address, method)
         if self.tracer is not None:
-            raw = self.tracer.deliver(envelope, address, raw)
-        if not self.connections.offer(connection, raw):
-            self._busy(connection, raw)
+            return self.tracer.deliver(envelope, connection.address, raw)
+        return raw
+
+    def _send_after(self, joined: str | None, raw: bytes) -> None:
+        if is_frame(raw):
+            self.send(joined or self._reader.read_envelope(raw)["to"], raw)
+        elif joined is not None:
+            self._publish(joined, raw, None)
 
     def receive_own(self, raw: bytes) -> None:
         """Take a sealed frame that came for this node itself."""
@@ -209,7 +253,7 @@ class Router:
     def send(self, target: str, sealed: bytes, reject: Reject | None = None) -> None:
         """Bring a sealed frame to its target; the one delivery path."""
         connection = self.connections.get(target)
-        if connection is None or connection.is_sent_away or connection.is_ousted:
+        if connection is None or connection.is_sent_away:
             self.counts.frames_bus += 1
             if self.tracer is not None:
                 sealed = self.tracer.relay(sealed, target)
@@ -247,10 +291,20 @@ class Router:
         else:
             self.counts.frames_refused += 1
 
-    def give_up(self, target: str, sealed: bytes) -> None:
-        """Reject a call that waited for a client which stays away."""
+    def give_up(self, target: str, sealed: bytes, error: HubError | None = None) -> None:
+        """Reject a call that waited for a client; unless it says otherwise, one that stays away."""
+        if not is_frame(sealed):
+            return
         frame = self._reader.read(sealed)
-        self._reject(frame, frame.envelope["from"], target, _away(target))
+        self._reject(frame, frame.envelope["from"], target, error or _away(target))
+
+    def marked(self, sealed: bytes) -> Marked:
+        """A frame with the mark that it has in a mailbox."""
+        if is_frame(sealed):
+            frame = self._reader.read(sealed)
+            if rpc.reject_path(frame.body.get("promise")) is not None:
+                return Marked(CALL, sealed)
+        return Marked(OTHER, sealed)
 
     # Back to the caller.
 

@@ -118,7 +118,8 @@ async def _until_closed(serving: asyncio.Task[None], closing: asyncio.Event) -> 
     closed.cancel()
     if not serving.done():
         serving.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
+    # InvalidStateError: Hypercorn's, when it is cancelled while it waits for its connections.
+    with contextlib.suppress(asyncio.CancelledError, asyncio.InvalidStateError):
         await serving
     await end_outliving(GRACE)
 

@@ -48,6 +48,10 @@ class Keys:
         """Bytes in that list. Expires with it."""
         return f"{self.client(address)}:mail:size"
 
+    def mail_ticket(self, address: str, ticket: str) -> str:
+        """What one call has done to a mailbox, should it be sent again. Expires in seconds."""
+        return f"{self.client(address)}:mail:{ticket}"
+
     def services(self, workspace: str) -> str:
         """Hash, `client:service` → service info as JSON."""
         return f"{self.prefix}:{{{workspace}}}:services"

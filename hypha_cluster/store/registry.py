@@ -40,11 +40,18 @@ class ClaimMode(StrEnum):
     ASSERT = "assert"  # the connection itself, whose record may have been lost
 
 
+class Previous(NamedTuple):
+    """The connection that had an address before."""
+
+    owner: str
+    node: str
+
+
 class Claim(NamedTuple):
     """What came of claiming an address."""
 
     resumed: bool
-    previous_owner: str
+    previous: Previous | None
     services: Infos
 
 
@@ -68,8 +75,6 @@ class Registry:
         self._leave = load_script(redis, "leave")
         self._suspend = load_script(redis, "suspend")
         self._forget_user = load_script(redis, "forget_user")
-        self._take_mail = load_script(redis, "take_mail")
-        self._give_up = load_script(redis, "give_up")
 
     # The life of a client.
 
@@ -103,9 +108,10 @@ class Registry:
                 *flatten(to_hash(attachment.workspace)),
             ],
         )
-        outcome, previous, old_node = (part.decode() for part in answer[:3])
+        outcome, owner, node = (part.decode() for part in answer[:3])
         _check_outcome(outcome, attachment)
-        await self._note_attachment(attachment, identity, old_node, made=outcome == "made")
+        await self._note_attachment(attachment, identity, node, made=outcome == "made")
+        previous = Previous(owner, node) if owner else None
         return Claim(outcome == "resumed", previous, pairs(answer[3:]))
 
     async def _note_attachment(
@@ -208,33 +214,6 @@ class Registry:
     async def drop_overdue(self, address: str) -> None:
         """The client came back meanwhile, or is gone."""
         await self._redis.zrem(self._keys.suspended(), address)
-
-    @translated
-    async def take_mail(self, address: str) -> list[bytes]:
-        """Frames that waited for a client, in their order; once it has joined the bus again.
-
-        They are put there by deliver.lua of the relay.
-        """
-        keys = [self._keys.mail(address), self._keys.mail_size(address)]
-        frames: list[bytes] = await self._take_mail(keys=keys)
-        return frames
-
-    @translated
-    async def give_up_calls(self) -> list[tuple[str, list[bytes]]]:
-        """Calls that wait for clients which have been away for too long, by their address."""
-        keys = self._keys
-        found: list[bytes] = await self._redis.zrangebyscore(  # type: ignore[assignment]
-            keys.away(), "-inf", now_ms(), start=0, num=100
-        )
-        given_up = []
-        for address in map(text, found):
-            script_keys = [keys.client(address), keys.mail(address), keys.mail_size(address)]
-            calls: list[bytes] | None = await self._give_up(keys=script_keys)
-            if calls is None:
-                continue  # the clock of Redis is behind this node's
-            given_up.append((address, calls))
-            await self._redis.zrem(keys.away(), address)
-        return given_up
 
     # Listings.
 

@@ -9,7 +9,7 @@ from tests.cluster.cluster import Cluster, until
 from tests.cluster.conftest import StartCluster
 from tests.cluster.report import Report
 from tests.gateways import SECOND
-from tests.raw_client import RawClient, Rejected
+from tests.raw_client import RawClient, Rejected, call_envelope, promise_of
 
 pytestmark = pytest.mark.cluster
 
@@ -92,6 +92,35 @@ async def test_pending_calls_end_wherever_caller_and_callee_are(cluster: Cluster
         for text, _ in await asyncio.gather(*pending):
             assert "left before it answered" in text
     await asyncio.gather(*(caller.close() for caller in callers))
+
+
+@pytest.mark.parametrize("leaves_meanwhile", [False, True])
+async def test_a_caller_that_has_moved_is_told_too(
+    cluster: Cluster, leaves_meanwhile: bool
+) -> None:
+    first, second, third = cluster.gateways
+    callee = await RawClient.connect(first.url)
+    caller = await RawClient.connect(second.url)
+    session = caller.new_session()
+    promise = promise_of(caller.client_id, session)
+    call = call_envelope(callee.address, NEVER, session=session)
+    await caller.send(call, {"args": [], "promise": promise})
+    await callee.until(lambda frame: frame.method == NEVER)
+    caller.break_off()
+    await caller.closed()
+    await _until_state(cluster, caller, "suspended")
+    if leaves_meanwhile:
+        await callee.close()
+        await _until_state(cluster, callee, "")
+
+    token = caller.info["reconnection_token"]
+    async with await RawClient.connect(
+        third.url, caller.client_id, reconnection_token=token
+    ) as again:
+        if not leaves_meanwhile:
+            await callee.close()
+        rejection = await again.until(lambda frame: frame.method == f"{session}.reject")
+        assert "left" in str(rejection.args) or "not found" in str(rejection.args)
 
 
 async def _error_of(caller: RawClient, callee: RawClient, method: str) -> tuple[str, float]:

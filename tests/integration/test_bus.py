@@ -13,6 +13,7 @@ from hypha_cluster.errors import RelayUnavailable
 from hypha_cluster.relay.bus import Bus, Limits, Outcome
 from hypha_cluster.store.keys import Keys
 from tests.gateways import SECOND
+from tests.raw_client import pack
 
 LIMIT = 10 * SECOND
 ME, YOU = "lab/me", "lab/you"
@@ -258,14 +259,18 @@ async def test_live_frames_are_not_mailed(nodes: NodeFactory, redis: Redis, keys
 # Nodes among themselves.
 
 
-async def test_a_frame_can_be_for_a_node_itself(nodes: NodeFactory) -> None:
+async def test_a_frame_or_an_event_can_be_for_a_node_itself(nodes: NodeFactory) -> None:
     here, there = await nodes("here"), await nodes("there")
 
-    here.bus.publish_to_node("there", b"frame")
+    frame, event = pack({"type": "frame"}), pack(["event"])
+
+    here.bus.publish_to_node("there", frame)
+    here.bus.publish_to_node("there", event)
 
     await there.has(1, there.own)
-    assert there.own == [b"frame"]
-    assert here.own == []
+    await there.has(1, there.events)
+    assert (there.own, there.events) == ([frame], [event])
+    assert here.own == here.events == []
 
 
 async def test_a_frame_for_a_node_that_is_not_there_is_nobodys(nodes: NodeFactory) -> None:

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
+from typing import Self
 
 import pytest
 from redis.asyncio import Redis
 
 from hypha_cluster.store.keys import Keys
-from hypha_cluster.store.public import PublicListing
-from hypha_cluster.store.registry import Registry
+from hypha_cluster.store.mailboxes import Mailboxes
 from tests.gateways import Gateway, Value
 from tests.raw_client import LIMIT, RawClient, Rejected, call_envelope
 
@@ -79,6 +81,64 @@ async def test_frames_wait_and_come_before_live_ones(
             assert not await redis.exists(KEYS.mail(client.address))
 
 
+@pytest.mark.parametrize("is_broken", [True, False], ids=["broken", "half-open"])
+@pytest.mark.parametrize("sender_at", [0, 1])
+async def test_no_frame_overtakes_another_while_a_client_moves(
+    gateways: tuple[Gateway, Gateway], sender_at: int, is_broken: bool
+) -> None:
+    """Some get lost with the connection that they were written to; their order is kept."""
+    async with await RawClient.connect(gateways[sender_at].url) as sender:
+        client = await RawClient.connect(gateways[0].url)
+        notebook = Notebook(sender, client)
+        async with notebook:
+            lives = [client]
+            for move in range(1, 20):
+                await notebook.has_come(lives[-1])
+                token = lives[-1].info["reconnection_token"]
+                if is_broken:
+                    lives[-1].break_off()
+                else:
+                    lives[-1].pause()
+                lives.append(await come_back(gateways[move % 2], client, token))
+            await notebook.has_come(lives[-1])
+
+        came = [notes(life) for life in lives]
+        assert all(numbers == sorted(set(numbers)) for numbers in came)
+        assert all(before[-1] < after[0] for before, after in pairwise(came))
+        for life in lives:
+            life.break_off()
+            await life.closed()
+
+
+class Notebook:
+    """Notes that are sent without end, a few at a time."""
+
+    def __init__(self, sender: RawClient, target: RawClient) -> None:
+        self._sender = sender
+        self._target = target
+        self._number = 0
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._send())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _send(self) -> None:
+        while True:
+            first, self._number = self._number + 1, self._number + 10
+            await note(self._sender, self._target, *range(first, self._number + 1))
+            await self._sender.manager("echo", "do not run ahead")
+
+    async def has_come(self, client: RawClient) -> None:
+        """Wait until notes come that are sent from now on."""
+        now = self._number
+        await client.until(lambda received: received.method == NOTE and received.args[0] > now)
+
+
 async def test_what_does_not_fit_is_rejected_at_once(
     gateways: tuple[Gateway, Gateway], redis: Redis
 ) -> None:
@@ -92,11 +152,11 @@ async def test_what_does_not_fit_is_rejected_at_once(
 
 async def test_mail_is_taken_once(redis: Redis, redis_prefix: str) -> None:
     keys = Keys(redis_prefix)
-    registry = Registry(redis, keys, PublicListing(redis, keys))
+    mailboxes = Mailboxes(redis, keys, lifetime=60)
     await redis.rpush(keys.mail("lab/me"), b"0one", b"1two")
     await redis.set(keys.mail_size("lab/me"), 6)
 
-    assert await registry.take_mail("lab/me") == [b"one", b"two"]
+    assert await mailboxes.take("lab/me") == [b"one", b"two"]
 
-    assert await registry.take_mail("lab/me") == []
+    assert await mailboxes.take("lab/me") == []
     assert not await redis.exists(keys.mail("lab/me"), keys.mail_size("lab/me"))

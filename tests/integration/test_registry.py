@@ -11,7 +11,7 @@ from hypha_cluster.access import Identity, Workspace, own_workspace
 from hypha_cluster.errors import ClientLeft, ClientNotFound, Conflict, StillOnline
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.public import PublicListing
-from hypha_cluster.store.registry import Attachment, Claim, ClaimMode, Registry
+from hypha_cluster.store.registry import Attachment, Claim, ClaimMode, Previous, Registry
 from hypha_cluster.store.services import Services
 
 ANN = Identity("ann")
@@ -63,7 +63,7 @@ def info(visibility: str = "protected", **more: Any) -> str:
 async def test_an_address_is_taken_with_its_workspace(store: Store) -> None:
     attachment, claim = await store.claim()
 
-    assert claim == Claim(resumed=False, previous_owner="", services={})
+    assert claim == Claim(resumed=False, previous=None, services={})
     assert await store.registry.clients("ann") == ["me"]
     assert await store.registry.user_clients("ann") == [attachment.address]
     assert await store.redis.smembers(store.keys.workspaces()) == {b"ann"}
@@ -95,7 +95,7 @@ async def test_a_client_that_comes_back_takes_its_address_over(store: Store) -> 
 
     _, claim = await store.claim(owner="other#1", mode=ClaimMode.RESUME)
 
-    assert claim == Claim(resumed=True, previous_owner="node#1", services={"s": info()})
+    assert claim == Claim(True, Previous("node#1", "node"), {"s": info()})
     assert await store.redis.hget(store.keys.client("ann/me"), "node") == b"other"
 
 
@@ -115,7 +115,7 @@ async def test_a_connection_asserts_only_what_is_its_own(store: Store) -> None:
     await store.claim()
 
     _, claim = await store.claim(mode=ClaimMode.ASSERT)
-    assert claim.previous_owner == "node#1"
+    assert claim.previous == Previous("node#1", "node")
     await store.claim(owner="other#1", mode=ClaimMode.RESUME)
     with pytest.raises(Conflict):
         await store.claim(mode=ClaimMode.ASSERT)
@@ -128,7 +128,7 @@ async def test_a_connection_asserts_what_was_forgotten(store: Store) -> None:
 
     _, claim = await store.claim(mode=ClaimMode.ASSERT)
 
-    assert claim == Claim(resumed=False, previous_owner="", services={})
+    assert claim == Claim(resumed=False, previous=None, services={})
     assert await store.registry.clients("ann") == ["me"]
 
 

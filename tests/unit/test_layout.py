@@ -9,13 +9,13 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "__main__", "app", "node", "server", "telemetry", "api",
     "manager/context", "manager/description", "manager/manager", "manager/services",
     "manager/tokens", "manager/workspaces",
-    "relay/bus", "relay/calls", "relay/clients", "relay/peer", "relay/router",
-    "relay/subscriptions", "relay/tracing",
+    "relay/bus", "relay/calls", "relay/clients", "relay/drain", "relay/handover", "relay/peer",
+    "relay/router", "relay/subscriptions", "relay/tracing",
     "serving/embedded", "serving/run", "serving/status", "serving/workers",
     "serving/websocket_connection", "serving/websocket_stream",
     "store/commands", "store/connection", "store/encoding", "store/lasting_link", "store/link",
-    "store/nodes", "store/public", "store/registry", "store/servers", "store/shard",
-    "store/services", "store/tokens", "store/workspaces",
+    "store/mailboxes", "store/nodes", "store/public", "store/registry", "store/servers",
+    "store/services", "store/shard", "store/tokens", "store/workspaces",
 }  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def connection(socket: FakeSocket, client: str = "me", owner: str = "node#1") ->
     made = Connection(
         attachment, socket, {}, base_url="", refresh_after=0.0, max_message_size=1_000
     )
-    made.release([])
+    made.go_live()
     return made
 
 
@@ -88,7 +88,7 @@ async def test_the_last_one_to_go_empties_a_node(connections: Connections) -> No
     await asyncio.wait_for(emptied, 1)
 
 
-async def test_mail_comes_before_what_is_live() -> None:
+async def test_what_comes_before_the_mail_waits_for_it() -> None:
     socket = FakeSocket()
     attachment = Attachment("ann/me", "me", own_workspace(ANN), ANN, "node#1", "node")
     mine = Connection(
@@ -97,10 +97,10 @@ async def test_mail_comes_before_what_is_live() -> None:
 
     mine.send(b"live 1")
     assert socket.sent == []
-    mine.release([b"mail 1", b"mail 2"])
+    assert mine.go_live() == ([], [b"live 1"])
     mine.send(b"live 2")
 
-    assert socket.sent == [b"mail 1", b"mail 2", b"live 1", b"live 2"]
+    assert socket.sent == [b"live 2"]
 
 
 async def test_a_client_that_takes_its_frames_gets_all(connections: Connections) -> None:

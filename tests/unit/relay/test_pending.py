@@ -48,7 +48,7 @@ def test_a_caller_that_goes_waits_for_nothing() -> None:
     calls.add("ws/target", call("ws/a"))
     calls.add("ws/target", call("ws/b"))
 
-    calls.forget_caller("ws/a")
+    assert calls.take_caller("ws/a") == [("ws/target", call("ws/a"))]
 
     assert list(calls.take_target("ws/target")) == [call("ws/b")]
     assert len(calls) == 0
@@ -68,7 +68,7 @@ def test_how_long_a_call_waited_is_noted_when_it_is_settled() -> None:
     calls.add("ws/target", call()._replace(since=time.monotonic() - 3))
     calls.add("ws/target", call("ws/gone"))
 
-    calls.forget_caller("ws/gone")
+    calls.take_caller("ws/gone")
     calls.settle("ws/target", "ws/caller", "s")
 
     assert sum(durations.counts) == 1
