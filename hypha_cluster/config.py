@@ -109,7 +109,9 @@ class Config:
         2.0, "How long a stopping gateway goes on as before, for balancers to notice.", "seconds"
     )
     drain_time: float = setting(
-        20.0, "Over how long a stopping gateway sends its clients away.", "seconds"
+        20.0,
+        "Over how long a stopping gateway sends its clients away; the last may take 16 s more.",
+        "seconds",
     )
 
     log_level: str = setting(

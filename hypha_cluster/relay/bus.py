@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 _PAUSE: Final = 1.0  # seconds until mail is asked for again
 _MANY: Final = 100  # mailboxes that are collected at once
+_RECOVERY: Final = 5.0  # seconds in which all nodes have said again who is there
 _PROBE_PATIENCE: Final = 4.0  # seconds after which frames are taken not to come through at all
 
 
@@ -102,6 +103,7 @@ class Bus:
         self._events_channel = keys.events().encode()
         self._own_channels = (self._node_channel, self._events_channel)
         self._listening_since = 0.0
+        self._restored_at = float("-inf")
         self._probed_at: float | None = None  # when the probe was sent that is under way
         self.last_probe = 0.0
         self.lags = Histogram()
@@ -242,7 +244,13 @@ class Bus:
             self._rejoined.put_nowait(channel)
 
     def _restored(self) -> None:
+        self._restored_at = time.monotonic()
         self._on_restored()
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether Redis is back, but perhaps not all that it knew before."""
+        return time.monotonic() - self._restored_at < _RECOVERY
 
     # Publishing.
 

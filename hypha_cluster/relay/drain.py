@@ -8,15 +8,17 @@ from typing import Final
 
 from hypha_cluster.relay.clients import GOING_AWAY, Clients
 from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.pending import Deliveries
 from hypha_cluster.relay.router import Router
 
 _log = logging.getLogger(__name__)
 
 MIN_AGE: Final = 5.0  # seconds; a Python client closed sooner may spin for good (PROTOCOL 1.3)
 QUIET: Final = 0.1  # seconds without a frame, after which a client is taken to be waiting
-QUIET_PATIENCE: Final = 2.0  # seconds to wait for that
+SLOWNESS: Final = 3  # times what a client takes to answer a ping, if that is longer
+QUIET_PATIENCE: Final = 3.0  # seconds to wait for that
 BUSY_PATIENCE: Final = 5.0  # seconds to wait for the end of what cannot be moved
-PATIENCE: Final = MIN_AGE + BUSY_PATIENCE + QUIET_PATIENCE  # seconds, for any one client
+PATIENCE: Final = MIN_AGE + BUSY_PATIENCE + 2 * QUIET_PATIENCE  # seconds, for any one client
 MAX_PAUSE: Final = 0.02  # seconds between two clients, when they are few
 LOOK_EVERY: Final = 0.1  # seconds; for clients that come late
 
@@ -26,6 +28,7 @@ class Drain:
 
     def __init__(self, clients: Clients, router: Router) -> None:
         self._clients = clients
+        self._router = router
         self._connections = router.connections
         self._peer = router.peer
 
@@ -34,6 +37,7 @@ class Drain:
 
         In the end connections are broken: when the last clients had PATIENCE.
         """
+        self._router.deliveries = Deliveries()
         try:
             async with asyncio.timeout(seconds + PATIENCE), asyncio.TaskGroup() as departures:
                 await self._send_all(departures, seconds / 2)
@@ -62,9 +66,21 @@ class Drain:
         await self._wait_until(connection, lambda: self._is_idle(connection), BUSY_PATIENCE)
         if not self._is_here(connection):
             return
+        quiet = max(QUIET, SLOWNESS * await self._time_to_answer(connection))
         await self._clients.set_aside(connection)
-        await self._wait_until(connection, lambda: connection.quiet_for() > QUIET, QUIET_PATIENCE)
+
+        def is_waiting() -> bool:
+            is_quiet = connection.quiet_for() > quiet
+            return is_quiet and not self._router.is_awaited(connection.address)
+
+        await self._wait_until(connection, is_waiting, QUIET_PATIENCE)
         connection.socket.close(GOING_AWAY, "going away")
+
+    async def _time_to_answer(self, connection: Connection) -> float:
+        """Seconds; a client that gets no processor is not idle, only because it is quiet."""
+        started = time.monotonic()
+        await self._peer.is_alive(connection.address)
+        return time.monotonic() - started
 
     def _is_idle(self, connection: Connection) -> bool:
         """Old enough to be closed, and not in the middle of what only this node can end."""

@@ -79,3 +79,20 @@ class PendingCalls:
         for call in list(self._by_target.get(target, {}).values()):
             self.settle(target, call.caller, call.session)
             yield call
+
+
+class Deliveries:
+    """Calls from other nodes that clients of this one have got, and not answered."""
+
+    def __init__(self) -> None:
+        self._by_callee: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+
+    def add(self, callee: str, caller: str, session: str) -> None:
+        self._by_callee[callee].add((caller, session))
+
+    def answered(self, callee: str, caller: str, session: str) -> None:
+        self._by_callee[callee].discard((caller, session))
+
+    def waiting_for(self, callee: str) -> int:
+        """How many of them a client has."""
+        return len(self._by_callee[callee])

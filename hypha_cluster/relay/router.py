@@ -27,7 +27,7 @@ from hypha_cluster.protocol.address import absolute, client_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, is_frame, pack
 from hypha_cluster.relay.bus import Bus, Outcome
 from hypha_cluster.relay.connections import Connection, Connections
-from hypha_cluster.relay.pending import PendingCall, PendingCalls
+from hypha_cluster.relay.pending import Deliveries, PendingCall, PendingCalls
 from hypha_cluster.store.mailboxes import CALL, OTHER, Marked
 
 if TYPE_CHECKING:  # needs packages that only tracing does
@@ -59,6 +59,9 @@ class LocalPeer(Protocol):
     def is_serving(self, address: str) -> bool:
         """Whether a call of this client to the hub is at work."""
 
+    async def is_alive(self, address: str) -> bool:
+        """Whether a client that looks attached still answers."""
+
 
 def peer_address(workspace: str, node: str) -> str:
     """The address, in any workspace, that leads back to a node itself."""
@@ -83,6 +86,7 @@ class Router:
         # Reading more than any client sends would only cost time.
         self._reader = FrameReader(min(max_frame_size, guard.MAX_CLIENT_FRAME))
         self.pending = PendingCalls(counts.calls)
+        self.deliveries: Deliveries | None = None  # while somebody asks for `is_awaited`
         self.peer: LocalPeer
         self.tracer: CallTracer | None = None
 
@@ -143,7 +147,10 @@ class Router:
         method: str = frame.envelope.get("method", "")
         source = connection.address
         if rpc.is_answer(method):
-            self.pending.settle(source, target, method.rpartition(".")[0])
+            session = method.rpartition(".")[0]
+            self.pending.settle(source, target, session)
+            if self.deliveries is not None:
+                self.deliveries.answered(source, target, session)
             if self.tracer is not None:
                 self.tracer.answered(source, target, method)
             self.send(target, sealed)
@@ -179,6 +186,12 @@ class Router:
             self.pending.add(target, call)
             if self.connections.get(target) is None:
                 self._publish(target, NOTHING, partial(self._give_up, target, call))
+
+    def is_awaited(self, address: str) -> bool:
+        """Whether a client has calls to answer that came since `deliveries` are watched."""
+        if self.deliveries is not None and self.deliveries.waiting_for(address):
+            return True
+        return self.pending.waiting_for(address) > 0
 
     def _give_up(self, target: str, call: PendingCall, error: HubError) -> None:
         if self.pending.settle(target, call.caller, call.session):
@@ -230,6 +243,8 @@ class Router:
             self.pending.settle(envelope["from"], connection.address, session)
             if self.tracer is not None:
                 self.tracer.answered(envelope["from"], connection.address, method)
+        elif self.deliveries is not None and (session := envelope.get("session")):
+            self.deliveries.add(connection.address, envelope["from"], session)
         if self.tracer is not None:
             return self.tracer.deliver(envelope, connection.address, raw)
         return raw
@@ -266,7 +281,7 @@ class Router:
     def _publish(self, target: str, sealed: bytes, reject: Reject | None) -> None:
         def on_outcome(outcome: Outcome) -> None:
             if reject is not None:
-                reject(_error_of(outcome, target))
+                reject(_error_of(outcome, target, is_recovering=self._bus.is_recovering))
 
         def on_failure(outcome: Outcome) -> None:
             if outcome is Outcome.MAILED:
@@ -332,13 +347,15 @@ def _tell(connection: Connection, what: str, error: HubError) -> None:
     _log.info("A frame of %s was %s: %s", address, what, error, extra={"client": address})
 
 
-def _error_of(outcome: Outcome, target: str) -> HubError:
+def _error_of(outcome: Outcome, target: str, *, is_recovering: bool) -> HubError:
     if outcome is Outcome.MAILBOX_FULL:
         return ClientBusy(f"Client {target} is away, and too much is waiting for it already.")
     if outcome is Outcome.AWAY:
         return _away(target)
     if outcome is Outcome.UNAVAILABLE:
         return RelayUnavailable(f"The relay is unavailable; {target} could not be reached.")
+    if is_recovering:
+        return RelayUnavailable(f"The relay has just come back; {target} is not known there yet.")
     return ClientNotFound(f"Client not found: {target} is not connected.")
 
 
