@@ -47,6 +47,14 @@ def test_flags_exist() -> None:
     assert [(page, flag) for page, flag in named - theirs if flag not in known | off] == []
 
 
+def test_every_flag_of_the_original_is_on_the_page_about_moving() -> None:
+    text = (ROOT / "docs" / MIGRATION).read_text(encoding="utf-8")
+    also = {name for about in Config.settings() for name in about.also}
+
+    names = {*UNAVAILABLE, *also, "--redis-port"} - {"--loglevel", "HYPHA_REDIS_URI"}
+    assert [name for name in sorted(names) if f"`{name}`" not in text] == []
+
+
 def test_variables_exist() -> None:
     known = {name for about in Config.settings() for name in about.envs}
 
