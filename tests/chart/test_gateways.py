@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hypha_cluster.config import Config
-from hypha_cluster.relay import clients
+from hypha_cluster.relay import drain
 from hypha_cluster.serving.gateway import GRACE
 from tests.chart.rendering import (
     NAME,
@@ -100,7 +100,7 @@ def test_a_gateway_has_the_time_to_drain(
 def test_the_time_to_spare_is_enough_for_who_cannot_go_at_once() -> None:
     spare = chart().values["terminationMarginSeconds"]
 
-    busy, quiet = (clients.MIN_AGE + p for p in (clients.BUSY_PATIENCE, clients.QUIET_PATIENCE))
+    busy, quiet = (drain.MIN_AGE + p for p in (drain.BUSY_PATIENCE, drain.QUIET_PATIENCE))
     assert spare >= busy + quiet + 2 * GRACE
 
 
