@@ -13,13 +13,18 @@ import pytest
 
 from tests import lasting_workspace
 from tests.cluster.load import Load, now
+from tests.cluster.ordeal import undergo
 from tests.compose.deployment import Deployment, Missing
+from tests.gateways import SECOND
 
 if TYPE_CHECKING:
     from tests.browser import Chromium
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(300)]
 pytest_plugins = ["tests.browser"]
+
+# A page comes back when it refreshes its connection info, 10 s after it connected.
+SLOWEST_RETURN = 15 * SECOND
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +105,25 @@ async def test_more_gateways_fewer_gateways_and_a_new_image_fail_no_call(
 def _revision(deployment: Deployment, container: str) -> str:
     labels: dict[str, str] = deployment.inspect(container)["Config"]["Labels"]
     return labels["org.opencontainers.image.revision"]
+
+
+@pytest.mark.parametrize("service", ["gateway", "redis"])
+async def test_after_a_kill_all_are_back_by_themselves(
+    service: str, deployment: Deployment, chromium: "Chromium", tmp_path: Path
+) -> None:
+    async def kill_and_start() -> float:
+        container = deployment.containers(service)[0]
+        await asyncio.to_thread(deployment.docker, "kill", container)
+        killed = now()
+        await asyncio.sleep(2)
+        await asyncio.to_thread(deployment.docker, "start", container)
+        return killed
+
+    load = Load(deployment.url, tmp_path, chromium)
+    ordeal = await undergo(load, kill_and_start, SLOWEST_RETURN)
+
+    ordeal.check(SLOWEST_RETURN, broken=service == "gateway")
+    deployment.await_gateways(3)
 
 
 async def test_what_is_meant_to_last_is_there_after_down_and_up(deployment: Deployment) -> None:
