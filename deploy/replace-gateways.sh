@@ -28,6 +28,10 @@ await_healthy() {  # await_healthy CONTAINER
 }
 
 old=$($COMPOSE ps -q gateway)
+if [ -z "$old" ]; then
+  echo "no gateway is running; \`$COMPOSE up -d\` starts them" >&2
+  exit 1
+fi
 count=$(echo "$old" | wc -w)
 for container in $old; do
   $COMPOSE up -d --no-deps --no-recreate --scale gateway=$((count + 1)) gateway

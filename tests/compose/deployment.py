@@ -26,14 +26,18 @@ class Missing(Exception):
 
 def compose_command() -> list[str]:
     """How to call compose; raise Missing if there is none, or no engine."""
-    engine = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
-    if not shutil.which("docker") or engine.returncode:
-        raise Missing(f"no container engine answers: {engine.stderr.strip()}")
+    if not _succeeds("docker", "info"):
+        raise Missing("no container engine answers to `docker info`")
     for command in (["docker", "compose"], ["docker-compose"]):
-        found = subprocess.run([*command, "version"], capture_output=True, check=False)
-        if not found.returncode:
+        if _succeeds(*command, "version"):
             return command
     raise Missing("neither `docker compose` nor `docker-compose` is here")
+
+
+def _succeeds(*command: str) -> bool:
+    if not shutil.which(command[0]):
+        return False
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 class Deployment:
