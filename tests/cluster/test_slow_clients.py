@@ -105,8 +105,8 @@ async def _call_until_refused(caller: RawClient, deaf: RawClient) -> str:
 async def test_a_client_that_floods_another(cluster: Cluster, report: Report) -> None:
     what = "a client that sends as much as it can"
     async with _watched(cluster, report, what):
-        frames = await _flood(cluster)
-    report.note(what, frames_sent=frames)
+        sent, came = await _flood(cluster)
+    report.note(what, frames_sent=sent, frames_that_came=came)
 
 
 @pytest.mark.clients
@@ -128,11 +128,14 @@ async def test_clients_go_on_beside_a_flood(
     assert not ordeal.history.failures(), ordeal.history.errors()
 
 
-async def _flood(cluster: Cluster) -> int:
-    """Have a client send as much as it can to one on another gateway; return how many frames."""
+async def _flood(cluster: Cluster) -> tuple[int, int]:
+    """Have a client send as much as it can to one on another gateway; return how many frames it
+    sent, and how many came.
+    """
     first, second = cluster.gateways[:2]
     command = [sys.executable, "-m", "tests.cluster.flooder", first.url, second.url, "4"]
     flooder = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
     output, errors = await flooder.communicate()
     assert flooder.returncode == 0, errors.decode()
-    return int(output)
+    sent, came = map(int, output.split())
+    return sent, came
