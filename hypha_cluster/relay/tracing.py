@@ -54,7 +54,7 @@ class _OpenSpans:
 
     def end_all_of(self, client: str) -> None:
         for key in [key for key in self._spans if client in key[:2]]:
-            self.end(key, failed=True)
+            self.end(key, failed=False)
 
 
 class CallTracer:
@@ -121,7 +121,7 @@ class CallTracer:
             spans.end((callee, caller, session), failed=verb == "reject")
 
     def forget(self, client: str) -> None:
-        """A client is gone; it neither answers nor waits."""
+        """A client is not here any more; how its calls end is not seen."""
         self._taken.end_all_of(client)
         self._delivered.end_all_of(client)
 
