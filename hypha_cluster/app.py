@@ -180,23 +180,22 @@ async def _running(
         relay.clients.collect_mail,
     )
     store.redis.attach(node.on_restored)
-    try:
-        await _reset(config, store)
-        tokens = await _tokens(config, store)
-        await node.start(address=config.local_url, version=__version__)
-    except HubError as error:
-        raise StartupError(str(error)) from error
-    app.state.node = node
-    app.router.routes.extend(_routes(config, node, store, relay, tokens))
-    _log.info("Gateway %s is up.", name)
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(store.redis.aclose)
+        try:
+            await _reset(config, store)
+            tokens = await _tokens(config, store)
+            stack.push_async_callback(tokens.stop)
+            stack.push_async_callback(node.stop)
+            await node.start(address=config.local_url, version=__version__)
+        except HubError as error:
+            raise StartupError(str(error)) from error
+        stack.push_async_callback(relay.peer.stop)
+        stack.push_async_callback(relay.clients.stop)
+        app.state.node = node
+        app.router.routes.extend(_routes(config, node, store, relay, tokens))
+        _log.info("Gateway %s is up.", name)
         yield
-    finally:
-        await relay.clients.stop()
-        await relay.peer.stop()
-        await node.stop()
-        await tokens.stop()
-        await store.redis.aclose()
 
 
 def _open_store(config: Config) -> _Store:

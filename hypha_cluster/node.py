@@ -84,11 +84,15 @@ class Node:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._renewed:
+            await self._drop_lease()
+        await self._bus.stop()
+
+    async def _drop_lease(self) -> None:
         try:
             await self._nodes.drop_lease(self.name)
         except RelayUnavailable as error:
             _log.warning("The lease of this node stays until it ends: %s", error)
-        await self._bus.stop()
 
     def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -115,6 +119,7 @@ class Node:
             self._bus.probe()
             self._connections.drop_stalled()
             await self._renew()
+            await self._check()
 
     async def _renew(self, *, anew: bool = False) -> None:
         try:
@@ -128,6 +133,15 @@ class Node:
             _log.warning("The lease of this node could not be renewed: %s", error)
         else:
             self._renewed = time.monotonic()
+
+    async def _check(self) -> None:
+        """Look whether Redis still knows who is here; it may have lost a part, without a word."""
+        try:
+            if not await self._clients.are_known():
+                _log.warning("Redis does not know clients that are attached here.")
+                self._clients.forgotten.set()
+        except (RelayUnavailable, RedisError) as error:
+            _log.warning("Nothing could be checked: %s", error)
 
     async def _reap(self) -> None:
         while True:
@@ -169,8 +183,8 @@ class Node:
         """What keeps this node from being ready; empty when nothing does."""
         now, rhythm = time.monotonic(), self._rhythm
         reasons = []
-        if self._failure:
-            reasons.append(self._failure)
+        if failure := self._failure or self._clients.failure:
+            reasons.append(failure)
         if self._draining_since is not None:
             reasons.append("draining")
         if now - self._renewed > rhythm.lease_ttl:

@@ -28,6 +28,7 @@ from hypha_cluster.store.shard import Request, unavailable
 
 _log = logging.getLogger(__name__)
 
+MOST_UNANSWERED: Final = 64 * 1024 * 1024  # bytes; a Redis that takes no more is as good as away
 _PAUSE: Final = 1.0  # seconds until mail is asked for again
 _MANY: Final = 100  # mailboxes that are collected at once
 _RECOVERY: Final = 5.0  # seconds in which all nodes have said again who is there
@@ -102,6 +103,7 @@ class Bus:
         self._node_channel = keys.node_channel(node).encode()
         self._events_channel = keys.events().encode()
         self._own_channels = (self._node_channel, self._events_channel)
+        self._unanswered = 0  # bytes of frames that Redis has not answered yet
         self._listening_since = 0.0
         self._restored_at = float("-inf")
         self._probed_at: float | None = None  # when the probe was sent that is under way
@@ -283,7 +285,13 @@ class Bus:
             int(limits.mail_lifetime * 1000),
             b"1" if is_call else b"0",
         )
-        on_reply, deadline = partial(_tell, on_outcome), time.monotonic() + limits.relay_timeout
+        size = len(frame)
+        if self._unanswered > MOST_UNANSWERED:
+            _tell(on_outcome, unavailable())
+            return
+        self._unanswered += size
+        on_reply = partial(self._on_published, size, on_outcome)
+        deadline = time.monotonic() + limits.relay_timeout
         if self._servers.is_cluster:
             # While a slot moves, its subscribers are still where they were.
             detour = (b"SPUBLISH", channel, frame)
@@ -291,6 +299,10 @@ class Bus:
             self._commands.send(Request(slot, command, on_reply, deadline, True, detour))
         else:
             self._commands.send(Request(0, command, on_reply, deadline, True))
+
+    def _on_published(self, size: int, on_outcome: OnOutcome | None, reply: Any) -> None:
+        self._unanswered -= size
+        _tell(on_outcome, reply)
 
     def publish_to_node(self, node: str, frame: bytes, on_outcome: OnOutcome | None = None) -> None:
         self._publish_plainly(self._keys.node_channel(node), frame, on_outcome)

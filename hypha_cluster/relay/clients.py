@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import random
 import secrets
 import time
 import weakref
@@ -42,6 +43,7 @@ _log = logging.getLogger(__name__)
 
 # Pages come back when they next refresh their connection info (DESIGN 7).
 PAGE_PATIENCE: Final = 25.0  # seconds
+SAMPLE: Final = 5  # clients that are looked for in Redis at a time
 HEARING: Final = 0.5  # seconds to read what a client has sent that is gone already
 LOOK_EVERY: Final = 0.005  # seconds
 LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will not be back
@@ -107,6 +109,7 @@ class Clients:
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         # Set when Redis may have lost, or got wrong, who is attached here.
         self.forgotten = asyncio.Event()
+        self.failure: str | None = None
 
     async def attach(
         self,
@@ -201,7 +204,13 @@ class Clients:
         """Detach a connection that nobody waits for."""
         task = asyncio.get_running_loop().create_task(self.detach(connection, code))
         self._detaching.add(task)
-        task.add_done_callback(self._detaching.discard)
+        task.add_done_callback(self._detached)
+
+    def _detached(self, task: asyncio.Task[None]) -> None:
+        self._detaching.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failure = "a connection's end failed"
+            _log.error("The end of a connection failed.", exc_info=error)
 
     async def stop(self) -> None:
         """Wait until whatever is over is also detached."""
@@ -331,6 +340,16 @@ class Clients:
             self._handover.requests.put_nowait(Request(*what))
         elif kind == ANSWER:
             self._handover.on_answer(*what)
+
+    async def are_known(self) -> bool:
+        """Whether Redis knows some of the clients here; to be called now and then."""
+        attached = [each for each in self._connections if not each.is_sent_away]
+        some = random.sample(attached, min(SAMPLE, len(attached)))
+        owners = await self._registry.owners([each.address for each in some])
+        return all(
+            owner is not None or self._connections.get(connection.address) is not connection
+            for connection, owner in zip(some, owners, strict=True)
+        )
 
     async def reassert(self) -> None:
         """Say again who is attached here and what they offer: Redis may have lost it."""

@@ -1,6 +1,7 @@
 """Several gateway processes on one port: started, replaced when they die, stopped together."""
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -8,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 SHORTEST_LIFE = 5.0
 RESTART_PAUSE = 1.0
 READY = "ready"
+SILENT = "it gave no reason"
 
 # Started afresh, not forked: a fork would share the parent's threads' locks and sockets.
 SPAWN = multiprocessing.get_context("spawn")
@@ -92,7 +94,7 @@ class _Workers:
 
     async def _await_ready(self, worker: Worker) -> None:
         await _readable(worker.reports.fileno())
-        said = _report(worker)
+        said = next(_reports(worker), SILENT)
         if said != READY and not self._stopping.is_set():
             worker.process.join()
             raise StartupError(said)
@@ -106,7 +108,7 @@ class _Workers:
             worker.process.join()
             if self._stopping.is_set():
                 return
-            said = _report(worker)
+            said = [SILENT, *(text for text in _reports(worker) if text != READY)][-1]
             log.error("Gateway %d ended (%s): %s", index, worker.process.exitcode, said)
             worker.reports.close()
             if loop.time() - since < SHORTEST_LIFE and await self._stopped_within(RESTART_PAUSE):
@@ -131,11 +133,11 @@ async def _readable(descriptor: int) -> None:
         loop.remove_reader(descriptor)
 
 
-def _report(worker: Worker) -> str:
-    try:
-        return worker.reports.recv_bytes().decode()
-    except EOFError:
-        return "it gave no reason"
+def _reports(worker: Worker) -> Iterator[str]:
+    """What a worker says, until its end."""
+    with contextlib.suppress(EOFError):
+        while True:
+            yield worker.reports.recv_bytes().decode()
 
 
 def _work(config: Config, listener: socket.socket, report: Connection) -> None:

@@ -1,6 +1,7 @@
 """Clients: who is attached where, who is between two connections, who has left."""
 
 import json
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -216,6 +217,15 @@ class Registry:
         await self._redis.zrem(self._keys.suspended(), address)
 
     # Listings.
+
+    @translated
+    async def owners(self, addresses: Sequence[str]) -> list[str | None]:
+        """The connection that each client has, None for who is not known."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for address in addresses:
+                pipe.hget(self._keys.client(address), "owner")
+            owners: list[bytes | None] = await pipe.execute()
+        return [owner.decode() if owner is not None else None for owner in owners]
 
     @translated
     async def clients(self, workspace: str) -> list[str]:

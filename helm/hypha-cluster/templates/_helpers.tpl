@@ -117,7 +117,7 @@ waits for them for as long as `drain_time`, and has some time to spare. */}}
 {{- define "hypha-cluster.terminationGracePeriod" -}}
 {{- $delay := include "hypha-cluster.seconds" (list . "drain_delay") | float64 -}}
 {{- $drain := include "hypha-cluster.seconds" (list . "drain_time") | float64 -}}
-{{- addf .Values.preStopSeconds $delay (mulf 1.5 $drain) .Values.terminationMarginSeconds | ceil | int64 -}}
+{{- addf .Values.preStopSeconds $delay $drain .Values.terminationMarginSeconds | ceil | int64 -}}
 {{- end -}}
 
 {{- define "hypha-cluster.replicas" -}}
