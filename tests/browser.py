@@ -273,9 +273,8 @@ def main() -> None:
     try:
         install()
     except Missing as missing:
-        sys.stderr.write(f"The browser tests will be skipped: {missing}\n")
-    else:
-        sys.stdout.write(f"{CHROMIUM}\n{_packages()}\n")
+        sys.exit(f"The browser tests will be skipped: {missing}")
+    sys.stdout.write(f"{CHROMIUM}\n{_packages()}\n")
 
 
 if __name__ == "__main__":
