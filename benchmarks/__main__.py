@@ -32,7 +32,7 @@ def main(words: list[str] | None = None) -> None:
         _say(_line(result))
         report.write(options.out)
     report.write(options.out)
-    _say(f"Plots: {', '.join(plot(report, options.out)) or 'none, without matplotlib'}.")
+    _say(f"Plots: {', '.join(plot(report, options.out)) or 'none'}.")
     _say(f"Written to {options.out}/benchmarks.md and benchmarks.json.")
 
 

@@ -99,7 +99,7 @@ def _raw() -> list[Case]:
 
 
 def _many_clients() -> list[Case]:
-    ways = (*BOTH, ON_ASYNCIO, HYPERCORNS_PATH, PLAIN_MALLOC)
+    ways = (*BOTH, ON_ASYNCIO, HYPERCORNS_PATH)
     idle = [
         Case(f"idle-{n}", "raw.idle", {"connections": n}, subjects=subjects)
         for n, subjects in ((1_000, ways), (10_000, (OURS,)))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any, NamedTuple
 
 from benchmarks.accounting import processor_model
@@ -242,19 +243,26 @@ def _ways_table(results: list[Result]) -> Table:
     header = ["with", "case", "gateways", "CPU, ms", "beside ours", "memory, MB", "ours"]
     rows = []
     for way, name in OTHER_WAYS.items():
-        for result in results:
-            usual = ours.get((result.case, result.nodes))
-            if result.subject == way and result.runs and usual:
-                rows.append([name, *_way_cells(result, usual)])
-                name = ""
+        pairs = [
+            (result, ours[result.case, result.nodes])
+            for result in results
+            if result.subject == way and result.runs and (result.case, result.nodes) in ours
+        ]
+        rows += [[name, *_way_cells(*pair)] for pair in pairs]
+        if times := [r.median[CPU] / usual[CPU] for r, usual in pairs if not _is_idle(r)]:
+            rows.append([name, "*geometric mean*", "", "", f"{geometric_mean(times):.2f}", "", ""])
     return header, rows
+
+
+def _is_idle(result: Result) -> bool:
+    return any(case.name == result.case and case.is_idle() for case in CASES)
 
 
 def _way_cells(result: Result, usual: dict[str, float]) -> list[str]:
     other = result.median
-    cost, times = shown(other[CPU]), f"{other[CPU] / usual[CPU]:.2f}" if usual[CPU] else ""
-    if result.case.startswith("idle-"):
-        cost = times = ""
+    cost = times = ""
+    if not _is_idle(result):
+        cost, times = shown(other[CPU]), f"{other[CPU] / usual[CPU]:.2f}"
     memory = [f"{median['server_mb']:.0f}" for median in (other, usual)]
     return [result.case, str(result.nodes), cost, times, *memory]
 
