@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from hypha_cluster.config import IN_MEMORY
 from hypha_cluster.serving.embedded import embedded_store
+from hypha_cluster.store.connection import StoreClient, open_redis
 from tests.gateways import Gateway, Hub, Value
 
 GatewayFactory = Callable[..., Gateway]
@@ -31,6 +32,14 @@ def redis_prefix() -> str:
 @pytest.fixture
 async def redis(valkey_url: str) -> AsyncIterator[Redis]:
     client = Redis.from_url(valkey_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def store_client(valkey_url: str) -> AsyncIterator[StoreClient]:
+    """What the store of a gateway works with."""
+    client = open_redis(valkey_url, timeout=5.0)
     yield client
     await client.aclose()
 

@@ -83,15 +83,17 @@ class Commands:
             await shard.link.aclose()
             shard.give_up()
 
-    async def ask(self, slot: int, command: tuple[Any, ...]) -> Any:
-        """Answer a command's reply, which may be an exception."""
+    def ask(self, slot: int, command: tuple[Any, ...]) -> asyncio.Future[Any]:
+        """Send a command; the future answers its reply, which may be an exception."""
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         asked = time.monotonic()
         deadline = asked + self.servers.access.timeout
-        self.send(Request(slot, command, partial(_settle, done), deadline))
-        reply = await done
+        self.send(Request(slot, command, partial(self._answered, done, asked), deadline))
+        return done
+
+    def _answered(self, done: asyncio.Future[Any], asked: float, reply: Any) -> None:
         self.meter.durations.observe(time.monotonic() - asked)
-        return reply
+        _settle(done, reply)
 
     def send(self, request: Request) -> None:
         """Send a command; later, its reply is handed over, or RelayUnavailable."""

@@ -12,7 +12,6 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.commands.core import AsyncScript
 
 from hypha_cluster.errors import RelayUnavailable
 from hypha_cluster.metrics import RedisMeter
@@ -59,18 +58,21 @@ class StoreClient(Redis):
         await self._commands.servers.aclose()
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        reply = await self._send(args)
-        return self._parsed(args, options, reply)
+        if not self._is_started:
+            await self._start()
+        return self._parsed(args, options, await self._send(args))
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         if transaction:
             raise NotImplementedError("What must be done as one is a script.")
         return _Pipeline(self)
 
-    def know_script(self, name: str, script: str) -> None:
-        """Make sure that every server knows a script before it is called."""
-        self._commands.scripts.append(script.encode())
-        self._script_names[hashlib.sha1(script.encode()).hexdigest()] = name
+    def know_script(self, name: str, script: bytes) -> str:
+        """Make sure that every server knows a script before it is called; answer its hash."""
+        self._commands.scripts.append(script)
+        sha = hashlib.sha1(script).hexdigest()
+        self._script_names[sha] = name
+        return sha
 
     async def keys_like(self, pattern: str) -> AsyncIterator[bytes]:
         """All keys of all servers that match; slow, and not for the path of anything."""
@@ -92,12 +94,10 @@ class StoreClient(Redis):
                 await self._commands.start()
                 self._is_started = True
 
-    async def _send(self, args: tuple[Any, ...]) -> Any:
-        if not self._is_started:
-            await self._start()
+    def _send(self, args: tuple[Any, ...]) -> asyncio.Future[Any]:
         self.operations[self._operation(args)] += 1
         slot = self._commands.servers.slot(_key(args)) if args[0] not in _KEYLESS else 0
-        return await self._commands.ask(slot, _words(args))
+        return self._commands.ask(slot, _words(args))
 
     def _operation(self, args: tuple[Any, ...]) -> str:
         """What a command is called in the metrics."""
@@ -114,7 +114,10 @@ class StoreClient(Redis):
 
     async def execute_all(self, stack: Sequence[tuple[Any, Any]]) -> list[Any]:
         """Send commands together, and answer all their replies."""
-        replies = await asyncio.gather(*(self._send(args) for args, _ in stack))
+        if not self._is_started:
+            await self._start()
+        asked = [self._send(args) for args, _ in stack]
+        replies = [await reply for reply in asked]
         return [
             self._parsed(args, options, reply)
             for (args, options), reply in zip(stack, replies, strict=True)
@@ -162,11 +165,16 @@ def read_script(package: str, name: str) -> str:
     return resources.files(package).joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
 
-def load_script(redis: Redis, name: str) -> AsyncScript:
-    script = read_script("hypha_cluster.store", name)
-    if isinstance(redis, StoreClient):
-        redis.know_script(name, script)
-    return redis.register_script(script)
+class Script:
+    """A script of the store's, by its name."""
+
+    def __init__(self, redis: StoreClient, name: str) -> None:
+        self._redis = redis
+        script = read_script("hypha_cluster.store", name).encode()
+        self._sha = redis.know_script(name, script)
+
+    async def __call__(self, keys: Sequence[str], args: Sequence[str | int] = ()) -> Any:
+        return await self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
 
 
 def translated(

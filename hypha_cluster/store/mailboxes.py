@@ -8,9 +8,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from redis.asyncio import Redis
-
-from hypha_cluster.store.connection import load_script, translated
+from hypha_cluster.store.connection import Script, StoreClient, translated
 from hypha_cluster.store.encoding import now_ms, text
 from hypha_cluster.store.keys import Keys
 
@@ -29,13 +27,13 @@ class Marked(NamedTuple):
 class Mailboxes:
     """Takes frames out of mailboxes, and puts them back. lifetime: of frames there, in seconds."""
 
-    def __init__(self, redis: Redis, keys: Keys, lifetime: float) -> None:
+    def __init__(self, redis: StoreClient, keys: Keys, lifetime: float) -> None:
         self._redis = redis
         self._keys = keys
         self._lifetime = lifetime
-        self._take = load_script(redis, "take_mail")
-        self._put_back = load_script(redis, "put_back")
-        self._give_up = load_script(redis, "give_up")
+        self._take = Script(redis, "take_mail")
+        self._put_back = Script(redis, "put_back")
+        self._give_up = Script(redis, "give_up")
 
     @translated
     async def take(self, address: str) -> list[bytes]:

@@ -4,9 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from redis.asyncio import Redis
-
-from hypha_cluster.store.connection import load_script, translated
+from hypha_cluster.store.connection import Script, StoreClient, translated
 from hypha_cluster.store.encoding import Infos, text
 from hypha_cluster.store.keys import Keys
 
@@ -18,10 +16,10 @@ def is_public(info: Mapping[str, Any]) -> bool:
 class PublicListing:
     """Keeps the index of public services; an entry is only removed by comparing it."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: StoreClient, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
-        self._unlist = load_script(redis, "unlist")
+        self._unlist = Script(redis, "unlist")
 
     @translated
     async def add(self, address: str, infos: Infos) -> None:

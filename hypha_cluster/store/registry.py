@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from redis.asyncio import Redis
-
 from hypha_cluster.access import Identity, Workspace
 from hypha_cluster.errors import Conflict, StillOnline
 from hypha_cluster.protocol.address import workspace_of
-from hypha_cluster.store.connection import load_script, translated
+from hypha_cluster.store.connection import Script, StoreClient, translated
 from hypha_cluster.store.encoding import Infos, flatten, now_ms, pairs, text
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.public import PublicListing
@@ -68,14 +66,14 @@ class Departure(NamedTuple):
 class Registry:
     """Changes what is in Redis by scripts that touch nothing of a newer owner's."""
 
-    def __init__(self, redis: Redis, keys: Keys, public: PublicListing) -> None:
+    def __init__(self, redis: StoreClient, keys: Keys, public: PublicListing) -> None:
         self._redis = redis
         self._keys = keys
         self._public = public
-        self._claim = load_script(redis, "claim")
-        self._leave = load_script(redis, "leave")
-        self._suspend = load_script(redis, "suspend")
-        self._forget_user = load_script(redis, "forget_user")
+        self._claim = Script(redis, "claim")
+        self._leave = Script(redis, "leave")
+        self._suspend = Script(redis, "suspend")
+        self._forget_user = Script(redis, "forget_user")
 
     # The life of a client.
 

@@ -4,10 +4,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from redis.asyncio import Redis
-
 from hypha_cluster.errors import ClientLeft, ClientNotFound
-from hypha_cluster.store.connection import load_script, translated
+from hypha_cluster.store.connection import Script, StoreClient, translated
 from hypha_cluster.store.encoding import Infos, flatten, pairs, text
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.public import PublicListing, is_public
@@ -33,12 +31,12 @@ class Provider(NamedTuple):
 class Services:
     """Puts services into the registry, and finds them."""
 
-    def __init__(self, redis: Redis, keys: Keys, public: PublicListing) -> None:
+    def __init__(self, redis: StoreClient, keys: Keys, public: PublicListing) -> None:
         self._redis = redis
         self._keys = keys
         self._public = public
-        self._register = load_script(redis, "register")
-        self._providers = load_script(redis, "providers")
+        self._register = Script(redis, "register")
+        self._providers = Script(redis, "providers")
 
     @translated
     async def register(

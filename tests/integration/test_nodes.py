@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from hypha_cluster.access import Identity, own_workspace
+from hypha_cluster.store.connection import StoreClient
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.nodes import Nodes
 from hypha_cluster.store.public import PublicListing
@@ -19,7 +19,7 @@ ABOUT: dict[str, Any] = {"address": "http://x", "started": 1, "version": "1", "d
 class Cluster:
     """Some nodes' view of Redis."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: StoreClient, keys: Keys) -> None:
         self.redis = redis
         self.keys = keys
         self.registry = Registry(redis, keys, PublicListing(redis, keys))
@@ -49,8 +49,8 @@ class Cluster:
 
 
 @pytest.fixture
-async def cluster(redis: Redis, redis_prefix: str) -> Cluster:
-    return Cluster(redis, Keys(redis_prefix))
+async def cluster(store_client: StoreClient, redis_prefix: str) -> Cluster:
+    return Cluster(store_client, Keys(redis_prefix))
 
 
 async def test_nodes_with_a_lease_are_alive(cluster: Cluster) -> None:

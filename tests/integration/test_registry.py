@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from hypha_cluster.access import Identity, Workspace, own_workspace
 from hypha_cluster.errors import ClientLeft, ClientNotFound, Conflict, StillOnline
+from hypha_cluster.store.connection import StoreClient
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.public import PublicListing
 from hypha_cluster.store.registry import Attachment, Claim, ClaimMode, Previous, Registry
@@ -21,7 +21,7 @@ BOB = Identity("bob", is_anonymous=False, email="bob@example.org")
 class Store:
     """What a node has of the registry."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: StoreClient, keys: Keys) -> None:
         self.redis = redis
         self.keys = keys
         self.public = PublicListing(redis, keys)
@@ -49,8 +49,8 @@ class Store:
 
 
 @pytest.fixture
-async def store(redis: Redis, redis_prefix: str) -> Store:
-    return Store(redis, Keys(redis_prefix))
+async def store(store_client: StoreClient, redis_prefix: str) -> Store:
+    return Store(store_client, Keys(redis_prefix))
 
 
 def info(visibility: str = "protected", **more: Any) -> str:

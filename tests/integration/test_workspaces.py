@@ -1,10 +1,10 @@
 """Workspaces and users in Redis: who owns what, and for how long it is there."""
 
 import pytest
-from redis.asyncio import Redis
 
 from hypha_cluster.access import PUBLIC, ROOT, Identity, Workspace, own_workspace
 from hypha_cluster.errors import Conflict, PermissionDenied, WorkspaceNotFound
+from hypha_cluster.store.connection import StoreClient
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.public import PublicListing
 from hypha_cluster.store.registry import Attachment, ClaimMode, Registry
@@ -22,11 +22,11 @@ def keys(redis_prefix: str) -> Keys:
 
 
 @pytest.fixture
-async def workspaces(redis: Redis, keys: Keys) -> Workspaces:
-    return Workspaces(redis, keys)
+async def workspaces(store_client: StoreClient, keys: Keys) -> Workspaces:
+    return Workspaces(store_client, keys)
 
 
-async def join(redis: Redis, keys: Keys, user: Identity, workspace: Workspace) -> Registry:
+async def join(redis: StoreClient, keys: Keys, user: Identity, workspace: Workspace) -> Registry:
     registry = Registry(redis, keys, PublicListing(redis, keys))
     address = f"{workspace.name}/me"
     attachment = Attachment(address, "me", workspace, user, "node#1", "node")
@@ -59,25 +59,25 @@ async def test_settings_can_be_replaced(workspaces: Workspaces) -> None:
 
 
 async def test_a_workspace_that_nobody_joins_does_not_stay_for_good(
-    workspaces: Workspaces, redis: Redis, keys: Keys
+    workspaces: Workspaces, store_client: StoreClient, keys: Keys
 ) -> None:
     await workspaces.create(LAB)
-    assert 0 < await redis.ttl(keys.workspace("lab")) <= 86_400
+    assert 0 < await store_client.ttl(keys.workspace("lab")) <= 86_400
 
-    await join(redis, keys, ANN, LAB)
+    await join(store_client, keys, ANN, LAB)
 
-    assert await redis.ttl(keys.workspace("lab")) == -1
+    assert await store_client.ttl(keys.workspace("lab")) == -1
 
 
 async def test_a_persistent_workspace_stays_unjoined_too(
-    workspaces: Workspaces, redis: Redis, keys: Keys
+    workspaces: Workspaces, store_client: StoreClient, keys: Keys
 ) -> None:
     await workspaces.create(Workspace("kept", persistent=True))
     await workspaces.create(LAB)
     await workspaces.create(Workspace("lab", persistent=True), replace=True)
 
-    assert await redis.ttl(keys.workspace("kept")) == -1
-    assert await redis.ttl(keys.workspace("lab")) == -1
+    assert await store_client.ttl(keys.workspace("kept")) == -1
+    assert await store_client.ttl(keys.workspace("lab")) == -1
 
 
 async def test_the_hubs_own_workspace_is_always_there(workspaces: Workspaces) -> None:
@@ -102,14 +102,14 @@ async def test_permission_is_required(workspaces: Workspaces) -> None:
 
 
 async def test_a_childs_permission_ends_with_its_parent(
-    workspaces: Workspaces, redis: Redis, keys: Keys
+    workspaces: Workspaces, store_client: StoreClient, keys: Keys
 ) -> None:
     """An anonymous parent is forgotten with its last client."""
     await workspaces.create(LAB)
     child = Identity("child", parent="ann", scopes=("lab",))
     assert not await workspaces.may_enter(child, LAB)
 
-    registry = await join(redis, keys, ANN, own_workspace(ANN))
+    registry = await join(store_client, keys, ANN, own_workspace(ANN))
     assert await workspaces.known_user("ann") == ANN
     assert await workspaces.may_enter(child, LAB)
 
@@ -119,9 +119,9 @@ async def test_a_childs_permission_ends_with_its_parent(
 
 
 async def test_an_anonymous_user_is_forgotten_when_their_suspension_ends(
-    workspaces: Workspaces, redis: Redis, keys: Keys
+    workspaces: Workspaces, store_client: StoreClient, keys: Keys
 ) -> None:
-    registry = await join(redis, keys, ANN, own_workspace(ANN))
+    registry = await join(store_client, keys, ANN, own_workspace(ANN))
     await registry.suspend("ann/me", owner="node#1", grace=0)
 
     await registry.leave("ann/me", "")
