@@ -47,7 +47,7 @@ from hypha_cluster.store.openid import OpenIdKeys
 from hypha_cluster.store.public import PublicListing
 from hypha_cluster.store.registry import Registry
 from hypha_cluster.store.servers import Servers
-from hypha_cluster.store.services import Services
+from hypha_cluster.store.services import RecentServices, Services
 from hypha_cluster.store.tokens import Tokens, TokenSettings, shared_secret
 from hypha_cluster.store.workspaces import Workspaces
 
@@ -269,19 +269,20 @@ def _routes(
         }
     )
     routes: list[BaseRoute] = [
+        # First what is asked for most; no other route has paths like these.
+        *ServicesApi(
+            gatekeeper,
+            store.workspaces,
+            Selection(RecentServices(store.services), relay.load),
+            services,
+            relay.peer,
+            config.max_message_size,
+        ).routes(),
         *HealthApi(node.unready_because, metrics).routes(),
         *PagesApi().routes(),
         *StatsApi(gatekeeper, store.nodes, store.workspaces).routes(),
         *WebSocketApi(
             gatekeeper, relay.clients, relay.router, services.recover, config.public_base_url
-        ).routes(),
-        *ServicesApi(
-            gatekeeper,
-            store.workspaces,
-            selection,
-            services,
-            relay.peer,
-            config.max_message_size,
         ).routes(),
     ]
     if not config.base_path:

@@ -35,7 +35,7 @@ class RequestIds:
             if message["type"] in _STARTS:
                 message.setdefault("headers", [])
                 MutableHeaders(scope=message)[HEADER] = request_id
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and _log.isEnabledFor(logging.DEBUG):
                 _tell(scope, message, time.monotonic() - began)
             await send(message)
 

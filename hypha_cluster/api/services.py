@@ -2,13 +2,14 @@
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgpack
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from hypha_cluster.access import MANAGER, PUBLIC, Identity
 from hypha_cluster.api.admission import Gatekeeper, token_of
@@ -53,11 +54,12 @@ class ServicesApi:
         self._max_body = max_body
 
     def routes(self) -> list[Route]:
+        function = "/{workspace}/services/{service}/{function}"
         return [
+            Route(function, _Plain(self.call), methods=["GET", "POST"]),
             Route("/{workspace}/info", self.info),
             Route("/{workspace}/services", self.list),
             Route("/{workspace}/services/{service}", self.describe),
-            Route("/{workspace}/services/{service}/{function}", self.call, methods=["GET", "POST"]),
         ]
 
     async def info(self, request: Request) -> Response:
@@ -111,8 +113,7 @@ class ServicesApi:
 
     async def _enter(self, request: Request, name: str) -> tuple[Identity, bool]:
         identity = await self._identify(request)
-        workspace = await self._workspaces.get(name)
-        return identity, await self._workspaces.may_enter(identity, workspace)
+        return identity, await self._workspaces.may_enter_lately(identity, name)
 
     async def _find(self, request: Request) -> tuple[Identity, Provider, bool]:
         name, service = request.path_params["workspace"], request.path_params["service"]
@@ -143,6 +144,17 @@ class ServicesApi:
         if request.headers.get("content-encoding", "").lower() != "gzip":
             return bytes(body)
         return _inflate(bytes(body), self._max_body)
+
+
+class _Plain:
+    """An endpoint as an application, whose errors are answered further out, and only there."""
+
+    def __init__(self, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def _inflate(body: bytes, limit: int) -> bytes:

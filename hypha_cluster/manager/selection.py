@@ -7,7 +7,7 @@ from typing import Any, Final
 from hypha_cluster.access import PUBLIC
 from hypha_cluster.errors import BadRequest, PermissionDenied, ServiceNotFound
 from hypha_cluster.protocol.address import ServiceQuery, parse_service_id, workspace_of
-from hypha_cluster.store.services import Provider, Services
+from hypha_cluster.store.services import Finder, Provider
 
 Load = Callable[[str], int]  # address → calls that wait for the client
 
@@ -55,7 +55,7 @@ class Selection:
     load: how many calls from this node wait for a client.
     """
 
-    def __init__(self, services: Services, load: Load) -> None:
+    def __init__(self, services: Finder, load: Load) -> None:
         self._services = services
         self._load = load
 

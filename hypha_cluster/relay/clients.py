@@ -22,6 +22,7 @@ from hypha_cluster.errors import (
     RelayUnavailable,
     StillOnline,
 )
+from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connection, Socket
@@ -333,6 +334,7 @@ class Clients:
         """Take what a node has announced, to all or to this one."""
         kind, *what = msgpack.unpackb(payload)
         if kind == "left":
+            self._services.changed(workspace_of(what[0]))
             self._router.target_left(*what)
         elif kind == "misjudged" and what == [self._terms.node]:
             self.forgotten.set()

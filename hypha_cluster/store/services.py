@@ -1,14 +1,16 @@
 """What clients offer: the services of a workspace, and the public ones of all workspaces."""
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from hypha_cluster.errors import ClientLeft, ClientNotFound
+from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.store.connection import Script, StoreClient, translated
 from hypha_cluster.store.encoding import Infos, flatten, pairs, text
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.public import PublicListing, is_public
+from hypha_cluster.store.read_cache import ReadCache
 from hypha_cluster.store.registry import Attachment
 
 BUILT_IN: Final = "built-in"  # every client has it, so it is listed nowhere
@@ -28,6 +30,19 @@ class Provider(NamedTuple):
         return is_public(self.info)
 
 
+class Finder(Protocol):
+    """Finds services."""
+
+    def providers(self, workspace: str, service: str) -> Awaitable[list[Provider]]:
+        """Who offers a service of this name in a workspace."""
+
+    def public_providers(self, service: str) -> Awaitable[list[Provider]]:
+        """Who offers a public service of this name, in any workspace."""
+
+    def provider(self, address: str, service: str) -> Awaitable[Provider | None]:
+        """One client's service, None when it offers none of this name."""
+
+
 class Services:
     """Puts services into the registry, and finds them."""
 
@@ -35,6 +50,8 @@ class Services:
         self._redis = redis
         self._keys = keys
         self._public = public
+        # Called with a workspace in which services have come or gone, as far as this node knows.
+        self.watchers: list[Callable[[str], None]] = []
         self._register = Script(redis, "register")
         self._providers = Script(redis, "providers")
 
@@ -64,6 +81,12 @@ class Services:
         await self._public.add(attachment.address, put)
         replaced = {sid: info for sid, info in pairs(before).items() if put.get(sid) != info}
         await self._public.remove(attachment.address, replaced)
+        self.changed(attachment.workspace.name)
+
+    def changed(self, workspace: str) -> None:
+        """Tell all who remember the services of a workspace."""
+        for watcher in self.watchers:
+            watcher(workspace)
 
     @translated
     async def of_workspace(self, workspace: str) -> list[dict[str, Any]]:
@@ -119,3 +142,38 @@ class Services:
         if info is None:
             return None
         return Provider(address, service, json.loads(info), state == b"online")
+
+
+_ANYWHERE: Final = ""  # stands for all workspaces
+
+
+class RecentServices:
+    """Finds services as they were a moment ago: not longer than a ReadCache keeps it."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._many = ReadCache[list[Provider]]()
+        self._single = ReadCache[Provider | None]()
+        services.watchers.append(self._forget)
+
+    async def providers(self, workspace: str, service: str) -> list[Provider]:
+        return await self._many.get(
+            workspace, service, lambda: self._services.providers(workspace, service)
+        )
+
+    async def public_providers(self, service: str) -> list[Provider]:
+        return await self._many.get(
+            _ANYWHERE, service, lambda: self._services.public_providers(service)
+        )
+
+    async def provider(self, address: str, service: str) -> Provider | None:
+        return await self._single.get(
+            workspace_of(address),
+            f"{address}:{service}",
+            lambda: self._services.provider(address, service),
+        )
+
+    def _forget(self, workspace: str) -> None:
+        for cache in (self._many, self._single):
+            cache.forget(workspace)
+            cache.forget(_ANYWHERE)

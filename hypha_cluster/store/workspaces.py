@@ -17,6 +17,7 @@ from hypha_cluster.errors import Conflict, PermissionDenied, WorkspaceNotFound
 from hypha_cluster.store.connection import translated
 from hypha_cluster.store.encoding import text
 from hypha_cluster.store.keys import Keys
+from hypha_cluster.store.read_cache import ReadCache
 
 # A workspace that nobody ever joined must not stay for good.
 UNUSED_LIFETIME: Final = 86_400  # seconds
@@ -36,6 +37,8 @@ class Workspaces:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
+        self._lately = ReadCache[Workspace | None]()
+        self._known_lately = ReadCache[Identity | None]()
 
     @translated
     async def find(self, name: str) -> Workspace | None:
@@ -45,10 +48,7 @@ class Workspaces:
         return _from_hash(fields) if fields else None
 
     async def get(self, name: str) -> Workspace:
-        workspace = await self.find(name)
-        if workspace is None:
-            raise WorkspaceNotFound(f"Workspace not found: {name}")
-        return workspace
+        return _found(await self.find(name), name)
 
     @translated
     async def create(self, workspace: Workspace, *, replace: bool = False) -> None:
@@ -65,6 +65,7 @@ class Workspaces:
             elif not replace:
                 pipe.expire(key, UNUSED_LIFETIME)
             await pipe.execute()
+        self._lately.forget(workspace.name)
 
     @translated
     async def names(self) -> list[str]:
@@ -85,12 +86,26 @@ class Workspaces:
             parent = await self.known_user(identity.parent)
         return may_enter(identity, workspace, parent)
 
+    async def may_enter_lately(self, identity: Identity, name: str) -> bool:
+        """The same, by what was so a moment ago: not longer than a ReadCache keeps it."""
+        workspace = _found(await self._lately.get(name, "", lambda: self.find(name)), name)
+        user, parent = identity.parent, None
+        if user is not None and identity.id != name:
+            parent = await self._known_lately.get(user, "", lambda: self.known_user(user))
+        return may_enter(identity, workspace, parent)
+
     async def require(self, identity: Identity, name: str) -> Workspace:
         """The workspace, if the user may act in it."""
         workspace = await self.get(name)
         if not await self.may_enter(identity, workspace):
             raise PermissionDenied(f"Permission denied for workspace {name}.")
         return workspace
+
+
+def _found(workspace: Workspace | None, name: str) -> Workspace:
+    if workspace is None:
+        raise WorkspaceNotFound(f"Workspace not found: {name}")
+    return workspace
 
 
 def _from_hash(fields: Mapping[Any, Any]) -> Workspace:

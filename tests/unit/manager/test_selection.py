@@ -35,7 +35,7 @@ class FakeServices:
 
 def selection(*providers: Provider) -> Selection:
     services = FakeServices(*providers)
-    return Selection(services, lambda address: 0)  # type: ignore[arg-type]  # has what is asked
+    return Selection(services, lambda address: 0)  # has what is asked
 
 
 # Queries of get_service.
