@@ -14,13 +14,14 @@ T = TypeVar("T")
 class ReadCache(Generic[T]):
     """Keeps what was found, by group and key; that nothing was found is not kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         # group → key → until when it counts, and what was read
         self._groups: dict[str, dict[str, tuple[float, T]]] = {}
 
     async def get(self, group: str, key: str, read: Callable[[], Awaitable[T]]) -> T:
         """The answer of `read`, or what it was a moment ago."""
-        now = time.monotonic()
+        now = self._clock()
         kept = self._groups.get(group, {}).get(key)
         if kept is not None and now < kept[0]:
             return kept[1]
