@@ -270,6 +270,9 @@ def _routes(
     )
     routes: list[BaseRoute] = [
         # First what is asked for most; no other route has paths like these.
+        *WebSocketApi(
+            gatekeeper, relay.clients, relay.router, services.recover, config.public_base_url
+        ).routes(),
         *ServicesApi(
             gatekeeper,
             store.workspaces,
@@ -281,9 +284,6 @@ def _routes(
         *HealthApi(node.unready_because, metrics).routes(),
         *PagesApi().routes(),
         *StatsApi(gatekeeper, store.nodes, store.workspaces).routes(),
-        *WebSocketApi(
-            gatekeeper, relay.clients, relay.router, services.recover, config.public_base_url
-        ).routes(),
     ]
     if not config.base_path:
         return routes

@@ -176,6 +176,10 @@ class Script:
     async def __call__(self, keys: Sequence[str], args: Sequence[str | int] = ()) -> Any:
         return await self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
 
+    def in_pipeline(self, pipe: Pipeline, keys: Sequence[str], args: Sequence[str | int]) -> None:
+        """Have it called with the other commands of a pipeline."""
+        pipe.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
+
 
 def translated(
     method: Callable[Concatenate[S, P], Awaitable[T]],

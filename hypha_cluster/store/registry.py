@@ -109,12 +109,12 @@ class Registry:
         )
         outcome, owner, node = (part.decode() for part in answer[:3])
         _check_outcome(outcome, attachment)
-        await self._note_attachment(attachment, identity, node, made=outcome == "made")
+        await self._note_attachment(attachment, identity, node, outcome)
         previous = Previous(owner, node) if owner else None
         return Claim(outcome == "resumed", previous, pairs(answer[3:]))
 
     async def _note_attachment(
-        self, attachment: Attachment, identity: str, old_node: str, *, made: bool
+        self, attachment: Attachment, identity: str, old_node: str, outcome: str
     ) -> None:
         keys, address = self._keys, attachment.address
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -123,10 +123,11 @@ class Registry:
             user: dict[Any, Any] = {"identity": identity, address: attachment.owner}
             pipe.hset(keys.user(attachment.identity.id), mapping=user)
             pipe.sadd(keys.node_clients(attachment.node), address)
-            pipe.zrem(keys.suspended(), address)
-            pipe.zrem(keys.away(), address)
             pipe.zrem(keys.left(), address)
-            if made:
+            if outcome == "resumed":
+                pipe.zrem(keys.suspended(), address)
+                pipe.zrem(keys.away(), address)
+            if outcome == "made":
                 pipe.sadd(keys.workspaces(), attachment.workspace.name)
             await pipe.execute()
 
@@ -158,17 +159,17 @@ class Registry:
         keys = self._keys
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.srem(keys.node_clients(departure.node), departure.address)
-            pipe.zrem(keys.suspended(), departure.address)
-            pipe.zrem(keys.away(), departure.address)
             if by_itself:
                 forgotten = now_ms() + int(LEFT_MEMORY * 1000)
                 pipe.zadd(keys.left(), {departure.address: forgotten})
+            else:
+                pipe.zrem(keys.suspended(), departure.address)
+                pipe.zrem(keys.away(), departure.address)
             if gone:
                 pipe.srem(keys.workspaces(), workspace_of(departure.address))
+            owned = [departure.address, departure.owner]
+            self._forget_user.in_pipeline(pipe, keys=[keys.user(departure.user)], args=owned)
             await pipe.execute()
-        await self._forget_user(
-            keys=[keys.user(departure.user)], args=[departure.address, departure.owner]
-        )
 
     @translated
     async def suspend(self, address: str, *, owner: str = "", node: str = "", grace: float) -> bool:

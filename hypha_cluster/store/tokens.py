@@ -1,5 +1,6 @@
 """Issuing and verifying tokens, and the secret that all nodes sign with (PROTOCOL 7)."""
 
+import hashlib
 import math
 import re
 import secrets
@@ -27,6 +28,8 @@ _MAX_CHILD: Final = 6_144  # characters
 _FORM: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 _MAX_TEXT: Final = 256  # characters, as names of workspaces and clients have at the most
 _MAX_TIME: Final = 1e12  # seconds; a float and msgpack have no trouble with it
+_VERIFIED: Final = 10.0  # seconds; callers over HTTP bring the same token again and again
+_MANY: Final = 1_000
 _REQUIRED: Final = {f"require_{claim}": True for claim in ("aud", "exp", "iss", "sub")}
 
 
@@ -75,6 +78,8 @@ class Tokens:
     ) -> None:
         self._settings = settings
         self._openid = openid
+        # Hash of a token → until when it need not be verified again, and whom it speaks for.
+        self._verified: dict[bytes, tuple[float, Identity]] = {}
         try:
             # As a Key: jose would read a secret that happens to be JSON as what it spells.
             self._key = jwk.construct(secret, _ALGORITHM)
@@ -148,6 +153,17 @@ class Tokens:
 
     async def verify(self, token: str) -> Identity:
         """Whom an access token speaks for, of this hub or of its issuer (PROTOCOL 7.1)."""
+        key, now = hashlib.sha256(token.encode(errors="surrogatepass")).digest(), time.time()
+        until, identity = self._verified.get(key, (0.0, None))
+        if identity is None or until <= now:
+            identity = await self._verify(token)
+            if len(self._verified) >= _MANY:
+                del self._verified[next(iter(self._verified))]
+            assert identity.expires_at is not None
+            self._verified[key] = (min(now + _VERIFIED, identity.expires_at), identity)
+        return identity
+
+    async def _verify(self, token: str) -> Identity:
         _, marker, signed = token.partition(_PREFIX)
         if not marker:
             return await self._verify_foreign(token)

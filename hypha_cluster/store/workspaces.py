@@ -1,7 +1,8 @@
 """Workspaces and the users who are known: who owns what, who may enter."""
 
 import json
-from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -27,8 +28,17 @@ PUBLIC_WORKSPACE: Final = Workspace(
 )
 
 
-def to_hash(workspace: Workspace) -> dict[str, str]:
-    return {key: json.dumps(value) for key, value in workspace.to_wire().items()}
+_NOTHING_SET: Final = Workspace(name="")
+
+
+def to_hash(workspace: Workspace, *, whole: bool = False) -> dict[str, str]:
+    """What Redis keeps; whole: also what is as it is by default, to replace what was there."""
+    settings = {field.name: getattr(workspace, field.name) for field in fields(Workspace)}
+    return {
+        name: json.dumps(value)
+        for name, value in settings.items()
+        if whole or value != getattr(_NOTHING_SET, name)
+    }
 
 
 class Workspaces:
@@ -44,8 +54,8 @@ class Workspaces:
     async def find(self, name: str) -> Workspace | None:
         if name == PUBLIC:
             return PUBLIC_WORKSPACE
-        fields = await self._redis.hgetall(self._keys.workspace(name))
-        return _from_hash(fields) if fields else None
+        settings = await self._redis.hgetall(self._keys.workspace(name))
+        return _from_hash(tuple(settings.items())) if settings else None
 
     async def get(self, name: str) -> Workspace:
         return _found(await self.find(name), name)
@@ -54,11 +64,11 @@ class Workspaces:
     async def create(self, workspace: Workspace, *, replace: bool = False) -> None:
         """Make a workspace, or replace its settings; its clients stay."""
         key = self._keys.workspace(workspace.name)
-        fields: dict[Any, Any] = to_hash(workspace)
-        if not replace and not await self._redis.hsetnx(key, "name", fields["name"]):
+        settings: dict[Any, Any] = to_hash(workspace, whole=replace)
+        if not replace and not await self._redis.hsetnx(key, "name", settings["name"]):
             raise Conflict(f"Workspace {workspace.name!r} exists already.")
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hset(key, mapping=fields)
+            pipe.hset(key, mapping=settings)
             pipe.sadd(self._keys.workspaces(), workspace.name)
             if workspace.persistent:
                 pipe.persist(key)
@@ -108,5 +118,7 @@ def _found(workspace: Workspace | None, name: str) -> Workspace:
     return workspace
 
 
-def _from_hash(fields: Mapping[Any, Any]) -> Workspace:
-    return Workspace.from_wire({text(key): json.loads(value) for key, value in fields.items()})
+@lru_cache(maxsize=256)
+def _from_hash(settings: tuple[tuple[bytes | str, bytes | str], ...]) -> Workspace:
+    """Read what Redis keeps; most are read again and again, by each client that connects."""
+    return Workspace.from_wire({text(key): json.loads(value) for key, value in settings})

@@ -125,6 +125,20 @@ def tokens() -> Tokens:
     return Tokens(SECRET, SETTINGS)
 
 
+async def test_a_token_is_good_no_longer_than_it_says(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, made = tokens.issue(JOHN, 60), time.time()
+    await tokens.verify(token)
+
+    monkeypatch.setattr(time, "time", lambda: made + 58)
+    await tokens.verify(token)  # … and so it is remembered for a while
+
+    monkeypatch.setattr(time, "time", lambda: made + 61)
+    with pytest.raises(InvalidToken, match="expired"):
+        await tokens.verify(token)
+
+
 async def test_a_token_says_who_its_bearer_is(tokens: Tokens) -> None:
     identity = await tokens.verify(tokens.issue(JOHN, 60))
 
