@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from hypha_cluster.errors import BadRequest, ClientLeft, FunctionNotFound, ServiceNotFound
@@ -54,9 +55,6 @@ class Manager:
             "list_user_clients": workspace_functions.list_user_clients,
         }
         assert functions.keys() == set(FUNCTIONS)
-        self._signatures = {
-            function: inspect.signature(function) for function in functions.values()
-        }
         self._functions = functions | {alias: functions[name] for alias, name in ALIASES.items()}
 
     async def answer(self, call: Call) -> Any:
@@ -70,21 +68,28 @@ class Manager:
         if call.service != "default" or function is None:
             raise FunctionNotFound(f"The hub has no function {call.service}.{call.function}.")
         context = Context(call.workspace, connection, self._workspaces)
-        bound = self._bind(function, context, call)
-        return await function(*bound.args, **bound.kwargs)
-
-    def _bind(self, function: Function, context: Context, call: Call) -> inspect.BoundArguments:
-        """Match arguments with parameters first, so that a mismatch is the caller's."""
         kwargs = {key: value for key, value in call.kwargs.items() if key != "_rkwargs"}
-        try:
-            return self._signatures[function].bind(context, *call.args, **kwargs)
-        except TypeError as error:
-            raise BadRequest(f"{call.function}: {error}") from None
+        _check_arguments(function, call, kwargs)
+        return await function(context, *call.args, **kwargs)
 
     def _get_own_service(self, call: Call, connection: Connection) -> dict[str, Any]:
         if call.args[:1] != ["default"]:
             raise ServiceNotFound(f"The hub has no service {call.args[:1]!r}; it has 'default'.")
         return describe(call.workspace, connection.base_url)
+
+
+def _check_arguments(function: Function, call: Call, kwargs: dict[str, Any]) -> None:
+    """Match arguments with parameters first, so that a mismatch is the caller's."""
+    try:
+        _check_shape(function, len(call.args), tuple(kwargs))
+    except TypeError as error:
+        raise BadRequest(f"{call.function}: {error}") from None
+
+
+@lru_cache(maxsize=256)
+def _check_shape(function: Function, many: int, names: tuple[str, ...]) -> None:
+    """TypeError unless a function takes so many arguments, behind the context, and these names."""
+    inspect.signature(function).bind(None, *range(many), **dict.fromkeys(names))
 
 
 async def _echo(context: Context, data: Any) -> Any:

@@ -24,8 +24,6 @@ _MANY: Final = 100  # characters
 _HUB: Final = "workspace-manager"
 
 # A path is walked through items *and attributes*, so these lead out of what was offered.
-# Most paths have nothing of all that, as one look tells.
-_SUSPECT: Final = re.compile(r"__|\._|^_|constructor|prototype|timer")
 _WAY_OUT: Final = re.compile(r"(?:^|\.)(?:__[^.]*__|__[^.]*|constructor|prototype)(?=\.|$)")
 _CONTEXT_MANAGER: Final = re.compile(r"services\.[^_].*\.__(?:enter|exit|aenter|aexit)__")
 _SESSION_WAY_OUT: Final = re.compile(r"(?:^|\.)(?:_|timer(?:\.|$))")
@@ -39,8 +37,8 @@ def shown(value: object) -> str:
 
 def check_path(method: str) -> None:
     """Refuse a method path by which a peer could reach more than it was offered."""
-    if not _SUSPECT.search(method):
-        return
+    if not ("_" in method or "constructor" in method or "prototype" in method or "timer" in method):
+        return  # nothing that leads out; so most are settled without a regular expression
     if method.startswith("services."):
         if _WAY_OUT.search(method) and not _is_context_manager(method):
             raise BadFrame(f"The method path {shown(method)} leads out of its service.")

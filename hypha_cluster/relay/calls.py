@@ -51,6 +51,25 @@ class PlacedCall:
             self.answer.set_exception(error)
 
 
+class Heartbeat:
+    """Calls `beat` every `interval` seconds, until it is stopped."""
+
+    def __init__(self, interval: float, beat: Callable[[], None]) -> None:
+        self._interval = interval
+        self._beat = beat
+        self._arm()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _arm(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._interval, self._tick)
+
+    def _tick(self) -> None:
+        self._arm()
+        self._beat()
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A frame of the hub's that is not sealed yet."""

@@ -10,6 +10,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from hypha_cluster.access import ROOT
@@ -22,7 +23,7 @@ from hypha_cluster.errors import (
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
-from hypha_cluster.relay.calls import Answer, Behalf, Call, Outgoing, PlacedCall
+from hypha_cluster.relay.calls import Answer, Behalf, Call, Heartbeat, Outgoing, PlacedCall
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.router import Router, peer_address
 
@@ -306,16 +307,11 @@ class Peer:
         """Keep the caller from giving up while the hub is at work (PROTOCOL 3.4)."""
         if not caller.heartbeat or caller.interval <= 0:
             return await work
-        task = asyncio.get_running_loop().create_task(work)
+        heartbeat = Heartbeat(caller.interval, partial(self._beat, caller, caller.heartbeat))
         try:
-            while caller.heartbeat and caller.interval > 0:
-                done, _ = await asyncio.wait([task], timeout=caller.interval)
-                if done:
-                    break
-                self._beat(caller, caller.heartbeat)
-            return await task
+            return await work
         finally:
-            task.cancel()
+            heartbeat.stop()
 
     def _beat(self, caller: rpc.Caller, heartbeat: str) -> None:
         seal = Seal(caller.called, ROOT.to_wire())
