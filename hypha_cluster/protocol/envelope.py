@@ -64,7 +64,9 @@ class FrameReader:
         self._offset += end
         if end != length:  # clients ignore a third map
             self._start_afresh()
-        return Frame(_as_map(envelope), _as_map(body), memoryview(frame)[start:end], frame)
+        if type(envelope) is not dict or type(body) is not dict:
+            raise ValueError("two maps were expected")
+        return Frame(envelope, body, memoryview(frame)[start:end], frame)
 
     def _check_lengths(self, frame: bytes) -> None:
         """See that what the frame announces is there, without making anything of it.

@@ -86,14 +86,15 @@ def check_promise(promise: object, source: str) -> None:
         raise BadFrame("'interval' of a promise is a number of seconds.")
     callers = (source, client_of(source))
     for name in _CALLBACKS:
-        if name in promise and not _leads_to(promise[name], callers):
+        if name not in promise:
+            continue
+        reference = promise[name]
+        if (
+            not isinstance(reference, dict)
+            or not isinstance(reference.get("_rmethod"), str)
+            or reference.get("_rtarget") not in callers
+        ):
             raise BadFrame(f"{name!r} of a promise leads back to the caller, {source}.")
-
-
-def _leads_to(reference: object, callers: tuple[str, str]) -> bool:
-    if not isinstance(reference, dict) or not isinstance(reference.get("_rmethod"), str):
-        return False
-    return reference.get("_rtarget") in callers
 
 
 def check_message(frame: Frame) -> None:
@@ -112,8 +113,9 @@ def check_message(frame: Frame) -> None:
 
 
 def _check_target(frame: Frame) -> None:
-    to = str(frame.envelope.get("to", ""))
-    if ":" in to or to.startswith("/"):  # else it could lead to another key in Redis
+    to = frame.envelope.get("to", "")
+    # Else it could lead to another key in Redis.
+    if not isinstance(to, str) or ":" in to or to.startswith("/"):
         raise BadFrame(f"Client not found: {shown(to)} is no address of a client.")
     if len(frame.raw) > MAX_CLIENT_FRAME and not _is_for_hub(frame):
         raise BadFrame(

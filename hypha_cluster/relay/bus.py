@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 from hypha_cluster.errors import RelayUnavailable
@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 MOST_UNANSWERED: Final = 64 * 1024 * 1024  # bytes; a Redis that takes no more is as good as away
 _PAUSE: Final = 1.0  # seconds until mail is asked for again
+_MANY_TARGETS: Final = 4_096
 _MANY: Final = 100  # mailboxes that are collected at once
 _RECOVERY: Final = 5.0  # seconds in which all nodes have said again who is there
 _PROBE_PATIENCE: Final = 4.0  # seconds after which frames are taken not to come through at all
@@ -58,6 +59,14 @@ class Limits(NamedTuple):
     mailbox_frames: int
     mail_lifetime: float
     relay_timeout: float
+
+
+class _Target(NamedTuple):
+    """How the command begins that publishes a frame for an address."""
+
+    channel: bytes
+    slot: int
+    head: tuple[bytes, ...]
 
 
 async def _no_mail(address: str) -> list[bytes]:
@@ -94,6 +103,9 @@ class Bus:
         script = read_script("hypha_cluster.relay", "deliver").encode()
         self._commands.scripts.append(script)
         self._sha = hashlib.sha1(script).hexdigest().encode()
+        self._target = lru_cache(maxsize=_MANY_TARGETS)(self._find_target)
+        bounds = (limits.mailbox_size, limits.mailbox_frames, int(limits.mail_lifetime * 1000))
+        self._bounds = tuple(str(bound).encode() for bound in bounds)
         self._addresses: dict[bytes, str] = {}
         self._rejoined: asyncio.Queue[bytes] = asyncio.Queue()
         # What came before the mail was collected, or while a channel was being left.
@@ -269,36 +281,25 @@ class Bus:
         is_call: somebody waits for an answer and can be told that there will be none, so the
         frame is not kept for a client that stays away.
         """
-        keys, limits = self._keys, self._limits
-        channel = keys.channel(address)
-        command = (
-            b"EVALSHA",
-            self._sha,
-            3,
-            channel,
-            keys.mail(address),
-            keys.mail_size(address),
-            channel,
-            frame,
-            limits.mailbox_size,
-            limits.mailbox_frames,
-            int(limits.mail_lifetime * 1000),
-            b"1" if is_call else b"0",
-        )
         size = len(frame)
         if self._unanswered > MOST_UNANSWERED:
             _tell(on_outcome, unavailable())
             return
         self._unanswered += size
         on_reply = partial(self._on_published, size, on_outcome)
-        deadline = time.monotonic() + limits.relay_timeout
-        if self._servers.is_cluster:
-            # While a slot moves, its subscribers are still where they were.
-            detour = (b"SPUBLISH", channel, frame)
-            slot = self._servers.slot(channel)
-            self._commands.send(Request(slot, command, on_reply, deadline, True, detour))
-        else:
-            self._commands.send(Request(0, command, on_reply, deadline, True))
+        deadline = time.monotonic() + self._limits.relay_timeout
+        target = self._target(address)
+        command = (*target.head, frame, *self._bounds, b"1" if is_call else b"0")
+        # While a slot moves, its subscribers are still where they were.
+        detour = (b"SPUBLISH", target.channel, frame) if self._servers.is_cluster else None
+        self._commands.send(Request(target.slot, command, on_reply, deadline, True, detour))
+
+    def _find_target(self, address: str) -> _Target:
+        keys = self._keys
+        names = (keys.channel(address), keys.mail(address), keys.mail_size(address))
+        channel, mail, size = (name.encode() for name in names)
+        head = (b"EVALSHA", self._sha, b"3", channel, mail, size, channel)
+        return _Target(channel, self._servers.slot(channel), head)
 
     def _on_published(self, size: int, on_outcome: OnOutcome | None, reply: Any) -> None:
         self._unanswered -= size

@@ -37,6 +37,7 @@ class Connection:
     """
 
     __slots__ = (
+        "address",
         "announced",
         "arrived",
         "attachment",
@@ -66,6 +67,7 @@ class Connection:
         max_message_size: int,
     ) -> None:
         self.attachment = attachment
+        self.address = attachment.address
         self.base_url = base_url
         self.refresh_after = refresh_after
         self.socket = socket
@@ -83,10 +85,6 @@ class Connection:
         self.sent = 0  # bytes
         # Bytes that a slow client had taken, and since when not one more.
         self.progress: tuple[int, float] | None = None
-
-    @property
-    def address(self) -> str:
-        return self.attachment.address
 
     def age(self) -> float:
         """Seconds since it was attached."""

@@ -130,7 +130,7 @@ class Router:
             guard.check_message(frame)
             return connection.seal.message({**envelope, "to": target})
         body = guard.check_call(frame, connection.address)
-        if self._is_own(target):
+        if target.endswith(self._own):
             self.counts.frames_hub += 1
             self.peer.receive(frame, connection.address, target)
             return None
@@ -139,9 +139,6 @@ class Router:
             return None
         envelope["to"] = target
         return connection.seal.call(envelope, body)
-
-    def _is_own(self, target: str) -> bool:
-        return target.endswith(self._own)
 
     def _forward(self, connection: Connection, frame: Frame, target: str, sealed: bytes) -> None:
         method: str = frame.envelope.get("method", "")
