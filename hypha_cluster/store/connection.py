@@ -173,10 +173,12 @@ class Script:
         script = read_script("hypha_cluster.store", name).encode()
         self._sha = redis.know_script(name, script)
 
-    async def __call__(self, keys: Sequence[str], args: Sequence[str | int] = ()) -> Any:
+    async def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int] = ()) -> Any:
         return await self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
 
-    def in_pipeline(self, pipe: Pipeline, keys: Sequence[str], args: Sequence[str | int]) -> None:
+    def in_pipeline(
+        self, pipe: Pipeline, keys: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> None:
         """Have it called with the other commands of a pipeline."""
         pipe.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
 
