@@ -16,7 +16,9 @@ StartCluster = Callable[..., Cluster]
 
 @pytest.hookimpl(tryfirst=True)  # before the marks decide what runs
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to `make chaos` what takes minutes."""
+    """Leave to `make chaos` what takes minutes, and to `make test` what has no figures."""
+    if Report().is_wanted:
+        items[:] = [each for each in items if "report" in getattr(each, "fixturenames", ())]
     for item in items:
         if item.get_closest_marker("chaos"):
             item.add_marker(pytest.mark.slow)

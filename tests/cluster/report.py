@@ -16,9 +16,9 @@ HEAD = """\
 # Reliability
 
 What the cluster tests have measured: three gateways behind HAProxy with `deploy/haproxy.cfg` as it
-is shipped, one Valkey if nothing else is said, and published clients that were told nothing but the
-balancer's address (imjoy-rpc 0.5.16 and 0.5.59 in Python, 0.5.59 in Chromium), all on one machine.
-This page is written by
+is shipped and one Valkey, if nothing else is said, and published clients that were told nothing but
+the balancer's address (imjoy-rpc 0.5.16 and 0.5.59 in Python, 0.5.59 in Chromium), all on one
+machine. This page is written by
 
 ```sh
 make chaos
@@ -41,6 +41,10 @@ class Report:
     def __init__(self) -> None:
         path = os.environ.get(FIGURES)
         self._path = Path(path) if path else None
+
+    @property
+    def is_wanted(self) -> bool:
+        return self._path is not None
 
     def note(self, what: str, **figures: Any) -> None:
         """Add what came of one experiment; a figure's name is a word or two."""

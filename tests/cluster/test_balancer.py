@@ -52,7 +52,8 @@ async def test_an_upgrade_waits_while_no_gateway_is_ready(cluster: Cluster, repo
 
     async with await connecting:
         waited = time.monotonic() - started
-        report.note("no gateway is ready for a moment", seconds_that_an_upgrade_waited=waited)
+        what = f"no gateway is ready for a moment, behind {cluster.balancer.name}"
+        report.note(what, seconds_that_an_upgrade_waited=waited)
         assert waited < PATIENCE * SECOND
 
 
