@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.plots import plot
-from benchmarks.report import Report, failures, introduction
+from benchmarks.report import Report, introduction
 
 DOCS = Path(__file__).parent.parent / "docs"
 BEGIN = "<!-- From here to the next mark: written by `make bench-page`. -->"
@@ -31,8 +31,7 @@ def _pictures(plots: list[str]) -> list[str]:
 
 
 def _sections(report: Report) -> list[str]:
-    texts = [text for name, table in report.tables() for text in (f"### {name}", table)]
-    return [*texts, *(text.replace("## ", "### ") for text in failures(report.results))]
+    return [text for name, table in report.tables() for text in (f"### {name}", table)]
 
 
 def main() -> None:

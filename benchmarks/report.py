@@ -134,13 +134,14 @@ class Report:
             ("Other targets", _target_table(outcomes(self.results))),
             ("In other ways", _ways_table(self.results)),
             ("All figures", _figure_table(self.results)),
+            ("Not measured", _failures(self.results)),
         ]
         return [(name, _table(header, rows)) for name, (header, rows) in tables if rows]
 
     def to_markdown(self) -> str:
         parts = ["# Benchmarks", introduction(self.about)]
         parts += [text for name, table in self.tables() for text in (f"## {name}", table)]
-        return "\n\n".join([*parts, *failures(self.results)]) + "\n"
+        return "\n\n".join(parts) + "\n"
 
     def write(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -278,12 +279,11 @@ def _figure_table(results: list[Result]) -> Table:
     return ["case", "server", "gateways", *used], rows
 
 
-def failures(results: Iterable[Result]) -> list[str]:
+def _failures(results: Iterable[Result]) -> Table:
+    """In a line each; the JSON has all of it."""
     failed = [result for result in results if result.error]
-    if not failed:
-        return []
-    texts = [f"{r.case}, {r.subject}, {r.nodes}:\n\n```\n{r.error}\n```" for r in failed]
-    return ["## Not measured", *texts]
+    rows = [[r.case, r.subject, str(r.nodes), r.error.strip().splitlines()[-1]] for r in failed]
+    return ["case", "server", "gateways", "because"], rows
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
