@@ -100,6 +100,10 @@ def test_times_may_be_written_as_for_the_hub(value: Any) -> None:
     assert Config.load((), {"HYPHA_CALL_TIMEOUT": env["HYPHA_CALL_TIMEOUT"]}).call_timeout
 
 
+def test_no_secret_is_shown_in_a_pod() -> None:
+    assert {about.name for about in Config.settings() if about.secret} <= SECRET
+
+
 def test_every_value_is_used() -> None:
     templates = "".join(template["data"] for template in chart().templates)
 
