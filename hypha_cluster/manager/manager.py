@@ -21,6 +21,7 @@ _client_log = logging.getLogger("hypha_cluster.client")
 Function = Callable[..., Awaitable[Any]]
 
 _MAX_LOGGED: Final = 2_000  # characters
+_MAX_REMEMBERED: Final = 100  # characters of the names of arguments
 
 
 class Manager:
@@ -81,15 +82,18 @@ class Manager:
 def _check_arguments(function: Function, call: Call, kwargs: dict[str, Any]) -> None:
     """Match arguments with parameters first, so that a mismatch is the caller's."""
     try:
-        _check_shape(function, len(call.args), tuple(kwargs))
+        check = _check_again if len("".join(kwargs)) <= _MAX_REMEMBERED else _check_shape
+        check(function, len(call.args), tuple(kwargs))
     except TypeError as error:
         raise BadRequest(f"{call.function}: {error}") from None
 
 
-@lru_cache(maxsize=256)
 def _check_shape(function: Function, many: int, names: tuple[str, ...]) -> None:
     """TypeError unless a function takes so many arguments, behind the context, and these names."""
     inspect.signature(function).bind(None, *range(many), **dict.fromkeys(names))
+
+
+_check_again = lru_cache(maxsize=256)(_check_shape)
 
 
 async def _echo(context: Context, data: Any) -> Any:
