@@ -177,7 +177,7 @@ async def _running(
         relay.router.receive_own,
         relay.clients.on_event,
         node.on_restored,
-        relay.clients.collect_mail,
+        relay.clients.mail.collect_missed,
     )
     store.redis.attach(node.on_restored)
     async with contextlib.AsyncExitStack() as stack:

@@ -48,6 +48,7 @@ class Node:
         self._nodes = nodes
         self._bus = bus
         self._clients = clients
+        self._presence = clients.presence
         self._connections = router.connections
         self._router = router
         self._counts = router.counts
@@ -128,7 +129,7 @@ class Node:
             elif not await self._nodes.renew_lease(self.name):
                 _log.warning("The lease of this node was lost; it takes a new one.")
                 await self._nodes.take_lease(self.name, self._lease)
-                self._clients.forgotten.set()
+                self._presence.forgotten.set()
         except (RelayUnavailable, RedisError) as error:
             _log.warning("The lease of this node could not be renewed: %s", error)
         else:
@@ -137,9 +138,9 @@ class Node:
     async def _check(self) -> None:
         """Look whether Redis still knows who is here; it may have lost a part, without a word."""
         try:
-            if not await self._clients.are_known():
+            if not await self._presence.are_known(self._connections):
                 _log.warning("Redis does not know clients that are attached here.")
-                self._clients.forgotten.set()
+                self._presence.forgotten.set()
         except (RelayUnavailable, RedisError) as error:
             _log.warning("Nothing could be checked: %s", error)
 
@@ -147,8 +148,8 @@ class Node:
         while True:
             await asyncio.sleep(self._rhythm.lease_interval)
             try:
-                await self._clients.give_up_calls()
-                await self._clients.finish()
+                await self._clients.mail.give_up_calls()
+                await self._presence.tell_again()
                 harvest = await self._nodes.reap(self.name)
                 for departure in harvest.departures:
                     self._counts.reaped += 1
@@ -157,27 +158,27 @@ class Node:
                         departure.address,
                         extra={"client": departure.address},
                     )
-                    self._clients.announce_departure(departure.address)
+                    self._presence.announce_departure(departure.address)
                 for name in harvest.misjudged:
-                    self._clients.announce_misjudgement(name)
+                    self._presence.announce_misjudgement(name)
             except (RelayUnavailable, RedisError) as error:
                 _log.warning("Nothing could be cleaned up: %s", error)
 
     def on_restored(self) -> None:
         """Redis is back, perhaps without what it knew."""
-        self._clients.forgotten.set()
+        self._presence.forgotten.set()
 
     async def _reassert(self) -> None:
         while True:
-            await self._clients.forgotten.wait()
-            self._clients.forgotten.clear()
+            await self._presence.forgotten.wait()
+            self._presence.forgotten.clear()
             try:
                 await self._nodes.take_lease(self.name, self._lease)
                 await self._clients.reassert()
             except (RelayUnavailable, RedisError) as error:
                 _log.warning("Redis is not told yet who is here: %s", error)
                 await asyncio.sleep(self._rhythm.lease_interval)
-                self._clients.forgotten.set()
+                self._presence.forgotten.set()
 
     def unready_because(self) -> list[str]:
         """What keeps this node from being ready; empty when nothing does."""

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import logging
-import random
 import secrets
 import time
 import weakref
@@ -16,9 +15,7 @@ import msgpack
 from hypha_cluster.access import Identity, Workspace
 from hypha_cluster.errors import (
     ClientLeft,
-    ClientNotFound,
     Conflict,
-    HubError,
     RelayUnavailable,
     StillOnline,
 )
@@ -27,9 +24,11 @@ from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connection, Socket
 from hypha_cluster.relay.handover import ANSWER, REQUEST, Handover, Request
+from hypha_cluster.relay.mail import Mail
 from hypha_cluster.relay.peer import Peer
+from hypha_cluster.relay.presence import LEFT, MISJUDGED, Presence
 from hypha_cluster.relay.router import Router
-from hypha_cluster.store.mailboxes import CALL, Mailboxes
+from hypha_cluster.store.mailboxes import Mailboxes
 from hypha_cluster.store.registry import (
     PATIENCE,
     Attachment,
@@ -44,7 +43,6 @@ _log = logging.getLogger(__name__)
 
 # Pages come back when they next refresh their connection info (DESIGN 7).
 PAGE_PATIENCE: Final = 25.0  # seconds
-SAMPLE: Final = 5  # clients that are looked for in Redis at a time
 HEARING: Final = 0.5  # seconds to read what a client has sent that is gone already
 LOOK_EVERY: Final = 0.005  # seconds
 LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will not be back
@@ -79,9 +77,6 @@ class Terms:
     reconnect_grace: float
 
 
-End = Callable[[Attachment], Awaitable[None]]
-
-
 class Clients:
     """Attaches clients to this node, and detaches them."""
 
@@ -94,7 +89,10 @@ class Clients:
         terms: Terms,
     ) -> None:
         self._counts = router.counts
-        self._registry, self._services, self._mailboxes = stores
+        self._registry, self._services, mailboxes = stores
+        self.mail = Mail(mailboxes, bus, router)
+        grace = terms.reconnect_grace
+        self.presence = Presence(self._registry, self._services, bus, router.counts, grace)
         self._bus = bus
         self._connections = router.connections
         self._router = router
@@ -103,13 +101,10 @@ class Clients:
         # A node that is started again under its name must not be taken for the one before.
         self._epoch = secrets.token_hex(4)
         self._serial = itertools.count(1)
-        self._unfinished: list[tuple[Attachment, End]] = []
         self._detaching: set[asyncio.Task[None]] = set()
         self._handover = Handover(terms.node, bus)
         # One connection of a client comes or goes at a time.
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
-        # Set when Redis may have lost, or got wrong, who is attached here.
-        self.forgotten = asyncio.Event()
         self.failure: str | None = None
 
     async def attach(
@@ -130,7 +125,7 @@ class Clients:
             claim = await self._claim(attachment, admission)
         except RelayUnavailable:
             # It may have been done all the same, and nobody would undo it.
-            self._unfinished.append((attachment, self._suspend))
+            self.presence.suspend_later(attachment)
             raise
         connection = Connection(
             attachment,
@@ -159,7 +154,7 @@ class Clients:
                 await self._obtain(connection.address, claim.previous)
             await self._bus.join(connection.address)
             await accept()
-            mail = await self._collect(connection.address, resumed=claim.resumed)
+            mail = await self.mail.collect(connection.address, resumed=claim.resumed)
             self._router.deliver(connection, mail)
         except BaseException:
             await self._end(connection, code=GOING_AWAY)
@@ -168,13 +163,6 @@ class Clients:
     async def _obtain(self, address: str, previous: Previous) -> None:
         if previous.node != self._terms.node:
             await self._handover.obtain(address, previous.owner, previous.node)
-
-    async def _collect(self, address: str, *, resumed: bool) -> list[bytes]:
-        """The mail, at a time when all that was sent before is in it, or has arrived."""
-        if not resumed:
-            return await self._mailboxes.take(address)
-        mail, _ = await asyncio.gather(self._mailboxes.take(address), self._bus.echoed(address))
-        return mail
 
     def _lock(self, address: str) -> asyncio.Lock:
         return self._locks.setdefault(address, asyncio.Lock())
@@ -227,9 +215,9 @@ class Clients:
             return  # a newer connection of the same client has its place, here or elsewhere
         await self._vacate(connection)
         if code in LEAVING and not connection.is_sent_away:
-            await self._finish(connection.attachment, self._leave)
+            await self.presence.leave(connection.attachment)
         else:
-            await self._finish(connection.attachment, self._suspend)
+            await self.presence.suspend(connection.attachment)
 
     async def _vacate(self, connection: Connection) -> None:
         """Hear the address no more; what still came goes before what has come to its mailbox.
@@ -241,14 +229,7 @@ class Clients:
         frames = [*arrived, *held, *await self._bus.leave(address)]
         if calls := self._router.forget(connection):
             frames.append(pack([(target, call.session, call.reject) for target, call in calls]))
-        error: HubError = ClientNotFound(f"Client not found: {address} is not connected.")
-        try:
-            left = await self._mailboxes.put_back(address, [*map(self._router.marked, frames)])
-        except RelayUnavailable as unavailable:
-            left, error = [*map(self._router.marked, frames)], unavailable
-        for each in left:
-            if each.mark == CALL:
-                self._router.give_up(address, each.frame, error)
+        await self.mail.put_back(address, frames)
 
     async def run(self) -> None:
         """Give up addresses that other nodes have got, for as long as this node lives."""
@@ -258,9 +239,12 @@ class Clients:
 
     async def _hand_over(self, request: Request) -> None:
         connection = self._connections.get(request.address)
-        if connection is not None and connection.attachment.owner == request.owner:
+        if connection is not None and connection.attachment.owner != request.owner:
+            connection = None
+        if connection is not None:
             await self._hear_out(connection)
-            async with self._lock(request.address):
+        async with self._lock(request.address):  # until it has gone that is just going
+            if connection is not None:
                 await self._yield(connection)
         self._handover.confirm(request)
 
@@ -281,77 +265,18 @@ class Clients:
             self._oust(connection)
             await self._vacate(connection)
 
-    async def _finish(self, attachment: Attachment, end: End) -> None:
-        """Tell Redis how a connection ended, if need be when it is back."""
-        try:
-            await end(attachment)
-        except RelayUnavailable as error:
-            _log.warning("The end of %s is not told yet: %s", attachment.address, error)
-            self._unfinished.append((attachment, end))
-
-    async def finish(self) -> None:
-        """Tell Redis what it could not be told before; to be called now and then."""
-        unfinished, self._unfinished = self._unfinished, []
-        for attachment, end in unfinished:
-            await self._finish(attachment, end)
-
-    async def _suspend(self, attachment: Attachment) -> None:
-        done = await self._registry.suspend(
-            attachment.address, owner=attachment.owner, grace=self._terms.reconnect_grace
-        )
-        self._counts.suspended += done
-        if done:
-            _log.info(
-                "%s is between two connections.",
-                attachment.address,
-                extra={"client": attachment.address},
-            )
-
-    async def _leave(self, attachment: Attachment) -> None:
-        if await self._registry.leave(attachment.address, attachment.owner):
-            self._counts.left += 1
-            _log.info("%s has left.", attachment.address, extra={"client": attachment.address})
-            self.announce_departure(attachment.address)
-
-    async def give_up_calls(self) -> None:
-        """Reject calls that wait for clients which stay away; to be called now and then."""
-        for address, calls in await self._mailboxes.give_up_calls():
-            for frame in calls:
-                self._router.give_up(address, frame)
-
-    def announce_misjudgement(self, node: str) -> None:
-        """Tell a node that was taken to be dead to say again who is attached to it."""
-        self._announce("misjudged", node)
-
-    def announce_departure(self, address: str) -> None:
-        """Tell all nodes that a client is gone for good: calls to it end now."""
-        self._announce("left", address)
-
-    def _announce(self, kind: str, *what: str) -> None:
-        self._bus.announce(pack([kind, *what]))
-
     def on_event(self, payload: bytes) -> None:
         """Take what a node has announced, to all or to this one."""
         kind, *what = msgpack.unpackb(payload)
-        if kind == "left":
+        if kind == LEFT:
             self._services.changed(workspace_of(what[0]))
             self._router.target_left(*what)
-        elif kind == "misjudged" and what == [self._terms.node]:
-            self.forgotten.set()
+        elif kind == MISJUDGED and what == [self._terms.node]:
+            self.presence.forgotten.set()
         elif kind == REQUEST:
             self._handover.requests.put_nowait(Request(*what))
         elif kind == ANSWER:
             self._handover.on_answer(*what)
-
-    async def are_known(self) -> bool:
-        """Whether Redis knows some of the clients here; to be called now and then."""
-        attached = [each for each in self._connections if not each.is_sent_away]
-        some = random.sample(attached, min(SAMPLE, len(attached)))
-        owners = await self._registry.owners([each.address for each in some])
-        return all(
-            owner is not None or self._connections.get(connection.address) is not connection
-            for connection, owner in zip(some, owners, strict=True)
-        )
 
     async def reassert(self) -> None:
         """Say again who is attached here and what they offer: Redis may have lost it."""
@@ -360,20 +285,11 @@ class Clients:
                 await self._reassert(connection)
 
     async def _reassert(self, connection: Connection) -> None:
-        attachment = connection.attachment
         try:
-            await self._registry.claim(attachment, ClaimMode.ASSERT)
-            await self._services.register(attachment, connection.services)
+            await self.presence.assert_again(connection)
         except (Conflict, ClientLeft):
             async with self._lock(connection.address):
                 await self._yield(connection)
-
-    async def collect_mail(self, address: str) -> list[bytes]:
-        """What came for a client here while this node could not hear it."""
-        connection = self._connections.get(address)
-        if connection is None or connection.held is not None:
-            return []  # it collects its mail itself when it is attached
-        return await self._mailboxes.take(address)
 
     def _oust(self, connection: Connection) -> None:
         """The client is attached anew by now: end this connection, and clean up nothing."""
@@ -392,4 +308,4 @@ class Clients:
             self._counts.sent_away += 1
             for frame in await self._bus.leave(connection.address):
                 connection.send(frame)
-            await self._finish(connection.attachment, self._suspend)
+            await self.presence.suspend(connection.attachment)
