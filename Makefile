@@ -46,7 +46,7 @@ test: install  ## Run the tests, published clients and a browser among them
 test-all: install  ## Run the slow tests too
 	$(PYTEST) -m "not compose"
 
-compose-test: install  ## Run docker-compose.yml for real; needs a container engine
+compose-test: install  ## Run docker-compose.yml and the pods of the chart for real; needs a container engine
 	$(BIN)/python -m pytest tests/compose
 
 test-hypercorn: install  ## Run a part of the tests on Hypercorn's own WebSocket path

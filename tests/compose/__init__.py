@@ -1,1 +1,1 @@
-"""Tests of docker-compose.yml with real containers: `make compose-test`."""
+"""Tests of docker-compose.yml and of the chart's pods with real containers: `make compose-test`."""
