@@ -48,6 +48,7 @@ class Connection:
         "held",
         "is_amnesic",
         "is_sent_away",
+        "is_told_to_go",
         "progress",
         "refresh_after",
         "seal",
@@ -79,7 +80,8 @@ class Connection:
         # Until the mailbox was delivered, frames wait: those from the bus, older than the others.
         self.arrived: list[bytes] = []
         self.held: list[bytes] | None = []
-        self.is_sent_away = False
+        # Two steps of a drain: frames for it go to its mailbox, and its connection is closed.
+        self.is_sent_away = self.is_told_to_go = False
         self.is_amnesic = False  # it came back, but the hub no longer knew what it offers
         self.attached_at = self.heard_at = time.monotonic()
         self.sent = 0  # bytes

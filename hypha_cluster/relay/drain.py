@@ -71,9 +71,11 @@ class Drain:
 
         def is_waiting() -> bool:
             is_quiet = connection.quiet_for() > quiet
-            return is_quiet and not self._router.is_awaited(connection.address)
+            is_awaited = self._router.is_awaited(connection.address)
+            return is_quiet and self._is_free(connection) and not is_awaited
 
         await self._wait_until(connection, is_waiting, QUIET_PATIENCE)
+        connection.is_told_to_go = True
         connection.socket.close(GOING_AWAY, "going away")
 
     async def _time_to_answer(self, connection: Connection) -> float:
@@ -84,9 +86,11 @@ class Drain:
 
     def _is_idle(self, connection: Connection) -> bool:
         """Old enough to be closed, and not in the middle of what only this node can end."""
-        if connection.age() < MIN_AGE or len(connection.chunks):
-            return False
-        return not self._peer.is_serving(connection.address)
+        return connection.age() >= MIN_AGE and self._is_free(connection)
+
+    def _is_free(self, connection: Connection) -> bool:
+        """Whether nothing is under way between the client and the hub itself."""
+        return not len(connection.chunks) and not self._peer.is_serving(connection.address)
 
     async def _wait_until(
         self, connection: Connection, reached: Callable[[], bool], patience: float

@@ -131,7 +131,10 @@ class Peer:
         if self._router.tracer is not None:
             sealed = self._router.tracer.send(frame.envelope, sealed)
         if whole or len(sealed) <= chunks.MAX_SINGLE_FRAME:
-            self._router.send(target, sealed, reject)
+            if "promise" in frame.body:
+                self._router.send(target, sealed, reject)
+            else:
+                self._router.answer(target, sealed)
             return
         key, parent = self._new_session(), frame.envelope.get("parent")
         await self._cache(frame, "create", [key, False])
@@ -316,13 +319,13 @@ class Peer:
     def _beat(self, caller: rpc.Caller, heartbeat: str) -> None:
         seal = Seal(caller.called, ROOT.to_wire())
         envelope = rpc.call_envelope(caller.address, heartbeat)
-        self._router.send(caller.address, seal.call(envelope, b""))
+        self._router.answer(caller.address, seal.call(envelope, b""))
 
     def _reply_now(self, caller: rpc.Caller, method: str | None, value: Any) -> None:
         if method is not None:
             seal = Seal(caller.called, ROOT.to_wire())
             envelope = rpc.call_envelope(caller.address, method)
-            self._router.send(caller.address, seal.call(envelope, pack({"args": [value]})))
+            self._router.answer(caller.address, seal.call(envelope, pack({"args": [value]})))
 
     async def _reply(self, caller: rpc.Caller, method: str | None, value: Any) -> None:
         if method is None:

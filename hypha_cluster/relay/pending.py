@@ -82,7 +82,7 @@ class PendingCalls:
 
 
 class Deliveries:
-    """Calls from other nodes that clients of this one have got, and not answered."""
+    """Calls that clients of this node have got, and not answered."""
 
     def __init__(self) -> None:
         self._by_callee: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)

@@ -153,6 +153,8 @@ class Router:
             self.send(target, sealed)
         else:
             call = self._remember(connection, frame, target)
+            if self.deliveries is not None and call is not None and self._is_heard(target):
+                self.deliveries.add(target, source, call.session)
             if self.tracer is not None:
                 sealed = self.tracer.take(frame, source, sealed, waits=call is not None)
             self.send(target, sealed, call and partial(self._give_up, target, call))
@@ -184,11 +186,13 @@ class Router:
             if self.connections.get(target) is None:
                 self._publish(target, NOTHING, partial(self._give_up, target, call))
 
+    def _is_heard(self, address: str) -> bool:
+        connection = self.connections.get(address)
+        return connection is not None and not connection.is_sent_away
+
     def is_awaited(self, address: str) -> bool:
         """Whether a client has calls to answer that came since `deliveries` are watched."""
-        if self.deliveries is not None and self.deliveries.waiting_for(address):
-            return True
-        return self.pending.waiting_for(address) > 0
+        return self.deliveries is not None and self.deliveries.waiting_for(address) > 0
 
     def _give_up(self, target: str, call: PendingCall, error: HubError) -> None:
         if self.pending.settle(target, call.caller, call.session):
@@ -274,6 +278,17 @@ class Router:
         self.counts.frames_local += 1
         if not self.connections.offer(connection, sealed):
             self._busy(connection, sealed)
+
+    def answer(self, target: str, sealed: bytes) -> None:
+        """Send what the hub itself answers: also to a client that gets nothing else any more.
+
+        A page that waits for it is not told to go before: it would not come back by itself.
+        """
+        connection = self.connections.get(target)
+        if connection is not None and connection.is_sent_away and not connection.is_told_to_go:
+            connection.send(sealed)
+        else:
+            self.send(target, sealed)
 
     def _publish(self, target: str, sealed: bytes, reject: Reject | None) -> None:
         def on_outcome(outcome: Outcome) -> None:
