@@ -82,6 +82,7 @@ class Node:
 
     async def stop(self) -> None:
         """End the background tasks; give the lease back, so that nobody has to wait for its end."""
+        await self._bus.deafen()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

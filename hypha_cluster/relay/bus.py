@@ -175,10 +175,14 @@ class Bus:
         for frame in (*new, *self._kept.pop(channel, ())):
             self._receive(self._addresses[channel], frame)
 
+    async def deafen(self) -> None:
+        """Be no longer there for other nodes: they are told so, and do not wait for an answer."""
+        await self._subscriptions.leave(self._node_channel)
+
     async def stop(self) -> None:
         """End the connections, after what is queued was written."""
-        await self._commands.aclose()
         await self._subscriptions.aclose()
+        await self._commands.aclose()
         if self._is_alone:
             await self._servers.aclose()
 

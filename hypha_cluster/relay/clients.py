@@ -1,10 +1,10 @@
 """A client's life on this node: attached, between two connections, gone (DESIGN 7)."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import secrets
-import time
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -43,8 +43,7 @@ _log = logging.getLogger(__name__)
 
 # Pages come back when they next refresh their connection info (DESIGN 7).
 PAGE_PATIENCE: Final = 25.0  # seconds
-HEARING: Final = 0.5  # seconds to read what a client has sent that is gone already
-LOOK_EVERY: Final = 0.005  # seconds
+HEARING: Final = 0.4  # seconds to read what a client has sent that is gone already
 LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will not be back
 # With any other code, releases up to 0.5.31 would open one more, and oust themselves for ever.
 SUPERSEDED: Final = 1000
@@ -103,6 +102,10 @@ class Clients:
         self._serial = itertools.count(1)
         self._detaching: set[asyncio.Task[None]] = set()
         self._handover = Handover(terms.node, bus)
+        # Owners whose claims are on their way, those of them that are outdated, and who is leaving.
+        self._arriving: set[str] = set()
+        self._outrun: set[str] = set()
+        self._leaving: set[str] = set()
         # One connection of a client comes or goes at a time.
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self.failure: str | None = None
@@ -121,22 +124,22 @@ class Clients:
         Raises Conflict when another client has the address, and what Redis's absence raises.
         """
         attachment = self._attachment(admission, PAGE_PATIENCE if refresh_after else PATIENCE)
+        self._arriving.add(attachment.owner)
         try:
             claim = await self._claim(attachment, admission)
-        except RelayUnavailable:
-            # It may have been done all the same, and nobody would undo it.
-            self.presence.suspend_later(attachment)
-            raise
-        connection = Connection(
-            attachment,
-            socket,
-            claim.services,
-            base_url=base_url,
-            refresh_after=refresh_after,
-            max_message_size=self._terms.max_message_size,
-        )
-        async with self._lock(attachment.address):
-            await self._open(connection, claim, accept)
+            connection = Connection(
+                attachment,
+                socket,
+                claim.services,
+                base_url=base_url,
+                refresh_after=refresh_after,
+                max_message_size=self._terms.max_message_size,
+            )
+            async with self._lock(attachment.address):
+                await self._open(connection, claim, accept)
+        finally:
+            self._arriving.discard(attachment.owner)
+            self._outrun.discard(attachment.owner)
         connection.is_amnesic = admission.has_token and not claim.resumed
         self._counts.attached += 1
         self._counts.resumed += claim.resumed
@@ -146,11 +149,17 @@ class Clients:
     async def _open(
         self, connection: Connection, claim: Claim, accept: Callable[[], Awaitable[None]]
     ) -> None:
+        if connection.attachment.owner in self._outrun:
+            await accept()
+            self._oust(connection)
+            return
+        self._arriving.discard(connection.attachment.owner)
         previous = self._connections.attach(connection)
         try:
             if previous is not None:
                 self._oust(previous)
-            elif claim.previous is not None:
+                await self._hear_out(previous)
+            if claim.previous is not None:
                 await self._obtain(connection.address, claim.previous)
             await self._bus.join(connection.address)
             await accept()
@@ -188,6 +197,10 @@ class Clients:
             if await self._peer.is_alive(attachment.address):
                 raise
             return await self._registry.claim(attachment, ClaimMode.RESUME)
+        except RelayUnavailable:
+            # It may have been done all the same, and nobody would undo it.
+            self.presence.suspend_later(attachment)
+            raise
 
     def detach_soon(self, connection: Connection, code: int) -> None:
         """Detach a connection that nobody waits for."""
@@ -207,6 +220,7 @@ class Clients:
 
     async def detach(self, connection: Connection, code: int) -> None:
         """A connection is over; the client left if it said so, else its place is kept."""
+        connection.over.set()
         async with self._lock(connection.address):
             await self._end(connection, code)
 
@@ -224,12 +238,16 @@ class Clients:
 
         So do the calls that the client waits for, for the node where it will be.
         """
-        address = connection.address
-        arrived, held = connection.go_live()
-        frames = [*arrived, *held, *await self._bus.leave(address)]
-        if calls := self._router.forget(connection):
-            frames.append(pack([(target, call.session, call.reject) for target, call in calls]))
-        await self.mail.put_back(address, frames)
+        address, owner = connection.address, connection.attachment.owner
+        self._leaving.add(owner)
+        try:
+            arrived, held = connection.go_live()
+            frames = [*arrived, *held, *await self._bus.leave(address)]
+            if calls := self._router.forget(connection):
+                frames.append(pack([(target, call.session, call.reject) for target, call in calls]))
+            await self.mail.put_back(address, frames)
+        finally:
+            self._leaving.discard(owner)
 
     async def run(self) -> None:
         """Give up addresses that other nodes have got, for as long as this node lives."""
@@ -237,27 +255,38 @@ class Clients:
             while True:
                 work.create_task(self._hand_over(await self._handover.requests.get()))
 
-    async def _hand_over(self, request: Request) -> None:
+    def _take_request(self, request: Request) -> None:
+        if self._has(request) is not None or request.owner in self._leaving:
+            self._handover.requests.put_nowait(request)
+            return
+        if request.owner in self._arriving:
+            self._outrun.add(request.owner)
+        self._handover.confirm(request)
+
+    def _has(self, request: Request) -> Connection | None:
         connection = self._connections.get(request.address)
-        if connection is not None and connection.attachment.owner != request.owner:
-            connection = None
-        if connection is not None:
+        is_meant = connection is not None and connection.attachment.owner == request.owner
+        return connection if is_meant else None
+
+    async def _hand_over(self, request: Request) -> None:
+        connection = self._has(request)
+        if connection is not None and connection.is_sent_away:
             await self._hear_out(connection)
         async with self._lock(request.address):  # until it has gone that is just going
             if connection is not None:
                 await self._yield(connection)
+        if connection is not None:
+            await self._hear_out(connection)
         self._handover.confirm(request)
 
     async def _hear_out(self, connection: Connection) -> None:
         """Wait for the end of a connection that was told to go: it may hold frames of the client's.
 
-        The client sends the next ones by another node, where they must not come before.
+        The client sends the next ones by another connection, where they must not come before. A
+        page that had both, and saw the end of the old one last, would not use the new one.
         """
-        deadline = time.monotonic() + HEARING
-        while connection.is_sent_away and self._connections.get(connection.address) is connection:
-            if time.monotonic() > deadline:
-                return
-            await asyncio.sleep(LOOK_EVERY)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(connection.over.wait(), HEARING)
 
     async def _yield(self, connection: Connection) -> None:
         """Let another connection of the client have the address, in the order of its frames."""
@@ -274,7 +303,7 @@ class Clients:
         elif kind == MISJUDGED and what == [self._terms.node]:
             self.presence.forgotten.set()
         elif kind == REQUEST:
-            self._handover.requests.put_nowait(Request(*what))
+            self._take_request(Request(*what))
         elif kind == ANSWER:
             self._handover.on_answer(*what)
 

@@ -49,6 +49,7 @@ class Connection:
         "is_amnesic",
         "is_sent_away",
         "is_told_to_go",
+        "over",
         "progress",
         "refresh_after",
         "seal",
@@ -80,6 +81,7 @@ class Connection:
         # Until the mailbox was delivered, frames wait: those from the bus, older than the others.
         self.arrived: list[bytes] = []
         self.held: list[bytes] | None = []
+        self.over = asyncio.Event()  # all that the client sent by it has been routed
         # Two steps of a drain: frames for it go to its mailbox, and its connection is closed.
         self.is_sent_away = self.is_told_to_go = False
         self.is_amnesic = False  # it came back, but the hub no longer knew what it offers

@@ -17,6 +17,7 @@ from tests.cluster.load import Load, now
 from tests.cluster.ordeal import undergo
 from tests.cluster.report import Report
 from tests.gateways import SECOND
+from tests.haproxy import HAProxy
 from tests.raw_client import RawClient, call_envelope
 
 if TYPE_CHECKING:
@@ -152,8 +153,9 @@ async def test_a_gateway_sleeps_and_wakes_up(
     os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "ip", "iptables"))),
     reason="only root can make a network, with unshare, iproute2 and iptables",
 )
-def test_packets_are_lost(balancer_installed: None, tmp_path: Path, report: Report) -> None:
+def test_packets_are_lost(tmp_path: Path, report: Report) -> None:
     """In a network of our own, which is gone with its processes."""
+    HAProxy.program()  # while there is a network to install it from
     script = [sys.executable, "-m", "tests.cluster.lost_packets", str(tmp_path)]
     command = ["unshare", "--net", *script]
     with (tmp_path / "errors").open("w+b") as errors:
