@@ -187,7 +187,7 @@ async def _running(
             tokens = await _tokens(config, store)
             stack.push_async_callback(tokens.stop)
             stack.push_async_callback(node.stop)
-            await node.start(address=config.local_url, version=__version__)
+            await node.start(address=config.node_url, version=__version__)
         except HubError as error:
             raise StartupError(str(error)) from error
         stack.push_async_callback(relay.peer.stop)

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -176,9 +177,20 @@ class Config:
     @property
     def local_url(self) -> str:
         """Where this machine reaches the node, without the base path."""
-        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
-        if ":" in host and not host.startswith("["):
-            host = f"[{host}]"
+        return self._url({"::": "::1"}.get(self.host, "127.0.0.1") if self._is_open else self.host)
+
+    @property
+    def node_url(self) -> str:
+        """Where other machines may reach the node: by the name that this one has for itself."""
+        return self._url(socket.gethostname() if self._is_open else self.host)
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether it listens on all addresses."""
+        return self.host in ("", "0.0.0.0", "::")
+
+    def _url(self, host: str) -> str:
+        host = f"[{host}]" if ":" in host and not host.startswith("[") else host
         return f"{'https' if self.certfile else 'http'}://{host}:{self.port}"
 
     @classmethod

@@ -1,5 +1,6 @@
 """The settings of a node as a whole: what is in force, what is refused, what is shown."""
 
+import socket
 from typing import Any
 
 import pytest
@@ -142,3 +143,15 @@ def test_users_reach_the_hub_where_it_listens_unless_told(
 @pytest.mark.parametrize("path", ["/", "/hypha/", "/hypha"])
 def test_the_base_path_loses_its_last_slash(path: str) -> None:
     assert Config.load(["--base-path", path], {}).base_path == path.rstrip("/")
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "::"])
+def test_a_node_that_listens_on_all_addresses_has_the_name_of_its_machine(host: str) -> None:
+    config = Config(host=host, port=9000)
+
+    assert config.node_url == f"http://{socket.gethostname()}:9000"
+    assert config.local_url == ("http://[::1]:9000" if host == "::" else "http://127.0.0.1:9000")
+
+
+def test_a_node_that_listens_on_one_address_has_that() -> None:
+    assert Config(host="::1", port=9000, certfile="x", keyfile="y").node_url == "https://[::1]:9000"
