@@ -44,6 +44,7 @@ _log = logging.getLogger(__name__)
 # Pages come back when they next refresh their connection info (DESIGN 7).
 PAGE_PATIENCE: Final = 25.0  # seconds
 HEARING: Final = 0.4  # seconds to read what a client has sent that is gone already
+SETTLING: Final = 0.02  # seconds until a browser has told a page that its connection is over
 LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will not be back
 # With any other code, releases up to 0.5.31 would open one more, and oust themselves for ever.
 SUPERSEDED: Final = 1000
@@ -287,6 +288,8 @@ class Clients:
         """
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(connection.over.wait(), HEARING)
+            if connection.refresh_after:
+                await asyncio.sleep(SETTLING)
 
     async def _yield(self, connection: Connection) -> None:
         """Let another connection of the client have the address, in the order of its frames."""

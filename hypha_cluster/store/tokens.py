@@ -152,21 +152,24 @@ class Tokens:
     # Verifying. Which key is tried depends on the form of a token, so its header cannot choose.
 
     async def verify(self, token: str) -> Identity:
-        """Whom an access token speaks for, of this hub or of its issuer (PROTOCOL 7.1)."""
+        """Whom an access token speaks for, of this hub or of its issuer (PROTOCOL 7.1).
+
+        Only the hub's own are remembered: an issuer may withdraw its keys.
+        """
+        _, marker, signed = token.partition(_PREFIX)
+        if not marker:
+            return await self._verify_foreign(token)
         key, now = hashlib.sha256(token.encode(errors="surrogatepass")).digest(), time.time()
         until, identity = self._verified.get(key, (0.0, None))
         if identity is None or until <= now:
-            identity = await self._verify(token)
+            identity = self._verify_access(signed)
             if len(self._verified) >= _MANY:
                 del self._verified[next(iter(self._verified))]
             assert identity.expires_at is not None
             self._verified[key] = (min(now + _VERIFIED, identity.expires_at), identity)
         return identity
 
-    async def _verify(self, token: str) -> Identity:
-        _, marker, signed = token.partition(_PREFIX)
-        if not marker:
-            return await self._verify_foreign(token)
+    def _verify_access(self, signed: str) -> Identity:
         claims = self._verify_own(signed, self._settings.audience)
         if "cid" in claims:
             # The original gives its reconnection tokens the audience of access tokens.
