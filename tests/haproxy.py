@@ -6,6 +6,7 @@ a compose file, by one name with many addresses.
 
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -126,6 +127,7 @@ class Balancer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                start_new_session=True,
             )
             stack.callback(self._stop)
             self._stack = stack.pop_all()
@@ -158,7 +160,7 @@ class Balancer:
         raise NotImplementedError
 
     def _stop(self) -> None:
-        self._process.kill()
+        os.killpg(self._process.pid, signal.SIGKILL)  # with the workers that some have
         self._process.wait()
 
 
