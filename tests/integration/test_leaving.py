@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from redis.asyncio import Redis
 
+from hypha_cluster.store.keys import Keys
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND
 from tests.metrics import metric
@@ -77,3 +78,21 @@ async def test_a_node_holds_at_most_four_connections_to_redis(
     await asyncio.gather(*(live_and_leave(gateway.url, n) for n in range(AT_ONCE)))
 
     assert len(await redis.client_list()) - before <= 4
+
+
+async def test_a_client_that_redis_has_lost_without_a_word_is_known_again(
+    gateway_factory: GatewayFactory, redis: Redis, redis_prefix: str
+) -> None:
+    """As when one of several Redis servers comes back empty."""
+    keys = Keys(redis_prefix)
+    async with await RawClient.connect(gateway_factory().url) as client:
+        service = await client.offer("mirror", "public")
+        await redis.delete(
+            keys.client(client.address),
+            keys.client_services(client.address),
+            keys.services(client.workspace),
+        )
+
+        async with asyncio.timeout(LIMIT):
+            while service not in [each["id"] for each in await client.manager("list_services")]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)  # the listing is all that tells
