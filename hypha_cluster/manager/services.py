@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hypha_cluster.access import MANAGER, PUBLIC, check_service_id
-from hypha_cluster.errors import BadRequest, HubError, ServiceNotFound
+from hypha_cluster.errors import BadRequest, ClientLeft, HubError, ServiceNotFound
 from hypha_cluster.manager.context import Context
 from hypha_cluster.manager.description import describe
 from hypha_cluster.manager.selection import Selection, denied, matches, parse_query, searched
@@ -52,18 +52,31 @@ class ServiceFunctions:
         _check_service(service)
         config = {**service.get("config", {}), "workspace": context.workspace}
         api = rpc.relayed({**service, "config": config}, context.workspace)
+        if service.get("id") not in (None, _DEFAULT):  # a default one is set up when announced
+            # Else it would send a list of all that it offers, for one that it names anyway.
+            options["notify"] = False
         info = await self._peer.call(
             connection.address, "services.built-in.register_service", [api], options
         )
         if not isinstance(info, dict) or not isinstance(info.get("id"), str):
             raise HubError("The client did not say what it has registered.")
+        await self._add(connection, info)
         service_id = info["id"].rpartition(":")[2]
-        if service_id not in connection.services and not (
-            # The client may have moved to another node meanwhile.
-            await self._registered.provider(connection.address, service_id)
-        ):
-            raise HubError(f"The client did not announce its service {service_id!r}.")
         return {**info, "id": f"{connection.address}:{service_id}"}
+
+    async def _add(self, connection: Connection, info: dict[str, Any]) -> None:
+        """Put one service into the registry, unless the client has announced it by itself."""
+        put = _read_services([info], connection)
+        try:
+            async with connection.registering:
+                if not put.items() <= connection.services.items():
+                    await self._registered.register(connection.attachment, put)
+                    connection.services |= put
+        except ClientLeft:  # to another gateway, which has to know
+            await self.recover(connection)
+            for service_id in put:
+                if not await self._registered.provider(connection.address, service_id):
+                    raise
 
     async def update_client_info(self, context: Context, client_info: Any) -> None:
         """Take a client's list of its services; it replaces the one before (PROTOCOL 5.4)."""
@@ -78,12 +91,13 @@ class ServiceFunctions:
         await self._replace(connection, infos)
 
     async def _replace(self, connection: Connection, infos: Infos) -> None:
-        known = connection.services
-        put = {sid: info for sid, info in infos.items() if known.get(sid) != info}
-        remove = [sid for sid in known if sid not in infos]
-        if put or remove:
-            await self._registered.register(connection.attachment, put, remove)
-        connection.services = infos
+        async with connection.registering:
+            known = connection.services
+            put = {sid: info for sid, info in infos.items() if known.get(sid) != info}
+            remove = [sid for sid in known if sid not in infos]
+            if put or remove:
+                await self._registered.register(connection.attachment, put, remove)
+            connection.services = infos
         if _DEFAULT in put and _DEFAULT not in known:
             await self._set_up(connection.address)
 

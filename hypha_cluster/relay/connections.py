@@ -52,6 +52,7 @@ class Connection:
         "over",
         "progress",
         "refresh_after",
+        "registering",
         "seal",
         "sent",
         "services",
@@ -74,6 +75,7 @@ class Connection:
         self.refresh_after = refresh_after
         self.socket = socket
         self.services = services
+        self.registering = asyncio.Lock()  # of `services`, which change together with Redis
         # Service id → the service as the client last announced it, and as it is kept.
         self.announced: dict[str, tuple[dict[str, Any], str]] = {}
         self.seal = Seal(attachment.address, attachment.identity.to_wire())

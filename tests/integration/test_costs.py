@@ -42,6 +42,7 @@ COMMANDS = {
     "call on one node": 0,
     "call between nodes": 2,
     "get a service": 1,
+    "announce a service": 1,
     "register a service": 1,
     "call by HTTP": 0,
     "connect and leave": 15,
@@ -69,6 +70,7 @@ class Scene:
             "call on one node": functools.partial(self._call, self._near),
             "call between nodes": functools.partial(self._call, self._far),
             "get a service": functools.partial(self._near.manager, "get_service", "mirror"),
+            "announce a service": self._announce,
             "register a service": self._register,
             "call by HTTP": functools.partial(asyncio.to_thread, self._get),
             "connect and leave": self._visit,
@@ -77,8 +79,13 @@ class Scene:
     async def _call(self, caller: RawClient) -> None:
         await caller.call(self._provider.address, "services.mirror.echo", 1)
 
-    async def _register(self) -> None:
+    async def _announce(self) -> None:
         await self._near.offer(f"stall-{next(self._numbers)}")
+
+    async def _register(self) -> None:
+        register = "services.built-in.register_service"
+        self._near.functions[register] = lambda api, options: {"id": api["id"], "config": {}}
+        await self._near.manager("register_service", {"id": f"shop-{next(self._numbers)}"})
 
     def _get(self) -> None:
         path = f"{self._provider.workspace}/services/mirror/echo?value=1"
