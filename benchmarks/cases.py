@@ -10,7 +10,8 @@ CLIENT_LIMIT = 1_000  # connections: more take the original very long to make
 OURS, ORIGINAL = "ours", "original"
 ON_ASYNCIO, HYPERCORNS_PATH, PLAIN_MALLOC = "ours-asyncio", "ours-hypercorn", "ours-malloc"
 BOTH = (OURS, ORIGINAL)
-ECHO_SERVERS = ("echo-bare", "echo-direct", "echo-asgi", "echo-hypercorn", "echo-uvicorn")
+BARE = "echo-bare"
+ECHO_SERVERS = (BARE, "echo-direct", "echo-asgi", "echo-hypercorn", "echo-uvicorn")
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,18 @@ def _http() -> list[Case]:
 
 
 def _raw() -> list[Case]:
-    pairs = {"pairs": 8, "under_way": 64}
+    pairs, alone = {"pairs": 8, "under_way": 64}, {"connections": 1, "under_way": 1}
     ways = (*BOTH, ON_ASYNCIO, HYPERCORNS_PATH)
     large = (*ways, PLAIN_MALLOC)
     return [
         Case("websocket-echo", "raw.websocket_echo", {}, subjects=ECHO_SERVERS),
+        Case("websocket-echo-1", "raw.websocket_echo", alone, subjects=(BARE,)),
         Case("raw-echo", "raw.echo", {}, (1, 2)),
         Case("raw-echo-64", "raw.echo", pairs, (1, 2, 3), {}, ways),
         Case("raw-near-64", "raw.echo", {**pairs, "near": 1}, (1, 2, 3), subjects=(OURS,)),
         Case("raw-echo-500k", "raw.echo", {"under_way": 2, "kilobytes": 500}, (1, 2), {}, large),
         Case("raw-half-load", "raw.half_load", subjects=(OURS,)),
+        Case("websocket-half-load", "raw.websocket_half_load", subjects=(BARE,)),
         Case("raw-get-service", "raw.get_service", {}, (1, 2)),
         Case("raw-connect", "raw.connect", {}),
         Case("raw-connect-20", "raw.connect", {"at_once": 20}),
@@ -113,7 +116,16 @@ def _many_clients() -> list[Case]:
         )
         for n in (10, 100, 1_000, 10_000)
     ]
-    return [*idle, *growth]
+    echoes = [
+        Case(
+            f"websocket-growth-{n}",
+            "raw.websocket_echo",
+            {"under_way": 5, "connections": n},
+            subjects=(BARE,),
+        )
+        for n in (10, 10_000)
+    ]
+    return [*idle, *growth, *echoes]
 
 
 CASES = [*_calls(), *_registry(), *_http(), *_raw(), *_many_clients()]

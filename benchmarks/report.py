@@ -22,7 +22,7 @@ from benchmarks.cases import (
     Case,
 )
 from benchmarks.measure import Plan, Result
-from benchmarks.targets import Outcome, outcomes
+from benchmarks.targets import FLOORS, Figure, Outcome, outcomes
 
 JSON_FILE = "benchmarks.json"
 CALL_COLUMNS = {
@@ -51,7 +51,10 @@ ROOT = Path(__file__).parent.parent
 
 
 class Row(NamedTuple):
-    """A cost of ours, the original's beside it, and which part of it ours may be."""
+    """A cost of ours, the original's beside it, and which part of it ours may be.
+
+    floor: what it costs to read and write the same frames, and Redis.
+    """
 
     case: str
     nodes: int
@@ -59,6 +62,7 @@ class Row(NamedTuple):
     same_nodes: float | None
     single: float | None
     limit: float | None
+    floor: float | None = None
 
     @property
     def is_met(self) -> bool | None:
@@ -102,7 +106,14 @@ class Report:
         if not ours or ORIGINAL not in case.subjects or case.is_idle():
             return None
         same, single = (self._cost(case, number, ORIGINAL) for number in (nodes, 1))
-        return Row(case.name, nodes, ours, same, single, case.limits.get(nodes))
+        limit, floor = case.limits.get(nodes), self._floor(case.name, nodes)
+        return Row(case.name, nodes, ours, same, single, limit, floor)
+
+    def _floor(self, case: str, nodes: int) -> float | None:
+        reading_and_writing = FLOORS.get((case, nodes))
+        floor = reading_and_writing and reading_and_writing.of(self.results)
+        redis = Figure(case, "redis_ms", nodes).of(self.results)
+        return floor + redis if floor and redis is not None else None
 
     def _cost(self, case: Case, nodes: int, subject: str) -> float | None:
         for result in self.results:
@@ -121,6 +132,7 @@ class Report:
                     "measured": outcome.measured,
                     "beside": outcome.beside,
                     "most": outcome.target.most,
+                    "floor": outcome.floor,
                     "met": outcome.is_met,
                 }
                 for outcome in outcomes(self.results)
@@ -201,6 +213,7 @@ def _ratio_table(rows: Iterable[Row]) -> Table:
         "original, one",
         "ours / as many",
         "ours / one",
+        "floor / one",
         "limit",
         "met",
     ]
@@ -209,7 +222,8 @@ def _ratio_table(rows: Iterable[Row]) -> Table:
 
 def _ratio_cells(row: Row) -> list[str]:
     figures = [shown(figure) for figure in (row.ours, row.same_nodes, row.single)]
-    parts = [_part(row.ours, other) for other in (row.same_nodes, row.single)]
+    parts = [_part(row.ours, row.same_nodes), _part(row.ours, row.single)]
+    parts.append(_part(row.floor, row.single) if row.floor else "")
     limit = f"1/{1 / row.limit:.0f}" if row.limit else ""
     return [row.case, str(row.nodes), *figures, *parts, limit, _met(row.is_met)]
 
@@ -225,12 +239,13 @@ def _met(met: bool | None) -> str:
 
 
 def _target_table(found: Iterable[Outcome]) -> Table:
-    return ["target", "measured", "beside", "ratio", "limit", "met"], [
+    return ["target", "measured", "beside", "ratio", "floor", "limit", "met"], [
         [
             outcome.target.says,
             f"{shown(outcome.measured)} {outcome.target.unit}",
             f"{shown(outcome.beside)} {outcome.target.unit}" if outcome.beside else "",
             f"{outcome.number:.2f}" if outcome.beside else "",
+            f"{outcome.floor:.2f}" if outcome.floor else "",
             f"{outcome.target.most:.2f}" if outcome.beside else f"{outcome.target.most:g}",
             _met(outcome.is_met),
         ]

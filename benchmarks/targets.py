@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from benchmarks.cases import GATEWAY_CPU, OURS
+from benchmarks.cases import BARE, GATEWAY_CPU, OURS
 from benchmarks.measure import Result
 
 
@@ -24,15 +24,30 @@ class Figure(NamedTuple):
         return None
 
 
+class Quotient(NamedTuple):
+    """A figure as a part of another."""
+
+    figure: Figure
+    beside: Figure
+
+    def of(self, results: list[Result]) -> float | None:
+        figure, beside = self.figure.of(results), self.beside.of(results)
+        return figure / beside if figure and beside else None
+
+
 @dataclass(frozen=True)
 class Target:
-    """At most so much, or so many times another figure."""
+    """At most so much, or so many times another figure.
+
+    floor: what that is for `echo-bare`, which does nothing but read and write.
+    """
 
     says: str
     unit: str
     figure: Figure
     most: float
     beside: Figure | None = None
+    floor: Quotient | None = None
 
 
 class Outcome(NamedTuple):
@@ -41,6 +56,7 @@ class Outcome(NamedTuple):
     target: Target
     measured: float
     beside: float | None
+    floor: float | None
 
     @property
     def number(self) -> float:
@@ -55,11 +71,37 @@ PER_FRAME = 500.0  # from ms for a call to µs for each of its two frames
 FRAME = Figure("raw-echo-64", times=PER_FRAME)
 PATH = Figure("websocket-echo", subject="echo-direct", times=1000.0)
 UVICORN = Figure("websocket-echo", subject="echo-uvicorn", times=1000.0)
+BARE_FRAME = Figure("websocket-echo", subject=BARE)
+BARE_FRAME_ALONE = Figure("websocket-echo-1", subject=BARE)
+BESIDE_UVICORN = Quotient(BARE_FRAME._replace(times=1000.0), UVICORN)
+
+# What a call by the real client takes, by its case and the number of gateways, if a gateway does
+# nothing but read and write: each frame once, between two gateways twice. Redis comes on top.
+FLOORS = {
+    ("echo", 1): BARE_FRAME_ALONE._replace(times=2.0),
+    ("echo", 2): BARE_FRAME_ALONE._replace(times=4.0),
+    ("echo-64", 1): BARE_FRAME._replace(times=2.0),
+    ("echo-64", 2): BARE_FRAME._replace(times=4.0),
+}
 
 TARGETS = [
     Target("a frame through one gateway, beside an echo by the same path", "µs", FRAME, 2, PATH),
-    Target("a frame through one gateway, beside uvicorn's echo", "µs", FRAME, 1 / 3, UVICORN),
-    Target("an echo by our WebSocket path, beside uvicorn's", "µs", PATH, 1 / 3, UVICORN),
+    Target(
+        "a frame through one gateway, beside uvicorn's echo",
+        "µs",
+        FRAME,
+        1 / 3,
+        UVICORN,
+        BESIDE_UVICORN,
+    ),
+    Target(
+        "an echo by our WebSocket path, beside uvicorn's",
+        "µs",
+        PATH,
+        1 / 3,
+        UVICORN,
+        BESIDE_UVICORN,
+    ),
     Target(
         "a frame between two gateways, CPU of both",
         "µs",
@@ -79,6 +121,10 @@ TARGETS = [
         Figure("growth-10000"),
         1.3,
         Figure("growth-10"),
+        Quotient(
+            Figure("websocket-growth-10000", subject=BARE),
+            Figure("websocket-growth-10", subject=BARE),
+        ),
     ),
     Target(
         "to register a service where there are 1,000, beside 10",
@@ -93,6 +139,10 @@ TARGETS = [
         Figure("raw-half-load", "p99"),
         5,
         Figure("raw-half-load", "p50"),
+        Quotient(
+            Figure("websocket-half-load", "p99", subject=BARE),
+            Figure("websocket-half-load", "p50", subject=BARE),
+        ),
     ),
     Target("memory of an idle connection", "kB", Figure("idle-10000", "kilobytes_each"), 20),
     Target("CPU of 10,000 idle connections", "%", Figure("idle-10000", "idle_cpu_percent"), 1),
@@ -106,5 +156,6 @@ def outcomes(results: list[Result]) -> list[Outcome]:
         measured = target.figure.of(results)
         beside = target.beside.of(results) if target.beside else None
         if measured is not None and (target.beside is None or beside):
-            found.append(Outcome(target, measured, beside))
+            floor = target.floor.of(results) if target.floor else None
+            found.append(Outcome(target, measured, beside, floor))
     return found

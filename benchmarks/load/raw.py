@@ -18,6 +18,7 @@ CONNECTING_AT_ONCE = 20
 SERVICE = "benchmark"
 KILOBYTE = 1_000
 FRAME_SIZE = 200  # bytes of payload that echo servers are sent
+CONNECTIONS, UNDER_WAY = 8, 64  # of frames at such a server, unless a case says otherwise
 RETRY = 1.0  # seconds
 SETTLING = 1.0  # seconds after many connections, before memory is read
 IDLE_TIME = 3.0  # seconds at least
@@ -195,11 +196,18 @@ async def echo(job: Job) -> Measurement:
 
 
 async def websocket_echo(job: Job) -> Measurement:
-    """Frames at a server that echoes each, as many under way as calls in `echo`."""
-    clients = [await RawClient().connect(job.url(0)) for _ in range(8)]
+    """`connections` to a server that echoes, with `under_way` frames under way in all."""
+    async with _echoes(job) as echoes:
+        return await Exchange(echoes, job.option("under_way", UNDER_WAY)).run(job)
+
+
+@asynccontextmanager
+async def _echoes(job: Job) -> AsyncIterator[list[Echo]]:
     frame = masked(random.Random(0).randbytes(FRAME_SIZE))
+    count = job.option("connections", CONNECTIONS)
+    clients = [await RawClient().connect(job.url(0)) for _ in range(count)]
     try:
-        return await Exchange([Echo(client, frame) for client in clients], 64).run(job)
+        yield [Echo(client, frame) for client in clients]
     finally:
         for client in clients:
             client.abort()
@@ -208,10 +216,19 @@ async def websocket_echo(job: Job) -> Measurement:
 async def half_load(job: Job) -> Measurement:
     """Calls at even intervals, half as many as can be: how long do they take?"""
     async with team(job) as clients:
-        pairs = await clients.pairs(8, 1000)
-        fastest = await Exchange(pairs, 64).run(job)
-        rate = fastest.operations / fastest.cost.wall / 2
-        measured = await _paced(pairs, rate, job)
+        return await _half_load(await clients.pairs(CONNECTIONS, 1000), job)
+
+
+async def websocket_half_load(job: Job) -> Measurement:
+    """The same with frames at a server that echoes."""
+    async with _echoes(job) as echoes:
+        return await _half_load(echoes, job)
+
+
+async def _half_load(pairs: Sequence[Pair | Echo], job: Job) -> Measurement:
+    fastest = await Exchange(pairs, UNDER_WAY).run(job)
+    rate = fastest.operations / fastest.cost.wall / 2
+    measured = await _paced(pairs, rate, job)
     measured.extra["p99_over_p50"] = _spread(measured)
     return measured
 
@@ -221,7 +238,7 @@ def _spread(measured: Measurement) -> float:
     return float(shown["p99"] / shown["p50"])
 
 
-async def _paced(pairs: list[Pair], rate: float, job: Job) -> Measurement:
+async def _paced(pairs: Sequence[Pair | Echo], rate: float, job: Job) -> Measurement:
     measured = Measurement()
     for pair in pairs:
         pair.on_answer = measured.add

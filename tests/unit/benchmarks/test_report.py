@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cases import ORIGINAL, OURS
+from benchmarks.cases import BARE, ORIGINAL, OURS
 from benchmarks.load.job import percentiles
 from benchmarks.measure import Plan, Result
 from benchmarks.page import BEGIN, END, write_page
@@ -81,6 +81,15 @@ def test_a_target_may_stand_beside_another_figure(many: float, met: bool) -> Non
     assert outcome.is_met is met
 
 
+def test_a_floor_is_to_read_and_write_the_frames_of_a_call_and_redis() -> None:
+    bare = Result("websocket-echo-1", BARE, 1, [{"server_ms": 0.02}])
+    ours = Result("echo", OURS, 2, [{"cpu_ms": 0.4, "redis_ms": 0.1}])
+
+    (row,) = _report(bare, ours, _result(ORIGINAL, 1, 1.0)).rows()
+
+    assert row.floor == pytest.approx(4 * 0.02 + 0.1)
+
+
 def test_a_page_gets_the_figures_of_a_written_report(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nearlier figures\n{END}\nafter\n")
@@ -91,5 +100,5 @@ def test_a_page_gets_the_figures_of_a_written_report(tmp_path: Path) -> None:
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
-    assert "| echo | 1 | 0.1 | 1 | 1 | 1/10.0 | 1/10.0 | 1/5 | yes |" in text
+    assert "| echo | 1 | 0.1 | 1 | 1 | 1/10.0 | 1/10.0 |  | 1/5 | yes |" in text
     assert "earlier figures" not in text
