@@ -159,7 +159,6 @@ class Node:
                         departure.address,
                         extra={"client": departure.address},
                     )
-                    self._presence.announce_departure(departure.address)
                 for name in harvest.misjudged:
                     self._presence.announce_misjudgement(name)
             except (RelayUnavailable, RedisError) as error:

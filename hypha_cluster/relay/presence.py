@@ -34,6 +34,7 @@ class Presence:
         self, registry: Registry, services: Services, bus: Bus, counts: Counts, grace: float
     ) -> None:
         self._registry = registry
+        registry.watchers.append(self._announce_departure)
         self._services = services
         self._bus = bus
         self._counts = counts
@@ -79,9 +80,8 @@ class Presence:
         if await self._registry.leave(address, attachment.owner):
             self._counts.left += 1
             _log.info("%s has left.", address, extra={"client": address})
-            self.announce_departure(address)
 
-    def announce_departure(self, address: str) -> None:
+    def _announce_departure(self, address: str) -> None:
         """Tell all nodes that a client is gone for good: calls to it end now."""
         self._bus.announce(pack([LEFT, address]))
 

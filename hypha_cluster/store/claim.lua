@@ -1,5 +1,6 @@
 -- Take an address for a connection; make its workspace if it is not there.
 -- KEYS  1 workspace  2 clients of the workspace  3 client  4 its services  5 services of the workspace
+--       6 that it has left
 -- ARGV  1 client id  2 owner  3 node  4 user id  5 identity  6 now (ms)  7 mode: 'new', 'resume' takes it over,
 --       'assert' takes it only from this very owner
 --       8 how long it may be away before calls to it are refused (ms)
@@ -23,6 +24,7 @@ redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'node', ARGV[3], 'state', 'online'
   'user_id', ARGV[4], 'user', ARGV[5], 'until', 0, 'patience', ARGV[8])
 redis.call('HSETNX', KEYS[3], 'since', ARGV[6])
 redis.call('SADD', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[6])
 local answer = {old[1] and 'resumed' or (made and 'made' or 'claimed'), old[1] or '', old[4] or ''}
 if old[1] == ARGV[2] and ARGV[7] ~= 'assert' then -- the script was sent again, because its answer was lost
   answer[2] = ''

@@ -52,6 +52,10 @@ class Keys:
         """What one call has done to a mailbox, should it be sent again. Expires in seconds."""
         return f"{self.client(address)}:mail:{ticket}"
 
+    def left(self, address: str) -> str:
+        """Says that the client has left by itself. Expires when that may be forgotten."""
+        return f"{self.client(address)}:left"
+
     def services(self, workspace: str) -> str:
         """Hash, `client:service` → service info as JSON."""
         return f"{self.prefix}:{{{workspace}}}:services"
@@ -94,10 +98,6 @@ class Keys:
     def away(self) -> str:
         """Sorted set of addresses by the time, in ms, from which they count as away."""
         return f"{self.prefix}:away"
-
-    def left(self) -> str:
-        """Sorted set of addresses whose clients have left, by when that may be forgotten, in ms."""
-        return f"{self.prefix}:left"
 
     def secret(self) -> str:
         """The signing secret, when none is configured."""

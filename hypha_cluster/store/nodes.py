@@ -95,7 +95,6 @@ class Nodes:
                 await self._clean_up_after(name)
                 if await self._redis.exists(self._keys.node(name)):
                     misjudged.append(name)
-        await self._registry.forget_left()
         departures = []
         for address in await self._registry.overdue():
             departure = await self._registry.leave(address, "")

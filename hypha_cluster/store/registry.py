@@ -1,7 +1,7 @@
 """Clients: who is attached where, who is between two connections, who has left."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -70,6 +70,8 @@ class Registry:
         self._redis = redis
         self._keys = keys
         self._public = public
+        # Called with the address of each client that this node finds to have left for good.
+        self.watchers: list[Callable[[str], None]] = []
         self._claim = Script(redis, "claim")
         self._leave = Script(redis, "leave")
         self._suspend = Script(redis, "suspend")
@@ -94,6 +96,7 @@ class Registry:
                 keys.client(address),
                 keys.client_services(address),
                 keys.services(workspace),
+                keys.left(address),
             ],
             args=[
                 attachment.client,
@@ -123,7 +126,6 @@ class Registry:
             user: dict[Any, Any] = {"identity": identity, address: attachment.owner}
             pipe.hset(keys.user(attachment.identity.id), mapping=user)
             pipe.sadd(keys.node_clients(attachment.node), address)
-            pipe.zrem(keys.left(), address)
             if outcome == "resumed":
                 pipe.zrem(keys.suspended(), address)
                 pipe.zrem(keys.away(), address)
@@ -145,12 +147,21 @@ class Registry:
                 keys.services(workspace),
                 keys.mail(address),
                 keys.mail_size(address),
+                keys.left(address),
             ],
-            args=[client, owner, now_ms(), keys.providers(workspace)],
+            args=[
+                client,
+                owner,
+                now_ms(),
+                keys.providers(workspace),
+                int(LEFT_MEMORY * 1000),
+            ],
         )
         if not answer:
             return None
         departure = Departure(address, *(part.decode() for part in answer[1:4]))
+        for watcher in self.watchers:
+            watcher(address)
         await self._note_departure(departure, gone=answer[0] == b"1", by_itself=bool(owner))
         await self._public.remove(address, pairs(answer[4:]))
         return departure
@@ -159,10 +170,7 @@ class Registry:
         keys = self._keys
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.srem(keys.node_clients(departure.node), departure.address)
-            if by_itself:
-                forgotten = now_ms() + int(LEFT_MEMORY * 1000)
-                pipe.zadd(keys.left(), {departure.address: forgotten})
-            else:
+            if not by_itself:
                 pipe.zrem(keys.suspended(), departure.address)
                 pipe.zrem(keys.away(), departure.address)
             if gone:
@@ -194,13 +202,7 @@ class Registry:
         A function of its that is still at work opens a connection for its next heartbeat, with
         the reconnection token; it is not to be taken for a client that comes back.
         """
-        until = await self._redis.zscore(self._keys.left(), address)
-        return until is not None and until > now_ms()
-
-    @translated
-    async def forget_left(self) -> None:
-        """Forget who left long enough ago; to be called now and then."""
-        await self._redis.zremrangebyscore(self._keys.left(), "-inf", now_ms())
+        return bool(await self._redis.exists(self._keys.left(address)))
 
     @translated
     async def overdue(self) -> list[str]:

@@ -43,9 +43,9 @@ class Store:
         return attachment, await self.registry.claim(attachment, mode)
 
     async def all_keys(self) -> list[bytes]:
-        """All keys but the one note, of the whole cluster, of who has just left."""
+        """All keys but the notes of who has just left."""
         keys = [key async for key in self.redis.scan_iter(self.keys.everything())]
-        return sorted(key for key in keys if key != self.keys.left().encode())
+        return sorted(key for key in keys if not key.endswith(b":left"))
 
 
 @pytest.fixture
