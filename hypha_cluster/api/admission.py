@@ -7,6 +7,7 @@ from hypha_cluster.access import (
     Workspace,
     check_client_id,
     check_workspace_name,
+    may_enter,
     own_workspace,
     owns,
 )
@@ -69,14 +70,14 @@ class Gatekeeper:
 
     async def _workspace(self, identity: Identity, name: str) -> Workspace:
         """The workspace, if the user may enter it; one's own is made when it is claimed."""
-        workspace = await self._workspaces.find(name)
+        workspace, parent = await self._workspaces.find_for(identity, name)
         if workspace is None:
             if name != identity.id:
                 raise WorkspaceNotFound(f"Workspace not found: {name}")
             return own_workspace(identity)
         if name == identity.id and not owns(identity, workspace):
             raise PermissionDenied(f"The workspace {name} belongs to somebody else.")
-        if not await self._workspaces.may_enter(identity, workspace):
+        if not may_enter(identity, workspace, parent):
             raise PermissionDenied(f"Permission denied for workspace {name}.")
         return workspace
 

@@ -1,6 +1,7 @@
 """Workspaces and the users who are known: who owns what, who may enter."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Final
@@ -54,8 +55,20 @@ class Workspaces:
     async def find(self, name: str) -> Workspace | None:
         if name == PUBLIC:
             return PUBLIC_WORKSPACE
-        settings = await self._redis.hgetall(self._keys.workspace(name))
-        return _from_hash(tuple(settings.items())) if settings else None
+        return _workspace(await self._redis.hgetall(self._keys.workspace(name)))
+
+    @translated
+    async def find_for(
+        self, identity: Identity, name: str
+    ) -> tuple[Workspace | None, Identity | None]:
+        """A workspace, and who has made the token of a user who wants to enter it."""
+        if identity.parent in (None, ROOT.id) or name == PUBLIC:
+            return await self.find(name), await self._parent(identity)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(self._keys.workspace(name))
+            pipe.hget(self._keys.user(identity.parent), "identity")
+            settings, parent = await pipe.execute()
+        return _workspace(settings), _identity(parent)
 
     async def get(self, name: str) -> Workspace:
         return _found(await self.find(name), name)
@@ -87,14 +100,13 @@ class Workspaces:
         """Who a user id belongs to, while the hub knows them."""
         if user == ROOT.id:
             return ROOT
-        identity = await self._redis.hget(self._keys.user(user), "identity")
-        return Identity.from_wire(json.loads(identity)) if identity else None
+        return _identity(await self._redis.hget(self._keys.user(user), "identity"))
+
+    async def _parent(self, identity: Identity) -> Identity | None:
+        return await self.known_user(identity.parent) if identity.parent is not None else None
 
     async def may_enter(self, identity: Identity, workspace: Workspace) -> bool:
-        parent = None
-        if identity.parent is not None and identity.id != workspace.name:
-            parent = await self.known_user(identity.parent)
-        return may_enter(identity, workspace, parent)
+        return may_enter(identity, workspace, await self._parent(identity))
 
     async def may_enter_lately(self, identity: Identity, name: str) -> bool:
         """The same, by what was so a moment ago: not longer than a ReadCache keeps it."""
@@ -116,6 +128,14 @@ def _found(workspace: Workspace | None, name: str) -> Workspace:
     if workspace is None:
         raise WorkspaceNotFound(f"Workspace not found: {name}")
     return workspace
+
+
+def _workspace(settings: Mapping[bytes | str, bytes | str]) -> Workspace | None:
+    return _from_hash(tuple(settings.items())) if settings else None
+
+
+def _identity(user: bytes | str | None) -> Identity | None:
+    return Identity.from_wire(json.loads(user)) if user else None
 
 
 @lru_cache(maxsize=256)
