@@ -1,5 +1,6 @@
 """What clients are told of a workspace's manager: its functions by name (PROTOCOL 5.2, 6)."""
 
+from functools import lru_cache
 from typing import Any, Final
 
 from hypha_cluster.access import MANAGER
@@ -44,8 +45,9 @@ ALIASES: Final = {
 }
 
 
+@lru_cache(maxsize=256)
 def describe(workspace: str, base_url: str) -> dict[str, Any]:
-    """The service dict of a workspace's manager."""
+    """The service dict of a workspace's manager; every client asks for it, so it is kept."""
     address = f"{workspace}/{MANAGER}"
     return {
         "id": "default",
