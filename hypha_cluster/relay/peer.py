@@ -51,6 +51,7 @@ class Peer:
         self._call_timeout = call_timeout
         self._assembler = chunks.Assembler(max_message_size)
         self._reader = FrameReader(max_message_size)
+        self._loop = asyncio.get_running_loop()
         self._placed: dict[str, PlacedCall] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: Counter[str] = Counter()  # caller → its calls that are at work
@@ -95,7 +96,7 @@ class Peer:
     async def _place(self, frame: Outgoing, *, patient: bool, whole: bool) -> Any:
         session, target = self._new_session(), frame.envelope["to"]
         deadline = asyncio.timeout(self._call_timeout)
-        placed = PlacedCall(target, asyncio.get_running_loop().create_future(), deadline)
+        placed = PlacedCall(target, self._loop.create_future(), deadline)
         self._placed[session] = placed
         frame.envelope["session"] = session
         interval = self._call_timeout / 2 if patient else 0.0
@@ -247,7 +248,7 @@ class Peer:
         elif verb == "reject":
             placed.answer.set_exception(RemoteError(rpc.error_text(args[0])))
         elif verb == "heartbeat":
-            placed.deadline.reschedule(asyncio.get_running_loop().time() + self._call_timeout)
+            placed.deadline.reschedule(self._loop.time() + self._call_timeout)
             caller = rpc.Caller.of(frame, source, called)
             self._reply_now(caller, caller.resolve, None)
 
@@ -270,7 +271,7 @@ class Peer:
             await self._answer(call)
 
     def _run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         self._serving[caller.address] += 1
         task.add_done_callback(lambda task: self._finished(task, caller))

@@ -63,6 +63,7 @@ class Commands:
 
     async def start(self) -> None:
         """Connect to all servers; RelayUnavailable if that fails."""
+        self._loop = asyncio.get_running_loop()
         await self.servers.start()
         if self._clock is None:
             self.servers.watchers.append(self._follow)
@@ -85,7 +86,7 @@ class Commands:
 
     def ask(self, slot: int, command: tuple[Any, ...]) -> asyncio.Future[Any]:
         """Send a command; the future answers its reply, which may be an exception."""
-        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[Any] = self._loop.create_future()
         asked = time.monotonic()
         deadline = asked + self.servers.access.timeout
         self.send(Request(slot, command, partial(self._answered, done, asked), deadline))

@@ -4,6 +4,7 @@ They are filled by deliver.lua of the relay. What takes something out of them ma
 again when its reply is lost, so each call has a ticket, by which Redis knows it again.
 """
 
+import itertools
 import secrets
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -31,16 +32,16 @@ class Mailboxes:
         self._redis = redis
         self._keys = keys
         self._lifetime = lifetime
+        prefix = secrets.token_hex(8)
         self._take = Script(redis, "take_mail")
         self._put_back = Script(redis, "put_back")
         self._give_up = Script(redis, "give_up")
+        self._tickets = (f"{prefix}{number}" for number in itertools.count())
 
     @translated
     async def take(self, address: str) -> list[bytes]:
         """Frames that waited for a client, in their order; once it has joined the bus again."""
-        frames: list[bytes] = await self._take(
-            keys=[*self._box(address), self._keys.mail_ticket(address, secrets.token_hex(8))]
-        )
+        frames: list[bytes] = await self._take(keys=[*self._box(address), self._ticket(address)])
         return frames
 
     @translated
@@ -55,7 +56,7 @@ class Mailboxes:
             keys=[
                 self._keys.client(address),
                 *self._box(address),
-                self._keys.mail_ticket(address, secrets.token_hex(8)),
+                self._ticket(address),
             ],
             args=[
                 self._keys.channel(address),
@@ -74,15 +75,17 @@ class Mailboxes:
         )
         given_up = []
         for address in map(text, found):
-            ticket = keys.mail_ticket(address, secrets.token_hex(8))
             calls: list[bytes] | None = await self._give_up(
-                keys=[keys.client(address), *self._box(address), ticket]
+                keys=[keys.client(address), *self._box(address), self._ticket(address)]
             )
             if calls is None:
                 continue  # the clock of Redis is behind this node's
             given_up.append((address, calls))
             await self._redis.zrem(keys.away(), address)
         return given_up
+
+    def _ticket(self, address: str) -> str:
+        return self._keys.mail_ticket(address, next(self._tickets))
 
     def _box(self, address: str) -> tuple[str, str]:
         return self._keys.mail(address), self._keys.mail_size(address)

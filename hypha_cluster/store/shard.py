@@ -79,6 +79,7 @@ class Shard:
         self._on_error = on_error
         self._on_opened = on_opened
         self._resends = resends
+        self._loop = asyncio.get_running_loop()
         self.scripts: Iterable[bytes] = ()
         self.meter = RedisMeter()
         self._queued: deque[Request] = deque()
@@ -104,7 +105,7 @@ class Shard:
         self._queued.append(request)
         if not self._flush_is_due:
             self._flush_is_due = True
-            asyncio.get_running_loop().call_soon(self.flush)
+            self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
         self._flush_is_due = False
