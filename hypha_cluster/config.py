@@ -128,7 +128,7 @@ class Config:
     event_loop: str = setting(
         "auto", "Event loop; auto = uvloop if installed.", choices=("auto", "uvloop", "asyncio")
     )
-    fast_websockets: bool = setting(True, "Parse WebSocket frames without Hypercorn.")
+    fast_websockets: bool = setting(True, "Serve HTTP/1.1 and WebSockets without Hypercorn.")
 
     def __post_init__(self) -> None:
         for complaint in self._complaints():

@@ -18,7 +18,7 @@ from hypercorn.asyncio import serve
 from websockets.speedups import apply_mask
 
 from hypha_cluster.serving.websocket_frames import CLOSE, FIN, NO_CODE, header
-from hypha_cluster.serving.websocket_stream import EXTENSION, end_outliving
+from hypha_cluster.serving.websocket_upgrade import EXTENSION, end_outliving
 from tests.gateways import SECOND
 
 LIMIT = 1_000_000
@@ -148,8 +148,8 @@ class Application:
 class Server:
     """Hypercorn with ours in it, in a thread with an event loop of its own."""
 
-    def __init__(self, loop: str, **settings: Any) -> None:
-        self.application = Application()
+    def __init__(self, loop: str, application: Any = None, **settings: Any) -> None:
+        self.application: Any = application or Application()
         self._runner = asyncio.Runner(loop_factory=LOOPS[loop])
         self._stop = asyncio.Event()
         self._settings = hypercorn.Config()

@@ -19,9 +19,10 @@ from starlette.applications import Starlette
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
-from hypha_cluster.serving import late_task
+from hypha_cluster.serving.http_server import install
 from hypha_cluster.serving.preflight import BACKLOG
-from hypha_cluster.serving.websocket_stream import Timeouts, end_outliving, install
+from hypha_cluster.serving.websocket_connection import Timeouts
+from hypha_cluster.serving.websocket_upgrade import end_outliving
 from hypha_cluster.settings import KIB, MIB
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,6 @@ def prepare_process(config: Config) -> None:
     keep_freed_memory()
     collect_less()
     allow_many_connections()
-    late_task.install()
     install(Timeouts(ping=config.ping_timeout), fast=config.fast_websockets)
 
 

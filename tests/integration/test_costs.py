@@ -28,7 +28,8 @@ import hypha_cluster
 from hypha_cluster.app import create_app
 from hypha_cluster.config import Config
 from hypha_cluster.serving.gateway import hypercorn_settings
-from hypha_cluster.serving.websocket_stream import end_outliving, install, uninstall
+from hypha_cluster.serving.http_server import install, uninstall
+from hypha_cluster.serving.websocket_upgrade import end_outliving
 from tests.conftest import GatewayFactory
 from tests.raw_client import LIMIT, RawClient
 
@@ -222,6 +223,7 @@ async def test_a_frame_needs_no_more_calls_and_no_task(
 
 async def test_an_idle_connection_has_no_task(valkey_url: str, redis_prefix: str) -> None:
     async with node_in_this_process(valkey_url, redis_prefix) as url:
+        await (await RawClient.connect(url)).close()  # now there is what they have in common
         before = servers_tasks()
         clients = [await RawClient.connect(url) for _ in range(10)]
 

@@ -4,20 +4,24 @@ import asyncio
 import gc
 import socket
 import struct
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from inspect import signature
 from pathlib import Path
-from subprocess import run
 from typing import TypeVar
 
 import pytest
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived
+from hypercorn.asyncio import run
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
-from hypercorn.protocol import h11, ws_stream
+from hypercorn.protocol import h2, h11, ws_stream
 
+from hypha_cluster.serving.http_connection import RELEASED
+from hypha_cluster.serving.http_server import DirectServer, install, uninstall
+from hypha_cluster.serving.websocket_connection import Timeouts
 from hypha_cluster.serving.websocket_frames import (
     ABNORMAL,
     BINARY,
@@ -35,13 +39,7 @@ from hypha_cluster.serving.websocket_frames import (
     TEXT,
     TOO_BIG,
 )
-from hypha_cluster.serving.websocket_stream import (
-    RELEASED,
-    DirectStream,
-    Timeouts,
-    install,
-    uninstall,
-)
+from hypha_cluster.serving.websocket_stream import TellingStream
 from tests.websocket_rig import LIMIT, LOOPS, PATIENCE, Server, masked
 
 # RFC 8441
@@ -89,7 +87,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a file that holds a key and its certificate."""
     pem = tmp_path_factory.mktemp("tls") / "server.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x"
-    run([*command.split(), "-keyout", pem, "-out", pem], check=True, capture_output=True)
+    subprocess.run([*command.split(), "-keyout", pem, "-out", pem], check=True, capture_output=True)
     return pem
 
 
@@ -422,18 +420,18 @@ def test_nothing_is_left_of_a_connection(server: Server, path: str) -> None:
 
 
 def test_hypercorn_still_has_the_shape_that_we_build_on() -> None:
-    advice = "hypercorn has changed: compare DirectStream with its protocol/h11.py, ws_stream.py,"
-    advice += " asyncio/tcp_server.py and task_group.py"
-    stream = set(signature(ws_stream.WSStream).parameters)
+    advice = "hypercorn has changed: compare DirectServer with its asyncio/run.py, tcp_server.py,"
+    advice += " and TellingStream with its protocol/ws_stream.py"
 
-    assert h11.WSStream is DirectStream, advice  # type: ignore[attr-defined]
-    assert {"config", "context", "task_group", "send"} <= stream, advice
-    for name in ("handle", "app_send", "_accept", "_send_pings"):
+    assert vars(run)["TCPServer"] is DirectServer, advice
+    given = {"app", "config", "context", "state", "reader", "writer"}
+    assert given <= set(signature(TCPServer).parameters), advice
+    assert asyncio.iscoroutinefunction(TCPServer.run), advice
+    for module in (h11, h2):
+        assert vars(module)["WSStream"] is TellingStream, advice
+    for name in ("handle", "_send_wsproto_event"):
         assert asyncio.iscoroutinefunction(getattr(ws_stream.WSStream, name)), (name, advice)
     assert callable(vars(ws_stream)["server_extensions_handshake"]), advice
-    assert callable(h11.H11Protocol.stream_send), advice
-    assert callable(TCPServer.protocol_send), advice
-    assert {"reader", "writer"} <= set(signature(TCPServer).parameters), advice
     assert hasattr(Config(), "websocket_max_message_size"), advice
     with closing(asyncio.new_event_loop()) as loop:
         reader = asyncio.StreamReader(loop=loop)
