@@ -1,5 +1,6 @@
 """The manager's functions for workspaces: create, info, set, summary, clients (PROTOCOL 6)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -41,16 +42,18 @@ class WorkspaceFunctions:
         existing = await self._workspaces.find(workspace.name)
         if existing is None and await self._workspaces.known_user(workspace.name):
             raise PermissionDenied(f"{workspace.name} is the name of a user's own workspace.")
-        if existing is not None and not overwrite:
+        if existing is None:
+            await self._workspaces.create(workspace)
+            return workspace.to_wire()
+        if not overwrite:
             raise Conflict(f"Workspace {workspace.name} already exists.")
-        if existing is not None and not owns(identity, existing):
-            raise PermissionDenied(
-                f"Permission denied for workspace {workspace.name}: only an owner may overwrite it."
-            )
-        if existing is not None:
-            await self._workspaces.require(identity, existing.name)
-        await self._workspaces.create(workspace, replace=existing is not None)
-        return workspace.to_wire()
+
+        def overwritten(current: Workspace) -> Workspace:
+            _require_owner(identity, current, "overwrite")
+            return workspace
+
+        await self._workspaces.require(identity, workspace.name)
+        return (await self._workspaces.change(workspace.name, overwritten)).to_wire()
 
     async def get_workspace_info(
         self, context: Context, workspace: str | None = None
@@ -60,38 +63,45 @@ class WorkspaceFunctions:
 
     async def set(self, context: Context, config: Any) -> None:
         """Change settings of this workspace, which is its owners' to do."""
-        await context.require()
-        current = await self._workspaces.require(context.identity, context.workspace)
-        if not owns(context.identity, current):
-            raise PermissionDenied(
-                f"Permission denied for workspace {current.name}: only an owner may change it."
-            )
-        if not isinstance(config, dict):
-            raise BadRequest("The settings of a workspace are a dict.")
-        if config.get("name", current.name) != current.name:
-            raise BadRequest("The name of a workspace cannot be changed.")
-        changed = Workspace.from_wire({**current.to_wire(), **config})
-        _check_persistence(changed, context.identity, current)
-        if not owns(context.identity, changed):  # nobody locks themselves out
-            changed = replace(changed, owners=_with_owner(changed.owners, context.identity))
-        await self._workspaces.create(changed, replace=True)
+        identity = context.identity
+
+        def with_config(current: Workspace) -> Workspace:
+            _require_owner(identity, current, "change")
+            if not isinstance(config, dict):
+                raise BadRequest("The settings of a workspace are a dict.")
+            if config.get("name", current.name) != current.name:
+                raise BadRequest("The name of a workspace cannot be changed.")
+            changed = Workspace.from_wire({**current.to_wire(), **config})
+            _check_persistence(changed, identity, current)
+            if owns(identity, changed):
+                return changed
+            # Nobody locks themselves out.
+            return replace(changed, owners=_with_owner(changed.owners, identity))
+
+        await self._change(context, with_config)
 
     async def install_application(self, context: Context, rdf: Any) -> None:
-        await context.require()
-        missing = [key for key in _APPLICATION if not isinstance(rdf, dict) or key not in rdf]
-        if missing:
-            raise BadRequest(f"An application needs {', '.join(missing)}.")
-        current = await self._workspaces.require(context.identity, context.workspace)
-        applications = {**current.applications, rdf["id"]: rdf}
-        await self._workspaces.create(replace(current, applications=applications), replace=True)
+        def with_application(current: Workspace) -> Workspace:
+            missing = [key for key in _APPLICATION if not isinstance(rdf, dict) or key not in rdf]
+            if missing:
+                raise BadRequest(f"An application needs {', '.join(missing)}.")
+            return replace(current, applications={**current.applications, rdf["id"]: rdf})
+
+        await self._change(context, with_application)
 
     async def uninstall_application(self, context: Context, rdf_id: str) -> None:
+        def without_application(current: Workspace) -> Workspace:
+            if rdf_id not in current.applications:
+                raise NotFound(f"No application {rdf_id!r} is installed in {current.name}.")
+            left = {id_: rdf for id_, rdf in current.applications.items() if id_ != rdf_id}
+            return replace(current, applications=left)
+
+        await self._change(context, without_application)
+
+    async def _change(self, context: Context, edit: Callable[[Workspace], Workspace]) -> None:
         await context.require()
-        current = await self._workspaces.require(context.identity, context.workspace)
-        if rdf_id not in current.applications:
-            raise NotFound(f"No application {rdf_id!r} is installed in {context.workspace}.")
-        applications = {k: v for k, v in current.applications.items() if k != rdf_id}
-        await self._workspaces.create(replace(current, applications=applications), replace=True)
+        await self._workspaces.require(context.identity, context.workspace)
+        await self._workspaces.change(context.workspace, edit)
 
     async def get_summary(self, context: Context) -> dict[str, Any]:
         await context.require()
@@ -129,6 +139,13 @@ def _read_config(config: object, identity: Identity) -> Workspace:
     check_workspace_name(workspace.name)
     _check_persistence(workspace, identity, None)
     return replace(workspace, owners=_with_owner(workspace.owners, identity))
+
+
+def _require_owner(identity: Identity, workspace: Workspace, action: str) -> None:
+    if not owns(identity, workspace):
+        raise PermissionDenied(
+            f"Permission denied for workspace {workspace.name}: only an owner may {action} it."
+        )
 
 
 def _check_persistence(workspace: Workspace, identity: Identity, before: Workspace | None) -> None:

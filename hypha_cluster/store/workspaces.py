@@ -1,12 +1,11 @@
 """Workspaces and the users who are known: who owns what, who may enter."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
-
-from redis.asyncio import Redis
 
 from hypha_cluster.access import (
     PUBLIC,
@@ -16,8 +15,8 @@ from hypha_cluster.access import (
     may_enter,
 )
 from hypha_cluster.errors import Conflict, PermissionDenied, WorkspaceNotFound
-from hypha_cluster.store.connection import translated
-from hypha_cluster.store.encoding import text
+from hypha_cluster.store.connection import Script, StoreClient, translated
+from hypha_cluster.store.encoding import flatten, text
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.read_cache import ReadCache
 
@@ -45,9 +44,11 @@ def to_hash(workspace: Workspace, *, whole: bool = False) -> dict[str, str]:
 class Workspaces:
     """Reads and changes workspaces; knows the users that permission depends on."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: StoreClient, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
+        self._make = Script(redis, "make_workspace")
+        self._change = Script(redis, "change_workspace")
         self._lately = ReadCache[Workspace | None]()
         self._known_lately = ReadCache[Identity | None]()
 
@@ -74,21 +75,47 @@ class Workspaces:
         return _found(await self.find(name), name)
 
     @translated
-    async def create(self, workspace: Workspace, *, replace: bool = False) -> None:
-        """Make a workspace, or replace its settings; its clients stay."""
-        key = self._keys.workspace(workspace.name)
-        settings: dict[Any, Any] = to_hash(workspace, whole=replace)
-        if not replace and not await self._redis.hsetnx(key, "name", settings["name"]):
-            raise Conflict(f"Workspace {workspace.name!r} exists already.")
+    async def create(self, workspace: Workspace) -> None:
+        """Make a workspace; Conflict if there is one of this name."""
+        keys = [self._keys.workspace(workspace.name)]
+        lifetime = "" if workspace.persistent else UNUSED_LIFETIME
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hset(key, mapping=settings)
+            self._make.in_pipeline(pipe, keys, [lifetime, *flatten(to_hash(workspace))])
             pipe.sadd(self._keys.workspaces(), workspace.name)
-            if workspace.persistent:
-                pipe.persist(key)
-            elif not replace:
-                pipe.expire(key, UNUSED_LIFETIME)
-            await pipe.execute()
+            is_made, _ = await pipe.execute()
+        if not is_made:
+            raise Conflict(f"Workspace {workspace.name!r} exists already.")
         self._lately.forget(workspace.name)
+
+    @translated
+    async def change(self, name: str, edit: Callable[[Workspace], Workspace]) -> Workspace:
+        """Put what `edit` makes of a workspace in its place; its clients stay.
+
+        `edit` is called again when somebody else has changed the workspace meanwhile.
+        """
+        if name == PUBLIC:
+            raise PermissionDenied(f"Workspace {PUBLIC} is the hub's own and cannot be changed.")
+        while (edited := await self._try_to_change(name, edit)) is None:
+            pass
+        self._lately.forget(name)
+        return edited
+
+    async def _try_to_change(
+        self, name: str, edit: Callable[[Workspace], Workspace]
+    ) -> Workspace | None:
+        """Answer the changed workspace, None when somebody else was faster."""
+        key = self._keys.workspace(name)
+        kept: dict[Any, Any] = await self._redis.hgetall(key)
+        current = _found(_workspace(kept), name)
+        edited = edit(current)
+        settings = {text(field): value for field, value in kept.items()}
+        before, after = (to_hash(each, whole=True) for each in (current, edited))
+        changes = [
+            (field, settings.get(field, ""), value)
+            for field, value in after.items()
+            if value != before[field]
+        ]
+        return edited if await self._change([key], list(chain.from_iterable(changes))) else None
 
     @translated
     async def names(self) -> list[str]:

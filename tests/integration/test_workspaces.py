@@ -1,5 +1,9 @@
 """Workspaces and users in Redis: who owns what, and for how long it is there."""
 
+import asyncio
+from dataclasses import replace
+from functools import partial
+
 import pytest
 
 from hypha_cluster.access import PUBLIC, ROOT, Identity, Workspace, own_workspace
@@ -53,9 +57,44 @@ async def test_a_workspace_is_made_once(workspaces: Workspaces) -> None:
 async def test_settings_can_be_replaced(workspaces: Workspaces) -> None:
     await workspaces.create(LAB)
 
-    await workspaces.create(Workspace("lab", visibility="public"), replace=True)
+    await workspaces.change("lab", lambda lab: Workspace("lab", visibility="public"))
 
     assert await workspaces.find("lab") == Workspace("lab", visibility="public")
+
+
+async def test_no_change_is_lost_when_two_are_made_at_once(workspaces: Workspaces) -> None:
+    await workspaces.create(LAB)
+
+    def installed(lab: Workspace, application: str) -> Workspace:
+        return replace(lab, applications={**lab.applications, application: {}})
+
+    names = [f"application-{number}" for number in range(20)]
+    await asyncio.gather(
+        *(workspaces.change("lab", partial(installed, application=name)) for name in names)
+    )
+
+    assert (await workspaces.get("lab")).applications == {
+        "a": {"id": "a"},
+        **dict.fromkeys(names, {}),
+    }
+
+
+async def test_what_was_made_meanwhile_is_not_overwritten(workspaces: Workspaces) -> None:
+    made = await asyncio.gather(
+        *(workspaces.create(Workspace("lab", owners=[name])) for name in ("ann", "bob")),
+        return_exceptions=True,
+    )
+
+    owner = "ann" if made[0] is None else "bob"
+    assert [type(each) for each in made if each is not None] == [Conflict]
+    assert (await workspaces.get("lab")).owners == [owner]
+
+
+async def test_what_is_not_there_cannot_be_changed(workspaces: Workspaces) -> None:
+    with pytest.raises(WorkspaceNotFound, match="nowhere"):
+        await workspaces.change("nowhere", lambda workspace: workspace)
+    with pytest.raises(PermissionDenied, match=PUBLIC):
+        await workspaces.change(PUBLIC, lambda workspace: workspace)
 
 
 async def test_a_workspace_that_nobody_joins_does_not_stay_for_good(
@@ -74,7 +113,7 @@ async def test_a_persistent_workspace_stays_unjoined_too(
 ) -> None:
     await workspaces.create(Workspace("kept", persistent=True))
     await workspaces.create(LAB)
-    await workspaces.create(Workspace("lab", persistent=True), replace=True)
+    await workspaces.change("lab", lambda lab: Workspace("lab", persistent=True))
 
     assert await store_client.ttl(keys.workspace("kept")) == -1
     assert await store_client.ttl(keys.workspace("lab")) == -1
