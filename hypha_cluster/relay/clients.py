@@ -163,6 +163,7 @@ class Clients:
             if claim.previous is not None:
                 await self._obtain(connection.address, claim.previous)
             await self._bus.join(connection.address)
+            await self._registry.noted(claim)
             await accept()
             mail = await self.mail.collect(connection.address, resumed=claim.resumed)
             self._router.deliver(connection, mail)

@@ -104,5 +104,6 @@ class Presence:
 
         Raises Conflict or ClientLeft when it is another connection's by now.
         """
-        await self._registry.claim(connection.attachment, ClaimMode.ASSERT)
+        claim = await self._registry.claim(connection.attachment, ClaimMode.ASSERT)
+        await self._registry.noted(claim)
         await self._services.register(connection.attachment, connection.services)

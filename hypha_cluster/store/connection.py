@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 _AT_EVALSHA: Final = 3  # where the first key of a script is
 _KEYLESS: Final = frozenset(("PING", "SCAN", "INFO", "TIME", "FLUSHALL", "SCRIPT LOAD"))
 
+# Of commands that were sent; those that failed are exceptions, as values.
+Replies = Sequence[asyncio.Future[Any]]
+
 S = TypeVar("S")
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,7 +65,7 @@ class StoreClient(Redis):
             await self._start()
         return self._parsed(args, options, await self._send(args))
 
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "_Pipeline":
         if transaction:
             raise NotImplementedError("What must be done as one is a script.")
         return _Pipeline(self)
@@ -116,12 +119,20 @@ class StoreClient(Redis):
         """Send commands together, and answer all their replies."""
         if not self._is_started:
             await self._start()
-        asked = [self._send(args) for args, _ in stack]
-        replies = [await reply for reply in asked]
+        replies = [await reply for reply in self.send_all(stack)]
         return [
             self._parsed(args, options, reply)
             for (args, options), reply in zip(stack, replies, strict=True)
         ]
+
+    def send_all(self, stack: Sequence[tuple[Any, Any]]) -> Replies:
+        """Send commands together, once it is started; for `settled`."""
+        return [self._send(args) for args, _ in stack]
+
+    async def settled(self, replies: Replies) -> None:
+        """Wait until commands are done; RelayUnavailable or an error of Redis if one is not."""
+        for reply in replies:
+            _checked(await reply)
 
 
 class _Pipeline(Pipeline):
@@ -134,6 +145,11 @@ class _Pipeline(Pipeline):
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         stack, self.command_stack = self.command_stack, []
         return await self._client.execute_all(stack)
+
+    def send(self) -> Replies:
+        """Send the commands, for others to go on meanwhile."""
+        stack, self.command_stack = self.command_stack, []
+        return self._client.send_all(stack)
 
 
 def _key(args: tuple[Any, ...]) -> str | bytes:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from hypha_cluster.access import Identity, Workspace
 from hypha_cluster.errors import Conflict, StillOnline
 from hypha_cluster.protocol.address import workspace_of
-from hypha_cluster.store.connection import Script, StoreClient, translated
+from hypha_cluster.store.connection import Replies, Script, StoreClient, translated
 from hypha_cluster.store.encoding import Infos, flatten, now_ms, pairs, text
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.public import PublicListing
@@ -47,11 +47,12 @@ class Previous(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What came of claiming an address."""
+    """What came of claiming an address. notes: what `noted` waits for."""
 
     resumed: bool
     previous: Previous | None
     services: Infos
+    notes: Replies = ()
 
 
 class Departure(NamedTuple):
@@ -81,7 +82,7 @@ class Registry:
 
     @translated
     async def claim(self, attachment: Attachment, mode: ClaimMode) -> Claim:
-        """Take an address; its workspace is made if it is not there.
+        """Take an address; its workspace is made if it is not there. It counts once it is `noted`.
 
         Raises Conflict when it is another user's, StillOnline when it is the same user's and
         neither mode says to take it.
@@ -112,26 +113,31 @@ class Registry:
         )
         outcome, owner, node = (part.decode() for part in answer[:3])
         _check_outcome(outcome, attachment)
-        await self._note_attachment(attachment, identity, node, outcome)
+        notes = self._note_attachment(attachment, identity, node, outcome)
         previous = Previous(owner, node) if owner else None
-        return Claim(outcome == "resumed", previous, pairs(answer[3:]))
+        return Claim(outcome == "resumed", previous, pairs(answer[3:]), notes)
 
-    async def _note_attachment(
+    @translated
+    async def noted(self, claim: Claim) -> None:
+        """Wait until a claim is known wherever it has to be."""
+        await self._redis.settled(claim.notes)
+
+    def _note_attachment(
         self, attachment: Attachment, identity: str, old_node: str, outcome: str
-    ) -> None:
+    ) -> Replies:
         keys, address = self._keys, attachment.address
-        async with self._redis.pipeline(transaction=False) as pipe:
-            if old_node not in ("", attachment.node):
-                pipe.srem(keys.node_clients(old_node), address)
-            user: dict[Any, Any] = {"identity": identity, address: attachment.owner}
-            pipe.hset(keys.user(attachment.identity.id), mapping=user)
-            pipe.sadd(keys.node_clients(attachment.node), address)
-            if outcome == "resumed":
-                pipe.zrem(keys.suspended(), address)
-                pipe.zrem(keys.away(), address)
-            if outcome == "made":
-                pipe.sadd(keys.workspaces(), attachment.workspace.name)
-            await pipe.execute()
+        pipe = self._redis.pipeline(transaction=False)
+        if old_node not in ("", attachment.node):
+            pipe.srem(keys.node_clients(old_node), address)
+        user: dict[Any, Any] = {"identity": identity, address: attachment.owner}
+        pipe.hset(keys.user(attachment.identity.id), mapping=user)
+        pipe.sadd(keys.node_clients(attachment.node), address)
+        if outcome == "resumed":
+            pipe.zrem(keys.suspended(), address)
+            pipe.zrem(keys.away(), address)
+        if outcome == "made":
+            pipe.sadd(keys.workspaces(), attachment.workspace.name)
+        return pipe.send()
 
     @translated
     async def leave(self, address: str, owner: str) -> Departure | None:

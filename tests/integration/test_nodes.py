@@ -39,7 +39,8 @@ class Cluster:
         owner = owner or f"{node}#{client}"
         home = own_workspace(ANN)
         attachment = Attachment(f"ann/{client}", client, home, ANN, owner, node)
-        await self.registry.claim(attachment, ClaimMode.RESUME)
+        claim = await self.registry.claim(attachment, ClaimMode.RESUME)
+        await self.registry.noted(claim)
 
     async def state(self, client: str) -> bytes | str | None:
         return await self.redis.hget(self.keys.client(f"ann/{client}"), "state")

@@ -40,7 +40,9 @@ class Store:
         home = workspace or own_workspace(user)
         node = owner.partition("#")[0]
         attachment = Attachment(f"{home.name}/{client}", client, home, user, owner, node)
-        return attachment, await self.registry.claim(attachment, mode)
+        claim = await self.registry.claim(attachment, mode)
+        await self.registry.noted(claim)
+        return attachment, claim._replace(notes=())
 
     async def all_keys(self) -> list[bytes]:
         """All keys but the notes of who has just left."""

@@ -34,7 +34,8 @@ async def join(redis: StoreClient, keys: Keys, user: Identity, workspace: Worksp
     registry = Registry(redis, keys, PublicListing(redis, keys))
     address = f"{workspace.name}/me"
     attachment = Attachment(address, "me", workspace, user, "node#1", "node")
-    await registry.claim(attachment, ClaimMode.NEW)
+    claim = await registry.claim(attachment, ClaimMode.NEW)
+    await registry.noted(claim)
     return registry
 
 
