@@ -260,7 +260,7 @@ def _routes(
     workspaces = WorkspaceFunctions(store.workspaces, store.registry, services)
     token_functions = TokenFunctions(tokens, config.reconnection_token_lifetime)
     manager = Manager(relay.connections, store.workspaces, services, workspaces, token_functions)
-    relay.peer.answer = manager.answer
+    relay.peer.answer, relay.peer.describe = manager.answer, manager.describe
     metrics = node_registry(
         {
             **node.readings(),

@@ -60,11 +60,7 @@ class Manager:
 
     async def answer(self, call: Call) -> Any:
         """Do what a client asks for; what it cannot have is a HubError."""
-        connection = self._connections.get(call.caller.address)
-        if connection is None:
-            raise ClientLeft(f"{call.caller.address} is no longer attached here.")
-        if call.service == "built-in" and call.function == "get_service":
-            return self._get_own_service(call, connection)
+        connection = self._caller(call)
         function = self._functions.get(call.function)
         if call.service != "default" or function is None:
             raise FunctionNotFound(f"The hub has no function {call.service}.{call.function}.")
@@ -73,9 +69,17 @@ class Manager:
         _check_arguments(function, call, kwargs)
         return await function(context, *call.args, **kwargs)
 
-    def _get_own_service(self, call: Call, connection: Connection) -> dict[str, Any]:
+    def _caller(self, call: Call) -> Connection:
+        connection = self._connections.get(call.caller.address)
+        if connection is None:
+            raise ClientLeft(f"{call.caller.address} is no longer attached here.")
+        return connection
+
+    def describe(self, call: Call) -> dict[str, Any]:
+        """The manager's own service, for whom it is when they have connected."""
+        connection = self._caller(call)
         if call.args[:1] != ["default"]:
-            raise ServiceNotFound(f"The hub has no service {call.args[:1]!r}; it has 'default'.")
+            raise ServiceNotFound("The hub has no such service; it has 'default'.")
         return describe(call.workspace, connection.base_url)
 
 

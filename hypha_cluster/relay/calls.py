@@ -28,6 +28,7 @@ class Call:
 
 
 Answer = Callable[[Call], Awaitable[Any]]
+Describe = Callable[[Call], dict[str, Any]]  # the service that a call of `get_service` is for
 
 
 class Behalf(NamedTuple):

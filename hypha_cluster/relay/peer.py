@@ -17,13 +17,22 @@ from hypha_cluster.access import ROOT
 from hypha_cluster.errors import (
     BadFrame,
     CallTimeout,
+    FunctionNotFound,
     HubError,
     RemoteError,
 )
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
-from hypha_cluster.relay.calls import Answer, Behalf, Call, Heartbeat, Outgoing, PlacedCall
+from hypha_cluster.relay.calls import (
+    Answer,
+    Behalf,
+    Call,
+    Describe,
+    Heartbeat,
+    Outgoing,
+    PlacedCall,
+)
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.router import Router, peer_address
 
@@ -33,11 +42,12 @@ if TYPE_CHECKING:  # needs packages that only tracing does
 _log = logging.getLogger(__name__)
 
 _SERVICES: Final = "services."
+_BUILT_IN: Final = "built-in"
 _ALIVE_PATIENCE: Final = 3.0  # seconds
 
 
 class Peer:
-    """Calls clients' functions, and hands calls to the hub over to `answer`.
+    """Calls clients' functions, and hands calls to the hub over to `answer` and `describe`.
 
     call_timeout: seconds that a client has to answer. max_message_size: bytes of a message in
     chunks that clients may send to the hub.
@@ -56,6 +66,7 @@ class Peer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: Counter[str] = Counter()  # caller → its calls that are at work
         self.answer: Answer
+        self.describe: Describe
         router.peer = self
 
     async def stop(self) -> None:
@@ -259,10 +270,12 @@ class Peer:
         caller = rpc.Caller.of(frame, source, called)
         call = Call(caller, service, function, args, kwargs if isinstance(kwargs, dict) else {})
         tracer = self._router.tracer
-        if tracer is None:
-            self._run(self._answer(call), caller)
-        else:
+        if tracer is not None:
             self._run(self._answer_traced(tracer, frame.envelope, call), caller)
+        elif service == _BUILT_IN:
+            self._answer_now(call)
+        else:
+            self._run(self._answer(call), caller)
 
     async def _answer_traced(
         self, tracer: "CallTracer", envelope: dict[str, Any], call: Call
@@ -287,6 +300,25 @@ class Peer:
         text = "The hub failed to answer; its operator finds the cause in its log."
         self._reply_now(caller, caller.reject, rpc.error(text))
 
+    def _answer_now(self, call: Call) -> None:
+        """Answer without a task what waits for nothing: all clients ask when they connect."""
+        caller = call.caller
+        try:
+            result = self._built_in(call)
+        except HubError as error:
+            self._reply_now(caller, caller.reject, rpc.error(str(error)))
+        else:
+            self._reply_now(caller, caller.resolve, result)
+
+    def _built_in(self, call: Call) -> Any:
+        if call.function == "ping":
+            return "pong"
+        if call.function != "get_service":
+            raise FunctionNotFound(f"The hub has no function {_BUILT_IN}.{call.function}.")
+        if call.args[:1] == [_BUILT_IN]:
+            return rpc.built_in(call.caller.called)
+        return self.describe(call)
+
     async def _answer(self, call: Call) -> None:
         caller = call.caller
         try:
@@ -297,14 +329,8 @@ class Peer:
             await self._reply(caller, caller.resolve, result)
 
     async def _dispatch(self, call: Call) -> Any:
-        if call.service == "built-in" and call.function == "ping":
-            return "pong"
-        if (
-            call.service == "built-in"
-            and call.function == "get_service"
-            and call.args[:1] == ["built-in"]
-        ):
-            return rpc.built_in(call.caller.called)
+        if call.service == _BUILT_IN:
+            return self._built_in(call)
         return await self.answer(call)
 
     async def _with_heartbeat(self, caller: rpc.Caller, work: Coroutine[Any, Any, Any]) -> Any:

@@ -31,7 +31,7 @@ from hypha_cluster.serving.gateway import hypercorn_settings
 from hypha_cluster.serving.http_server import install, uninstall
 from hypha_cluster.serving.websocket_upgrade import end_outliving
 from tests.conftest import GatewayFactory
-from tests.raw_client import LIMIT, RawClient
+from tests.raw_client import LIMIT, MANAGER, RawClient
 
 TIMES = 20
 PACKAGE = str(Path(hypha_cluster.__file__).parent)
@@ -49,7 +49,7 @@ COMMANDS = {
     "connect and leave": 13,
 }
 # Calls that the hub's own code makes, of functions in Python and in C, to pass on one frame.
-CALLS_PER_FRAME = {"call on one node": 85, "call between nodes": 141}
+CALLS_PER_FRAME = {"call on one node": 85, "call between nodes": 141, "ask what the hub offers": 60}
 
 Operation = Callable[[], Awaitable[object]]
 
@@ -73,6 +73,7 @@ class Scene:
             "get a service": functools.partial(self._near.manager, "get_service", "mirror"),
             "announce a service": self._announce,
             "register a service": self._register,
+            "ask what the hub offers": self._ask,
             "call by HTTP": functools.partial(asyncio.to_thread, self._get),
             "connect and leave": self._visit,
         }
@@ -87,6 +88,9 @@ class Scene:
         register = "services.built-in.register_service"
         self._near.functions[register] = lambda api, options: {"id": api["id"], "config": {}}
         await self._near.manager("register_service", {"id": f"shop-{next(self._numbers)}"})
+
+    async def _ask(self) -> None:
+        await self._near.call(MANAGER, "services.built-in.get_service", "default")
 
     def _get(self) -> None:
         path = f"{self._provider.workspace}/services/mirror/echo?value=1"
