@@ -102,7 +102,8 @@ class WebSocketApi:
             self._clients.detach_soon(connection, code)
 
     async def _attach(self, websocket: WebSocket, socket: AsgiSocket) -> Connection:
-        query = urllib.parse.parse_qs(websocket.url.query, keep_blank_values=True)
+        asked = websocket.scope["query_string"].decode()
+        query = urllib.parse.parse_qs(asked, keep_blank_values=True)
         given = {key: value[-1] for key, value in query.items()}
         log_fields.client.set(given.get("client_id", "")[:_LONGEST_NAME])  # as it says itself
         admission = await self._gatekeeper.admit(given)
@@ -171,10 +172,10 @@ def _is_browser(headers: Headers) -> bool:
 
 def base_url_of(websocket: WebSocket) -> str:
     """The URL that the client came by, as far as proxies tell."""
-    url = websocket.url
-    secure = websocket.headers.get("x-forwarded-proto", url.scheme) in ("wss", "https")
-    host = websocket.headers.get("x-forwarded-host", url.netloc)
-    return f"{'https' if secure else 'http'}://{host}{url.path.removesuffix('/ws')}"
+    scope, headers = websocket.scope, websocket.headers
+    secure = headers.get("x-forwarded-proto", scope["scheme"]) in ("wss", "https")
+    host = headers.get("x-forwarded-host") or headers["host"]
+    return f"{'https' if secure else 'http'}://{host}{scope['path'].removesuffix('/ws')}"
 
 
 def _nothing() -> None:

@@ -92,12 +92,12 @@ class DirectServer(TCPServer):
         return connection
 
     def _site(self) -> Site:
-        if self.context not in self._sites:
+        site = self._sites.get(self.context)
+        if site is None:
             app = cast(ASGIWrapper, self.app).app
-            site = Site(app, self.config, self.state, self.timeouts)
+            self._sites[self.context] = site = Site(app, self.config, self.state, self.timeouts)
             site.leave_after(self.context.terminated.wait())
-            self._sites[self.context] = site
-        return self._sites[self.context]
+        return site
 
     def _open_turn(self, connection: HttpConnection, request: Request) -> Turn:
         if not request.asks_to_upgrade:
