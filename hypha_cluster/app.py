@@ -33,10 +33,11 @@ from hypha_cluster.manager.tokens import TokenFunctions
 from hypha_cluster.manager.workspaces import WorkspaceFunctions
 from hypha_cluster.metrics import Counts, node_registry, redis_readings
 from hypha_cluster.node import Node, Rhythm
-from hypha_cluster.relay.bus import Bus, Limits
+from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.clients import Clients, Stores, Terms
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.peer import Peer
+from hypha_cluster.relay.publisher import Limits
 from hypha_cluster.relay.router import Router
 from hypha_cluster.store.addresses import find_servers
 from hypha_cluster.store.connection import StoreClient, open_redis

@@ -1,72 +1,34 @@
 """Frames between nodes, over Redis sharded pub/sub channels keyed by client.
 
-Delivery is at most once and in order per sender and target. Frames are gathered per tick of the
-event loop and written in one go; what Redis answers says what became of each. A frame for a
-client that is between two connections goes to its mailbox, in the same script (deliver.lua).
+Delivery is at most once and in order per sender and target.
 """
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from enum import IntEnum
-from functools import lru_cache, partial
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from hypha_cluster.errors import RelayUnavailable
 from hypha_cluster.metrics import Histogram, RedisMeter
 from hypha_cluster.protocol.envelope import is_frame
+from hypha_cluster.relay.publisher import Limits, Publisher
 from hypha_cluster.relay.recent import RecentFrames
 from hypha_cluster.relay.subscriptions import Subscriptions
 from hypha_cluster.store.addresses import find_servers
-from hypha_cluster.store.commands import Commands
-from hypha_cluster.store.connection import read_script
 from hypha_cluster.store.keys import Keys
 from hypha_cluster.store.servers import Servers
-from hypha_cluster.store.shard import Request, unavailable
+from hypha_cluster.store.shard import unavailable
 
 _log = logging.getLogger(__name__)
 
-MOST_UNANSWERED: Final = 64 * 1024 * 1024  # bytes; a Redis that takes no more is as good as away
 _PAUSE: Final = 1.0  # seconds until mail is asked for again
-_MANY_TARGETS: Final = 4_096
 _MANY: Final = 100  # mailboxes that are collected at once
 _RECOVERY: Final = 5.0  # seconds in which all nodes have said again who is there
 _PROBE_PATIENCE: Final = 4.0  # seconds after which frames are taken not to come through at all
 
-
-class Outcome(IntEnum):
-    """What became of a frame that was published; more than 0 is the number of takers."""
-
-    TAKEN = 1
-    NOBODY = 0
-    MAILED = -1
-    MAILBOX_FULL = -2
-    UNAVAILABLE = -3
-    AWAY = -4
-
-
-OnOutcome = Callable[[Outcome], None]
 # The address that a frame came for, None when it has been left meanwhile; and the frame.
 Receive = Callable[[str | None, bytes], None]
-
-
-class Limits(NamedTuple):
-    """mailbox_size in bytes, mail_lifetime in seconds."""
-
-    mailbox_size: int
-    mailbox_frames: int
-    mail_lifetime: float
-    relay_timeout: float
-
-
-class _Target(NamedTuple):
-    """How the command begins that publishes a frame for an address."""
-
-    channel: bytes
-    slot: int
-    head: tuple[bytes, ...]
 
 
 async def _no_mail(address: str) -> list[bytes]:
@@ -90,9 +52,12 @@ class Bus:
             servers = find_servers(servers, limits.relay_timeout)
         self._servers = servers
         self._keys = keys
-        self._limits = limits
-        self._commands = Commands(servers, f"hypha-{node}-publish", resends=False)
-        self._commands.on_restored = self._restored
+        self._timeout = limits.relay_timeout
+        self._publisher = Publisher(servers, keys, node, limits)
+        self._publisher.commands.on_restored = self._restored
+        self.publish = self._publisher.publish
+        self.publish_to_node = self._publisher.publish_to_node
+        self.announce = self._publisher.announce
         self._subscriptions = Subscriptions(
             servers,
             f"hypha-{node}-subscribe",
@@ -100,12 +65,6 @@ class Bus:
             self._on_rejoined,
             self._restored,
         )
-        script = read_script("hypha_cluster.relay", "deliver").encode()
-        self._commands.scripts.append(script)
-        self._sha = hashlib.sha1(script).hexdigest().encode()
-        self._target = lru_cache(maxsize=_MANY_TARGETS)(self._find_target)
-        bounds = (limits.mailbox_size, limits.mailbox_frames, int(limits.mail_lifetime * 1000))
-        self._bounds = tuple(str(bound).encode() for bound in bounds)
         self._addresses: dict[bytes, str] = {}
         self._rejoined: asyncio.Queue[bytes] = asyncio.Queue()
         # What came before the mail was collected, or while a channel was being left.
@@ -115,7 +74,6 @@ class Bus:
         self._node_channel = keys.node_channel(node).encode()
         self._events_channel = keys.events().encode()
         self._own_channels = (self._node_channel, self._events_channel)
-        self._unanswered = 0  # bytes of frames that Redis has not answered yet
         self._listening_since = 0.0
         self._restored_at = float("-inf")
         self._probed_at: float | None = None  # when the probe was sent that is under way
@@ -125,7 +83,7 @@ class Bus:
     @property
     def meter(self) -> RedisMeter:
         """What publishing takes."""
-        return self._commands.meter
+        return self._publisher.commands.meter
 
     def attach(
         self,
@@ -144,7 +102,7 @@ class Bus:
 
     async def start(self) -> None:
         """Connect and subscribe; RelayUnavailable if Redis is not there."""
-        await self._commands.start()
+        await self._publisher.commands.start()
         await self._subscriptions.start(self._own_channels)
         self.last_probe = time.monotonic()
 
@@ -182,7 +140,7 @@ class Bus:
     async def stop(self) -> None:
         """End the connections, after what is queued was written."""
         await self._subscriptions.aclose()
-        await self._commands.aclose()
+        await self._publisher.commands.aclose()
         if self._is_alone:
             await self._servers.aclose()
 
@@ -210,9 +168,9 @@ class Bus:
         """Return when all has come back that this node published for an address it has joined."""
         channel = self._keys.channel(address).encode()
         echo = self._echoes[channel] = asyncio.get_running_loop().create_future()
-        self._publish_plainly(channel, b"")
+        self._publisher.say(channel, b"")
         try:
-            async with asyncio.timeout(self._limits.relay_timeout):
+            async with asyncio.timeout(self._timeout):
                 await echo
         except TimeoutError:
             raise unavailable() from None
@@ -270,55 +228,11 @@ class Bus:
         """Whether Redis is back, but perhaps not all that it knew before."""
         return time.monotonic() - self._restored_at < _RECOVERY
 
-    # Publishing.
-
-    def publish(
-        self,
-        address: str,
-        frame: bytes,
-        on_outcome: OnOutcome | None = None,
-        *,
-        is_call: bool = False,
-    ) -> None:
-        """Send a frame to whoever has joined `address`; later, say what became of it.
-
-        is_call: somebody waits for an answer and can be told that there will be none, so the
-        frame is not kept for a client that stays away.
-        """
-        size = len(frame)
-        if self._unanswered > MOST_UNANSWERED:
-            _tell(on_outcome, unavailable())
-            return
-        self._unanswered += size
-        on_reply = partial(self._on_published, size, on_outcome)
-        deadline = time.monotonic() + self._limits.relay_timeout
-        target = self._target(address)
-        command = (*target.head, frame, *self._bounds, b"1" if is_call else b"0")
-        # While a slot moves, its subscribers are still where they were.
-        detour = (b"SPUBLISH", target.channel, frame) if self._servers.is_cluster else None
-        self._commands.send(Request(target.slot, command, on_reply, deadline, True, detour))
-
-    def _find_target(self, address: str) -> _Target:
-        keys = self._keys
-        names = (keys.channel(address), keys.mail(address), keys.mail_size(address))
-        channel, mail, size = (name.encode() for name in names)
-        head = (b"EVALSHA", self._sha, b"3", channel, mail, size, channel)
-        return _Target(channel, self._servers.slot(channel), head)
-
-    def _on_published(self, size: int, on_outcome: OnOutcome | None, reply: Any) -> None:
-        self._unanswered -= size
-        _tell(on_outcome, reply)
-
-    def publish_to_node(self, node: str, frame: bytes, on_outcome: OnOutcome | None = None) -> None:
-        self._publish_plainly(self._keys.node_channel(node), frame, on_outcome)
-
-    def announce(self, event: bytes) -> None:
-        """Tell all nodes, this one included, what changed."""
-        self._publish_plainly(self._events_channel, event)
+    # Probes.
 
     def probe(self) -> None:
         """Send this node an empty message by the way that frames go."""
-        self._publish_plainly(self._node_channel, b"")
+        self._publisher.say(self._node_channel, b"")
         if self._probed_at is None:  # else that one is late, and counts
             self._probed_at = time.monotonic()
         if time.monotonic() - max(self.last_probe, self._listening_since) > _PROBE_PATIENCE:
@@ -330,21 +244,3 @@ class Bus:
     def excuse(self) -> None:
         """This process itself has slept: that nothing was heard says nothing of Redis."""
         self._listening_since = time.monotonic()
-
-    def _publish_plainly(
-        self, channel: str | bytes, payload: bytes, on_outcome: OnOutcome | None = None
-    ) -> None:
-        deadline = time.monotonic() + self._limits.relay_timeout
-        command = (b"SPUBLISH", channel, payload)
-        slot = self._servers.slot(channel)
-        self._commands.send(Request(slot, command, partial(_tell, on_outcome), deadline))
-
-
-def _tell(on_outcome: OnOutcome | None, reply: Any) -> None:
-    """Say what a reply means, when it is not that somebody has taken the frame."""
-    if isinstance(reply, Exception):
-        if not isinstance(reply, RelayUnavailable):
-            _log.error("Redis refused a frame: %s", reply)
-        reply = Outcome.UNAVAILABLE
-    if reply <= 0 and on_outcome is not None:
-        on_outcome(Outcome(reply))

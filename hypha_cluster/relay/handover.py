@@ -10,7 +10,8 @@ import logging
 from typing import Final, NamedTuple
 
 from hypha_cluster.protocol.envelope import pack
-from hypha_cluster.relay.bus import Bus, Outcome
+from hypha_cluster.relay.bus import Bus
+from hypha_cluster.relay.publisher import Outcome
 
 _log = logging.getLogger(__name__)
 

@@ -25,9 +25,10 @@ from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol import guard, rpc
 from hypha_cluster.protocol.address import absolute, client_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, is_frame, pack
-from hypha_cluster.relay.bus import Bus, Outcome
+from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connection, Connections
 from hypha_cluster.relay.pending import Deliveries, PendingCall, PendingCalls
+from hypha_cluster.relay.publisher import Outcome
 from hypha_cluster.store.mailboxes import CALL, OTHER, Marked
 
 if TYPE_CHECKING:  # needs packages that only tracing does

@@ -10,7 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from hypha_cluster.errors import RelayUnavailable
-from hypha_cluster.relay.bus import Bus, Limits, Outcome
+from hypha_cluster.relay.bus import Bus
+from hypha_cluster.relay.publisher import Limits, Outcome
 from hypha_cluster.store.keys import Keys
 from tests.gateways import SECOND
 from tests.raw_client import pack

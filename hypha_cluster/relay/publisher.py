@@ -1,0 +1,137 @@
+"""Sends frames to other nodes: gathered per tick of the event loop, and written in one go.
+
+What Redis answers says what became of each. A frame for a client that is between two connections
+goes to its mailbox, in the same script (deliver.lua).
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from enum import IntEnum
+from functools import lru_cache, partial
+from typing import Any, Final, NamedTuple
+
+from hypha_cluster.errors import RelayUnavailable
+from hypha_cluster.store.commands import Commands
+from hypha_cluster.store.connection import read_script
+from hypha_cluster.store.keys import Keys
+from hypha_cluster.store.servers import Servers
+from hypha_cluster.store.shard import Request, unavailable
+
+_log = logging.getLogger(__name__)
+
+MOST_UNANSWERED: Final = 64 * 1024 * 1024  # bytes; a Redis that takes no more is as good as away
+_MANY_TARGETS: Final = 4_096
+
+
+class Outcome(IntEnum):
+    """What became of a frame that was published; more than 0 is the number of takers."""
+
+    TAKEN = 1
+    NOBODY = 0
+    MAILED = -1
+    MAILBOX_FULL = -2
+    UNAVAILABLE = -3
+    AWAY = -4
+
+
+OnOutcome = Callable[[Outcome], None]
+
+
+class Limits(NamedTuple):
+    """mailbox_size in bytes, mail_lifetime in seconds."""
+
+    mailbox_size: int
+    mailbox_frames: int
+    mail_lifetime: float
+    relay_timeout: float
+
+
+class _Target(NamedTuple):
+    """How the command begins that publishes a frame for an address."""
+
+    channel: bytes
+    slot: int
+    head: tuple[bytes, ...]
+
+
+class Publisher:
+    """Publishes frames and events; `commands` is its connection to Redis."""
+
+    def __init__(self, servers: Servers, keys: Keys, node: str, limits: Limits) -> None:
+        self._servers = servers
+        self._keys = keys
+        self._timeout = limits.relay_timeout
+        self.commands = Commands(servers, f"hypha-{node}-publish", resends=False)
+        script = read_script("hypha_cluster.relay", "deliver").encode()
+        self.commands.scripts.append(script)
+        self._sha = hashlib.sha1(script).hexdigest().encode()
+        self._target = lru_cache(maxsize=_MANY_TARGETS)(self._find_target)
+        bounds = (limits.mailbox_size, limits.mailbox_frames, int(limits.mail_lifetime * 1000))
+        self._bounds = tuple(str(bound).encode() for bound in bounds)
+        self._events_channel = keys.events().encode()
+        self._unanswered = 0  # bytes of frames that Redis has not answered yet
+
+    def publish(
+        self,
+        address: str,
+        frame: bytes,
+        on_outcome: OnOutcome | None = None,
+        *,
+        is_call: bool = False,
+    ) -> None:
+        """Send a frame to whoever has joined `address`; later, say what became of it.
+
+        is_call: somebody waits for an answer and can be told that there will be none, so the
+        frame is not kept for a client that stays away.
+        """
+        size = len(frame)
+        if self._unanswered > MOST_UNANSWERED:
+            _tell(on_outcome, unavailable())
+            return
+        self._unanswered += size
+        on_reply = partial(self._on_published, size, on_outcome)
+        deadline = time.monotonic() + self._timeout
+        target = self._target(address)
+        command = (*target.head, frame, *self._bounds, b"1" if is_call else b"0")
+        # While a slot moves, its subscribers are still where they were.
+        detour = (b"SPUBLISH", target.channel, frame) if self._servers.is_cluster else None
+        self.commands.send(Request(target.slot, command, on_reply, deadline, True, detour))
+
+    def publish_to_node(self, node: str, frame: bytes, on_outcome: OnOutcome | None = None) -> None:
+        self.say(self._keys.node_channel(node), frame, on_outcome)
+
+    def announce(self, event: bytes) -> None:
+        """Tell all nodes, this one included, what changed."""
+        self.say(self._events_channel, event)
+
+    def say(
+        self, channel: str | bytes, payload: bytes, on_outcome: OnOutcome | None = None
+    ) -> None:
+        """Send a payload to whoever hears a channel."""
+        deadline = time.monotonic() + self._timeout
+        command = (b"SPUBLISH", channel, payload)
+        slot = self._servers.slot(channel)
+        self.commands.send(Request(slot, command, partial(_tell, on_outcome), deadline))
+
+    def _find_target(self, address: str) -> _Target:
+        keys = self._keys
+        names = (keys.channel(address), keys.mail(address), keys.mail_size(address))
+        channel, mail, size = (name.encode() for name in names)
+        head = (b"EVALSHA", self._sha, b"3", channel, mail, size, channel)
+        return _Target(channel, self._servers.slot(channel), head)
+
+    def _on_published(self, size: int, on_outcome: OnOutcome | None, reply: Any) -> None:
+        self._unanswered -= size
+        _tell(on_outcome, reply)
+
+
+def _tell(on_outcome: OnOutcome | None, reply: Any) -> None:
+    """Say what a reply means, when it is not that somebody has taken the frame."""
+    if isinstance(reply, Exception):
+        if not isinstance(reply, RelayUnavailable):
+            _log.error("Redis refused a frame: %s", reply)
+        reply = Outcome.UNAVAILABLE
+    if reply <= 0 and on_outcome is not None:
+        on_outcome(Outcome(reply))
