@@ -23,6 +23,8 @@ def record(message: str, *args: object) -> logging.LogRecord:
         ("/ws?reconnection_token=abc def", "reconnection_token=*** def"),
         (f"Authorization: Bearer {TOKEN}", "Bearer ***"),
         (f"no way in with {TOKEN}.", "no way in with ***"),
+        (f"BEARER\t{TOKEN}", "BEARER\t***"),
+        (f"TOKEN={TOKEN}", "TOKEN=***"),
     ],
 )
 def test_tokens_do_not_reach_a_log(formatter: logging.Formatter, text: str, kept: str) -> None:
