@@ -41,6 +41,8 @@ class Mailboxes:
     @translated
     async def take(self, address: str) -> list[bytes]:
         """Frames that waited for a client, in their order; once it has joined the bus again."""
+        if not await self._redis.exists(self._keys.mail(address)):
+            return []  # nor will there be any: the client is heard
         frames: list[bytes] = await self._take(keys=[*self._box(address), self._ticket(address)])
         return frames
 
