@@ -23,7 +23,7 @@ def record(message: str, *args: object) -> logging.LogRecord:
         ("/ws?reconnection_token=abc def", "reconnection_token=*** def"),
         (f"Authorization: Bearer {TOKEN}", "Bearer ***"),
         (f"no way in with {TOKEN}.", "no way in with ***"),
-        (f"BEARER\t{TOKEN}", "BEARER\t***"),
+        (f"BEARER {TOKEN}", "BEARER ***"),
         (f"TOKEN={TOKEN}", "TOKEN=***"),
     ],
 )
