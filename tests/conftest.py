@@ -1,6 +1,7 @@
 """Fixtures of all tests: a real Redis-compatible server, and real gateways on it."""
 
 import secrets
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -85,3 +86,12 @@ def hub(request: pytest.FixtureRequest, shared_gateways: Callable[[int], Gateway
     """Where two clients connect to: to one gateway, then to two."""
     second = 1 if request.param == "two nodes" else 0
     return Hub(shared_gateways(0).url, shared_gateways(second).url)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a file that holds a key and its certificate."""
+    pem = tmp_path_factory.mktemp("tls") / "server.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x"
+    subprocess.run([*command.split(), "-keyout", pem, "-out", pem], check=True, capture_output=True)
+    return pem

@@ -203,12 +203,7 @@ class Server:
             self.call(self._stop.set)
 
     def connect(self, path: str, secure: bool = False, glued: bytes = b"") -> "Peer":
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
-        if secure:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            connection = context.wrap_socket(connection)
-        peer = Peer(connection, path, glued)
+        peer = Peer(connected(self.port, secure=secure), path, glued)
         self._peers.append(peer)
         return peer
 
@@ -220,6 +215,15 @@ class Server:
         application: Any = self.application
         await serve(application, self._settings, shutdown_trigger=self._stop.wait, mode="asgi")
         await end_outliving(self._settings.graceful_timeout)
+
+
+def connected(port: int, *, secure: bool = False) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    if not secure:
+        return connection
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(connection)
 
 
 class Peer:

@@ -291,6 +291,7 @@ class HttpConnection(asyncio.Protocol):
             self.transport.close()
             return
         self.transport.write_eof()
+        self.pace()
         self._timer.cancel()
         self._timer = self.loop.call_later(LINGERING, self.transport.abort)
 

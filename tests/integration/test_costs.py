@@ -50,6 +50,8 @@ COMMANDS = {
 }
 # Calls that the hub's own code makes, of functions in Python and in C, to pass on one frame.
 CALLS_PER_FRAME = {"call on one node": 85, "call between nodes": 141, "ask what the hub offers": 60}
+# The same, for a whole operation; what Starlette and others call is not counted.
+CALLS_PER_OPERATION = {"call by HTTP": 306, "connect and leave": 1250}
 
 Operation = Callable[[], Awaitable[object]]
 
@@ -184,6 +186,9 @@ class Profile:
         sys.setprofile(None)
         asyncio.get_running_loop().set_task_factory(None)
 
+    def __str__(self) -> str:
+        return "\n".join(f"{count:5} {name}" for name, count in self.calls.most_common())
+
     def _note(self, frame: FrameType, event: str, function: Any) -> None:
         code = frame.f_code
         if not code.co_filename.startswith(PACKAGE):
@@ -206,23 +211,38 @@ class Profile:
 async def test_a_frame_needs_no_more_calls_and_no_task(
     name: str, valkey_url: str, redis_prefix: str
 ) -> None:
-    nodes = [node_in_this_process(valkey_url, redis_prefix) for _ in range(2)]
+    counted, profile = await calls_counted(name, valkey_url, redis_prefix)
+
+    each = counted / 2  # of a call and its answer
+    limit = CALLS_PER_FRAME[name]
+    assert profile.tasks.total() < TIMES, profile.tasks
+    assert each <= limit, f"{advice('a frame', each, limit)}\n{profile}"
+
+
+@pytest.mark.parametrize("name", CALLS_PER_OPERATION)
+async def test_an_operation_needs_no_more_calls(
+    name: str, valkey_url: str, redis_prefix: str
+) -> None:
+    each, profile = await calls_counted(name, valkey_url, redis_prefix)
+
+    limit = CALLS_PER_OPERATION[name]
+    assert each <= limit, f"{advice(name, each, limit)}\n{profile}"
+
+
+async def calls_counted(name: str, redis_url: str, prefix: str) -> tuple[float, Profile]:
+    """Count the calls of an operation; now and then something else happens meanwhile."""
+    nodes = [node_in_this_process(redis_url, prefix) for _ in range(2)]
     async with nodes[0] as near, nodes[1] as far, scene([near, far]) as stage:
-        call = stage.operations()[name]
-        await call()
+        operation = stage.operations()[name]
+        await operation()
 
         counts = []
         with Profile() as profile:
             for _ in range(TIMES):
                 before = profile.calls.total()
-                await call()
+                await operation()
                 counts.append(profile.calls.total() - before)
-
-    each = median(counts) / 2  # of a call and its answer; now and then something else happens
-    limit = CALLS_PER_FRAME[name]
-    shown = "\n".join(f"{count:5} {name}" for name, count in profile.calls.most_common())
-    assert profile.tasks.total() < TIMES, profile.tasks
-    assert each <= limit, f"{advice('a frame', each, limit)}\n{shown}"
+    return median(counts), profile
 
 
 async def test_an_idle_connection_has_no_task(valkey_url: str, redis_prefix: str) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from queue import Queue
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import pytest
 from hypha_cluster.serving import http_connection
 from hypha_cluster.serving.http_server import install, uninstall
 from tests.gateways import SECOND
-from tests.websocket_rig import HANDSHAKE, LOOPS, PATIENCE, Server
+from tests.websocket_rig import HANDSHAKE, LOOPS, PATIENCE, Server, connected
 
 MEGABYTE = 1_000_000
 MAX_HEAD = 16_384
@@ -132,8 +133,8 @@ class Reply(NamedTuple):
 class Peer:
     """A client that writes what it likes, and reads what it must."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    def __init__(self, port: int, *, secure: bool = False) -> None:
+        self.socket = connected(port, secure=secure)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self.socket.makefile("rb")
 
@@ -331,6 +332,19 @@ def test_who_asks_whether_to_go_on_may_be_answered_at_once(our_peer: Peer) -> No
     reply = our_peer.reply()
     assert (reply.status, reply.headers["connection"]) == (200, "close")
     assert our_peer.is_cut_off()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_it_works_over_tls(certificate: Path, loop: str) -> None:
+    tls: dict[str, Any] = {"certfile": certificate, "keyfile": certificate}
+    with serving(loop, **tls) as server, Peer(server.port, secure=True) as peer:
+        peer.ask("/size", f"Content-Length: {MEGABYTE}\r\n", method="POST")
+        peer.send(bytes(MEGABYTE))
+        assert peer.reply().body == str(MEGABYTE).encode()
+
+        peer.ask("/stream", "Connection: close\r\n")
+        assert peer.reply().body == b"one two"
+        assert peer.is_cut_off()
 
 
 # Much at once.

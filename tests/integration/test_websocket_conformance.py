@@ -4,7 +4,6 @@ import asyncio
 import gc
 import socket
 import struct
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from inspect import signature
@@ -80,15 +79,6 @@ def hypercorns_path() -> Iterator[None]:
 def server(request: pytest.FixtureRequest, _installed: None) -> Iterator[Server]:
     with Server(request.param).running() as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a file that holds a key and its certificate."""
-    pem = tmp_path_factory.mktemp("tls") / "server.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x"
-    subprocess.run([*command.split(), "-keyout", pem, "-out", pem], check=True, capture_output=True)
-    return pem
 
 
 everyhow = pytest.mark.parametrize("path", ["/asgi", "/direct", "/outlive"])
@@ -270,7 +260,7 @@ def test_a_connection_ends_with_its_application(
     assert ("a mistake in the application" in caplog.text) == (how == "raise")
 
 
-def test_a_refusal_is_hypercorns_own(server: Server) -> None:
+def test_a_refusal_is_told_and_may_have_a_body(server: Server) -> None:
     assert b" 403 " in server.connect("/refuse").answer
     aloud = server.connect("/refuse/aloud")
 
