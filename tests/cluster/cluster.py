@@ -73,8 +73,10 @@ class Store:
             return len(listed) - 1
 
     def keys(self) -> set[str]:
+        """All but the notes of who has just left, which expire."""
         with self.client() as redis:
-            return {key.decode() for key in redis.scan_iter(f"{PREFIX}:*", count=1000)}
+            keys = {key.decode() for key in redis.scan_iter(f"{PREFIX}:*", count=1000)}
+            return {key for key in keys if not key.endswith(":left")}
 
     def _answers(self) -> bool:
         try:
