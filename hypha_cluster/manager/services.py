@@ -98,6 +98,8 @@ class ServiceFunctions:
             if put or remove:
                 await self._registered.register(connection.attachment, put, remove)
             connection.services = infos
+            for service_id in remove:
+                connection.announced.pop(service_id, None)
         if _DEFAULT in put and _DEFAULT not in known:
             await self._set_up(connection.address)
 
