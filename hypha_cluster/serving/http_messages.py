@@ -63,9 +63,8 @@ class RequestParser:
         self._sink = sink
         self._max_head = max_head
         self._parser = httptools.HttpRequestParser(self)
-        self._is_first = True  # read
-        self._in_head = False
-        self._later = 0  # bytes read since the read in which the head began
+        self._first: bytes | None = b""  # read, while it may become the preface of HTTP/2
+        self._later = 0  # bytes read since the read in which there was something to tell
         self._size = 0
         self._target = b""
         self._headers: Headers = []
@@ -73,19 +72,23 @@ class RequestParser:
     def feed(self, data: bytes) -> None:
         """Tell the sink what there is in `data`; raise Malformed, and be of no use any more."""
         self._later += len(data)
-        is_first, self._is_first = self._is_first, False
-        if is_first and data.startswith(PREFACE):
-            self._sink.on_request(HTTP2)
-            self._sink.on_upgrade(data[len(PREFACE) :])
-            return
+        if self._first is not None:
+            data = self._first + data
+            if len(data) < len(PREFACE) and PREFACE.startswith(data):
+                self._first = data
+                return
+            self._first = None
+            if data.startswith(PREFACE):
+                self._sink.on_request(HTTP2)
+                self._sink.on_upgrade(data[len(PREFACE) :])
+                return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._sink.on_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             raise error.__context__ or Malformed(HTTPStatus.BAD_REQUEST, str(error)) from None
-        if self._in_head:
-            self._check_size(self._later)
+        self._check_size(self._later)
 
     def close(self) -> None:
         """Let go of llhttp's parser, which refers to this one."""
@@ -94,7 +97,6 @@ class RequestParser:
     # For llhttp's parser.
 
     def on_message_begin(self) -> None:
-        self._in_head = True
         self._later = self._size = 0
         self._target = b""
         self._headers = []
@@ -109,7 +111,7 @@ class RequestParser:
         self._headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._later = 0
         headers, self._headers = self._headers, []  # what comes after a body is for nobody
         version = self._parser.get_http_version()
         fields = _checked(version, headers)
@@ -121,14 +123,16 @@ class RequestParser:
                 headers,
                 version == "1.1" and self._parser.should_keep_alive(),
                 self._parser.should_upgrade(),
-                fields.get(b"expect", b"").lower() == b"100-continue",
+                version == "1.1" and fields.get(b"expect", b"").lower() == b"100-continue",
             )
         )
 
     def on_body(self, part: bytes) -> None:
+        self._later = 0
         self._sink.on_body(part)
 
     def on_message_complete(self) -> None:
+        self._later = 0
         self._sink.on_end()
 
     def _check_size(self, size: int) -> None:
@@ -145,7 +149,8 @@ def _checked(version: str, headers: Headers) -> dict[bytes, bytes]:
     if hosts > 1 or (hosts == 0 and version == "1.1"):
         raise Malformed(HTTPStatus.BAD_REQUEST, f"{hosts} Host headers")
     fields = dict(headers)
-    if fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    if codings not in ([], [b"chunked"]):
         raise Malformed(HTTPStatus.NOT_IMPLEMENTED, "a transfer-encoding besides chunked")
     return fields
 

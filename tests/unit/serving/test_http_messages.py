@@ -89,6 +89,14 @@ def test_http2_asks_to_upgrade_too() -> None:
     assert reader.rest == b"SM\r\n\r\n"
 
 
+def test_its_preface_may_be_cut_anywhere() -> None:
+    for at in range(1, len(PREFACE)):
+        reader = Reader().feed(PREFACE[:at], PREFACE[at:] + b"SM")
+
+        assert reader.requests == [HTTP2]
+        assert reader.rest == b"SM"
+
+
 def test_a_request_can_be_written_again() -> None:
     request = Reader().feed(GET + b"A: b\r\n\r\n").requests[0]
 
@@ -103,6 +111,7 @@ def test_a_request_can_be_written_again() -> None:
         (b"GET / HTTP/1.0\r\n\r\n", False, False),
         (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", False, False),
         (POST + b"Expect: 100-Continue\r\nContent-Length: 1\r\n\r\n", True, True),
+        (b"POST / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n", False, False),
     ],
 )
 def test_what_a_peer_expects_is_known(request_: bytes, keep_alive: bool, continues: bool) -> None:
@@ -118,6 +127,10 @@ def test_what_a_peer_expects_is_known(request_: bytes, keep_alive: bool, continu
         (b"GET / HTTP/1.1\r\n\r\n", HTTPStatus.BAD_REQUEST),
         (GET + b"Host: y\r\n\r\n", HTTPStatus.BAD_REQUEST),
         (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n", HTTPStatus.NOT_IMPLEMENTED),
+        (
+            POST + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
+            HTTPStatus.NOT_IMPLEMENTED,
+        ),
         (b"GET / HTTP/0.9\r\n\r\n", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED),
         (GET + MAX_HEAD * b"A: b\r\n", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
     ],
@@ -129,13 +142,27 @@ def test_what_cannot_be_read_is_malformed(request_: bytes, status: HTTPStatus) -
     assert raised.value.status == status
 
 
-def test_a_head_is_not_held_without_end() -> None:
-    reader = Reader().feed(GET + b"A: ")
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [GET, GET + b"A: ", CHUNKED + b"1;", CHUNKED + b"0\r\n", CHUNKED + b"1\r\na\r\n0\r\nA: "],
+    ids=["name", "value", "chunk extension", "name after a body", "value after a body"],
+)
+def test_what_tells_nothing_has_an_end(beginning: bytes) -> None:
+    reader = Reader().feed(beginning)
 
     with pytest.raises(Malformed) as raised:
         reader.feed(*[b"b"] * (MAX_HEAD + 1))
 
     assert raised.value.status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+
+def test_a_body_may_come_in_small_parts() -> None:
+    reader = Reader().feed(CHUNKED, *[b"1\r\n", b"a\r\n"] * MAX_HEAD)
+
+    assert len(reader.body) == MAX_HEAD
 
 
 def test_a_body_may_be_larger_than_a_head() -> None:
