@@ -17,6 +17,7 @@ from hypha_cluster.serving.websocket_connection import Timeouts
 logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 64 * 1024  # bytes of a body that nobody takes, before reading stops
+MOST_TURNS: Final = 100  # requests that have come before the first of them is answered
 LINGERING: Final = 5.0  # seconds for a peer to read its answer while it still sends
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -236,6 +237,8 @@ class HttpConnection(asyncio.Protocol):
     def on_request(self, request: Request) -> None:
         if self._is_deaf:
             raise Malformed(HTTPStatus.BAD_REQUEST, "a request after the last one")
+        if len(self._turns) == MOST_TURNS:
+            raise Malformed(HTTPStatus.TOO_MANY_REQUESTS, f"more than {MOST_TURNS} at once")
         self._is_last = not (request.keep_alive or request.asks_to_upgrade)
         turn = self._open_turn(self, request)
         self._turns.append(turn)

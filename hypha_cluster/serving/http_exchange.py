@@ -51,6 +51,10 @@ class Exchange:
         self._close()
 
     async def _run(self) -> None:
+        if self._connection.writing_paused:  # or answers to a peer that reads none would pile up
+            await self._connection.drain()
+        if self._is_over:
+            return
         scope = scope_of(self._connection, self._request)
         try:
             await self._connection.site.app(scope, self._receive, self._send)

@@ -62,6 +62,9 @@ class Application:
             self.begun.put("flood")
         await send({"type": "http.response.body"})
 
+    async def large(self, scope: Any, receive: Any, send: Any) -> None:
+        await answer(send, bytes(MEGABYTE))
+
     async def status(self, scope: Any, receive: Any, send: Any) -> None:
         status = int(scope["path"].rpartition("/")[2])
         await send({"type": "http.response.start", "status": status, "headers": []})
@@ -380,6 +383,32 @@ def test_an_application_does_not_run_ahead_of_a_slow_peer(any_server: Server, pe
     threading.Event().wait(0.2 * SECOND)
     assert begun.qsize() < 20
     assert len(peer.reply().body) == 32 * MEGABYTE
+
+
+def test_answers_do_not_pile_up_for_a_slow_peer(any_server: Server, peer: Peer) -> None:
+    begun = any_server.application.begun
+    while not begun.empty():
+        begun.get()
+    for _ in range(40):
+        peer.ask("/large")
+    for _ in range(3):
+        begun.get(timeout=PATIENCE)
+
+    threading.Event().wait(0.2 * SECOND)
+    assert begun.qsize() < 20
+    for _ in range(40):
+        assert len(peer.reply().body) == MEGABYTE
+
+
+def test_requests_at_once_have_their_bounds(our_server: Server, our_peer: Peer) -> None:
+    our_peer.ask("/slow")
+    our_peer.send(f"GET /echo HTTP/1.1\r\n{HOST}\r\n" * (http_connection.MOST_TURNS + 1))
+    our_server.call(our_server.application.go.set)
+
+    statuses = [our_peer.reply().status for _ in range(http_connection.MOST_TURNS + 1)]
+    assert statuses == [200] * http_connection.MOST_TURNS + [429]
+    assert our_peer.is_cut_off()
+    our_server.call(our_server.application.go.clear)
 
 
 def test_an_answer_arrives_though_the_request_goes_on(our_peer: Peer) -> None:
