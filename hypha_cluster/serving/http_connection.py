@@ -189,6 +189,12 @@ class HttpConnection(asyncio.Protocol):
         transport, self.transport = self.transport, RELEASED
         return transport
 
+    async def wait_closed(self) -> None:
+        """Wait until the peer has read its answer, unless somebody else has its connection."""
+        if self in self.site.connections:
+            self.successor = self.loop.create_future()
+            await self.successor
+
     def abort(self) -> None:
         """End the connection at once, and what the application does for it."""
         self.transport.abort()
@@ -296,7 +302,18 @@ class HttpConnection(asyncio.Protocol):
         self.transport.write_eof()
         self.pace()
         self._timer.cancel()
-        self._timer = self.loop.call_later(LINGERING, self.transport.abort)
+        self._cut_off_later()
+
+    def _cut_off_later(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        self._timer = self.loop.call_later(LINGERING, self._cut_off, unsent)
+
+    def _cut_off(self, unsent: int) -> None:
+        """End the connection, unless the peer still reads."""
+        if self.transport.get_write_buffer_size() < unsent:
+            self._cut_off_later()
+        else:
+            self.transport.abort()
 
     def _look_at_time(self) -> None:
         """Close the connection if it has been idle for too long."""

@@ -65,6 +65,7 @@ class DirectServer(TCPServer):
             successor = await connection.successor
             if successor is not None:
                 await successor()
+                await connection.wait_closed()
             if connection.tasks:
                 await asyncio.wait(connection.tasks)
         finally:

@@ -79,6 +79,8 @@ class WebSocketUpgrade(Exchange):
 
     async def _serve(self) -> None:
         request = self._request
+        if self._is_over:  # for more has come with it than a handshake
+            return
         if request.method != "GET" or request.version != "1.1" or not self._has_key():
             self._send_empty(HTTPStatus.BAD_REQUEST, [])
         elif self._header(b"version") != VERSION:

@@ -63,7 +63,7 @@ class Application:
         await send({"type": "http.response.body"})
 
     async def large(self, scope: Any, receive: Any, send: Any) -> None:
-        await answer(send, bytes(MEGABYTE))
+        await answer(send, bytes(int(scope["path"].rpartition("/")[2]) * MEGABYTE))
 
     async def status(self, scope: Any, receive: Any, send: Any) -> None:
         status = int(scope["path"].rpartition("/")[2])
@@ -390,7 +390,7 @@ def test_answers_do_not_pile_up_for_a_slow_peer(any_server: Server, peer: Peer) 
     while not begun.empty():
         begun.get()
     for _ in range(40):
-        peer.ask("/large")
+        peer.ask("/large/1")
     for _ in range(3):
         begun.get(timeout=PATIENCE)
 
@@ -614,6 +614,18 @@ def test_who_reads_no_end_is_cut_off(
     our_server.outlast(our_server.tasks() - before)
 
 
+def test_who_reads_it_slowly_is_not(our_peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_connection, "LINGERING", 0.3)
+
+    our_peer.ask("/large/32", "Content-Length: 2\r\n", method="POST")
+    read = 0
+    while part := our_peer.socket.recv(MEGABYTE):
+        read += len(part)
+        threading.Event().wait(0.1 if read < 16 * MEGABYTE else 0)
+
+    assert read > 32 * MEGABYTE
+
+
 def test_nothing_is_left_of_a_connection(our_server: Server) -> None:
     before = our_server.tasks()
     with Peer(our_server.port) as peer, Peer(our_server.port) as other:
@@ -681,3 +693,15 @@ def test_a_bad_handshake_is_refused(
     assert reply.headers.get("sec-websocket-version") == ("13" if status == 426 else None)
     assert our_peer.is_cut_off()
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("key", ["Key: AAAA", "Key: AAAAAAAAAAAAAAAAAAAAAA=="])
+def test_a_handshake_with_more_is_refused(
+    our_peer: Peer, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    handshake = HANDSHAKE.format(path="/ws").replace("Key: AAAAAAAAAAAAAAAAAAAAAA==", key)
+    our_peer.send(handshake + "a frame")
+
+    assert our_peer.reply().status == 400
+    assert our_peer.is_cut_off()
+    assert [record.levelname for record in caplog.records] in ([], ["INFO"])
