@@ -32,6 +32,10 @@ class Application:
         self.gone: Queue[str] = Queue()
         self.go = asyncio.Event()
 
+    def await_begin(self, path: str) -> None:
+        while self.begun.get(timeout=PATIENCE) != path:
+            pass
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             for stage in ("startup", "shutdown"):
@@ -514,6 +518,7 @@ def test_what_came_before_is_still_answered(any_server: Server, peer: Peer) -> N
 
 def test_an_application_hears_that_a_body_broke_off(any_server: Server, peer: Peer) -> None:
     peer.send(f"POST /wait HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+    any_server.application.await_begin("/wait")
     peer.send("no chunk\r\n")
 
     assert peer.reply().status == 400
@@ -554,8 +559,7 @@ def test_an_answer_that_is_too_short_is_noticed(peer: Peer) -> None:
 def test_an_application_hears_that_its_peer_has_left(any_server: Server) -> None:
     with Peer(any_server.port) as peer:
         peer.ask("/wait")
-        while any_server.application.begun.get(timeout=PATIENCE) != "/wait":
-            pass
+        any_server.application.await_begin("/wait")
 
     assert any_server.application.gone.get(timeout=PATIENCE) == "/wait"
 
@@ -591,8 +595,7 @@ def test_a_server_that_ends_answers_what_it_was_asked(loop: str, fast: bool) -> 
         idle.ask("/echo")
         idle.reply()
         busy.ask("/slow")
-        while server.application.begun.get(timeout=PATIENCE) != "/slow":
-            pass
+        server.application.await_begin("/slow")
 
         server.stop()
 
