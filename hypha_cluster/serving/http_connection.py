@@ -112,6 +112,9 @@ class Turn(Protocol):
     def end(self) -> None:
         """Note that this was all."""
 
+    def leave(self) -> None:
+        """Note that the peer says nothing more, though it may still listen."""
+
     def lose(self) -> None:
         """Note that there is nobody to be answered any more."""
 
@@ -139,6 +142,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_deaf = False  # to all that comes
         self._is_last = False
         self._is_upgrading = False
+        self._is_ending = False  # by the peer, which may wait for an answer yet
         self._reading_paused = False
         self._refusal: HTTPStatus | None = None
         self._writable: asyncio.Event | None = None  # made when it is first waited for
@@ -179,6 +183,8 @@ class HttpConnection(asyncio.Protocol):
             self._turns[0].begin()
         elif self._refusal is not None:
             self._answer_refusal(self._refusal)
+        elif self._is_ending:
+            self.transport.close()
         else:
             self._idle_since = self.loop.time()
         self.pace()
@@ -219,6 +225,15 @@ class HttpConnection(asyncio.Protocol):
                 self._parser.feed(data)
         except Malformed as error:
             self._refuse(error)
+
+    def eof_received(self) -> bool:
+        """Go on as long as there is something to answer: a peer may end its half before."""
+        self._is_deaf = self._is_ending = True
+        if self.ends.is_secure or not (self._turns and self._turns[-1].is_read):
+            return False
+        for turn in self._turns:
+            turn.leave()
+        return True
 
     def pause_writing(self) -> None:
         self.writing_paused = True

@@ -27,6 +27,7 @@ class Exchange:
         self._arrived: asyncio.Event | None = None  # made when it is first waited for
         self._answer: Answer | None = None
         self._head = b""
+        self._has_left = False  # who asked, or has at least no more to say
         self._is_over = False
 
     @property
@@ -45,6 +46,10 @@ class Exchange:
 
     def end(self) -> None:
         self.is_read = True
+        self._wake()
+
+    def leave(self) -> None:
+        self._has_left = True
         self._wake()
 
     def lose(self) -> None:
@@ -68,11 +73,11 @@ class Exchange:
         if self._must_invite and not (self._body or self.is_read or self._answer):
             self._connection.write(CONTINUE)
         self._must_invite = False
-        while not (self._body or self._is_over) and (self._is_taken or not self.is_read):
+        while not (self._body or self._is_alone()) and (self._is_taken or not self.is_read):
             self._arrived = self._arrived or asyncio.Event()
             self._arrived.clear()
             await self._arrived.wait()
-        if self._is_over:
+        if self._is_alone():
             return {"type": "http.disconnect"}
         body, self._body = bytes(self._body), bytearray()
         self._is_taken = self.is_read
@@ -121,6 +126,9 @@ class Exchange:
             self._connection.transport.close()  # the peer misses the rest
         else:
             self._send_empty(HTTPStatus.INTERNAL_SERVER_ERROR, [])
+
+    def _is_alone(self) -> bool:
+        return self._is_over or (self._has_left and self._is_taken)
 
     def _close(self) -> None:
         self._is_over = True

@@ -88,7 +88,7 @@ class DirectServer(TCPServer):
         transport.resume_reading()  # the reader may have stopped it
         if earlier:
             connection.data_received(earlier)
-        if self.reader.at_eof():
+        if self.reader.at_eof() and not connection.eof_received():
             transport.close()
         return connection
 
@@ -140,6 +140,9 @@ class Handback:
 
     def end(self) -> None:
         """Whether it has ended is for Hypercorn to say."""
+
+    def leave(self) -> None:
+        """Not before its request is read, which is not for this server to say."""
 
     def lose(self) -> None:
         """Hypercorn will find out."""

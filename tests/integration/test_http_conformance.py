@@ -423,6 +423,26 @@ def test_an_answer_arrives_though_the_request_goes_on(our_peer: Peer) -> None:
     assert our_peer.is_cut_off()
 
 
+@pytest.mark.parametrize("path", ["/echo", "/slow"])
+def test_who_ends_its_half_is_answered(any_server: Server, peer: Peer, path: str) -> None:
+    for _ in range(2):
+        peer.ask(path)
+    peer.socket.shutdown(socket.SHUT_WR)
+    any_server.application.await_begin(path)
+    any_server.call(any_server.application.go.set)
+
+    assert (peer.reply().status, peer.reply().status) == (200, 200)
+    any_server.call(any_server.application.go.clear)
+
+
+def test_its_half_ends_the_connection(our_server: Server, our_peer: Peer) -> None:
+    our_peer.ask("/stream")
+    our_peer.socket.shutdown(socket.SHUT_WR)
+
+    assert our_peer.reply().body == b"one two"
+    assert our_peer.is_cut_off()
+
+
 # What is no request.
 
 POST = f"POST /echo HTTP/1.1\r\n{HOST}"
