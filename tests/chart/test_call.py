@@ -52,4 +52,4 @@ def test_a_hub_that_is_not_there_is_a_failure() -> None:
     done = call(one(render({}), "Pod"), "http://127.0.0.1:9")
 
     assert done.returncode != 0
-    assert "Connection refused" in done.stderr
+    assert "Connect call failed" in done.stderr

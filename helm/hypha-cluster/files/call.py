@@ -3,13 +3,14 @@
 Each connects anew for each call, so that they come to different gateways.
 """
 
+import asyncio
 import secrets
 import ssl
 import sys
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 
 import msgpack
-from websockets.sync.client import connect
+from websockets.asyncio.client import connect
 
 ROUNDS = 5
 PATIENCE = 20.0
@@ -26,25 +27,21 @@ class Client:
     def __init__(self, client_id, socket):
         self.id = client_id
         self.socket = socket
-        self.workspace = self.ask("get_connection_info")["workspace"]
+        self.workspace = ""
 
-    def ask(self, function, *args):
+    async def ask(self, function, *args):
         """Call a function of the hub."""
-        return self.call("workspace-manager", f"services.default.{function}", *args)
+        session = await self.place("workspace-manager", f"services.default.{function}", *args)
+        return await self.answer(session)
 
-    def call(self, target, method, *args):
-        """Call a function and return its answer."""
-        session = self.place(target, method, *args)
-        return self.answer(session)
-
-    def place(self, target, method, *args):
+    async def place(self, target, method, *args):
         session = secrets.token_hex(8)
         promise = {verb: self.reference(f"{session}.{verb}") for verb in ("resolve", "reject")}
-        self.send(target, method, {"args": args, "promise": promise}, session=session)
+        await self.send(target, method, {"args": args, "promise": promise}, session=session)
         return session
 
-    def answer(self, session):
-        method, body = self.take(session)
+    async def answer(self, session):
+        method, body = await self.take(session)
         if method.endswith(".reject"):
             raise RuntimeError(body["args"][0]["_rvalue"])
         return body["args"][0]
@@ -52,46 +49,55 @@ class Client:
     def reference(self, method):
         return {"_rtype": "method", "_rtarget": self.id, "_rmethod": method, "_rpromise": False}
 
-    def send(self, target, method, body, **fields):
+    async def send(self, target, method, body, **fields):
         envelope = {"type": "method", "to": target, "method": method, **fields}
-        self.socket.send(msgpack.packb(envelope) + msgpack.packb(body))
+        await self.socket.send(msgpack.packb(envelope) + msgpack.packb(body))
 
-    def take(self, method):
+    async def take(self, method):
         """Wait for a call of this method, or of what is below it; return its name and its body."""
         while True:
             unpacker = msgpack.Unpacker()
-            unpacker.feed(self.socket.recv(timeout=PATIENCE))
+            async with asyncio.timeout(PATIENCE):
+                unpacker.feed(await self.socket.recv())
             envelope, *bodies = unpacker
             if envelope.get("method", "").startswith(method):
                 return envelope["method"], bodies[0]
 
 
-@contextmanager
-def attached(hub):
+@asynccontextmanager
+async def attached(hub):
     """Attach a new client to a hub."""
     client_id = secrets.token_hex(8)
     url = f"{hub.replace('http', 'ws', 1)}/ws?client_id={client_id}"
     certificate = ANY_CERTIFICATE if hub.startswith("https") else None
-    with connect(url, ssl=certificate, open_timeout=PATIENCE) as socket:
-        yield Client(client_id, socket)
+    async with connect(url, ssl=certificate, open_timeout=PATIENCE) as socket:
+        client = Client(client_id, socket)
+        client.workspace = (await client.ask("get_connection_info"))["workspace"]
+        yield client
 
 
-def say_hello(worker, caller):
+async def say_hello(worker, caller):
     """Have one client offer a function, and the other call it."""
     config = {"visibility": "public", "require_context": False}
     service = {"id": f"{worker.id}:hello", "config": config}
-    worker.ask("update_client_info", {"id": worker.id, "services": [service]})
+    await worker.ask("update_client_info", {"id": worker.id, "services": [service]})
 
-    session = caller.place(f"{worker.workspace}/{worker.id}", "services.hello.hello", "John")
-    _, call = worker.take("services.hello.hello")
+    session = await caller.place(f"{worker.workspace}/{worker.id}", "services.hello.hello", "John")
+    _, call = await worker.take("services.hello.hello")
     resolve = call["promise"]["resolve"]["_rmethod"]
-    worker.send(f"{caller.workspace}/{caller.id}", resolve, {"args": [f"Hello {call['args'][0]}"]})
-    return caller.answer(session)
+    await worker.send(
+        f"{caller.workspace}/{caller.id}", resolve, {"args": [f"Hello {call['args'][0]}"]}
+    )
+    return await caller.answer(session)
 
 
-for _ in range(ROUNDS):
-    with attached(sys.argv[1]) as worker, attached(sys.argv[1]) as caller:
-        answer = say_hello(worker, caller)
-    if answer != "Hello John":
-        sys.exit(f"the answer was {answer!r}")
-sys.stdout.write(f"{ROUNDS} calls through {sys.argv[1]} were answered\n")
+async def main(hub):
+    for _ in range(ROUNDS):
+        async with attached(hub) as worker, attached(hub) as caller:
+            answer = await say_hello(worker, caller)
+        if answer != "Hello John":
+            sys.exit(f"the answer was {answer!r}")
+    sys.stdout.write(f"{ROUNDS} calls through {hub} were answered\n")
+
+
+asyncio.run(main(sys.argv[1]))
