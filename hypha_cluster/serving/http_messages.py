@@ -8,6 +8,7 @@ import httptools
 Headers = list[tuple[bytes, bytes]]
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\n"  # what a connection of HTTP/2 begins with
+LINE_OVERHEAD: Final = len(b": \r\n")
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODILESS: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _VERSIONS: Final = ("1.0", "1.1")
@@ -106,7 +107,7 @@ class RequestParser:
         self._size += len(part)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._size += len(name) + len(value)
+        self._size += len(name) + len(value) + LINE_OVERHEAD
         self._check_size(self._size)
         self._headers.append((name.lower(), value.rstrip(b" \t")))
 

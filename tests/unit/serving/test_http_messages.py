@@ -133,6 +133,7 @@ def test_what_a_peer_expects_is_known(request_: bytes, keep_alive: bool, continu
         ),
         (b"GET / HTTP/0.9\r\n\r\n", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED),
         (GET + MAX_HEAD * b"A: b\r\n", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
+        (GET + MAX_HEAD // 4 * b"A:\r\n", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
     ],
 )
 def test_what_cannot_be_read_is_malformed(request_: bytes, status: HTTPStatus) -> None:
