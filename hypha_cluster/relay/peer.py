@@ -6,35 +6,29 @@ It is at `<workspace>/workspace-manager` on every node, for calls to the hub, an
 
 import asyncio
 import logging
-import secrets
 from collections import Counter
-from collections.abc import Callable, Coroutine
-from contextlib import nullcontext
+from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from hypha_cluster.access import ROOT
 from hypha_cluster.errors import (
     BadFrame,
-    CallTimeout,
     FunctionNotFound,
     HubError,
-    RemoteError,
 )
 from hypha_cluster.protocol import chunks, guard, rpc
-from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
 from hypha_cluster.relay.calls import (
     Answer,
-    Behalf,
     Call,
     Describe,
     Heartbeat,
     Outgoing,
-    PlacedCall,
 )
 from hypha_cluster.relay.connections import Connection
-from hypha_cluster.relay.router import Router, peer_address
+from hypha_cluster.relay.placing import CallPlacer
+from hypha_cluster.relay.router import Router
 
 if TYPE_CHECKING:  # needs packages that only tracing does
     from hypha_cluster.relay.tracing import CallTracer
@@ -56,13 +50,13 @@ class Peer:
     def __init__(
         self, node: str, router: Router, call_timeout: float, max_message_size: int
     ) -> None:
-        self._node = node
         self._router = router
-        self._call_timeout = call_timeout
+        self._placer = CallPlacer(node, router, call_timeout)
+        self.call = self._placer.call
+        self.waiting_for = self._placer.waiting_for
         self._assembler = chunks.Assembler(max_message_size)
         self._reader = FrameReader(max_message_size)
         self._loop = asyncio.get_running_loop()
-        self._placed: dict[str, PlacedCall] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: Counter[str] = Counter()  # caller → its calls that are at work
         self.answer: Answer
@@ -73,112 +67,6 @@ class Peer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    # Calls that the hub places.
-
-    async def call(
-        self,
-        target: str,
-        method: str,
-        args: list[Any],
-        kwargs: dict[str, Any] | None = None,
-        *,
-        behalf: Behalf | None = None,
-        patient: bool = False,
-    ) -> Any:
-        """Call a function of a client; answer the encoded result.
-
-        behalf: who the client is told is calling, by default the hub in the client's workspace.
-        patient: go on waiting while the client says that it is at work.
-        Ends in CallTimeout when there is no answer, in ClientNotFound or ClientLeft at once when
-        nobody is there, in RemoteError when the function fails.
-        """
-        user, workspace = behalf or (ROOT, workspace_of(target))
-        source = peer_address(workspace, self._node)
-        body = {"args": [*args, kwargs], "with_kwargs": True} if kwargs else {"args": args}
-        envelope = rpc.call_envelope(target, method)
-        return await self._call(Outgoing(source, user, envelope, body), patient=patient)
-
-    async def _call(self, frame: Outgoing, *, patient: bool = False, whole: bool = False) -> Any:
-        tracer = self._router.tracer
-        with tracer.place(frame.envelope) if tracer is not None else nullcontext():
-            return await self._place(frame, patient=patient, whole=whole)
-
-    async def _place(self, frame: Outgoing, *, patient: bool, whole: bool) -> Any:
-        session, target = self._new_session(), frame.envelope["to"]
-        deadline = asyncio.timeout(self._call_timeout)
-        placed = PlacedCall(target, self._loop.create_future(), deadline)
-        self._placed[session] = placed
-        frame.envelope["session"] = session
-        interval = self._call_timeout / 2 if patient else 0.0
-        answers_to = peer_address(workspace_of(frame.source), self._node)
-        frame.body["promise"] = rpc.promise(answers_to, session, interval)
-        try:
-            async with deadline:
-                await self._send(frame, lambda error: placed.fail(error), whole=whole)
-                return await placed.answer
-        except TimeoutError:
-            method = frame.envelope["method"]
-            raise CallTimeout(f"{target} did not answer {method} in time.") from None
-        finally:
-            del self._placed[session]
-
-    def _new_session(self) -> str:
-        """A name that nobody can guess: else one could have another client give the answer."""
-        return secrets.token_hex(12)
-
-    async def _send(
-        self,
-        frame: Outgoing,
-        reject: Callable[[HubError], None] | None = None,
-        *,
-        whole: bool = False,
-    ) -> None:
-        """Send in one frame or, when that is too much for clients, in chunks (PROTOCOL 4).
-
-        whole: it is a chunk itself.
-        """
-        target = frame.envelope["to"]
-        sealed = Seal(frame.source, frame.user.to_wire()).call(frame.envelope, pack(frame.body))
-        if self._router.tracer is not None:
-            sealed = self._router.tracer.send(frame.envelope, sealed)
-        if whole or len(sealed) <= chunks.MAX_SINGLE_FRAME:
-            if "promise" in frame.body:
-                self._router.send(target, sealed, reject)
-            else:
-                self._router.answer(target, sealed)
-            return
-        key, parent = self._new_session(), frame.envelope.get("parent")
-        await self._cache(frame, "create", [key, False])
-        for part in chunks.split(sealed):
-            self._keep_alive(frame, parent)
-            await self._cache(frame, "append", [key, part, False])
-        await self._cache(frame, "process", [key, False])
-        self._let_go(frame, parent)
-
-    def _keep_alive(self, message: Outgoing, session: str | None) -> None:
-        """Keep a session from timing out which waits for a message that takes long.
-
-        Its timer is started again by whatever has its name for a key. No part of a message has,
-        because others know the name; so this puts an empty entry there.
-        """
-        if session is not None:
-            self._tell_cache(message, "create", [session, True, True])
-
-    def _let_go(self, message: Outgoing, session: str | None) -> None:
-        if session is not None:
-            self._tell_cache(message, "remove", [session])
-
-    def _tell_cache(self, message: Outgoing, action: str, args: list[Any]) -> None:
-        target = message.envelope["to"]
-        envelope = rpc.call_envelope(target, guard.CACHE + action)
-        seal = Seal(message.source, message.user.to_wire())
-        self._router.send(target, seal.call(envelope, pack({"args": args})))
-
-    async def _cache(self, message: Outgoing, action: str, args: list[Any]) -> None:
-        """Call the target's cache as whoever the message is from: that is who it is said to be."""
-        envelope = rpc.call_envelope(message.envelope["to"], guard.CACHE + action)
-        await self._call(Outgoing(message.source, message.user, envelope, {"args": args}))
 
     # Messages in chunks from one client to another.
 
@@ -200,16 +88,16 @@ class Peer:
         identity = connection.attachment.identity
         chunk = Outgoing(connection.address, identity, envelope, {"args": step.args})
         if not step.is_last:
-            self._keep_alive(chunk, step.session)
+            self._placer.keep_alive(chunk, step.session)
         try:
-            result = await self._call(chunk, whole=True)
+            result = await self._placer.place(chunk, whole=True)
         except HubError as error:
             connection.chunks.failed(step)
             self._reply_now(caller, caller.reject, rpc.error(str(error)))
         else:
             connection.chunks.arrived(step)
             if step.is_last:
-                self._let_go(chunk, step.session)
+                self._placer.let_go(chunk, step.session)
             self._reply_now(caller, caller.resolve, result)
 
     async def is_alive(self, address: str) -> bool:
@@ -221,16 +109,10 @@ class Peer:
             return False
         return True
 
-    def waiting_for(self, target: str) -> int:
-        """How many calls of the hub's own wait for a target."""
-        return sum(placed.target == target for placed in self._placed.values())
-
     def target_left(self, address: str, error: HubError) -> None:
         """Nobody is at `address` any more: end the calls that wait for it."""
         self._assembler.forget(address)
-        for placed in self._placed.values():
-            if placed.target == address:
-                placed.fail(error)
+        self._placer.target_left(address, error)
 
     def is_serving(self, address: str) -> bool:
         """Whether a call of this client to the hub is at work."""
@@ -249,17 +131,7 @@ class Peer:
             self._receive_answer(frame, source, called)
 
     def _receive_answer(self, frame: Frame, source: str, called: str) -> None:
-        session, _, verb = frame.envelope["method"].rpartition(".")
-        placed = self._placed.get(session)
-        if placed is None or placed.target != source or placed.answer.done():
-            return
-        args = frame.body.get("args") or [None]
-        if verb == "resolve":
-            placed.answer.set_result(args[0])
-        elif verb == "reject":
-            placed.answer.set_exception(RemoteError(rpc.error_text(args[0])))
-        elif verb == "heartbeat":
-            placed.deadline.reschedule(self._loop.time() + self._call_timeout)
+        if self._placer.take_answer(frame, source):
             caller = rpc.Caller.of(frame, source, called)
             self._reply_now(caller, caller.resolve, None)
 
@@ -361,7 +233,7 @@ class Peer:
         if caller.session is not None:
             envelope["parent"] = caller.session
         try:
-            await self._send(Outgoing(caller.called, ROOT, envelope, {"args": [value]}))
+            await self._placer.send(Outgoing(caller.called, ROOT, envelope, {"args": [value]}))
         except HubError as error:
             _log.info("The answer did not reach %s: %s", caller.address, error)
             self._reply_now(caller, caller.reject, rpc.error(f"The answer got lost: {error}"))
