@@ -177,8 +177,7 @@ class HttpConnection(asyncio.Protocol):
         if not turn.is_read:
             self._linger()
         elif not keep_alive or self.site.is_leaving:
-            self._is_deaf = True
-            self.transport.close()
+            self._close()
         elif self._turns:
             self._turns[0].begin()
         elif self._refusal is not None:
@@ -210,7 +209,7 @@ class HttpConnection(asyncio.Protocol):
     def leave(self) -> None:
         """Close the connection, unless it has a request that is still to be answered."""
         if not self._turns:
-            self.transport.close()
+            self._close()
 
     # For the transport.
 
@@ -330,6 +329,11 @@ class HttpConnection(asyncio.Protocol):
         else:
             self.transport.abort()
 
+    def _close(self) -> None:
+        """End the connection when all is written; a request that still comes is not done."""
+        self._is_deaf = True
+        self.transport.close()
+
     def _look_at_time(self) -> None:
         """Close the connection if it has been idle for too long."""
         patience: float = self.site.config.keep_alive_timeout
@@ -337,7 +341,7 @@ class HttpConnection(asyncio.Protocol):
         if left > 0:
             self._timer = self.loop.call_later(left, self._look_at_time)
         else:
-            self.transport.close()
+            self._close()
 
     def _forget(self) -> None:
         self._is_deaf = True
