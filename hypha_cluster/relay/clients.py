@@ -194,11 +194,12 @@ class Clients:
         mode = ClaimMode.RESUME if admission.has_token else ClaimMode.NEW
         try:
             return await self._registry.claim(attachment, mode)
-        except StillOnline:
-            # A client without a token may come back before its old connection was found broken.
+        except Conflict as conflict:
+            # Who has the address may be leaving just now, or be gone without that being noticed.
             if await self._peer.is_alive(attachment.address):
                 raise
-            return await self._registry.claim(attachment, ClaimMode.RESUME)
+            is_own = isinstance(conflict, StillOnline)
+            return await self._registry.claim(attachment, ClaimMode.RESUME if is_own else mode)
         except RelayUnavailable:
             # It may have been done all the same, and nobody would undo it.
             self.presence.suspend_later(attachment)

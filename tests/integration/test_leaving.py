@@ -97,3 +97,16 @@ async def test_a_client_that_redis_has_lost_without_a_word_is_known_again(
         async with asyncio.timeout(LIMIT):
             while service not in [each["id"] for each in await client.manager("list_services")]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)  # the listing is all that tells
+
+
+async def test_the_place_of_who_leaves_is_free_at_once(gateway_factory: GatewayFactory) -> None:
+    urls = [gateway_factory().url for _ in range(2)]
+    async with await RawClient.connect(urls[0]) as host:
+
+        async def come_and_go(seat: str) -> None:
+            for url in urls * 5:  # each time as another user
+                token = await host.manager("generate_token")
+                guest = await RawClient.connect(url, seat, workspace=host.workspace, token=token)
+                await guest.close()
+
+        await asyncio.gather(*(come_and_go(f"seat-{number}") for number in range(AT_ONCE)))
