@@ -1,5 +1,6 @@
 """The manager's functions for tokens: generate, connection info (PROTOCOL 6.1, 7.3)."""
 
+import time
 from typing import Any, Final
 
 from hypha_cluster.errors import BadRequest, PermissionDenied
@@ -35,6 +36,7 @@ class TokenFunctions:
     async def get_connection_info(self, context: Context) -> dict[str, Any]:
         """Who and where the caller is, and how it comes back (PROTOCOL 6.1)."""
         attachment, connection = context.connection.attachment, context.connection
+        connection.refreshed_at = time.monotonic()
         token = self._tokens.issue_reconnection(
             attachment.identity, attachment.workspace.name, attachment.client
         )

@@ -3,12 +3,15 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from hypha_cluster.protocol.chunks import ChunkGuard
 from hypha_cluster.protocol.envelope import Seal
 from hypha_cluster.store.encoding import Infos
 from hypha_cluster.store.registry import Attachment
+
+REFRESHED: Final = 0.8  # of `refresh_after`, when clients ask for their connection info again
+REFRESHING: Final = 1.0  # seconds before and after that in which they do
 
 
 class Socket(Protocol):
@@ -52,6 +55,7 @@ class Connection:
         "over",
         "progress",
         "refresh_after",
+        "refreshed_at",
         "registering",
         "seal",
         "sent",
@@ -73,6 +77,7 @@ class Connection:
         self.address = attachment.address
         self.base_url = base_url
         self.refresh_after = refresh_after
+        self.refreshed_at = time.monotonic()
         self.socket = socket
         self.services = services
         self.registering = asyncio.Lock()  # of `services`, which change together with Redis
@@ -99,6 +104,13 @@ class Connection:
     def quiet_for(self) -> float:
         """Seconds since the client last sent anything."""
         return time.monotonic() - self.heard_at
+
+    def is_to_refresh(self) -> bool:
+        """Whether the client is about to ask for its connection info, if it does so often."""
+        if not self.refresh_after:
+            return False
+        due = self.refreshed_at + REFRESHED * self.refresh_after
+        return abs(time.monotonic() - due) < REFRESHING
 
     def send(self, frame: bytes) -> None:
         if self.held is None:

@@ -72,7 +72,9 @@ class Drain:
         def is_waiting() -> bool:
             is_quiet = connection.quiet_for() > quiet
             is_awaited = self._router.is_awaited(connection.address)
-            return is_quiet and self._is_free(connection) and not is_awaited
+            # A page that asked while it is told to go would not hear the answer, nor come back.
+            is_busy = is_awaited or connection.is_to_refresh()
+            return is_quiet and self._is_free(connection) and not is_busy
 
         await self._wait_until(connection, is_waiting, QUIET_PATIENCE)
         connection.is_told_to_go = True

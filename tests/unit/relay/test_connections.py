@@ -36,10 +36,12 @@ class FakeSocket:
         self.closed.append("aborted")
 
 
-def connection(socket: FakeSocket, client: str = "me", owner: str = "node#1") -> Connection:
+def connection(
+    socket: FakeSocket, client: str = "me", owner: str = "node#1", refresh_after: float = 0.0
+) -> Connection:
     attachment = Attachment(f"ann/{client}", client, own_workspace(ANN), ANN, owner, "node")
     made = Connection(
-        attachment, socket, {}, base_url="", refresh_after=0.0, max_message_size=1_000
+        attachment, socket, {}, base_url="", refresh_after=refresh_after, max_message_size=1_000
     )
     made.go_live()
     return made
@@ -48,6 +50,26 @@ def connection(socket: FakeSocket, client: str = "me", owner: str = "node#1") ->
 @pytest.fixture
 def connections() -> Connections:
     return Connections(outbox_size=100, send_timeout=10.0)
+
+
+@pytest.mark.parametrize(
+    ("refresh_after", "passed", "is_to_refresh"),
+    [
+        (10.0, 0.0, False),
+        (10.0, 7.5, True),  # of the 8 s after which its client asks again
+        (10.0, 8.5, True),
+        (10.0, 20.0, False),  # an old client, which does not ask
+        (0.0, 0.0, False),  # a client that need not
+    ],
+)
+async def test_it_is_known_when_a_page_will_refresh(
+    refresh_after: float, passed: float, is_to_refresh: bool
+) -> None:
+    page = connection(FakeSocket(), refresh_after=refresh_after)
+
+    page.refreshed_at -= passed
+
+    assert page.is_to_refresh() is is_to_refresh
 
 
 async def test_a_connection_is_found_by_its_address(connections: Connections) -> None:
