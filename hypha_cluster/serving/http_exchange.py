@@ -63,7 +63,7 @@ class Exchange:
         scope = scope_of(self._connection, self._request)
         try:
             await self._connection.site.app(scope, self._receive, self._send)
-        except Exception:
+        except Exception:  # whatever it is, the peer gets an answer and others get theirs
             logger.exception("The application failed.")
         if not self._is_over:
             self._give_up()

@@ -96,7 +96,7 @@ class WebSocketUpgrade(Exchange):
         except asyncio.CancelledError:
             self._exit_code = SERVICE_RESTART  # the time for a graceful end is over
             raise
-        except Exception:
+        except Exception:  # whatever it is, the peer gets an answer and others get theirs
             logger.exception("The application failed.")
         finally:
             await self._finish()
