@@ -15,9 +15,9 @@ from hypercorn.asyncio import serve
 from websockets.speedups import apply_mask
 
 from hypha_cluster.serving.gateway import keep_freed_memory
-from hypha_cluster.serving.http_server import install
-from hypha_cluster.serving.websocket_frames import binary_header
-from hypha_cluster.serving.websocket_upgrade import EXTENSION
+from hypha_cluster.serving.http11.server import install
+from hypha_cluster.serving.http11.websocket_frames import binary_header
+from hypha_cluster.serving.http11.websocket_upgrade import EXTENSION
 
 FRAME_SIZE = 200  # bytes of payload
 MASK_SIZE = 4

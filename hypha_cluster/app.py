@@ -17,40 +17,41 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Router as Routes
 
 from hypha_cluster import __version__, log_fields
-from hypha_cluster.api.admission import Gatekeeper
-from hypha_cluster.api.health import CountAnswers, HealthApi
-from hypha_cluster.api.pages import PagesApi
-from hypha_cluster.api.request_ids import HEADER, RequestIds
-from hypha_cluster.api.services import ServicesApi, error_response
-from hypha_cluster.api.stats import StatsApi
-from hypha_cluster.api.websocket import WebSocketApi
+from hypha_cluster.clients.life import ClientLife, Stores, Terms
 from hypha_cluster.config import Config
 from hypha_cluster.errors import HubError, StartupError
-from hypha_cluster.manager.manager import Manager
-from hypha_cluster.manager.selection import Selection
-from hypha_cluster.manager.services import ServiceFunctions
-from hypha_cluster.manager.tokens import TokenFunctions
-from hypha_cluster.manager.workspaces import WorkspaceFunctions
+from hypha_cluster.hub.answering import HubClient
+from hypha_cluster.hub.manager.manager import Manager
+from hypha_cluster.hub.manager.services import ServiceFunctions
+from hypha_cluster.hub.manager.tokens import TokenFunctions
+from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
+from hypha_cluster.hub.selection import Selection
+from hypha_cluster.identity.openid import OpenIdKeys
+from hypha_cluster.identity.tokens import Tokens, TokenSettings
+from hypha_cluster.links.client import StoreClient, open_redis
+from hypha_cluster.links.servers import Servers
+from hypha_cluster.links.urls import find_servers
 from hypha_cluster.metrics import Counts, node_registry, redis_readings
 from hypha_cluster.node import Node, Rhythm
+from hypha_cluster.registry.clients import ClientRegistry
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.mailboxes import Mailboxes
+from hypha_cluster.registry.nodes import Nodes
+from hypha_cluster.registry.public import PublicListing
+from hypha_cluster.registry.secret import shared_secret
+from hypha_cluster.registry.services import RecentServices, Services
+from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.bus import Bus
-from hypha_cluster.relay.clients import Clients, Stores, Terms
 from hypha_cluster.relay.connections import Connections
-from hypha_cluster.relay.peer import Peer
 from hypha_cluster.relay.publisher import Limits
 from hypha_cluster.relay.router import Router
-from hypha_cluster.store.addresses import find_servers
-from hypha_cluster.store.connection import StoreClient, open_redis
-from hypha_cluster.store.keys import Keys
-from hypha_cluster.store.mailboxes import Mailboxes
-from hypha_cluster.store.nodes import Nodes
-from hypha_cluster.store.openid import OpenIdKeys
-from hypha_cluster.store.public import PublicListing
-from hypha_cluster.store.registry import Registry
-from hypha_cluster.store.servers import Servers
-from hypha_cluster.store.services import RecentServices, Services
-from hypha_cluster.store.tokens import Tokens, TokenSettings, shared_secret
-from hypha_cluster.store.workspaces import Workspaces
+from hypha_cluster.web.health import CountAnswers, HealthApi
+from hypha_cluster.web.lookup import Gatekeeper
+from hypha_cluster.web.pages import PagesApi
+from hypha_cluster.web.request_ids import HEADER, RequestIds
+from hypha_cluster.web.services import ServicesApi, error_response
+from hypha_cluster.web.stats import StatsApi
+from hypha_cluster.web.websocket import WebSocketApi
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class _Store:
     servers: Servers
     redis: StoreClient
     keys: Keys
-    registry: Registry
+    registry: ClientRegistry
     services: Services
     mailboxes: Mailboxes
     public: PublicListing
@@ -77,8 +78,8 @@ class _Relay:
     bus: Bus
     connections: Connections
     router: Router
-    peer: Peer
-    clients: Clients
+    peer: HubClient
+    clients: ClientLife
 
     def load(self, address: str) -> int:
         """How many calls from this node wait for a client."""
@@ -123,7 +124,7 @@ def _tracing(config: Config) -> Iterator[Middleware]:
     """What traces requests, if that is asked for; it needs packages that nothing else does."""
     if config.tracing:
         try:
-            from hypha_cluster.api.tracing import TraceRequests
+            from hypha_cluster.web.tracing import TraceRequests
         except ImportError as error:
             raise StartupError(
                 f"tracing needs more packages: pip install 'hypha-cluster[tracing]' ({error})"
@@ -204,7 +205,7 @@ def _open_store(config: Config) -> _Store:
     redis = open_redis(servers, config.relay_timeout)
     keys = Keys(config.redis_prefix)
     public = PublicListing(redis, keys)
-    registry = Registry(redis, keys, public)
+    registry = ClientRegistry(redis, keys, public)
     services = Services(redis, keys, public)
     mailboxes = Mailboxes(redis, keys, config.reconnect_grace)
     nodes = Nodes(redis, keys, registry, lease_ttl=config.lease_ttl, grace=config.reconnect_grace)
@@ -222,10 +223,10 @@ def _open_relay(config: Config, name: str, store: _Store, counts: Counts) -> _Re
     bus = Bus(store.servers, store.keys, name, limits)
     connections = Connections(config.outbox_size, config.send_timeout)
     router = Router(name, connections, bus, counts, config.max_frame_size)
-    peer = Peer(name, router, config.call_timeout, config.max_message_size)
+    peer = HubClient(name, router, config.call_timeout, config.max_message_size)
     terms = Terms(name, config.max_message_size, config.reconnect_grace)
     stores = Stores(store.registry, store.services, store.mailboxes)
-    clients = Clients(stores, bus, router, peer, terms)
+    clients = ClientLife(stores, bus, router, peer, terms)
     return _Relay(bus, connections, router, peer, clients)
 
 

@@ -18,7 +18,7 @@ HubError
 ├── RemoteError           the provider's own function failed
 ├── ClientBusy            the target does not take its frames quickly enough
 ├── ClientLeft            the target left before it answered
-├── RelayUnavailable      the hub cannot reach its Redis
+├── RedisUnavailable      the hub cannot reach its Redis
 └── CallTimeout           no answer in time
 
 StartupError              what stops a node from starting
@@ -130,7 +130,7 @@ class ClientLeft(HubError):
     status = 502
 
 
-class RelayUnavailable(HubError):
+class RedisUnavailable(HubError):
     """The hub cannot reach its Redis."""
 
     status = 503

@@ -123,7 +123,7 @@ EVENTS: Final = (
 )
 REASONS: Final = (
     *("BadRequest", "Conflict", "InvalidToken", "PermissionDenied", "StillOnline"),
-    *("WorkspaceNotFound", "RelayUnavailable", "NotYetBack"),
+    *("WorkspaceNotFound", "RedisUnavailable", "NotYetBack"),
 )
 CONNECTIONS: Final = ("store", "bus")
 
@@ -143,7 +143,7 @@ METRICS: Final = (
     About(
         "refused_admissions",
         "counter",
-        "Clients not let in. Those put off (`RelayUnavailable`, `NotYetBack`) try again.",
+        "Clients not let in. Those put off (`RedisUnavailable`, `NotYetBack`) try again.",
         "reason",
         REASONS,
     ),

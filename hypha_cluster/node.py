@@ -10,14 +10,14 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from hypha_cluster import __version__
-from hypha_cluster.errors import RelayUnavailable
+from hypha_cluster.clients.drain import Drain
+from hypha_cluster.clients.life import ClientLife
+from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.links.shard import SLEEP
 from hypha_cluster.metrics import Reading
+from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.relay.bus import Bus
-from hypha_cluster.relay.clients import Clients
-from hypha_cluster.relay.drain import Drain
 from hypha_cluster.relay.router import Router
-from hypha_cluster.store.nodes import Nodes
-from hypha_cluster.store.shard import SLEEP
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Node:
         name: str,
         nodes: Nodes,
         bus: Bus,
-        clients: Clients,
+        clients: ClientLife,
         router: Router,
         rhythm: Rhythm,
     ) -> None:
@@ -93,7 +93,7 @@ class Node:
     async def _drop_lease(self) -> None:
         try:
             await self._nodes.drop_lease(self.name)
-        except RelayUnavailable as error:
+        except RedisUnavailable as error:
             _log.warning("The lease of this node stays until it ends: %s", error)
 
     def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -131,7 +131,7 @@ class Node:
                 _log.warning("The lease of this node was lost; it takes a new one.")
                 await self._nodes.take_lease(self.name, self._lease)
                 self._presence.forgotten.set()
-        except (RelayUnavailable, RedisError) as error:
+        except (RedisUnavailable, RedisError) as error:
             _log.warning("The lease of this node could not be renewed: %s", error)
         else:
             self._renewed = time.monotonic()
@@ -142,7 +142,7 @@ class Node:
             if not await self._presence.are_known(self._connections):
                 _log.warning("Redis does not know clients that are attached here.")
                 self._presence.forgotten.set()
-        except (RelayUnavailable, RedisError) as error:
+        except (RedisUnavailable, RedisError) as error:
             _log.warning("Nothing could be checked: %s", error)
 
     async def _reap(self) -> None:
@@ -161,7 +161,7 @@ class Node:
                     )
                 for name in harvest.misjudged:
                     self._presence.announce_misjudgement(name)
-            except (RelayUnavailable, RedisError) as error:
+            except (RedisUnavailable, RedisError) as error:
                 _log.warning("Nothing could be cleaned up: %s", error)
 
     def on_restored(self) -> None:
@@ -175,7 +175,7 @@ class Node:
             try:
                 await self._nodes.take_lease(self.name, self._lease)
                 await self._clients.reassert()
-            except (RelayUnavailable, RedisError) as error:
+            except (RedisUnavailable, RedisError) as error:
                 _log.warning("Redis is not told yet who is here: %s", error)
                 await asyncio.sleep(self._rhythm.lease_interval)
                 self._presence.forgotten.set()

@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from hypha_cluster.config import IN_MEMORY
+from hypha_cluster.links.client import StoreClient, open_redis
 from hypha_cluster.serving.embedded import embedded_store
-from hypha_cluster.store.connection import StoreClient, open_redis
 from tests.gateways import Gateway, Hub, Value
 
 GatewayFactory = Callable[..., Gateway]

@@ -3,9 +3,9 @@
 import json
 import urllib.request
 
-from hypha_cluster.access import Identity
 from hypha_cluster.config import Config
-from hypha_cluster.store.tokens import Tokens, TokenSettings
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.identity.tokens import Tokens, TokenSettings
 from tests.gateways import SECOND
 from tests.raw_client import RawClient
 

@@ -17,8 +17,8 @@ import uvloop
 from hypercorn.asyncio import serve
 from websockets.speedups import apply_mask
 
-from hypha_cluster.serving.websocket_frames import CLOSE, FIN, NO_CODE, header
-from hypha_cluster.serving.websocket_upgrade import EXTENSION, end_outliving
+from hypha_cluster.serving.http11.websocket_frames import CLOSE, FIN, NO_CODE, header
+from hypha_cluster.serving.http11.websocket_upgrade import EXTENSION, end_outliving
 from tests.gateways import SECOND
 
 LIMIT = 1_000_000

@@ -9,16 +9,16 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from hypha_cluster.errors import RelayUnavailable
+from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.links.servers import Servers
+from hypha_cluster.links.shard import unavailable
+from hypha_cluster.links.subscriptions import Subscriptions
+from hypha_cluster.links.urls import find_servers
 from hypha_cluster.metrics import Histogram, RedisMeter
 from hypha_cluster.protocol.envelope import is_frame
+from hypha_cluster.registry.keys import Keys
 from hypha_cluster.relay.publisher import Limits, Publisher
 from hypha_cluster.relay.recent import RecentFrames
-from hypha_cluster.relay.subscriptions import Subscriptions
-from hypha_cluster.store.addresses import find_servers
-from hypha_cluster.store.keys import Keys
-from hypha_cluster.store.servers import Servers
-from hypha_cluster.store.shard import unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Bus:
         self._collect = collect
 
     async def start(self) -> None:
-        """Connect and subscribe; RelayUnavailable if Redis is not there."""
+        """Connect and subscribe; RedisUnavailable if Redis is not there."""
         await self._publisher.commands.start()
         await self._subscriptions.start(self._own_channels)
         self.last_probe = time.monotonic()
@@ -121,7 +121,7 @@ class Bus:
         mail: list[bytes] = []
         try:
             mail = await self._collect(address)
-        except RelayUnavailable as error:
+        except RedisUnavailable as error:
             _log.warning("The mail of %s is left for later: %s", address, error)
             asyncio.get_running_loop().call_later(_PAUSE, self._rejoined.put_nowait, channel)
         # A primary that became a replica goes on saying what is said at the new one, where it

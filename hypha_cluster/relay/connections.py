@@ -7,8 +7,8 @@ from typing import Any, Final, Protocol
 
 from hypha_cluster.protocol.chunks import ChunkGuard
 from hypha_cluster.protocol.envelope import Seal
-from hypha_cluster.store.encoding import Infos
-from hypha_cluster.store.registry import Attachment
+from hypha_cluster.registry.clients import Attachment
+from hypha_cluster.registry.encoding import Infos
 
 REFRESHED: Final = 0.8  # of `refresh_after`, when clients ask for their connection info again
 REFRESHING: Final = 1.0  # seconds before and after that in which they do

@@ -12,12 +12,12 @@ from enum import IntEnum
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
-from hypha_cluster.errors import RelayUnavailable
-from hypha_cluster.store.commands import Commands
-from hypha_cluster.store.connection import read_script
-from hypha_cluster.store.keys import Keys
-from hypha_cluster.store.servers import Servers
-from hypha_cluster.store.shard import Request, unavailable
+from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.links.commands import Commands
+from hypha_cluster.links.servers import Servers
+from hypha_cluster.links.shard import Request, unavailable
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.scripts import read_script
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Publisher:
         self._keys = keys
         self._timeout = limits.relay_timeout
         self.commands = Commands(servers, f"hypha-{node}-publish", resends=False)
-        script = read_script("hypha_cluster.relay", "deliver").encode()
+        script = read_script("deliver")
         self.commands.scripts.append(script)
         self._sha = hashlib.sha1(script).hexdigest().encode()
         self._target = lru_cache(maxsize=_MANY_TARGETS)(self._find_target)
@@ -130,7 +130,7 @@ class Publisher:
 def _tell(on_outcome: OnOutcome | None, reply: Any) -> None:
     """Say what a reply means, when it is not that somebody has taken the frame."""
     if isinstance(reply, Exception):
-        if not isinstance(reply, RelayUnavailable):
+        if not isinstance(reply, RedisUnavailable):
             _log.error("Redis refused a frame: %s", reply)
         reply = Outcome.UNAVAILABLE
     if reply <= 0 and on_outcome is not None:

@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgpack
 
-from hypha_cluster.access import MANAGER, ROOT
 from hypha_cluster.errors import (
     BadFrame,
     ClientBusy,
     ClientLeft,
     ClientNotFound,
     HubError,
-    RelayUnavailable,
+    RedisUnavailable,
 )
+from hypha_cluster.identity.access import MANAGER, ROOT
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol import guard, rpc
 from hypha_cluster.protocol.address import absolute, client_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, is_frame, pack
+from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connection, Connections
 from hypha_cluster.relay.pending import Deliveries, PendingCall, PendingCalls
 from hypha_cluster.relay.publisher import Outcome
-from hypha_cluster.store.mailboxes import CALL, OTHER, Marked
 
 if TYPE_CHECKING:  # needs packages that only tracing does
     from hypha_cluster.relay.tracing import CallTracer
@@ -366,9 +366,9 @@ def _error_of(outcome: Outcome, target: str, *, is_recovering: bool) -> HubError
     if outcome is Outcome.AWAY:
         return _away(target)
     if outcome is Outcome.UNAVAILABLE:
-        return RelayUnavailable(f"The relay is unavailable; {target} could not be reached.")
+        return RedisUnavailable(f"The relay is unavailable; {target} could not be reached.")
     if is_recovering:
-        return RelayUnavailable(f"The relay has just come back; {target} is not known there yet.")
+        return RedisUnavailable(f"The relay has just come back; {target} is not known there yet.")
     return ClientNotFound(f"Client not found: {target} is not connected.")
 
 

@@ -19,10 +19,10 @@ from starlette.applications import Starlette
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
-from hypha_cluster.serving.http_server import install
+from hypha_cluster.serving.http11.server import install
+from hypha_cluster.serving.http11.websocket_connection import Timeouts
+from hypha_cluster.serving.http11.websocket_upgrade import end_outliving
 from hypha_cluster.serving.preflight import BACKLOG
-from hypha_cluster.serving.websocket_connection import Timeouts
-from hypha_cluster.serving.websocket_upgrade import end_outliving
 from hypha_cluster.settings import KIB, MIB
 
 log = logging.getLogger(__name__)

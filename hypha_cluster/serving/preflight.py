@@ -7,10 +7,10 @@ import ssl
 from typing import Any
 
 from hypha_cluster.config import masked_url
-from hypha_cluster.errors import RelayUnavailable, StartupError
-from hypha_cluster.store.addresses import find_servers
-from hypha_cluster.store.link import Conversation
-from hypha_cluster.store.servers import Servers
+from hypha_cluster.errors import RedisUnavailable, StartupError
+from hypha_cluster.links.link import Conversation
+from hypha_cluster.links.servers import Servers
+from hypha_cluster.links.urls import find_servers
 
 BACKLOG = 4096
 PATIENCE = 5.0
@@ -43,7 +43,7 @@ async def check_redis(url: str) -> None:
     """Make sure that a Redis answers at `url`, and that it is new enough."""
     try:
         hello = await _hello(find_servers(url, PATIENCE))
-    except (RelayUnavailable, OSError, ValueError) as error:
+    except (RedisUnavailable, OSError, ValueError) as error:
         raise StartupError(f"no Redis at {masked_url(url)}: {_one_line(error)}") from None
     _require_version(url, *_server_and_version(hello))
 
@@ -58,7 +58,7 @@ async def _hello(servers: Servers) -> Any:
         finally:
             conversation.link.close()
             await servers.aclose()
-    raise RelayUnavailable("no server there has any slots")
+    raise RedisUnavailable("no server there has any slots")
 
 
 def _server_and_version(hello: Any) -> tuple[str, str]:

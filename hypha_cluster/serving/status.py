@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 
 from hypha_cluster.config import Config
-from hypha_cluster.errors import RelayUnavailable, StartupError
+from hypha_cluster.errors import RedisUnavailable, StartupError
+from hypha_cluster.links.client import open_redis
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.nodes import NodeInfo, list_nodes
 from hypha_cluster.serving.embedded import running_store
-from hypha_cluster.store.connection import open_redis
-from hypha_cluster.store.keys import Keys
-from hypha_cluster.store.nodes import NodeInfo, list_nodes
 
 COLUMNS = ("GATEWAY", "ADDRESS", "VERSION", "UP", "CLIENTS", "STATE")
 
@@ -30,7 +30,7 @@ async def _nodes(config: Config) -> list[NodeInfo]:
     redis = open_redis(url, config.relay_timeout)
     try:
         return await list_nodes(redis, Keys(config.redis_prefix))
-    except RelayUnavailable as error:
+    except RedisUnavailable as error:
         raise StartupError(str(error)) from error
     finally:
         await redis.aclose()

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from hypha_cluster.clients import drain
 from hypha_cluster.config import Config
-from hypha_cluster.relay import drain
 from hypha_cluster.serving.gateway import GRACE
 from tests.chart.rendering import (
     NAME,

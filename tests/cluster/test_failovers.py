@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hypha_cluster.store.servers import slot_of
+from hypha_cluster.links.servers import slot_of
 from tests.cluster.cluster import Cluster
 from tests.cluster.conftest import StartCluster
 from tests.cluster.load import Load, now

@@ -18,7 +18,7 @@ import pytest
 from redis.asyncio import Redis
 from websockets.exceptions import InvalidStatus
 
-from hypha_cluster.store.keys import Keys
+from hypha_cluster.registry.keys import Keys
 from tests.gateways import Gateway, Hub, Value
 from tests.python_client import NEWEST, OLDEST, Connection, Local, PythonClient
 from tests.raw_client import (

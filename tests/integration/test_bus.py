@@ -9,10 +9,10 @@ from typing import Protocol
 import pytest
 from redis.asyncio import Redis
 
-from hypha_cluster.errors import RelayUnavailable
+from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.registry.keys import Keys
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.publisher import Limits, Outcome
-from hypha_cluster.store.keys import Keys
 from tests.gateways import SECOND
 from tests.raw_client import pack
 
@@ -368,7 +368,7 @@ async def test_a_publisher_that_comes_back_knows_its_script(
 async def test_no_redis_is_a_clear_error(keys: Keys) -> None:
     node = TestNode("unix:///nowhere/at/all.sock", keys, "here")
 
-    with pytest.raises(RelayUnavailable, match="cannot be reached"):
+    with pytest.raises(RedisUnavailable, match="cannot be reached"):
         await node.bus.start()
 
 

@@ -28,8 +28,8 @@ import hypha_cluster
 from hypha_cluster.app import create_app
 from hypha_cluster.config import Config
 from hypha_cluster.serving.gateway import hypercorn_settings
-from hypha_cluster.serving.http_server import install, uninstall
-from hypha_cluster.serving.websocket_upgrade import end_outliving
+from hypha_cluster.serving.http11.server import install, uninstall
+from hypha_cluster.serving.http11.websocket_upgrade import end_outliving
 from tests.conftest import GatewayFactory
 from tests.raw_client import LIMIT, MANAGER, RawClient
 

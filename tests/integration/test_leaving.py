@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from redis.asyncio import Redis
 
-from hypha_cluster.store.keys import Keys
+from hypha_cluster.registry.keys import Keys
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND
 from tests.metrics import metric

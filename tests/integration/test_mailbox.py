@@ -9,9 +9,9 @@ from typing import Self
 import pytest
 from redis.asyncio import Redis
 
-from hypha_cluster.store.connection import StoreClient
-from hypha_cluster.store.keys import Keys
-from hypha_cluster.store.mailboxes import Mailboxes
+from hypha_cluster.links.client import StoreClient
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.mailboxes import Mailboxes
 from tests.gateways import Gateway, Value
 from tests.raw_client import LIMIT, RawClient, Rejected, call_envelope
 

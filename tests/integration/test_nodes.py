@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from hypha_cluster.access import Identity, own_workspace
-from hypha_cluster.store.connection import StoreClient
-from hypha_cluster.store.keys import Keys
-from hypha_cluster.store.nodes import Nodes
-from hypha_cluster.store.public import PublicListing
-from hypha_cluster.store.registry import Attachment, ClaimMode, Registry
+from hypha_cluster.identity.access import Identity, own_workspace
+from hypha_cluster.links.client import StoreClient
+from hypha_cluster.registry.clients import Attachment, ClaimMode, ClientRegistry
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.nodes import Nodes
+from hypha_cluster.registry.public import PublicListing
 
 ANN = Identity("ann")
 ABOUT: dict[str, Any] = {"address": "http://x", "started": 1, "version": "1", "draining": False}
@@ -22,7 +22,7 @@ class Cluster:
     def __init__(self, redis: StoreClient, keys: Keys) -> None:
         self.redis = redis
         self.keys = keys
-        self.registry = Registry(redis, keys, PublicListing(redis, keys))
+        self.registry = ClientRegistry(redis, keys, PublicListing(redis, keys))
         self.nodes = self.with_grace(60)
 
     def with_grace(self, grace: float) -> Nodes:

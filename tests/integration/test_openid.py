@@ -27,9 +27,9 @@ from jose.utils import base64url_encode
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import InvalidToken
-from hypha_cluster.store import openid
-from hypha_cluster.store.openid import OpenIdKeys
-from hypha_cluster.store.tokens import Tokens
+from hypha_cluster.identity import openid
+from hypha_cluster.identity.openid import OpenIdKeys
+from hypha_cluster.identity.tokens import Tokens
 from tests.conftest import GatewayFactory
 from tests.gateways import Gateway
 from tests.integration.test_tokens import SECRET, SETTINGS, info_of, refusal_of, signed, unsigned

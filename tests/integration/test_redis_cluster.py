@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hypha_cluster.store.servers import slot_of
+from hypha_cluster.links.servers import slot_of
 from tests.call_loop import CallLoop
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, Gateway

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from hypha_cluster.access import Identity, Workspace, own_workspace
 from hypha_cluster.errors import ClientLeft, ClientNotFound, Conflict, StillOnline
-from hypha_cluster.store.connection import StoreClient
-from hypha_cluster.store.keys import Keys
-from hypha_cluster.store.public import PublicListing
-from hypha_cluster.store.registry import Attachment, Claim, ClaimMode, Previous, Registry
-from hypha_cluster.store.services import Services
+from hypha_cluster.identity.access import Identity, Workspace, own_workspace
+from hypha_cluster.links.client import StoreClient
+from hypha_cluster.registry.clients import Attachment, Claim, ClaimMode, ClientRegistry, Previous
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.public import PublicListing
+from hypha_cluster.registry.services import Services
 
 ANN = Identity("ann")
 BOB = Identity("bob", is_anonymous=False, email="bob@example.org")
@@ -25,7 +25,7 @@ class Store:
         self.redis = redis
         self.keys = keys
         self.public = PublicListing(redis, keys)
-        self.registry = Registry(redis, keys, self.public)
+        self.registry = ClientRegistry(redis, keys, self.public)
         self.services = Services(redis, keys, self.public)
 
     async def claim(

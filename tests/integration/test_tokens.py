@@ -16,11 +16,11 @@ from jose import jwt
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from hypha_cluster.access import Identity
-from hypha_cluster.api.admission import token_of
 from hypha_cluster.config import Config
 from hypha_cluster.errors import BadRequest, InvalidToken, StartupError
-from hypha_cluster.store.tokens import Tokens, TokenSettings
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.identity.tokens import Tokens, TokenSettings
+from hypha_cluster.web.lookup import token_of
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND
 

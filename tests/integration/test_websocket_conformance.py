@@ -18,10 +18,10 @@ from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
 from hypercorn.protocol import h2, h11, ws_stream
 
-from hypha_cluster.serving.http_connection import RELEASED
-from hypha_cluster.serving.http_server import DirectServer, install, uninstall
-from hypha_cluster.serving.websocket_connection import Timeouts
-from hypha_cluster.serving.websocket_frames import (
+from hypha_cluster.serving.http11.connection import RELEASED
+from hypha_cluster.serving.http11.server import DirectServer, install, uninstall
+from hypha_cluster.serving.http11.websocket_connection import Timeouts
+from hypha_cluster.serving.http11.websocket_frames import (
     ABNORMAL,
     BINARY,
     CLOSE,
@@ -38,7 +38,7 @@ from hypha_cluster.serving.websocket_frames import (
     TEXT,
     TOO_BIG,
 )
-from hypha_cluster.serving.websocket_stream import TellingStream
+from hypha_cluster.serving.http11.websocket_stream import TellingStream
 from tests.websocket_rig import LIMIT, LOOPS, PATIENCE, Server, masked
 
 # RFC 8441

@@ -6,13 +6,13 @@ from functools import partial
 
 import pytest
 
-from hypha_cluster.access import PUBLIC, ROOT, Identity, Workspace, own_workspace
 from hypha_cluster.errors import Conflict, PermissionDenied, WorkspaceNotFound
-from hypha_cluster.store.connection import StoreClient
-from hypha_cluster.store.keys import Keys
-from hypha_cluster.store.public import PublicListing
-from hypha_cluster.store.registry import Attachment, ClaimMode, Registry
-from hypha_cluster.store.workspaces import Workspaces
+from hypha_cluster.identity.access import PUBLIC, ROOT, Identity, Workspace, own_workspace
+from hypha_cluster.links.client import StoreClient
+from hypha_cluster.registry.clients import Attachment, ClaimMode, ClientRegistry
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.public import PublicListing
+from hypha_cluster.registry.workspaces import Workspaces
 
 ANN = Identity("ann")
 LAB = Workspace(
@@ -30,8 +30,10 @@ async def workspaces(store_client: StoreClient, keys: Keys) -> Workspaces:
     return Workspaces(store_client, keys)
 
 
-async def join(redis: StoreClient, keys: Keys, user: Identity, workspace: Workspace) -> Registry:
-    registry = Registry(redis, keys, PublicListing(redis, keys))
+async def join(
+    redis: StoreClient, keys: Keys, user: Identity, workspace: Workspace
+) -> ClientRegistry:
+    registry = ClientRegistry(redis, keys, PublicListing(redis, keys))
     address = f"{workspace.name}/me"
     attachment = Attachment(address, "me", workspace, user, "node#1", "node")
     claim = await registry.claim(attachment, ClaimMode.NEW)

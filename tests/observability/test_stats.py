@@ -7,9 +7,9 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from hypha_cluster.access import ROOT, Identity
 from hypha_cluster.config import Config
-from hypha_cluster.store.tokens import Tokens, TokenSettings
+from hypha_cluster.identity.access import ROOT, Identity
+from hypha_cluster.identity.tokens import Tokens, TokenSettings
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND
 from tests.raw_client import RawClient

@@ -6,18 +6,22 @@ import hypha_cluster
 
 PACKAGE = Path(hypha_cluster.__file__).parent
 ELSEWHERE = {  # module or package: tested in tests/integration, tests/conformance or tests/cluster
-    "__main__", "app", "node", "server", "telemetry", "api",
-    "manager/context", "manager/description", "manager/manager", "manager/services",
-    "manager/tokens", "manager/workspaces",
-    "relay/bus", "relay/calls", "relay/clients", "relay/drain", "relay/handover", "relay/mail",
-    "relay/peer", "relay/placing", "relay/presence", "relay/publisher", "relay/router",
-    "relay/subscriptions", "relay/tracing",
-    "serving/embedded", "serving/http_connection", "serving/http_exchange", "serving/http_server",
-    "serving/keep_alive", "serving/run", "serving/status", "serving/workers",
-    "serving/websocket_connection", "serving/websocket_stream", "serving/websocket_upgrade",
-    "store/commands", "store/connection", "store/encoding", "store/lasting_link", "store/link",
-    "store/mailboxes", "store/nodes", "store/public", "store/registry", "store/servers",
-    "store/services", "store/shard", "store/tokens", "store/workspaces",
+    "__main__", "app", "node", "server", "telemetry", "web",
+    "clients/drain", "clients/handover", "clients/life", "clients/mail", "clients/presence",
+    "hub/answering", "hub/calling", "hub/calls",
+    "hub/manager/context", "hub/manager/description", "hub/manager/manager",
+    "hub/manager/services", "hub/manager/tokens", "hub/manager/workspaces",
+    "identity/tokens",
+    "links/client", "links/commands", "links/lasting_link", "links/link", "links/servers",
+    "links/shard", "links/subscriptions",
+    "registry/clients", "registry/encoding", "registry/mailboxes", "registry/nodes",
+    "registry/public", "registry/scripts", "registry/secret", "registry/services",
+    "registry/workspaces",
+    "relay/bus", "relay/publisher", "relay/router", "relay/tracing",
+    "serving/embedded", "serving/run", "serving/status", "serving/workers",
+    "serving/http11/connection", "serving/http11/exchange", "serving/http11/keep_alive",
+    "serving/http11/server", "serving/http11/websocket_connection",
+    "serving/http11/websocket_stream", "serving/http11/websocket_upgrade",
 }  # fmt: skip
 
 

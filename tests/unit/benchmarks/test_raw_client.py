@@ -3,7 +3,7 @@
 from benchmarks.load.raw_client import call_frame, masked, reply_frame
 from hypha_cluster.protocol.envelope import FrameReader
 from hypha_cluster.protocol.guard import check_call
-from hypha_cluster.serving.websocket_frames import FrameParser
+from hypha_cluster.serving.http11.websocket_frames import FrameParser
 
 
 def _received(frame: bytes) -> list[bytes | str]:

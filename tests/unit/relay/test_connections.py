@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from hypha_cluster.access import Identity, own_workspace
+from hypha_cluster.identity.access import Identity, own_workspace
+from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.relay.connections import Connection, Connections
-from hypha_cluster.store.registry import Attachment
 
 ANN = Identity("ann")
 

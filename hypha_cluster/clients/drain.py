@@ -1,0 +1,108 @@
+"""Sends the clients of a node to other nodes, without losing a frame to or from them (DESIGN 8)."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from hypha_cluster.clients.life import GOING_AWAY, ClientLife
+from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.pending import Deliveries
+from hypha_cluster.relay.router import Router
+
+_log = logging.getLogger(__name__)
+
+MIN_AGE: Final = 5.0  # seconds; a Python client closed sooner may spin for good (PROTOCOL 1.3)
+QUIET: Final = 0.1  # seconds without a frame, after which a client is taken to be waiting
+SLOWNESS: Final = 3  # times what a client takes to answer a ping, if that is longer
+QUIET_PATIENCE: Final = 3.0  # seconds to wait for that
+BUSY_PATIENCE: Final = 5.0  # seconds to wait for the end of what cannot be moved
+PATIENCE: Final = MIN_AGE + BUSY_PATIENCE + 2 * QUIET_PATIENCE  # seconds, for any one client
+MAX_PAUSE: Final = 0.02  # seconds between two clients, when they are few
+LOOK_EVERY: Final = 0.1  # seconds; for clients that come late
+
+
+class Drain:
+    """Sends clients away, each in its own time."""
+
+    def __init__(self, clients: ClientLife, router: Router) -> None:
+        self._clients = clients
+        self._router = router
+        self._connections = router.connections
+        self._peer = router.peer
+
+    async def empty(self, seconds: float) -> None:
+        """Send everybody away within that time, and who comes meanwhile.
+
+        In the end connections are broken: when the last clients had PATIENCE.
+        """
+        self._router.deliveries = Deliveries()
+        try:
+            async with asyncio.timeout(seconds + PATIENCE), asyncio.TaskGroup() as departures:
+                await self._send_all(departures, seconds / 2)
+        except TimeoutError:
+            _log.warning("%d clients did not go in time.", len(self._connections))
+            for connection in self._connections:
+                connection.socket.abort()
+
+    async def _send_all(self, departures: asyncio.TaskGroup, spread: float) -> None:
+        pause = min(spread / max(len(self._connections), 1), MAX_PAUSE)
+        begun: set[Connection] = set()
+        while len(self._connections):
+            for connection in self._connections:
+                if connection not in begun:
+                    begun.add(connection)
+                    departures.create_task(self._send(connection))
+                    await asyncio.sleep(pause)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _send(self, connection: Connection) -> None:
+        """First starve a client: frames for it go to its mailbox. Then tell it to go.
+
+        That is when it has been quiet for a moment, which it is once it has answered what it had
+        and waits for replies itself.
+        """
+        await self._wait_until(connection, lambda: self._is_idle(connection), BUSY_PATIENCE)
+        if not self._is_here(connection):
+            return
+        quiet = max(QUIET, SLOWNESS * await self._time_to_answer(connection))
+        await self._clients.set_aside(connection)
+
+        def is_waiting() -> bool:
+            is_quiet = connection.quiet_for() > quiet
+            is_awaited = self._router.is_awaited(connection.address)
+            # A page that asked while it is told to go would not hear the answer, nor come back.
+            is_busy = is_awaited or connection.is_to_refresh()
+            return is_quiet and self._is_free(connection) and not is_busy
+
+        await self._wait_until(connection, is_waiting, QUIET_PATIENCE)
+        connection.is_told_to_go = True
+        connection.socket.close(GOING_AWAY, "going away")
+
+    async def _time_to_answer(self, connection: Connection) -> float:
+        """Seconds; a client that gets no processor is not idle, only because it is quiet."""
+        started = time.monotonic()
+        await self._peer.is_alive(connection.address)
+        return time.monotonic() - started
+
+    def _is_idle(self, connection: Connection) -> bool:
+        """Old enough to be closed, and not in the middle of what only this node can end."""
+        return connection.age() >= MIN_AGE and self._is_free(connection)
+
+    def _is_free(self, connection: Connection) -> bool:
+        """Whether nothing is under way between the client and the hub itself."""
+        return not len(connection.chunks) and not self._peer.is_serving(connection.address)
+
+    async def _wait_until(
+        self, connection: Connection, reached: Callable[[], bool], patience: float
+    ) -> None:
+        deadline = time.monotonic() + patience + max(0.0, MIN_AGE - connection.age())
+        # Looked at now and then, so that nothing on the path of a frame has to signal it.
+        while not reached() and self._is_here(connection):
+            if time.monotonic() > deadline:
+                return
+            await asyncio.sleep(QUIET / 4)
+
+    def _is_here(self, connection: Connection) -> bool:
+        return self._connections.get(connection.address) is connection

@@ -1,0 +1,345 @@
+"""A client's life on this node: attached, between two connections, gone (DESIGN 7)."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import secrets
+import weakref
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import msgpack
+
+from hypha_cluster.clients.handover import ANSWER, REQUEST, Handover, Request
+from hypha_cluster.clients.mail import Mail
+from hypha_cluster.clients.presence import LEFT, MISJUDGED, Presence
+from hypha_cluster.errors import (
+    ClientLeft,
+    Conflict,
+    RedisUnavailable,
+    StillOnline,
+)
+from hypha_cluster.hub.answering import HubClient
+from hypha_cluster.identity.access import Identity, Workspace
+from hypha_cluster.protocol.address import workspace_of
+from hypha_cluster.protocol.envelope import pack
+from hypha_cluster.registry.clients import (
+    PATIENCE,
+    Attachment,
+    Claim,
+    ClaimMode,
+    ClientRegistry,
+    Previous,
+)
+from hypha_cluster.registry.mailboxes import Mailboxes
+from hypha_cluster.registry.services import Services
+from hypha_cluster.relay.bus import Bus
+from hypha_cluster.relay.connections import Connection, Socket
+from hypha_cluster.relay.router import Router
+
+_log = logging.getLogger(__name__)
+
+# Pages come back when they next refresh their connection info (DESIGN 7).
+PAGE_PATIENCE: Final = 25.0  # seconds
+HEARING: Final = 0.4  # seconds to read what a client has sent that is gone already
+SETTLING: Final = 0.02  # seconds until a browser has told a page that its connection is over
+LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will not be back
+# With any other code, releases up to 0.5.31 would open one more, and oust themselves for ever.
+SUPERSEDED: Final = 1000
+GOING_AWAY: Final = 1012  # makes every release of the client come back at once (PROTOCOL 1.4)
+
+
+class Admission(NamedTuple):
+    """A client that may attach. has_token: it proved to be the one that had the address."""
+
+    identity: Identity
+    workspace: Workspace
+    client: str
+    has_token: bool
+
+
+class Stores(NamedTuple):
+    """What Redis keeps of clients."""
+
+    registry: ClientRegistry
+    services: Services
+    mailboxes: Mailboxes
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a connection is held to; sizes in bytes, times in seconds."""
+
+    node: str
+    max_message_size: int
+    reconnect_grace: float
+
+
+class ClientLife:
+    """Attaches clients to this node, and detaches them."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        bus: Bus,
+        router: Router,
+        peer: HubClient,
+        terms: Terms,
+    ) -> None:
+        self._counts = router.counts
+        self._registry, self._services, mailboxes = stores
+        self.mail = Mail(mailboxes, bus, router)
+        grace = terms.reconnect_grace
+        self.presence = Presence(self._registry, self._services, bus, router.counts, grace)
+        self._bus = bus
+        self._connections = router.connections
+        self._router = router
+        self._peer = peer
+        self._terms = terms
+        # A node that is started again under its name must not be taken for the one before.
+        self._epoch = secrets.token_hex(4)
+        self._serial = itertools.count(1)
+        self._detaching: set[asyncio.Task[None]] = set()
+        self._handover = Handover(terms.node, bus)
+        # Owners whose claims are on their way, those of them that are outdated, and who is leaving.
+        self._arriving: set[str] = set()
+        self._outrun: set[str] = set()
+        self._leaving: set[str] = set()
+        # One connection of a client comes or goes at a time.
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self.failure: str | None = None
+
+    async def attach(
+        self,
+        admission: Admission,
+        socket: Socket,
+        accept: Callable[[], Awaitable[None]],
+        *,
+        base_url: str,
+        refresh_after: float,
+    ) -> Connection:
+        """Take the address, subscribe, accept; then deliver what waited, then go live.
+
+        Raises Conflict when another client has the address, and what Redis's absence raises.
+        """
+        attachment = self._attachment(admission, PAGE_PATIENCE if refresh_after else PATIENCE)
+        self._arriving.add(attachment.owner)
+        try:
+            claim = await self._claim(attachment, admission)
+            connection = Connection(
+                attachment,
+                socket,
+                claim.services,
+                base_url=base_url,
+                refresh_after=refresh_after,
+                max_message_size=self._terms.max_message_size,
+            )
+            async with self._lock(attachment.address):
+                await self._open(connection, claim, accept)
+        finally:
+            self._arriving.discard(attachment.owner)
+            self._outrun.discard(attachment.owner)
+        connection.is_amnesic = admission.has_token and not claim.resumed
+        self._counts.attached += 1
+        self._counts.resumed += claim.resumed
+        _log.info("%s %s.", attachment.address, "is back" if claim.resumed else "is attached")
+        return connection
+
+    async def _open(
+        self, connection: Connection, claim: Claim, accept: Callable[[], Awaitable[None]]
+    ) -> None:
+        if connection.attachment.owner in self._outrun:
+            await accept()
+            self._oust(connection)
+            return
+        self._arriving.discard(connection.attachment.owner)
+        previous = self._connections.attach(connection)
+        try:
+            if previous is not None:
+                self._oust(previous)
+                await self._hear_out(previous)
+            if claim.previous is not None:
+                await self._obtain(connection.address, claim.previous)
+            await self._bus.join(connection.address)
+            await self._registry.noted(claim)
+            await accept()
+            mail = await self.mail.collect(connection.address, resumed=claim.resumed)
+            self._router.deliver(connection, mail)
+        except BaseException:
+            await self._end(connection, code=GOING_AWAY)
+            raise
+
+    async def _obtain(self, address: str, previous: Previous) -> None:
+        if previous.node != self._terms.node:
+            await self._handover.obtain(address, previous.owner, previous.node)
+
+    def _lock(self, address: str) -> asyncio.Lock:
+        return self._locks.setdefault(address, asyncio.Lock())
+
+    def _attachment(self, admission: Admission, patience: float) -> Attachment:
+        workspace = admission.workspace
+        return Attachment(
+            address=f"{workspace.name}/{admission.client}",
+            client=admission.client,
+            workspace=workspace,
+            identity=admission.identity,
+            owner=f"{self._terms.node}#{self._epoch}.{next(self._serial)}",
+            node=self._terms.node,
+            patience=patience,
+        )
+
+    async def _claim(self, attachment: Attachment, admission: Admission) -> Claim:
+        mode = ClaimMode.RESUME if admission.has_token else ClaimMode.NEW
+        try:
+            return await self._registry.claim(attachment, mode)
+        except Conflict as conflict:
+            # Who has the address may be leaving just now, or be gone without that being noticed.
+            if await self._peer.is_alive(attachment.address):
+                raise
+            is_own = isinstance(conflict, StillOnline)
+            return await self._registry.claim(attachment, ClaimMode.RESUME if is_own else mode)
+        except RedisUnavailable:
+            # It may have been done all the same, and nobody would undo it.
+            self.presence.suspend_later(attachment)
+            raise
+
+    def detach_soon(self, connection: Connection, code: int) -> None:
+        """Detach a connection that nobody waits for."""
+        task = asyncio.get_running_loop().create_task(self.detach(connection, code))
+        self._detaching.add(task)
+        task.add_done_callback(self._detached)
+
+    def _detached(self, task: asyncio.Task[None]) -> None:
+        self._detaching.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.failure = "a connection's end failed"
+            _log.error("The end of a connection failed.", exc_info=error)
+
+    async def stop(self) -> None:
+        """Wait until whatever is over is also detached."""
+        await asyncio.gather(*self._detaching, return_exceptions=True)
+
+    async def detach(self, connection: Connection, code: int) -> None:
+        """A connection is over; the client left if it said so, else its place is kept."""
+        connection.over.set()
+        async with self._lock(connection.address):
+            await self._end(connection, code)
+
+    async def _end(self, connection: Connection, code: int) -> None:
+        if not self._connections.detach(connection):
+            return  # a newer connection of the same client has its place, here or elsewhere
+        await self._vacate(connection)
+        if code in LEAVING and not connection.is_sent_away:
+            await self.presence.leave(connection.attachment)
+        else:
+            await self.presence.suspend(connection.attachment)
+
+    async def _vacate(self, connection: Connection) -> None:
+        """Hear the address no more; what still came goes before what has come to its mailbox.
+
+        So do the calls that the client waits for, for the node where it will be.
+        """
+        address, owner = connection.address, connection.attachment.owner
+        self._leaving.add(owner)
+        try:
+            arrived, held = connection.go_live()
+            frames = [*arrived, *held, *await self._bus.leave(address)]
+            if calls := self._router.forget(connection):
+                frames.append(pack([(target, call.session, call.reject) for target, call in calls]))
+            await self.mail.put_back(address, frames)
+        finally:
+            self._leaving.discard(owner)
+
+    async def run(self) -> None:
+        """Give up addresses that other nodes have got, for as long as this node lives."""
+        async with asyncio.TaskGroup() as work:
+            while True:
+                work.create_task(self._hand_over(await self._handover.requests.get()))
+
+    def _take_request(self, request: Request) -> None:
+        if self._has(request) is not None or request.owner in self._leaving:
+            self._handover.requests.put_nowait(request)
+            return
+        if request.owner in self._arriving:
+            self._outrun.add(request.owner)
+        self._handover.confirm(request)
+
+    def _has(self, request: Request) -> Connection | None:
+        connection = self._connections.get(request.address)
+        is_meant = connection is not None and connection.attachment.owner == request.owner
+        return connection if is_meant else None
+
+    async def _hand_over(self, request: Request) -> None:
+        connection = self._has(request)
+        if connection is not None and connection.is_sent_away:
+            await self._hear_out(connection)
+        async with self._lock(request.address):  # until it has gone that is just going
+            if connection is not None:
+                await self._yield(connection)
+        if connection is not None:
+            await self._hear_out(connection)
+        self._handover.confirm(request)
+
+    async def _hear_out(self, connection: Connection) -> None:
+        """Wait for the end of a connection that was told to go: it may hold frames of the client's.
+
+        The client sends the next ones by another connection, where they must not come before. A
+        page that had both, and saw the end of the old one last, would not use the new one.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(connection.over.wait(), HEARING)
+            if connection.refresh_after:
+                await asyncio.sleep(SETTLING)
+
+    async def _yield(self, connection: Connection) -> None:
+        """Let another connection of the client have the address, in the order of its frames."""
+        if self._connections.detach(connection):
+            self._oust(connection)
+            await self._vacate(connection)
+
+    def on_event(self, payload: bytes) -> None:
+        """Take what a node has announced, to all or to this one."""
+        kind, *what = msgpack.unpackb(payload)
+        if kind == LEFT:
+            self._services.changed(workspace_of(what[0]))
+            self._router.target_left(*what)
+        elif kind == MISJUDGED and what == [self._terms.node]:
+            self.presence.forgotten.set()
+        elif kind == REQUEST:
+            self._take_request(Request(*what))
+        elif kind == ANSWER:
+            self._handover.on_answer(*what)
+
+    async def reassert(self) -> None:
+        """Say again who is attached here and what they offer: Redis may have lost it."""
+        for connection in self._connections:
+            if not connection.is_sent_away:
+                await self._reassert(connection)
+
+    async def _reassert(self, connection: Connection) -> None:
+        try:
+            await self.presence.assert_again(connection)
+        except (Conflict, ClientLeft):
+            async with self._lock(connection.address):
+                await self._yield(connection)
+
+    def _oust(self, connection: Connection) -> None:
+        """The client is attached anew by now: end this connection, and clean up nothing."""
+        _log.info(
+            "%s is attached anew; its old connection ends.",
+            connection.address,
+            extra={"client": connection.address},
+        )
+        self._counts.ousted += 1
+        connection.socket.close(SUPERSEDED, "attached elsewhere")
+
+    async def set_aside(self, connection: Connection) -> None:
+        """Have frames for a client go to its mailbox, though it is still here and is heard."""
+        async with self._lock(connection.address):
+            connection.is_sent_away = True
+            self._counts.sent_away += 1
+            for frame in await self._bus.leave(connection.address):
+                connection.send(frame)
+            await self.presence.suspend(connection.attachment)

@@ -1,0 +1,109 @@
+"""What Redis and the other nodes are told of the clients here (DESIGN 8).
+
+Redis may be away when there is something to tell: that is told later. It may come back empty, or
+lose a part: then all is told again.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.metrics import Counts
+from hypha_cluster.protocol.envelope import pack
+from hypha_cluster.registry.clients import Attachment, ClaimMode, ClientRegistry
+from hypha_cluster.registry.services import Services
+from hypha_cluster.relay.bus import Bus
+from hypha_cluster.relay.connections import Connection, Connections
+
+_log = logging.getLogger(__name__)
+
+LEFT: Final = "left"
+MISJUDGED: Final = "misjudged"
+SAMPLE: Final = 5  # clients that are looked for in Redis at a time
+
+Tell = Callable[[Attachment], Awaitable[None]]
+
+
+class Presence:
+    """grace: seconds for which a client that is between two connections keeps its place."""
+
+    def __init__(
+        self, registry: ClientRegistry, services: Services, bus: Bus, counts: Counts, grace: float
+    ) -> None:
+        self._registry = registry
+        registry.watchers.append(self._announce_departure)
+        self._services = services
+        self._bus = bus
+        self._counts = counts
+        self._grace = grace
+        self._untold: list[tuple[Attachment, Tell]] = []
+        # Set when Redis may have lost, or got wrong, who is attached here.
+        self.forgotten = asyncio.Event()
+
+    async def suspend(self, attachment: Attachment) -> None:
+        """A client is between two connections."""
+        await self._tell(attachment, self._suspend)
+
+    async def leave(self, attachment: Attachment) -> None:
+        """A client has left for good."""
+        await self._tell(attachment, self._leave)
+
+    def suspend_later(self, attachment: Attachment) -> None:
+        """The same, for when Redis is back."""
+        self._untold.append((attachment, self._suspend))
+
+    async def _tell(self, attachment: Attachment, tell: Tell) -> None:
+        try:
+            await tell(attachment)
+        except RedisUnavailable as error:
+            _log.warning("The end of %s is not told yet: %s", attachment.address, error)
+            self._untold.append((attachment, tell))
+
+    async def tell_again(self) -> None:
+        """Tell Redis what it could not be told before; to be called now and then."""
+        untold, self._untold = self._untold, []
+        for attachment, tell in untold:
+            await self._tell(attachment, tell)
+
+    async def _suspend(self, attachment: Attachment) -> None:
+        address = attachment.address
+        done = await self._registry.suspend(address, owner=attachment.owner, grace=self._grace)
+        if done:
+            self._counts.suspended += 1
+            _log.info("%s is between two connections.", address, extra={"client": address})
+
+    async def _leave(self, attachment: Attachment) -> None:
+        address = attachment.address
+        if await self._registry.leave(address, attachment.owner):
+            self._counts.left += 1
+            _log.info("%s has left.", address, extra={"client": address})
+
+    def _announce_departure(self, address: str) -> None:
+        """Tell all nodes that a client is gone for good: calls to it end now."""
+        self._bus.announce(pack([LEFT, address]))
+
+    def announce_misjudgement(self, node: str) -> None:
+        """Tell a node that was taken to be dead to say again who is attached to it."""
+        self._bus.announce(pack([MISJUDGED, node]))
+
+    async def are_known(self, connections: Connections) -> bool:
+        """Whether Redis knows some of the clients here; to be called now and then."""
+        attached = [each for each in connections if not each.is_sent_away]
+        some = random.sample(attached, min(SAMPLE, len(attached)))
+        owners = await self._registry.owners([each.address for each in some])
+        return all(
+            owner is not None or connections.get(connection.address) is not connection
+            for connection, owner in zip(some, owners, strict=True)
+        )
+
+    async def assert_again(self, connection: Connection) -> None:
+        """Say again that a client is here, and what it offers.
+
+        Raises Conflict or ClientLeft when it is another connection's by now.
+        """
+        claim = await self._registry.claim(connection.attachment, ClaimMode.ASSERT)
+        await self._registry.noted(claim)
+        await self._services.register(connection.attachment, connection.services)

@@ -1,0 +1,1 @@
+"""The hub as a peer: it calls clients, answers them, and offers services of its own."""

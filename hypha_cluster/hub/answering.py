@@ -1,0 +1,261 @@
+"""The hub's own client: places calls, and answers those that are made to it.
+
+It is at `<workspace>/workspace-manager` on every node, for calls to the hub, and at
+`<workspace>/~<node>` for answers to calls that this node has placed.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from hypha_cluster.errors import (
+    BadFrame,
+    FunctionNotFound,
+    HubError,
+)
+from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.hub.calls import (
+    Answer,
+    Call,
+    Describe,
+    Heartbeat,
+    Outgoing,
+)
+from hypha_cluster.identity.access import ROOT
+from hypha_cluster.protocol import chunks, guard, rpc
+from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
+from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.router import Router
+
+if TYPE_CHECKING:  # needs packages that only tracing does
+    from hypha_cluster.relay.tracing import CallTracer
+
+_log = logging.getLogger(__name__)
+
+_SERVICES: Final = "services."
+_BUILT_IN: Final = "built-in"
+_ALIVE_PATIENCE: Final = 3.0  # seconds
+
+
+class HubClient:
+    """Calls clients' functions, and hands calls to the hub over to `answer` and `describe`.
+
+    call_timeout: seconds that a client has to answer. max_message_size: bytes of a message in
+    chunks that clients may send to the hub.
+    """
+
+    def __init__(
+        self, node: str, router: Router, call_timeout: float, max_message_size: int
+    ) -> None:
+        self._router = router
+        self._placer = HubCalls(node, router, call_timeout)
+        self.call = self._placer.call
+        self.waiting_for = self._placer.waiting_for
+        self._assembler = chunks.Assembler(max_message_size)
+        self._reader = FrameReader(max_message_size)
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving: Counter[str] = Counter()  # caller → its calls that are at work
+        self.answer: Answer
+        self.describe: Describe
+        router.peer = self
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Messages in chunks from one client to another.
+
+    def relay_chunk(self, connection: Connection, frame: Frame, target: str) -> None:
+        """Pass on one call of the cache of `target`, and the answer to it.
+
+        The next one has to wait for that: if one got lost, the target would put together other
+        bytes than those that were checked. The hub places the call, in a session that nobody can
+        guess, so that nobody but the target can say that it arrived.
+        """
+        caller = rpc.Caller.of(frame, connection.address, target)
+        step = connection.chunks.check(frame, target)
+        self._run(self._relay_chunk(connection, caller, frame.envelope["method"], step), caller)
+
+    async def _relay_chunk(
+        self, connection: Connection, caller: rpc.Caller, method: str, step: chunks.Step
+    ) -> None:
+        envelope = rpc.call_envelope(caller.called, method)
+        identity = connection.attachment.identity
+        chunk = Outgoing(connection.address, identity, envelope, {"args": step.args})
+        if not step.is_last:
+            self._placer.keep_alive(chunk, step.session)
+        try:
+            result = await self._placer.place(chunk, whole=True)
+        except HubError as error:
+            connection.chunks.failed(step)
+            self._reply_now(caller, caller.reject, rpc.error(str(error)))
+        else:
+            connection.chunks.arrived(step)
+            if step.is_last:
+                self._placer.let_go(chunk, step.session)
+            self._reply_now(caller, caller.resolve, result)
+
+    async def is_alive(self, address: str) -> bool:
+        """Whether a client that looks attached still answers."""
+        try:
+            async with asyncio.timeout(_ALIVE_PATIENCE):
+                await self.call(address, "services.built-in.ping", ["ping"])
+        except (TimeoutError, HubError):
+            return False
+        return True
+
+    def target_left(self, address: str, error: HubError) -> None:
+        """Nobody is at `address` any more: end the calls that wait for it."""
+        self._assembler.forget(address)
+        self._placer.target_left(address, error)
+
+    def is_serving(self, address: str) -> bool:
+        """Whether a call of this client to the hub is at work."""
+        return address in self._serving
+
+    # What comes to the hub.
+
+    def receive(self, frame: Frame, source: str, called: str) -> None:
+        """Take a checked frame from `source` to `called`, an address of the hub's."""
+        method: str = frame.envelope["method"]
+        if method.startswith(guard.CACHE):
+            self._receive_chunk(frame, source, called)
+        elif method.startswith(_SERVICES):
+            self._receive_call(frame, source, called)
+        else:
+            self._receive_answer(frame, source, called)
+
+    def _receive_answer(self, frame: Frame, source: str, called: str) -> None:
+        if self._placer.take_answer(frame, source):
+            caller = rpc.Caller.of(frame, source, called)
+            self._reply_now(caller, caller.resolve, None)
+
+    def _receive_call(self, frame: Frame, source: str, called: str) -> None:
+        service, _, function = frame.envelope["method"][len(_SERVICES) :].partition(".")
+        args = list(frame.body.get("args") or [])
+        kwargs = args.pop() if frame.body.get("with_kwargs") and args else {}
+        caller = rpc.Caller.of(frame, source, called)
+        call = Call(caller, service, function, args, kwargs if isinstance(kwargs, dict) else {})
+        tracer = self._router.tracer
+        if tracer is not None:
+            self._run(self._answer_traced(tracer, frame.envelope, call), caller)
+        elif service == _BUILT_IN:
+            self._answer_now(call)
+        else:
+            self._run(self._answer(call), caller)
+
+    async def _answer_traced(
+        self, tracer: "CallTracer", envelope: dict[str, Any], call: Call
+    ) -> None:
+        with tracer.answer(envelope, call.caller.address):
+            await self._answer(call)
+
+    def _run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        self._serving[caller.address] += 1
+        task.add_done_callback(lambda task: self._finished(task, caller))
+
+    def _finished(self, task: asyncio.Task[None], caller: rpc.Caller) -> None:
+        self._tasks.discard(task)
+        self._serving[caller.address] -= 1
+        if not self._serving[caller.address]:
+            del self._serving[caller.address]
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        _log.error("A call of %s failed inside the hub.", caller.address, exc_info=error)
+        text = "The hub failed to answer; its operator finds the cause in its log."
+        self._reply_now(caller, caller.reject, rpc.error(text))
+
+    def _answer_now(self, call: Call) -> None:
+        """Answer without a task what waits for nothing: all clients ask when they connect."""
+        caller = call.caller
+        try:
+            result = self._built_in(call)
+        except HubError as error:
+            self._reply_now(caller, caller.reject, rpc.error(str(error)))
+        else:
+            self._reply_now(caller, caller.resolve, result)
+
+    def _built_in(self, call: Call) -> Any:
+        if call.function == "ping":
+            return "pong"
+        if call.function != "get_service":
+            raise FunctionNotFound(f"The hub has no function {_BUILT_IN}.{call.function}.")
+        if call.args[:1] == [_BUILT_IN]:
+            return rpc.built_in(call.caller.called)
+        return self.describe(call)
+
+    async def _answer(self, call: Call) -> None:
+        caller = call.caller
+        try:
+            result = await self._with_heartbeat(caller, self._dispatch(call))
+        except HubError as error:
+            await self._reply(caller, caller.reject, rpc.error(str(error)))
+        else:
+            await self._reply(caller, caller.resolve, result)
+
+    async def _dispatch(self, call: Call) -> Any:
+        if call.service == _BUILT_IN:
+            return self._built_in(call)
+        return await self.answer(call)
+
+    async def _with_heartbeat(self, caller: rpc.Caller, work: Coroutine[Any, Any, Any]) -> Any:
+        """Keep the caller from giving up while the hub is at work (PROTOCOL 3.4)."""
+        if not caller.heartbeat or caller.interval <= 0:
+            return await work
+        heartbeat = Heartbeat(caller.interval, partial(self._beat, caller, caller.heartbeat))
+        try:
+            return await work
+        finally:
+            heartbeat.stop()
+
+    def _beat(self, caller: rpc.Caller, heartbeat: str) -> None:
+        seal = Seal(caller.called, ROOT.to_wire())
+        envelope = rpc.call_envelope(caller.address, heartbeat)
+        self._router.answer(caller.address, seal.call(envelope, b""))
+
+    def _reply_now(self, caller: rpc.Caller, method: str | None, value: Any) -> None:
+        if method is not None:
+            seal = Seal(caller.called, ROOT.to_wire())
+            envelope = rpc.call_envelope(caller.address, method)
+            self._router.answer(caller.address, seal.call(envelope, pack({"args": [value]})))
+
+    async def _reply(self, caller: rpc.Caller, method: str | None, value: Any) -> None:
+        if method is None:
+            return
+        envelope = rpc.call_envelope(caller.address, method)
+        if caller.session is not None:
+            envelope["parent"] = caller.session
+        try:
+            await self._placer.send(Outgoing(caller.called, ROOT, envelope, {"args": [value]}))
+        except HubError as error:
+            _log.info("The answer did not reach %s: %s", caller.address, error)
+            self._reply_now(caller, caller.reject, rpc.error(f"The answer got lost: {error}"))
+
+    # Messages in chunks.
+
+    def _receive_chunk(self, frame: Frame, source: str, called: str) -> None:
+        caller = rpc.Caller.of(frame, source, called)
+        try:
+            message = self._assembler.take(source, chunks.parse_cache_call(frame))
+            if message is not None:
+                self._receive_assembled(message, source, called)
+        except BadFrame as error:
+            self._reply_now(caller, caller.reject, rpc.error(str(error)))
+        else:
+            self._reply_now(caller, caller.resolve, None)
+
+    def _receive_assembled(self, message: bytes, source: str, called: str) -> None:
+        frame = self._reader.read(message)
+        guard.check_call(frame, source)
+        self.receive(frame, source, called)
+
+    def forget(self, source: str) -> None:
+        """A client is gone; so is what it had begun to send."""
+        self._assembler.forget(source)

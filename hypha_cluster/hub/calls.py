@@ -1,0 +1,81 @@
+"""Calls as the hub's own client sees them: made to it, on somebody's behalf, on their way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from hypha_cluster.errors import HubError
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.address import workspace_of
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that a client makes to the hub: `services.<service>.<function>`."""
+
+    caller: rpc.Caller
+    service: str
+    function: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+    @property
+    def workspace(self) -> str:
+        """The workspace whose manager was called."""
+        return workspace_of(self.caller.called)
+
+
+Answer = Callable[[Call], Awaitable[Any]]
+Describe = Callable[[Call], dict[str, Any]]  # the service that a call of `get_service` is for
+
+
+class Behalf(NamedTuple):
+    """On whose behalf, and from which workspace, the hub calls a client."""
+
+    user: Identity
+    workspace: str
+
+
+@dataclass(slots=True)
+class PlacedCall:
+    """A call that the hub has placed and that waits for its answer."""
+
+    target: str
+    answer: asyncio.Future[Any]
+    deadline: asyncio.Timeout
+
+    def fail(self, error: HubError) -> None:
+        """End it with an error, unless it has ended already."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Heartbeat:
+    """Calls `beat` every `interval` seconds, until it is stopped."""
+
+    def __init__(self, interval: float, beat: Callable[[], None]) -> None:
+        self._interval = interval
+        self._beat = beat
+        self._arm()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _arm(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._interval, self._tick)
+
+    def _tick(self) -> None:
+        self._arm()
+        self._beat()
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A frame of the hub's that is not sealed yet."""
+
+    source: str
+    user: Identity
+    envelope: dict[str, Any]
+    body: dict[str, Any]

@@ -1,0 +1,1 @@
+"""The workspace manager: the hub's own service in each workspace."""

@@ -1,0 +1,283 @@
+"""The manager's functions for services: register, list, get (PROTOCOL 5.3, 5.4, 6.2, 6.3)."""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hypha_cluster.errors import BadRequest, ClientLeft, HubError, ServiceNotFound
+from hypha_cluster.hub.answering import HubClient
+from hypha_cluster.hub.manager.context import Context
+from hypha_cluster.hub.manager.description import describe
+from hypha_cluster.hub.selection import Selection, denied, matches, parse_query, searched
+from hypha_cluster.identity.access import MANAGER, PUBLIC, check_service_id
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.address import ServiceQuery, workspace_of
+from hypha_cluster.registry.encoding import Infos
+from hypha_cluster.registry.public import PublicListing
+from hypha_cluster.registry.services import BUILT_IN, Provider, Services
+from hypha_cluster.relay.connections import Connection
+
+_log = logging.getLogger(__name__)
+
+LISTED_CONFIG: Final = ("visibility", "require_context", "workspace", "flags")
+RECOVERY: Final = "hypha-cluster-recovery"
+VISIBILITIES: Final = ("public", "protected")
+_MAX_INFO: Final = 65_536  # bytes of one service's info, as JSON
+_MANY_FETCHED: Final = 1_000
+_DEFAULT: Final = "default"
+
+
+class ServiceFunctions:
+    """What clients call to offer services and to find them."""
+
+    def __init__(
+        self, services: Services, public: PublicListing, selection: Selection, peer: HubClient
+    ) -> None:
+        self._registered = services
+        self._selection = selection
+        self._public = public
+        self._peer = peer
+        # (address, service id) → the stamp of a registration, and its service dict.
+        self._fetched: dict[tuple[str, str], tuple[str | None, dict[str, Any]]] = {}
+
+    # Offering.
+
+    async def register_service(
+        self, context: Context, service: dict[str, Any], /, **options: Any
+    ) -> dict[str, Any]:
+        """Have a client put a service in its place, and answer its info (PROTOCOL 5.3)."""
+        context.require_home()
+        connection = context.connection
+        _check_service(service)
+        config = {**service.get("config", {}), "workspace": context.workspace}
+        api = rpc.relayed({**service, "config": config}, context.workspace)
+        if service.get("id") not in (None, _DEFAULT):  # a default one is set up when announced
+            # Else it would send a list of all that it offers, for one that it names anyway.
+            options["notify"] = False
+        info = await self._peer.call(
+            connection.address, "services.built-in.register_service", [api], options
+        )
+        if not isinstance(info, dict) or not isinstance(info.get("id"), str):
+            raise HubError("The client did not say what it has registered.")
+        await self._add(connection, info)
+        service_id = info["id"].rpartition(":")[2]
+        return {**info, "id": f"{connection.address}:{service_id}"}
+
+    async def _add(self, connection: Connection, info: dict[str, Any]) -> None:
+        """Put one service into the registry, unless the client has announced it by itself."""
+        put = _read_services([info], connection)
+        try:
+            async with connection.registering:
+                if not put.items() <= connection.services.items():
+                    await self._registered.register(connection.attachment, put)
+                    connection.services |= put
+        except ClientLeft:  # to another gateway, which has to know
+            await self.recover(connection)
+            for service_id in put:
+                if not await self._registered.provider(connection.address, service_id):
+                    raise
+
+    async def update_client_info(self, context: Context, client_info: Any) -> None:
+        """Take a client's list of its services; it replaces the one before (PROTOCOL 5.4)."""
+        context.require_home()
+        connection = context.connection
+        client = connection.attachment.client
+        if not isinstance(client_info, dict) or client_info.get("id") != client:
+            raise BadRequest(f"'id' of the client info must be the caller's own, {client!r}.")
+        if "services" not in client_info:
+            return  # it reports an error, not a change
+        infos = _read_services(client_info["services"], connection)
+        await self._replace(connection, infos)
+
+    async def _replace(self, connection: Connection, infos: Infos) -> None:
+        async with connection.registering:
+            known = connection.services
+            put = {sid: info for sid, info in infos.items() if known.get(sid) != info}
+            remove = [sid for sid in known if sid not in infos]
+            if put or remove:
+                await self._registered.register(connection.attachment, put, remove)
+            connection.services = infos
+            for service_id in remove:
+                connection.announced.pop(service_id, None)
+        if _DEFAULT in put and _DEFAULT not in known:
+            await self._set_up(connection.address)
+
+    async def _set_up(self, address: str) -> None:
+        """Call `setup` of a default service that has just appeared (PROTOCOL 5.4)."""
+        service = await self._peer.call(address, "services.built-in.get_service", [_DEFAULT])
+        if isinstance(service, dict) and rpc.is_reference(service.get("setup")):
+            await self._peer.call(address, "services.default.setup", [])
+
+    async def recover(self, connection: Connection) -> None:
+        """Have a client announce its services again, of which the hub has lost all memory.
+
+        It does so whenever a service is registered with it, so it is given one that is not listed.
+        """
+        probe = {"id": RECOVERY, "type": "built-in", "config": {"visibility": "protected"}}
+        method = "services.built-in.register_service"
+        try:
+            await self._peer.call(connection.address, method, [probe], {"overwrite": True})
+        except HubError as error:
+            _log.warning("%s could not be asked what it offers: %s", connection.address, error)
+
+    # Finding.
+
+    async def list_services(
+        self, context: Context, query: str | dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Infos of the services that a query means, as far as the caller may see them."""
+        if query == PUBLIC:
+            return [_listed(info, docs=False) for info in await self._public.all()]
+        workspaces, wanted = searched(query, context.workspace)
+        home = None if isinstance(query, dict) and "workspace" in query else context.workspace
+        found = []
+        for workspace in workspaces:
+            infos = await self.visible(workspace, inside=await context.may_enter(workspace))
+            found += [info for info in infos if matches(info, wanted, home)]
+        return found
+
+    async def visible(self, workspace: str, *, inside: bool) -> list[dict[str, Any]]:
+        """Infos of all services of a workspace, or only of its public ones."""
+        infos = await self._registered.of_workspace(workspace)
+        listed = [_listed(info) for info in infos]
+        return [i for i in listed if inside or i["config"]["visibility"] == "public"]
+
+    async def get_service(
+        self, context: Context, query: str | dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """A service as its provider describes it, ready to be called; None if there is none."""
+        if isinstance(query, dict) and query.get("launch"):
+            raise BadRequest("This hub cannot launch applications; ask for a running service.")
+        wanted = parse_query(query)
+        if wanted is None:
+            return None
+        inside = (
+            wanted.workspace or context.workspace
+        ) == context.connection.attachment.workspace.name
+        if wanted.client == MANAGER:
+            return self._manager(context, wanted, inside)
+        mode = query.get("mode", "random") if isinstance(query, dict) else "random"
+        provider = await self._selection.find(wanted, context.workspace, inside=inside, mode=mode)
+        return await self.fetch(provider) if provider else None
+
+    def _manager(self, context: Context, wanted: ServiceQuery, inside: bool) -> dict[str, Any]:
+        workspace = wanted.workspace or context.workspace
+        if not inside:
+            raise denied(wanted.service)
+        if wanted.service != _DEFAULT:
+            raise ServiceNotFound(f"Service not found: {wanted.service}")
+        description = describe(workspace, context.connection.base_url)
+        return {**description, "id": f"{workspace}/{MANAGER}:default"}
+
+    async def fetch(self, provider: Provider) -> dict[str, Any]:
+        """The service dict of a provider, fit to be passed on to anybody who may use it."""
+        workspace = workspace_of(provider.address)
+        service = await self._peer.call(
+            provider.address, "services.built-in.get_service", [provider.service]
+        )
+        if not isinstance(service, dict):
+            raise ServiceNotFound(f"Service not found: {provider.address}:{provider.service}")
+        relayed: dict[str, Any] = rpc.relayed(service, workspace)
+        relayed["id"] = f"{provider.address}:{provider.service}"
+        config = relayed.get("config")
+        relayed["config"] = {**(config if isinstance(config, dict) else {}), "workspace": workspace}
+        return relayed
+
+    async def fetch_cached(self, provider: Provider, *, afresh: bool = False) -> dict[str, Any]:
+        """The same, as it was last time; afresh: as it is now."""
+        key, stamp = (provider.address, provider.service), provider.info.get("stamp")
+        cached = self._fetched.get(key)
+        if cached is not None and cached[0] == stamp and not afresh:
+            return cached[1]
+        service = await self.fetch(provider)
+        if len(self._fetched) >= _MANY_FETCHED:
+            del self._fetched[next(iter(self._fetched))]
+        self._fetched[key] = (stamp, service)
+        return service
+
+
+def _check_service(service: object) -> None:
+    """Say at once what is wrong with a service: a client's own later warning reaches nobody.
+
+    That it exists already is the client's to say: it may have been started anew since.
+    """
+    if not isinstance(service, dict):
+        raise BadRequest("A service is a dict (or an object) with an id and functions.")
+    if not isinstance(service.get("config", {}), Mapping):
+        raise BadRequest("'config' of a service is a dict.")
+    service_id = service.get("id")
+    if service_id is None:
+        return  # the client knows whether it has a default for it
+    if not isinstance(service_id, str):
+        raise BadRequest(f"A service id is text, not {service_id!r}.")
+    check_service_id(service_id)
+    _check_visibility(service.get("config", {}))
+
+
+def _check_visibility(config: Mapping[str, Any]) -> str:
+    visibility = config.get("visibility", "protected")
+    if visibility not in VISIBILITIES:
+        raise BadRequest(f"'visibility' is 'public' or 'protected', not {visibility!r}.")
+    return str(visibility)
+
+
+def _read_services(services: object, connection: Connection) -> Infos:
+    if not isinstance(services, list):
+        raise BadRequest("'services' of the client info is a list.")
+    infos = {}
+    for service in services:
+        if not isinstance(service, dict) or not isinstance(service.get("id"), str):
+            raise BadRequest("Each service of the client info is a dict with an id.")
+        service_id = service["id"].removeprefix(f"{connection.attachment.client}:")
+        if service_id not in (BUILT_IN, RECOVERY):
+            check_service_id(service_id)
+            infos[service_id] = _kept(service_id, service, connection)
+    return infos
+
+
+def _kept(service_id: str, service: dict[str, Any], connection: Connection) -> str:
+    """What the registry keeps of a service; made once, though clients send it again and again."""
+    announced = connection.announced.get(service_id)
+    if announced is None or announced[0] != service:
+        announced = (service, _to_json(service_id, service, connection))
+        connection.announced[service_id] = announced
+    return announced[1]
+
+
+def _to_json(service_id: str, service: dict[str, Any], connection: Connection) -> str:
+    """What the registry keeps of a service. The stamp tells one registration from another."""
+    config = service.get("config") or {}
+    if not isinstance(config, dict):
+        raise BadRequest(f"'config' of service {service_id!r} is a dict.")
+    kept = {key: config[key] for key in LISTED_CONFIG if key in config}
+    kept["visibility"] = _check_visibility(config)
+    info = {
+        "name": str(service.get("name") or service_id),
+        "type": str(service.get("type") or "generic"),
+        "description": str(service.get("description") or ""),
+        "docs": service.get("docs") or {},
+        "config": {**kept, "workspace": connection.attachment.workspace.name},
+        "stamp": connection.attachment.owner,
+    }
+    try:
+        text = json.dumps(info)
+    except (TypeError, ValueError) as error:
+        raise BadRequest(f"The info of service {service_id!r} is not plain data: {error}") from None
+    if len(text) > _MAX_INFO:
+        raise BadRequest(f"The info of service {service_id!r} has more than {_MAX_INFO} bytes.")
+    return text
+
+
+def _listed(info: dict[str, Any], *, docs: bool = True) -> dict[str, Any]:
+    """Info as a listing shows it (PROTOCOL 6.1)."""
+    keys = ("id", "name", "type", "description", *(("docs",) if docs else ()))
+    listed = {key: info[key] for key in keys}
+    config = info["config"]
+    listed["config"] = {
+        "visibility": config["visibility"],
+        "require_context": config.get("require_context", False),
+        "workspace": config["workspace"],
+        "flags": config.get("flags", []),
+    }
+    return listed

@@ -1,0 +1,160 @@
+"""The manager's functions for workspaces: create, info, set, summary, clients (PROTOCOL 6)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from hypha_cluster.errors import BadRequest, Conflict, NotFound, PermissionDenied
+from hypha_cluster.hub.manager.context import Context
+from hypha_cluster.hub.manager.services import ServiceFunctions
+from hypha_cluster.identity.access import (
+    MANAGER,
+    Identity,
+    Workspace,
+    check_workspace_name,
+    owns,
+)
+from hypha_cluster.protocol.address import client_of
+from hypha_cluster.registry.clients import ClientRegistry
+from hypha_cluster.registry.workspaces import Workspaces
+
+_REQUIRED: Final = ("name", "owners", "visibility")
+_APPLICATION: Final = ("name", "id", "tags", "type")
+
+
+class WorkspaceFunctions:
+    """What clients call to make workspaces and to look around in them."""
+
+    def __init__(
+        self, workspaces: Workspaces, registry: ClientRegistry, services: ServiceFunctions
+    ) -> None:
+        self._workspaces = workspaces
+        self._registry = registry
+        self._services = services
+
+    async def create_workspace(
+        self, context: Context, config: Any, overwrite: bool = False
+    ) -> dict[str, Any]:
+        """Make a workspace, or change the settings of one that the caller owns."""
+        await context.require()
+        identity = context.identity
+        workspace = _read_config(config, identity)
+        existing = await self._workspaces.find(workspace.name)
+        if existing is None and await self._workspaces.known_user(workspace.name):
+            raise PermissionDenied(f"{workspace.name} is the name of a user's own workspace.")
+        if existing is None:
+            await self._workspaces.create(workspace)
+            return workspace.to_wire()
+        if not overwrite:
+            raise Conflict(f"Workspace {workspace.name} already exists.")
+
+        def overwritten(current: Workspace) -> Workspace:
+            _require_owner(identity, current, "overwrite")
+            return workspace
+
+        await self._workspaces.require(identity, workspace.name)
+        return (await self._workspaces.change(workspace.name, overwritten)).to_wire()
+
+    async def get_workspace_info(
+        self, context: Context, workspace: str | None = None
+    ) -> dict[str, Any]:
+        name = workspace or context.workspace
+        return (await self._workspaces.require(context.identity, name)).to_wire()
+
+    async def set(self, context: Context, config: Any) -> None:
+        """Change settings of this workspace, which is its owners' to do."""
+        identity = context.identity
+
+        def with_config(current: Workspace) -> Workspace:
+            _require_owner(identity, current, "change")
+            if not isinstance(config, dict):
+                raise BadRequest("The settings of a workspace are a dict.")
+            if config.get("name", current.name) != current.name:
+                raise BadRequest("The name of a workspace cannot be changed.")
+            changed = Workspace.from_wire({**current.to_wire(), **config})
+            _check_persistence(changed, identity, current)
+            if owns(identity, changed):
+                return changed
+            # Nobody locks themselves out.
+            return replace(changed, owners=_with_owner(changed.owners, identity))
+
+        await self._change(context, with_config)
+
+    async def install_application(self, context: Context, rdf: Any) -> None:
+        def with_application(current: Workspace) -> Workspace:
+            missing = [key for key in _APPLICATION if not isinstance(rdf, dict) or key not in rdf]
+            if missing:
+                raise BadRequest(f"An application needs {', '.join(missing)}.")
+            return replace(current, applications={**current.applications, rdf["id"]: rdf})
+
+        await self._change(context, with_application)
+
+    async def uninstall_application(self, context: Context, rdf_id: str) -> None:
+        def without_application(current: Workspace) -> Workspace:
+            if rdf_id not in current.applications:
+                raise NotFound(f"No application {rdf_id!r} is installed in {current.name}.")
+            left = {id_: rdf for id_, rdf in current.applications.items() if id_ != rdf_id}
+            return replace(current, applications=left)
+
+        await self._change(context, without_application)
+
+    async def _change(self, context: Context, edit: Callable[[Workspace], Workspace]) -> None:
+        await context.require()
+        await self._workspaces.require(context.identity, context.workspace)
+        await self._workspaces.change(context.workspace, edit)
+
+    async def get_summary(self, context: Context) -> dict[str, Any]:
+        await context.require()
+        current = await self._workspaces.get(context.workspace)
+        clients = await self.list_clients(context)
+        services = await self._services.visible(context.workspace, inside=True)
+        return {
+            "name": current.name,
+            "description": current.description,
+            "client_count": len(clients),
+            "clients": clients,
+            "service_count": len(services),
+            "services": [
+                {key: info[key] for key in ("id", "name", "type", "description", "config")}
+                for info in services
+            ],
+        }
+
+    async def list_clients(self, context: Context) -> list[str]:
+        await context.require()
+        return [*await self._registry.clients(context.workspace), MANAGER]
+
+    async def list_user_clients(self, context: Context) -> list[str]:
+        addresses = await self._registry.user_clients(context.identity.id)
+        return [client_of(address) for address in addresses]
+
+
+def _read_config(config: object, identity: Identity) -> Workspace:
+    if not isinstance(config, dict):
+        raise BadRequest("The config of a workspace is a dict.")
+    missing = [key for key in _REQUIRED if key not in config]
+    if missing:
+        raise BadRequest(f"A workspace needs {', '.join(missing)}.")
+    workspace = Workspace.from_wire(config)
+    check_workspace_name(workspace.name)
+    _check_persistence(workspace, identity, None)
+    return replace(workspace, owners=_with_owner(workspace.owners, identity))
+
+
+def _require_owner(identity: Identity, workspace: Workspace, action: str) -> None:
+    if not owns(identity, workspace):
+        raise PermissionDenied(
+            f"Permission denied for workspace {workspace.name}: only an owner may {action} it."
+        )
+
+
+def _check_persistence(workspace: Workspace, identity: Identity, before: Workspace | None) -> None:
+    newly = workspace.persistent and not (before and before.persistent)
+    if newly and identity.is_anonymous:
+        raise PermissionDenied("Only a user with an e-mail address can keep a workspace for good.")
+
+
+def _with_owner(owners: list[str], identity: Identity) -> list[str]:
+    name = identity.email or identity.id
+    cleaned = [str(owner).strip() for owner in owners if str(owner).strip()]
+    return cleaned if name in cleaned else [*cleaned, name]

@@ -1,0 +1,275 @@
+"""Issuing and verifying tokens, and the secret that all nodes sign with (PROTOCOL 7)."""
+
+import hashlib
+import math
+import re
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from jose import jwk, jwt
+from jose.backends.base import Key
+from jose.exceptions import ExpiredSignatureError, JOSEError
+
+from hypha_cluster.errors import BadRequest, InvalidToken, StartupError
+from hypha_cluster.identity.access import PUBLIC, ROOT, Identity
+from hypha_cluster.identity.openid import ES256, RS256, OpenIdKeys
+
+_PREFIX: Final = "@imjoy@"
+_ALGORITHM: Final = "HS256"
+_MAX_TOKEN: Final = 16_384  # characters
+# Beside a reconnection token with the same claims, it must fit into the head of a request.
+_MAX_CHILD: Final = 6_144  # characters
+_FORM: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+_MAX_TEXT: Final = 256  # characters, as names of workspaces and clients have at the most
+_MAX_TIME: Final = 1e12  # seconds; a float and msgpack have no trouble with it
+_VERIFIED: Final = 10.0  # seconds; callers over HTTP bring the same token again and again
+_MANY: Final = 1_000
+_REQUIRED: Final = {f"require_{claim}": True for claim in ("aud", "exp", "iss", "sub")}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """What tokens are made with; lifetimes in seconds."""
+
+    issuer: str
+    audience: str
+    namespace: str
+    lifetime: float
+    reconnection_lifetime: float
+
+    @property
+    def reconnection_audience(self) -> str:
+        """Its own, so that a reconnection token is no access token and the reverse."""
+        return f"{self.audience}#reconnection"
+
+
+class Reconnection(NamedTuple):
+    """What a reconnection token says: who may take which address again."""
+
+    identity: Identity
+    workspace: str
+    client: str
+
+
+def generated_id() -> str:
+    return uuid.uuid4().hex
+
+
+class Tokens:
+    """Signs and verifies tokens with one shared secret; others with the keys of their issuer."""
+
+    def __init__(
+        self, secret: str, settings: TokenSettings, openid: OpenIdKeys | None = None
+    ) -> None:
+        self._settings = settings
+        self._openid = openid
+        # Hash of a token → until when it need not be verified again, and whom it speaks for.
+        self._verified: dict[bytes, tuple[float, Identity]] = {}
+        try:
+            # As a Key: jose would read a secret that happens to be JSON as what it spells.
+            self._key = jwk.construct(secret, _ALGORITHM)
+        except JOSEError as error:
+            raise StartupError(f"jwt_secret cannot be used: {error}") from None
+
+    async def stop(self) -> None:
+        if self._openid:
+            await self._openid.stop()
+
+    # Issuing.
+
+    def issue(self, identity: Identity, lifetime: float | None = None) -> str:
+        """An access token; lifetime in seconds, None for the configured one."""
+        return self._issue(identity, lifetime, parent_client=None)
+
+    def issue_child(self, caller: Identity, config: dict[str, Any]) -> str:
+        """A token for somebody else, who may do less than the caller (PROTOCOL 7.3).
+
+        config: scopes (workspace names), expires_in (seconds), email, parent_client.
+        """
+        parent_client = config.get("parent_client")
+        if not isinstance(parent_client, str | None):
+            raise BadRequest(f"'parent_client' of a token is a client id, not {parent_client!r}.")
+        child = Identity(
+            id=generated_id(),
+            email=config.get("email"),
+            roles=caller.roles,
+            parent=caller.parent or caller.id,
+            scopes=tuple(dict.fromkeys(config["scopes"])),
+        )
+        token = self._issue(child, config.get("expires_in") or None, parent_client)
+        if len(token) > _MAX_CHILD:
+            raise BadRequest("The token would be too long; leave out some of its scopes.")
+        return token
+
+    def _issue(self, identity: Identity, lifetime: float | None, parent_client: str | None) -> str:
+        expires_in = self._settings.lifetime if lifetime is None else lifetime
+        claims = self._claims(identity, self._settings.audience, expires_in)
+        claims["pc"] = parent_client
+        return f"{identity.id}{_PREFIX}{self._sign(claims)}"
+
+    def issue_reconnection(self, identity: Identity, workspace: str, client: str) -> str:
+        lifetime = self._settings.reconnection_lifetime
+        claims = self._claims(identity, self._settings.reconnection_audience, lifetime)
+        claims |= {"ws": workspace, "cid": client}
+        # The user's own expiry, not the token's, goes on to bind them (PROTOCOL 1.6).
+        claims["user_exp"] = identity.expires_at
+        return self._sign(claims)
+
+    def _claims(self, identity: Identity, audience: str, lifetime: float) -> dict[str, Any]:
+        now = time.time()
+        namespace = self._settings.namespace
+        return {
+            "iss": self._settings.issuer,
+            "aud": audience,
+            "sub": identity.id,
+            "iat": int(now),
+            "exp": now + lifetime,
+            "gty": "client-credentials",
+            "scope": " ".join(identity.scopes),
+            "parent": identity.parent,
+            f"{namespace}email": identity.email,
+            f"{namespace}roles": list(identity.roles),
+        }
+
+    def _sign(self, claims: dict[str, Any]) -> str:
+        return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
+
+    # Verifying. Which key is tried depends on the form of a token, so its header cannot choose.
+
+    async def verify(self, token: str) -> Identity:
+        """Whom an access token speaks for, of this hub or of its issuer (PROTOCOL 7.1).
+
+        Only the hub's own are remembered: an issuer may withdraw its keys.
+        """
+        _, marker, signed = token.partition(_PREFIX)
+        if not marker:
+            return await self._verify_foreign(token)
+        key, now = hashlib.sha256(token.encode(errors="surrogatepass")).digest(), time.time()
+        until, identity = self._verified.get(key, (0.0, None))
+        if identity is None or until <= now:
+            identity = self._verify_access(signed)
+            if len(self._verified) >= _MANY:
+                del self._verified[next(iter(self._verified))]
+            assert identity.expires_at is not None
+            self._verified[key] = (min(now + _VERIFIED, identity.expires_at), identity)
+        return identity
+
+    def _verify_access(self, signed: str) -> Identity:
+        claims = self._verify_own(signed, self._settings.audience)
+        if "cid" in claims:
+            # The original gives its reconnection tokens the audience of access tokens.
+            raise InvalidToken("Invalid token: it is for reconnecting only.")
+        return self._identity(claims, claims["exp"])
+
+    def verify_reconnection(self, token: str) -> Reconnection:
+        claims = self._verify_own(token, self._settings.reconnection_audience)
+        workspace, client = _text(claims, "ws"), _text(claims, "cid")
+        if workspace is None or client is None:
+            raise InvalidToken("Invalid token: it does not say which client it is for.")
+        expires_at = claims.get("user_exp")
+        if expires_at is not None and _time(expires_at) <= time.time():
+            raise InvalidToken("The token that this client connected with has expired.")
+        return Reconnection(self._identity(claims, expires_at), workspace, client)
+
+    def _verify_own(self, token: str, audience: str) -> dict[str, Any]:
+        if _header(token).get("alg") != _ALGORITHM:
+            raise InvalidToken(f"Invalid token: this hub signs with {_ALGORITHM}.")
+        return _decode(token, self._key, _ALGORITHM, audience, self._settings.issuer)
+
+    async def _verify_foreign(self, token: str) -> Identity:
+        header = _header(token)
+        algorithm, kid = header.get("alg"), _text(header, "kid")
+        if algorithm not in (RS256, ES256):
+            raise InvalidToken(
+                f"Invalid token: write <user>{_PREFIX}<token> for one that this hub made; "
+                f"others must be signed with {RS256} or {ES256}."
+            )
+        if self._openid is None:
+            raise InvalidToken("This hub accepts only tokens that it made itself.")
+        key = await self._openid.find(kid, algorithm)
+        claims = _decode(token, key, algorithm, self._settings.audience, self._openid.issuer)
+        # Only this hub makes children: a claim of this name means something else elsewhere.
+        return self._identity({**claims, "parent": None}, claims["exp"])
+
+    def _identity(self, claims: dict[str, Any], expires_at: float | None) -> Identity:
+        email = _text(claims, f"{self._settings.namespace}email")
+        return Identity(
+            id=_user(claims),
+            is_anonymous=not email,
+            email=email,
+            roles=_roles(claims, f"{self._settings.namespace}roles"),
+            parent=_text(claims, "parent"),
+            scopes=tuple((_text(claims, "scope", math.inf) or "").split()),
+            expires_at=expires_at,
+        )
+
+
+def _header(token: str) -> dict[str, Any]:
+    if len(token) > _MAX_TOKEN:
+        raise InvalidToken(f"Invalid token: it has more than {_MAX_TOKEN} characters.")
+    if not _FORM.fullmatch(token):
+        raise InvalidToken("Invalid token: it is not three parts with dots between.")
+    try:
+        header = jwt.get_unverified_header(token)
+    except JOSEError:
+        raise InvalidToken("Invalid token: its header cannot be read.") from None
+    if "crit" in header:
+        raise InvalidToken("Invalid token: it uses extensions that are not known here.")
+    return header
+
+
+def _decode(token: str, key: Key, algorithm: str, audience: str, issuer: str) -> dict[str, Any]:
+    """The claims of a token that is what it should be; no error quotes the token."""
+    try:
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=audience,
+            issuer=issuer,
+            options=_REQUIRED,
+        )
+    except ExpiredSignatureError:
+        raise InvalidToken("The token has expired; get a new one.") from None
+    except JOSEError as error:
+        raise InvalidToken(f"Invalid token: {error}") from None
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        # What jose makes of times that are no numbers, and of lists in lists in lists.
+        raise InvalidToken("Invalid token: its claims make no sense.") from None
+    if _time(claims["exp"]) <= time.time():
+        raise InvalidToken("The token has expired; get a new one.")
+    return claims
+
+
+def _time(value: Any) -> float:
+    """Check a point in time, so that nothing stumbles over it later."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= _MAX_TIME:
+        raise InvalidToken("Invalid token: a time in it is no number of seconds.")
+    return float(value)
+
+
+def _user(claims: dict[str, Any]) -> str:
+    """The user's id, which is the name of their workspace too."""
+    user = _text(claims, "sub")
+    if not user or not user.isprintable():
+        raise InvalidToken("Invalid token: it does not say whose it is.")
+    if user in (ROOT.id, PUBLIC):
+        raise InvalidToken(f"Invalid token: {user!r} is the hub itself, which never connects.")
+    return user
+
+
+def _text(claims: dict[str, Any], name: str, limit: float = _MAX_TEXT) -> str | None:
+    value = claims.get(name)
+    if not isinstance(value, str | None) or len(value or "") > limit:
+        raise InvalidToken(f"Invalid token: {name!r} in it is no text of a fit length.")
+    return value
+
+
+def _roles(claims: dict[str, Any], name: str) -> tuple[str, ...]:
+    roles = claims.get(name) or []
+    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+        raise InvalidToken(f"Invalid token: {name!r} in it is no list of texts.")
+    return tuple(roles)

@@ -1,0 +1,1 @@
+"""Our connections to Redis; nothing of the hub."""

@@ -1,0 +1,127 @@
+"""A connection that is opened again whenever it is lost, and closed when it looks half-dead."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
+
+from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.links.link import Conversation, Endpoint, Link
+from hypha_cluster.links.servers import Servers
+
+_log = logging.getLogger(__name__)
+
+_FIRST_DELAYS: Final = (0.05, 0.1, 0.2, 0.5)  # seconds
+PING_INTERVAL: Final = 1.0  # seconds
+PATIENCE: Final = 2.0  # seconds that a server may leave a ping without an answer
+
+
+class User(Protocol):
+    """Whose connection it is."""
+
+    def on_reply(self, reply: Any) -> None:
+        """Take a reply; they come in order."""
+
+    async def on_open(self) -> None:
+        """Use the connection that was just opened; RedisUnavailable when it is no good."""
+
+    def on_lost(self) -> None:
+        """The connection is lost; another one will be opened."""
+
+
+class LastingLink:
+    """Keeps one connection to one server open."""
+
+    def __init__(self, address: Endpoint, servers: Servers, name: str, user: User) -> None:
+        self.address = address
+        self._servers = servers
+        self._name = name
+        self._user = user
+        self._link: Link | None = None
+        self._lost = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._failure = ""
+        self._awaiting_since: float | None = None
+        self._task = asyncio.get_running_loop().create_task(self._keep_open())
+
+    @property
+    def is_open(self) -> bool:
+        return self._link is not None and self._link.is_open
+
+    def send(self, commands: list[tuple[Any, ...]]) -> None:
+        """Write commands to a connection that is open."""
+        assert self._link is not None
+        if self._awaiting_since is None or self._link.heard_at >= self._awaiting_since:
+            self._awaiting_since = time.monotonic()
+        self._link.send(commands)
+
+    async def opened(self) -> None:
+        """Wait until it is open; RedisUnavailable if that takes too long."""
+        try:
+            async with asyncio.timeout(self._servers.access.timeout):
+                await self._opened.wait()
+        except TimeoutError:
+            failure = self._failure or f"Redis at {self.address} does not answer."
+            raise RedisUnavailable(failure) from None
+
+    def drop(self) -> None:
+        """Close the connection; another one will be opened."""
+        if self._link is not None:
+            self._link.close()
+
+    def drop_if_silent(self, now: float) -> None:
+        """A server that answers nothing, or the way to it, may never say that it is gone."""
+        if self._link is None or self._awaiting_since is None:
+            return
+        if self._link.heard_at < self._awaiting_since < now - PATIENCE:
+            _log.warning("Redis at %s does not answer; connecting anew.", self.address)
+            self.drop()
+
+    async def aclose(self) -> None:
+        """Close it for good; what was written before is still sent."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if self._link is not None:
+            self._link.hand_over(lambda reply: None, lambda: None)
+            self._link.close()
+            self._link = None
+            self._user.on_lost()
+
+    async def _keep_open(self) -> None:
+        delays = _retry_delays()
+        while True:
+            try:
+                await self._open()
+                delays, self._failure = _retry_delays(), ""
+                await self._lost.wait()
+            except RedisUnavailable as error:
+                if self._failure != str(error):  # said once, not each second
+                    _log.warning("%s", error)
+                self._failure = str(error)
+                self._servers.doubt()
+                self.drop()
+                await asyncio.sleep(next(delays))
+
+    async def _open(self) -> None:
+        conversation = Conversation(self.address, self._servers.access)
+        await conversation.begin(self._name, must_be_master=self._servers.needs_role)
+        self._lost.clear()
+        self._awaiting_since = None
+        self._link = conversation.link
+        self._link.hand_over(self._user.on_reply, self._on_lost)
+        await self._user.on_open()
+        self._opened.set()
+
+    def _on_lost(self) -> None:
+        self._link = None
+        self._lost.set()
+        self._opened.clear()
+        self._servers.doubt()
+        self._user.on_lost()
+
+
+def _retry_delays() -> Iterator[float]:
+    yield from _FIRST_DELAYS
+    while True:
+        yield 1.0

@@ -1,1 +1,0 @@
-"""The functions that the hub itself offers over RPC, one file a subject."""

@@ -1,0 +1,94 @@
+"""Mailboxes: frames for clients that are between two connections.
+
+They are filled by deliver.lua of the relay. What takes something out of them may be sent to Redis
+again when its reply is lost, so each call has a ticket, by which Redis knows it again.
+"""
+
+import itertools
+import secrets
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from hypha_cluster.links.client import StoreClient, translated
+from hypha_cluster.registry.encoding import now_ms, text
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.scripts import Script
+
+CALL: Final = b"1"  # the mark of a frame whose sender can be told that it came to nothing
+OTHER: Final = b"0"
+_MANY: Final = 100  # mailboxes that are looked at in one turn
+
+
+class Marked(NamedTuple):
+    """A frame with its mark."""
+
+    mark: bytes
+    frame: bytes
+
+
+class Mailboxes:
+    """Takes frames out of mailboxes, and puts them back. lifetime: of frames there, in seconds."""
+
+    def __init__(self, redis: StoreClient, keys: Keys, lifetime: float) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._lifetime = lifetime
+        prefix = secrets.token_hex(8)
+        self._take = Script(redis, "take_mail")
+        self._put_back = Script(redis, "put_back")
+        self._give_up = Script(redis, "give_up")
+        self._tickets = (f"{prefix}{number}" for number in itertools.count())
+
+    @translated
+    async def take(self, address: str) -> list[bytes]:
+        """Frames that waited for a client, in their order; once it has joined the bus again."""
+        if not await self._redis.exists(self._keys.mail(address)):
+            return []  # nor will there be any: the client is heard
+        frames: list[bytes] = await self._take(keys=[*self._box(address), self._ticket(address)])
+        return frames
+
+    @translated
+    async def put_back(self, address: str, frames: Sequence[Marked]) -> list[Marked]:
+        """Put frames before all that came since; answer those for which there is nobody.
+
+        They are older than what is in the mailbox. Whoever hears the address meanwhile gets them.
+        """
+        if not frames:
+            return []
+        outcomes = await self._put_back(
+            keys=[
+                self._keys.client(address),
+                *self._box(address),
+                self._ticket(address),
+            ],
+            args=[
+                self._keys.channel(address),
+                int(self._lifetime * 1000),
+                *(mark + frame for mark, frame in frames),
+            ],
+        )
+        return [each for each, outcome in zip(frames, outcomes, strict=False) if not outcome]
+
+    @translated
+    async def give_up_calls(self) -> list[tuple[str, list[bytes]]]:
+        """Calls that wait for clients which have been away for too long, by their address."""
+        keys = self._keys
+        found: list[bytes] = await self._redis.zrangebyscore(  # type: ignore[assignment]
+            keys.away(), "-inf", now_ms(), start=0, num=_MANY
+        )
+        given_up = []
+        for address in map(text, found):
+            calls: list[bytes] | None = await self._give_up(
+                keys=[keys.client(address), *self._box(address), self._ticket(address)]
+            )
+            if calls is None:
+                continue  # the clock of Redis is behind this node's
+            given_up.append((address, calls))
+            await self._redis.zrem(keys.away(), address)
+        return given_up
+
+    def _ticket(self, address: str) -> str:
+        return self._keys.mail_ticket(address, next(self._tickets))
+
+    def _box(self, address: str) -> tuple[str, str]:
+        return self._keys.mail(address), self._keys.mail_size(address)

@@ -1,0 +1,15 @@
+"""The secret that signs tokens, where none is configured: made once, and shared by all nodes."""
+
+import secrets
+
+from hypha_cluster.links.client import StoreClient, translated
+from hypha_cluster.registry.keys import Keys
+
+
+@translated
+async def shared_secret(redis: StoreClient, keys: Keys) -> str:
+    """The secret that all nodes of this cluster share; made by the first that asks."""
+    await redis.set(keys.secret(), secrets.token_urlsafe(48), nx=True)
+    secret = await redis.get(keys.secret())
+    assert secret is not None
+    return secret.decode() if isinstance(secret, bytes) else secret

@@ -1,0 +1,172 @@
+"""Workspaces and the users who are known: who owns what, who may enter."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import lru_cache
+from itertools import chain
+from typing import Any, Final
+
+from hypha_cluster.errors import Conflict, PermissionDenied, WorkspaceNotFound
+from hypha_cluster.identity.access import (
+    PUBLIC,
+    ROOT,
+    Identity,
+    Workspace,
+    may_enter,
+)
+from hypha_cluster.links.client import StoreClient, translated
+from hypha_cluster.registry.encoding import flatten, text
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.read_cache import ReadCache
+from hypha_cluster.registry.scripts import Script
+
+# A workspace that nobody ever joined must not stay for good.
+UNUSED_LIFETIME: Final = 86_400  # seconds
+
+PUBLIC_WORKSPACE: Final = Workspace(
+    name=PUBLIC, owners=[ROOT.id], visibility="public", persistent=True, read_only=True
+)
+
+
+_NOTHING_SET: Final = Workspace(name="")
+
+
+def to_hash(workspace: Workspace, *, whole: bool = False) -> dict[str, str]:
+    """What Redis keeps; whole: also what is as it is by default, to replace what was there."""
+    settings = {field.name: getattr(workspace, field.name) for field in fields(Workspace)}
+    return {
+        name: json.dumps(value)
+        for name, value in settings.items()
+        if whole or value != getattr(_NOTHING_SET, name)
+    }
+
+
+class Workspaces:
+    """Reads and changes workspaces; knows the users that permission depends on."""
+
+    def __init__(self, redis: StoreClient, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._make = Script(redis, "make_workspace")
+        self._change = Script(redis, "change_workspace")
+        self._lately = ReadCache[Workspace | None]()
+        self._known_lately = ReadCache[Identity | None]()
+
+    @translated
+    async def find(self, name: str) -> Workspace | None:
+        if name == PUBLIC:
+            return PUBLIC_WORKSPACE
+        return _workspace(await self._redis.hgetall(self._keys.workspace(name)))
+
+    @translated
+    async def find_for(
+        self, identity: Identity, name: str
+    ) -> tuple[Workspace | None, Identity | None]:
+        """A workspace, and who has made the token of a user who wants to enter it."""
+        if identity.parent in (None, ROOT.id) or name == PUBLIC:
+            return await self.find(name), await self._parent(identity)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(self._keys.workspace(name))
+            pipe.hget(self._keys.user(identity.parent), "identity")
+            settings, parent = await pipe.execute()
+        return _workspace(settings), _identity(parent)
+
+    async def get(self, name: str) -> Workspace:
+        return _found(await self.find(name), name)
+
+    @translated
+    async def create(self, workspace: Workspace) -> None:
+        """Make a workspace; Conflict if there is one of this name."""
+        keys = [self._keys.workspace(workspace.name)]
+        lifetime = "" if workspace.persistent else UNUSED_LIFETIME
+        async with self._redis.pipeline(transaction=False) as pipe:
+            self._make.in_pipeline(pipe, keys, [lifetime, *flatten(to_hash(workspace))])
+            pipe.sadd(self._keys.workspaces(), workspace.name)
+            is_made, _ = await pipe.execute()
+        if not is_made:
+            raise Conflict(f"Workspace {workspace.name!r} exists already.")
+        self._lately.forget(workspace.name)
+
+    @translated
+    async def change(self, name: str, edit: Callable[[Workspace], Workspace]) -> Workspace:
+        """Put what `edit` makes of a workspace in its place; its clients stay.
+
+        `edit` is called again when somebody else has changed the workspace meanwhile.
+        """
+        if name == PUBLIC:
+            raise PermissionDenied(f"Workspace {PUBLIC} is the hub's own and cannot be changed.")
+        while (edited := await self._try_to_change(name, edit)) is None:
+            pass
+        self._lately.forget(name)
+        return edited
+
+    async def _try_to_change(
+        self, name: str, edit: Callable[[Workspace], Workspace]
+    ) -> Workspace | None:
+        """Answer the changed workspace, None when somebody else was faster."""
+        key = self._keys.workspace(name)
+        kept: dict[Any, Any] = await self._redis.hgetall(key)
+        current = _found(_workspace(kept), name)
+        edited = edit(current)
+        settings = {text(field): value for field, value in kept.items()}
+        before, after = (to_hash(each, whole=True) for each in (current, edited))
+        changes = [
+            (field, settings.get(field, ""), value)
+            for field, value in after.items()
+            if value != before[field]
+        ]
+        return edited if await self._change([key], list(chain.from_iterable(changes))) else None
+
+    @translated
+    async def names(self) -> list[str]:
+        names = await self._redis.smembers(self._keys.workspaces())
+        return sorted([PUBLIC, *(text(name) for name in names)])
+
+    @translated
+    async def known_user(self, user: str) -> Identity | None:
+        """Who a user id belongs to, while the hub knows them."""
+        if user == ROOT.id:
+            return ROOT
+        return _identity(await self._redis.hget(self._keys.user(user), "identity"))
+
+    async def _parent(self, identity: Identity) -> Identity | None:
+        return await self.known_user(identity.parent) if identity.parent is not None else None
+
+    async def may_enter(self, identity: Identity, workspace: Workspace) -> bool:
+        return may_enter(identity, workspace, await self._parent(identity))
+
+    async def may_enter_lately(self, identity: Identity, name: str) -> bool:
+        """The same, by what was so a moment ago: not longer than a ReadCache keeps it."""
+        workspace = _found(await self._lately.get(name, "", lambda: self.find(name)), name)
+        user, parent = identity.parent, None
+        if user is not None and identity.id != name:
+            parent = await self._known_lately.get(user, "", lambda: self.known_user(user))
+        return may_enter(identity, workspace, parent)
+
+    async def require(self, identity: Identity, name: str) -> Workspace:
+        """The workspace, if the user may act in it."""
+        workspace = await self.get(name)
+        if not await self.may_enter(identity, workspace):
+            raise PermissionDenied(f"Permission denied for workspace {name}.")
+        return workspace
+
+
+def _found(workspace: Workspace | None, name: str) -> Workspace:
+    if workspace is None:
+        raise WorkspaceNotFound(f"Workspace not found: {name}")
+    return workspace
+
+
+def _workspace(settings: Mapping[bytes | str, bytes | str]) -> Workspace | None:
+    return _from_hash(tuple(settings.items())) if settings else None
+
+
+def _identity(user: bytes | str | None) -> Identity | None:
+    return Identity.from_wire(json.loads(user)) if user else None
+
+
+@lru_cache(maxsize=256)
+def _from_hash(settings: tuple[tuple[bytes | str, bytes | str], ...]) -> Workspace:
+    """Read what Redis keeps; most are read again and again, by each client that connects."""
+    return Workspace.from_wire({text(key): json.loads(value) for key, value in settings})

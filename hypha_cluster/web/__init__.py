@@ -1,0 +1,1 @@
+"""The ways in: WebSockets, HTTP calls, health, pages."""

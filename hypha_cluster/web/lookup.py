@@ -1,0 +1,94 @@
+"""Who may connect, and where to: the query of a WebSocket's URL (PROTOCOL 1.1, 1.2)."""
+
+from collections.abc import Mapping
+
+from hypha_cluster.clients.life import Admission
+from hypha_cluster.errors import (
+    BadRequest,
+    InvalidToken,
+    NotYetBack,
+    PermissionDenied,
+    WorkspaceNotFound,
+)
+from hypha_cluster.identity.access import (
+    Identity,
+    Workspace,
+    check_client_id,
+    check_workspace_name,
+    may_enter,
+    own_workspace,
+    owns,
+)
+from hypha_cluster.identity.tokens import Tokens, generated_id
+from hypha_cluster.registry.clients import ClientRegistry
+from hypha_cluster.registry.workspaces import Workspaces
+
+
+class Gatekeeper:
+    """Decides on admission; a refusal is a HubError whose text says why."""
+
+    def __init__(self, tokens: Tokens, workspaces: Workspaces, registry: ClientRegistry) -> None:
+        self._tokens = tokens
+        self._registry = registry
+        self._workspaces = workspaces
+
+    async def admit(self, query: Mapping[str, str]) -> Admission:
+        """Read `client_id`, `workspace`, `token` and `reconnection_token`."""
+        client = query.get("client_id", "")
+        if not client:
+            raise BadRequest("client_id is missing; this is the way in for imjoy-rpc clients.")
+        check_client_id(client)
+        if query.get("reconnection_token"):
+            return await self._readmit(query["reconnection_token"], client, query)
+        identity = await self.identify(token_of(query.get("token")))
+        name = query.get("workspace") or identity.id
+        check_workspace_name(name)
+        workspace = await self._workspace(identity, name)
+        return Admission(identity, workspace, client, has_token=False)
+
+    async def identify(self, token: str | None) -> Identity:
+        """Whom a token speaks for; without one, somebody new and anonymous."""
+        if token:
+            return await self._tokens.verify(token)
+        return Identity(generated_id())
+
+    async def _readmit(self, token: str, client: str, query: Mapping[str, str]) -> Admission:
+        reconnection = self._tokens.verify_reconnection(token)
+        identity, name = reconnection.identity, reconnection.workspace
+        if reconnection.client != client:
+            raise InvalidToken("The reconnection token belongs to another client_id.")
+        if (query.get("workspace") or name) != name:
+            raise InvalidToken("The reconnection token belongs to another workspace.")
+        if await self._registry.has_left(f"{name}/{client}"):
+            raise InvalidToken("This client has left; connect anew.")
+        try:
+            workspace = await self._workspace(identity, name)
+        except WorkspaceNotFound as error:
+            # Redis has lost it; whoever else is in it says again what it is like.
+            raise NotYetBack(str(error)) from None
+        return Admission(identity, workspace, client, has_token=True)
+
+    async def _workspace(self, identity: Identity, name: str) -> Workspace:
+        """The workspace, if the user may enter it; one's own is made when it is claimed."""
+        workspace, parent = await self._workspaces.find_for(identity, name)
+        if workspace is None:
+            if name != identity.id:
+                raise WorkspaceNotFound(f"Workspace not found: {name}")
+            return own_workspace(identity)
+        if name == identity.id and not owns(identity, workspace):
+            raise PermissionDenied(f"The workspace {name} belongs to somebody else.")
+        if not may_enter(identity, workspace, parent):
+            raise PermissionDenied(f"Permission denied for workspace {name}.")
+        return workspace
+
+
+def token_of(authorization: str | None) -> str | None:
+    """The token of an Authorization header, `Bearer <token>` or bare."""
+    if not authorization:
+        return None
+    words = authorization.split()
+    if words and words[0].lower() == "bearer":
+        words = words[1:]
+    if len(words) != 1:
+        raise InvalidToken("Authorization must be `Bearer <token>`, or the token alone.")
+    return words[0]

@@ -1,0 +1,182 @@
+"""/ws: a client's connection, from its first message to its last (PROTOCOL 1)."""
+
+import asyncio
+import logging
+import time
+import urllib.parse
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from hypha_cluster import log_fields
+from hypha_cluster.clients.life import GOING_AWAY, ClientLife
+from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable
+from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.router import Router
+from hypha_cluster.web.lookup import Gatekeeper
+from hypha_cluster.web.sockets import AsgiSocket
+
+_log = logging.getLogger(__name__)
+
+DIRECT: Final = "hypha.direct"  # the ASGI extension of serving/http11/websocket_stream.py
+# A browser comes back by itself only when it refreshes its connection info, after 0.8 of this:
+# well within the 10 s that old Python clients wait for an answer of its.
+BROWSER_REFRESH: Final = 7.5  # seconds
+# A Python client that is closed within 3 s of a reconnect spins for good (PROTOCOL 1.3).
+PATIENCE: Final = 6.0  # seconds
+# More than any published client can send, and less than a gateway can pass on.
+PACE: Final = 20_000  # frames a second
+TURN: Final = 500  # frames after which it is looked at
+_LONGEST_NAME: Final = 100  # characters of a name that is not checked yet
+
+
+class WebSocketApi:
+    """Admits clients and runs their connections."""
+
+    def __init__(
+        self,
+        gatekeeper: Gatekeeper,
+        clients: ClientLife,
+        router: Router,
+        recover: Callable[[Connection], Coroutine[None, None, None]],
+        public_base_url: str,
+    ) -> None:
+        self._recover = recover
+        self._gatekeeper = gatekeeper
+        self._clients = clients
+        self._router = router
+        self._public_base_url = public_base_url
+
+    def routes(self) -> list[WebSocketRoute]:
+        return [WebSocketRoute("/ws", self.serve)]
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """One connection; a refusal is HTTP 403 with the reason, as clients understand it."""
+        socket = _socket_of(websocket)
+        try:
+            connection = await self._attach(websocket, socket)
+        except (RedisUnavailable, NotYetBack) as error:
+            self._count_refusal(error)
+            _log.warning("A client is put off: %s", error)
+            await _put_off(websocket)
+            return
+        except HubError as error:
+            self._count_refusal(error)
+            _log.info("A client was refused: %s", error)
+            await websocket.send_denial_response(PlainTextResponse(str(error), 403))
+            return
+        await self._live(connection, socket)
+
+    def _count_refusal(self, error: HubError) -> None:
+        self._router.counts.refusals[type(error).__name__] += 1
+
+    async def _live(self, connection: Connection, socket: AsgiSocket) -> None:
+        """Have frames routed; the connection may go on when this has returned."""
+        try:
+            socket.start(partial(self._take, connection, Pace(socket)), _nothing)
+        except BaseException:
+            self._clients.detach_soon(connection, 1006)
+            raise
+        recovery = None
+        if connection.is_amnesic:
+            recovery = asyncio.create_task(self._recover(connection))
+        request_id = log_fields.request_id.get()
+        await socket.outlive(partial(self._closed, connection, request_id, recovery))
+
+    def _closed(
+        self,
+        connection: Connection,
+        request_id: str,
+        recovery: "asyncio.Task[None] | None",
+        code: int,
+        _reason: str,
+    ) -> None:
+        if recovery is not None:
+            recovery.cancel()
+        with log_fields.about(request_id, connection.address):
+            self._clients.detach_soon(connection, code)
+
+    async def _attach(self, websocket: WebSocket, socket: AsgiSocket) -> Connection:
+        asked = websocket.scope["query_string"].decode()
+        query = urllib.parse.parse_qs(asked, keep_blank_values=True)
+        given = {key: value[-1] for key, value in query.items()}
+        log_fields.client.set(given.get("client_id", "")[:_LONGEST_NAME])  # as it says itself
+        admission = await self._gatekeeper.admit(given)
+        log_fields.client.set(f"{admission.workspace.name}/{admission.client}")
+        return await self._clients.attach(
+            admission,
+            socket,
+            websocket.accept,
+            base_url=self._public_base_url or base_url_of(websocket),
+            refresh_after=BROWSER_REFRESH if _is_browser(websocket.headers) else 0.0,
+        )
+
+    def _take(self, connection: Connection, pace: "Pace", message: bytes | str) -> None:
+        """Route a message; a text frame is not of this protocol and is ignored."""
+        pace.count()
+        if isinstance(message, bytes | bytearray | memoryview):
+            self._router.route(connection, message)
+
+
+class Pace:
+    """Slows down a client that sends without end: others want their turn, and Redis to keep up."""
+
+    __slots__ = ("_frames", "_socket", "_timer", "_until")
+
+    def __init__(self, socket: AsgiSocket) -> None:
+        self._socket = socket
+        self._frames = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._until = 0.0  # when what it has sent so far would be due
+
+    def count(self) -> None:
+        self._frames += 1
+        if self._frames == TURN:
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        self._frames = 0
+        now = time.monotonic()
+        self._until = max(self._until, now - TURN / PACE) + TURN / PACE
+        if self._until > now:
+            self._socket.pause()
+            self._resume_in(self._until - now)
+
+    def _resume_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._socket.resume)
+
+
+def _socket_of(websocket: WebSocket) -> AsgiSocket:
+    extensions = websocket.scope.get("extensions") or {}
+    direct: AsgiSocket | None = extensions.get(DIRECT)
+    return direct or AsgiSocket(websocket.receive, websocket.send)
+
+
+async def _put_off(websocket: WebSocket) -> None:
+    """Let a client in and send it away later: it tries again, but would not after a refusal."""
+    await websocket.accept()
+    await asyncio.sleep(PATIENCE)
+    await websocket.close(GOING_AWAY, "the relay is unavailable")
+
+
+def _is_browser(headers: Headers) -> bool:
+    return "origin" in headers or "mozilla" in headers.get("user-agent", "").lower()
+
+
+def base_url_of(websocket: WebSocket) -> str:
+    """The URL that the client came by, as far as proxies tell."""
+    scope, headers = websocket.scope, websocket.headers
+    secure = headers.get("x-forwarded-proto", scope["scheme"]) in ("wss", "https")
+    host = headers.get("x-forwarded-host") or headers["host"]
+    return f"{'https' if secure else 'http'}://{host}{scope['path'].removesuffix('/ws')}"
+
+
+def _nothing() -> None:
+    """The outbox is bounded by Connections, which asks for its size."""

@@ -1,0 +1,171 @@
+"""Who may enter a workspace, and what names there may be."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from hypha_cluster.errors import BadRequest
+from hypha_cluster.identity.access import (
+    PUBLIC,
+    ROOT,
+    Identity,
+    Workspace,
+    check_client_id,
+    check_service_id,
+    check_workspace_name,
+    may_enter,
+    own_workspace,
+)
+
+ANN = Identity("ann", is_anonymous=False, email="ann@example.org")
+NOBODY = Identity("nobody")
+LAB = Workspace("lab", owners=["ann@example.org"])
+
+
+def test_an_identity_survives_the_wire() -> None:
+    identity = Identity("c", False, "c@x", ("a", "b"), "ann", ("lab",), 5.0)
+
+    assert Identity.from_wire(identity.to_wire()) == identity
+    assert Identity.from_wire(NOBODY.to_wire()) == NOBODY
+
+
+def test_a_workspace_survives_the_wire() -> None:
+    assert Workspace.from_wire(LAB.to_wire()) == LAB
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ({}, "needs a name"),
+        ({"name": 5}, "'name'"),
+        ({"name": "a", "colour": "red"}, "has no 'colour'"),
+        ({"name": "a", "_x": 1}, "has no '_x'"),
+        ({"name": "a", "owners": "ann"}, "'owners'"),
+        ({"name": "a", "persistent": 1}, "'persistent'"),
+        ({"name": "a", "visibility": "secret"}, "visibility is"),
+        ({"name": "a", "applications": []}, "'applications'"),
+    ],
+)
+def test_a_workspace_has_only_what_workspaces_have(
+    config: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(BadRequest, match=complaint):
+        Workspace.from_wire(config)
+
+
+# One's own.
+
+
+def test_an_anonymous_user_has_a_workspace_for_a_while() -> None:
+    workspace = own_workspace(NOBODY)
+
+    assert (workspace.name, workspace.owners) == ("nobody", ["nobody"])
+    assert workspace.read_only
+    assert not workspace.persistent
+
+
+def test_a_user_with_an_address_has_a_workspace_for_good() -> None:
+    assert own_workspace(ANN).persistent
+    assert not own_workspace(replace(ANN, roles=("temporary",))).persistent
+
+
+@pytest.mark.parametrize("user", [ANN, NOBODY, ROOT])
+def test_a_user_may_enter_their_own_workspace(user: Identity) -> None:
+    assert may_enter(user, own_workspace(user))
+
+
+# Others'.
+
+
+@pytest.mark.parametrize(
+    ("user", "workspace", "welcome"),
+    [
+        (ROOT, LAB, True),
+        (ANN, LAB, True),
+        (ANN, Workspace("lab", owners=["ann"]), True),
+        (NOBODY, LAB, False),
+        (NOBODY, Workspace("lab", owners=["nobody"]), True),
+        (Identity("bob", False, "bob@x"), LAB, False),
+        (Identity("bob", False, "bob@x", roles=("admin",)), LAB, True),
+        (NOBODY, Workspace("lab", allow_list=["nobody"]), True),
+        (NOBODY, Workspace("lab", allow_list=[]), False),
+        (NOBODY, Workspace("lab", visibility="public"), True),
+        (NOBODY, Workspace("lab", visibility="public", deny_list=[]), True),
+        (NOBODY, Workspace("lab", visibility="public", deny_list=["bob"]), True),
+        (NOBODY, Workspace("lab", visibility="public", deny_list=["nobody"]), False),
+        (ANN, Workspace("lab", visibility="public", deny_list=["ann@example.org"]), False),
+        (NOBODY, Workspace(PUBLIC, visibility="public"), False),
+        (ANN, Workspace(PUBLIC, visibility="public"), False),
+    ],
+)
+def test_who_is_welcome(user: Identity, workspace: Workspace, welcome: bool) -> None:
+    assert may_enter(user, workspace) == welcome
+
+
+# With a token from somebody else.
+
+CHILD = Identity("child", parent="ann", scopes=("lab",))
+
+
+def test_a_child_may_enter_what_its_token_is_for() -> None:
+    assert may_enter(CHILD, LAB, ANN)
+
+
+def test_a_child_may_enter_nothing_else() -> None:
+    assert not may_enter(CHILD, Workspace("other", owners=["ann"]), ANN)
+
+
+@pytest.mark.parametrize("parent", [None, NOBODY])
+def test_a_child_may_not_enter_what_its_parent_may_not(parent: Identity | None) -> None:
+    assert not may_enter(CHILD, LAB, parent)
+
+
+def test_an_address_in_a_token_opens_nothing_that_the_parent_may_not_enter() -> None:
+    child = replace(CHILD, email="bob@example.org", scopes=())
+
+    assert not may_enter(child, Workspace("bobs", owners=["bob@example.org"]), ANN)
+
+
+def test_a_child_is_at_home_in_its_own_workspace() -> None:
+    assert may_enter(CHILD, own_workspace(CHILD))
+
+
+def test_nobody_is_root_by_name_of_parent_unless_the_hub_signed_it() -> None:
+    """`root` signs nothing that clients get, so who has it for a parent is the hub's own."""
+    assert may_enter(Identity("x", parent="root"), LAB)
+
+
+# Names.
+
+Check = Callable[[str], None]
+BAD = ["", "a/b", "a:b", "*", "a*", "{a}", "a\nb", "\x00", "a\x1b", "a\x7f", "a\x9b2J", "x" * 257]
+
+
+@pytest.mark.parametrize("check", [check_workspace_name, check_client_id, check_service_id])
+@pytest.mark.parametrize("name", BAD)
+def test_what_means_something_else_is_no_name(check: Check, name: str) -> None:
+    with pytest.raises(BadRequest, match="cannot be a"):
+        check(name)
+
+
+@pytest.mark.parametrize("check", [check_workspace_name, check_client_id])
+@pytest.mark.parametrize("name", ["~node", "a b", "a\u2028b", "a?b", "a#b", "a%2fb", "a&b", " a"])
+def test_what_would_not_pass_through_a_url_is_no_name(check: Check, name: str) -> None:
+    with pytest.raises(BadRequest, match="cannot be a"):
+        check(name)
+
+
+@pytest.mark.parametrize("check", [check_workspace_name, check_client_id, check_service_id])
+@pytest.mark.parametrize("name", ["a", "a-b_c.d", "auth0|123", "ünïcode", "x" * 256, "a~b", "日本"])
+def test_other_names_are_names(check: Check, name: str) -> None:
+    check(name)
+
+
+def test_a_service_may_have_a_name_of_several_words() -> None:
+    check_service_id("my service")
+
+
+def test_no_client_is_the_manager() -> None:
+    with pytest.raises(BadRequest):
+        check_client_id("workspace-manager")

@@ -1,1 +1,0 @@
-"""Tests of the functions that the hub itself offers."""

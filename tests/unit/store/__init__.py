@@ -1,1 +1,0 @@
-"""Tests of what the hub keeps in Redis, without Redis."""
