@@ -6,6 +6,7 @@ from pathlib import Path
 from docs.messages import messages_page
 from hypha_cluster.config import Config
 from hypha_cluster.metrics import BOUNDS, METRICS, About
+from hypha_cluster.protocol.limits import TABLE, Limit
 from hypha_cluster.settings import HOUR, KIB, MIB, MINUTE, Setting
 
 FOLDER = Path(__file__).parent
@@ -13,6 +14,11 @@ UNITS: dict[str, list[tuple[float, str]]] = {
     "bytes": [(MIB, "MiB"), (KIB, "KiB"), (1, "bytes")],
     "seconds": [(HOUR, "h"), (MINUTE, "m"), (1, "s")],
 }
+YEAR = 365 * 24 * HOUR
+OPERATIONS = FOLDER / "operations.md"
+# Between these lines of a page that is written by hand stands what is made.
+LIMITS = "<!-- Made by `python -m docs.generate` from hypha_cluster/protocol/limits.py. -->\n"
+END = "<!-- End of what is made. -->\n"
 
 SETTINGS_HEAD = """\
 # Settings
@@ -61,7 +67,37 @@ def pages() -> dict[Path, str]:
         FOLDER / "settings.md": SETTINGS_HEAD + "".join(settings),
         FOLDER / "metrics.md": METRICS_HEAD.format(bounds=bounds) + "".join(metrics),
         FOLDER / "messages.md": messages_page(),
+        OPERATIONS: _operations_page(),
     }
+
+
+def _operations_page() -> str:
+    """The page as it is, with the table of limits brought up to date."""
+    before, _, rest = OPERATIONS.read_text(encoding="utf-8").partition(LIMITS)
+    after = rest.partition(END)[2]
+    return f"{before}{LIMITS}\n{limits_table()}\n{END}{after}"
+
+
+def limits_table() -> str:
+    """What a stranger may make the hub keep or do, topic by topic."""
+    rows = ["| what | at most | why |\n|---|---|---|\n"]
+    topic = ""
+    for limit in TABLE:
+        if limit.topic != topic:
+            topic = limit.topic
+            rows.append(f"| **{topic}** | | |\n")
+        rows.append(f"| {limit.what} | {_limit_text(limit)} | {limit.reason} |\n")
+    return "".join(rows)
+
+
+def _limit_text(limit: Limit) -> str:
+    if limit.value is None:
+        about = next(about for about in Config.settings() if about.flag == limit.setting)
+        return f"{default_text(about)} ({_codes(about.flag)})"
+    if limit.unit == "seconds" and limit.value >= YEAR:
+        return f"{limit.value / YEAR:g} years"
+    value = int(limit.value) if limit.value % 1 == 0 else limit.value
+    return f"{value:,} {limit.unit}"
 
 
 def _metric_row(about: About) -> str:

@@ -12,6 +12,7 @@ from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.envelope import Frame, Seal, pack
+from hypha_cluster.protocol.limits import SINGLE_FRAME
 from hypha_cluster.relay.router import Router, peer_address
 
 
@@ -92,7 +93,7 @@ class HubCalls:
         sealed = Seal(frame.source, frame.user.to_wire()).call(frame.envelope, pack(frame.body))
         if self._router.tracer is not None:
             sealed = self._router.tracer.send(frame.envelope, sealed)
-        if whole or len(sealed) <= chunks.MAX_SINGLE_FRAME:
+        if whole or len(sealed) <= SINGLE_FRAME:
             if "promise" in frame.body:
                 self._router.send(target, sealed, reject)
             else:

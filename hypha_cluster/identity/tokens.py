@@ -15,17 +15,13 @@ from jose.exceptions import ExpiredSignatureError, JOSEError
 from hypha_cluster.errors import BadRequest, InvalidToken, StartupError
 from hypha_cluster.identity.access import PUBLIC, ROOT, Identity
 from hypha_cluster.identity.openid import ES256, RS256, OpenIdKeys
+from hypha_cluster.protocol.limits import CHILD_TOKEN, NAME, TOKEN, VERIFIED_TOKENS
 
 _PREFIX: Final = "@imjoy@"
 _ALGORITHM: Final = "HS256"
-_MAX_TOKEN: Final = 16_384  # characters
-# Beside a reconnection token with the same claims, it must fit into the head of a request.
-_MAX_CHILD: Final = 6_144  # characters
 _FORM: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
-_MAX_TEXT: Final = 256  # characters, as names of workspaces and clients have at the most
 _MAX_TIME: Final = 1e12  # seconds; a float and msgpack have no trouble with it
 _VERIFIED: Final = 10.0  # seconds; callers over HTTP bring the same token again and again
-_MANY: Final = 1_000
 _REQUIRED: Final = {f"require_{claim}": True for claim in ("aud", "exp", "iss", "sub")}
 
 
@@ -99,7 +95,7 @@ class Tokens:
             scopes=tuple(dict.fromkeys(config["scopes"])),
         )
         token = self._issue(child, config.get("expires_in") or None, parent_client)
-        if len(token) > _MAX_CHILD:
+        if len(token) > CHILD_TOKEN:
             raise BadRequest("The token would be too long; leave out some of its scopes.")
         return token
 
@@ -150,7 +146,7 @@ class Tokens:
         until, identity = self._verified.get(key, (0.0, None))
         if identity is None or until <= now:
             identity = self._verify_access(signed)
-            if len(self._verified) >= _MANY:
+            if len(self._verified) >= VERIFIED_TOKENS:
                 del self._verified[next(iter(self._verified))]
             assert identity.expires_at is not None
             self._verified[key] = (min(now + _VERIFIED, identity.expires_at), identity)
@@ -207,8 +203,8 @@ class Tokens:
 
 
 def _header(token: str) -> dict[str, Any]:
-    if len(token) > _MAX_TOKEN:
-        raise InvalidToken(f"Invalid token: it has more than {_MAX_TOKEN} characters.")
+    if len(token) > TOKEN:
+        raise InvalidToken(f"Invalid token: it has more than {TOKEN} characters.")
     if not _FORM.fullmatch(token):
         raise InvalidToken("Invalid token: it is not three parts with dots between.")
     try:
@@ -261,7 +257,7 @@ def _user(claims: dict[str, Any]) -> str:
     return user
 
 
-def _text(claims: dict[str, Any], name: str, limit: float = _MAX_TEXT) -> str | None:
+def _text(claims: dict[str, Any], name: str, limit: float = NAME) -> str | None:
     value = claims.get(name)
     if not isinstance(value, str | None) or len(value or "") > limit:
         raise InvalidToken(f"Invalid token: {name!r} in it is no text of a fit length.")

@@ -22,12 +22,9 @@ from hypha_cluster.protocol.guard import (
     check_promise,
     shown,
 )
+from hypha_cluster.protocol.limits import CHUNK, CHUNK_ITEMS, MESSAGES
 
-CHUNK_SIZE: Final = 512_000
-MAX_SINGLE_FRAME: Final = 513_024
-MAX_MESSAGES: Final = 1_000  # that one client may have on their way
 _SMALL: Final = 1_024  # bytes of an unpacker's buffer at first; it grows with what it is fed
-_MANY: Final = 1_024  # items of a list or a map that is looked into
 _PARAMETERS: Final = {
     "create": ("key", "heartbeat", "overwrite"),
     "append": ("key", "data", "heartbeat"),
@@ -86,8 +83,8 @@ class _Message:
         self._unpacker = msgpack.Unpacker(
             max_buffer_size=max_size,
             read_size=min(_SMALL, max_size),
-            max_array_len=_MANY,
-            max_map_len=_MANY,
+            max_array_len=CHUNK_ITEMS,
+            max_map_len=CHUNK_ITEMS,
         )
         self._steps = _read(self._unpacker, source)
         self._done = False
@@ -201,7 +198,7 @@ class ChunkGuard:
     def _make_room(self) -> None:
         """Give up what was begun and left, which nobody ever says of a message."""
         kept = sum(message.kept for message in self._messages.values())
-        while kept > self._max_message_size or len(self._messages) > MAX_MESSAGES:
+        while kept > self._max_message_size or len(self._messages) > MESSAGES:
             oldest = next(iter(self._messages))
             kept -= self._messages.pop(oldest).kept
 
@@ -256,7 +253,7 @@ class Assembler:
         if call.action == "create":
             messages.pop(call.key, None)
             messages[call.key] = bytearray()
-            if len(messages) > MAX_MESSAGES:
+            if len(messages) > MESSAGES:
                 del messages[next(iter(messages))]
             return None
         if call.key not in messages:
@@ -286,5 +283,5 @@ class Assembler:
 
 
 def split(message: bytes) -> Iterator[bytes]:
-    for start in range(0, len(message), CHUNK_SIZE):
-        yield message[start : start + CHUNK_SIZE]
+    for start in range(0, len(message), CHUNK):
+        yield message[start : start + CHUNK]

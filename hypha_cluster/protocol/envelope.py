@@ -9,11 +9,11 @@ from typing import Any, Final, NamedTuple
 import msgpack
 
 from hypha_cluster.errors import BadFrame
+from hypha_cluster.protocol.limits import SEAL
 
 _CALL_FIELDS: Final = ("type", "to", "method", "session", "parent")
 _FIXMAP: Final = [bytes((0x80 | n,)) for n in range(16)]
 _ENVELOPE_LOOK: Final = 2_048  # bytes; more than all but the oddest envelopes have
-_SEAL: Final = 65_536  # bytes that a seal may add to a frame
 _SMALL: Final = 1_024  # bytes of an unpacker's buffer at first; it grows with what it is fed
 # The first byte of an array that says its length: msgpack makes a list of it before it reads on.
 _LONG_ARRAYS: Final = (b"\xdc", b"\xdd")
@@ -33,7 +33,7 @@ class FrameReader:
     """Reads frames; one C unpacker serves them all, since making one costs more than a frame."""
 
     def __init__(self, max_frame_size: int) -> None:
-        self._max_frame_size = max_frame_size + _SEAL  # for frames that another node has sealed
+        self._max_frame_size = max_frame_size + SEAL  # for frames that another node has sealed
         self._start_afresh()
 
     def read(self, frame: bytes) -> Frame:

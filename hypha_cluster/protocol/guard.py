@@ -11,16 +11,14 @@ from typing import Any, Final
 from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.address import client_of
 from hypha_cluster.protocol.envelope import Frame, pack
+from hypha_cluster.protocol.limits import CLIENT_FRAME, SHOWN
 
 BODY_KEYS: Final = frozenset(("args", "with_kwargs", "promise"))
 CALL_KEYS: Final = frozenset(("type", "from", "to", "user", "method", "session", "parent"))
 # Events that a client fires at itself; a peer that sends one would fake it.
 LOCAL_EVENTS: Final = frozenset(("disconnect", "service-updated"))
-# Over 1,024,000 bytes a Python client stops reading for good; sealing adds who the sender is.
-MAX_CLIENT_FRAME: Final = 1_000_000
 CACHE: Final = "services.built-in.message_cache."
 _CALLBACKS: Final = ("resolve", "reject", "heartbeat")
-_MANY: Final = 100  # characters
 _HUB: Final = "workspace-manager"
 
 # A path is walked through items *and attributes*, so these lead out of what was offered.
@@ -31,8 +29,8 @@ _SESSION_WAY_OUT: Final = re.compile(r"(?:^|\.)(?:_|timer(?:\.|$))")
 
 def shown(value: object) -> str:
     """What a client sent, fit for a message and a line of a log: on one line, and not too long."""
-    text = repr(value[:_MANY] if isinstance(value, str | bytes) else value)
-    return text if len(text) <= _MANY else f"{text[:_MANY]}…"
+    text = repr(value[:SHOWN] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def check_path(method: str) -> None:
@@ -117,9 +115,9 @@ def _check_target(frame: Frame) -> None:
     # Else it could lead to another key in Redis.
     if not isinstance(to, str) or ":" in to or to.startswith("/"):
         raise BadFrame(f"Client not found: {shown(to)} is no address of a client.")
-    if len(frame.raw) > MAX_CLIENT_FRAME and not _is_for_hub(frame):
+    if len(frame.raw) > CLIENT_FRAME and not _is_for_hub(frame):
         raise BadFrame(
-            f"A frame to a client has at most {MAX_CLIENT_FRAME} bytes; send more in chunks."
+            f"A frame to a client has at most {CLIENT_FRAME} bytes; send more in chunks."
         )
 
 

@@ -8,10 +8,8 @@ from hypha_cluster.errors import BadRequest
 from hypha_cluster.protocol.address import absolute, workspace_of
 from hypha_cluster.protocol.envelope import Frame
 from hypha_cluster.protocol.guard import check_path
+from hypha_cluster.protocol.limits import DEPTH, LONGEST_INTERVAL, SHORTEST_INTERVAL
 
-# Seconds between heartbeats, whatever a caller asks for: not a flood, and not for ever.
-_INTERVALS: Final = (0.1, 3_600.0)
-_MAX_DEPTH: Final = 200  # of a value that the hub walks through; JavaScript's encoder goes to 100
 _CACHE_FUNCTIONS: Final = ("create", "append", "process", "remove")
 # What every release parses: 0.5.38–0.5.47 lose a whole reply over anything else (PROTOCOL 3.2).
 _SIMPLE_SIGNATURE: Final = re.compile(r"\w+\((?:\w+(?:, \w+)*)?\)")
@@ -71,8 +69,7 @@ class Caller(NamedTuple):
 
 def _interval(seconds: float) -> float:
     """0 for no heartbeats, which is also what becomes of a number that is none."""
-    shortest, longest = _INTERVALS
-    return min(max(float(seconds), shortest), longest) if seconds > 0 else 0.0
+    return min(max(float(seconds), SHORTEST_INTERVAL), LONGEST_INTERVAL) if seconds > 0 else 0.0
 
 
 def answers_to(frame: Frame) -> str:
@@ -121,8 +118,8 @@ def rewrite_references(
     value: Any, change: Callable[[dict[str, Any]], dict[str, Any]], depth: int = 0
 ) -> Any:
     """A copy of an encoded value in which every method reference was changed."""
-    if depth > _MAX_DEPTH:
-        raise BadRequest(f"A value has at most {_MAX_DEPTH} levels.")
+    if depth > DEPTH:
+        raise BadRequest(f"A value has at most {DEPTH} levels.")
     if isinstance(value, dict):
         if value.get("_rtype") == "method":
             return change(value)

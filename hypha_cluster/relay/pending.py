@@ -3,12 +3,10 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from hypha_cluster.metrics import Histogram
-
-# A caller with more of them is no longer told when a target leaves, and runs into its time-out.
-MANY: Final = 10_000
+from hypha_cluster.protocol.limits import PENDING_CALLS
 
 
 class PendingCall(NamedTuple):
@@ -37,7 +35,7 @@ class PendingCalls:
 
     def add(self, target: str, call: PendingCall) -> None:
         sessions = self._by_caller[call.caller]
-        if len(sessions) < MANY:
+        if len(sessions) < PENDING_CALLS:
             sessions.add((target, call.session))
             self._by_target[target][call.caller, call.session] = call
 

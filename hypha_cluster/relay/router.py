@@ -25,6 +25,7 @@ from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol import guard, rpc
 from hypha_cluster.protocol.address import absolute, client_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, is_frame, pack
+from hypha_cluster.protocol.limits import CLIENT_FRAME
 from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connection, Connections
@@ -85,7 +86,7 @@ class Router:
         self.connections = connections
         self._bus = bus
         # Reading more than any client sends would only cost time.
-        self._reader = FrameReader(min(max_frame_size, guard.MAX_CLIENT_FRAME))
+        self._reader = FrameReader(min(max_frame_size, CLIENT_FRAME))
         self.pending = PendingCalls(counts.calls)
         self.deliveries: Deliveries | None = None  # while somebody asks for `is_awaited`
         self.peer: LocalPeer
@@ -119,7 +120,7 @@ class Router:
         """Forward nothing; tell the sender, if the frame says where."""
         self.counts.frames_ignored += 1
         _tell(connection, "ignored", error)
-        frame = self._reader.salvage(raw) if len(raw) <= guard.MAX_CLIENT_FRAME else None
+        frame = self._reader.salvage(raw) if len(raw) <= CLIENT_FRAME else None
         if frame is not None and isinstance(to := frame.envelope.get("to"), str):
             target = absolute(to, connection.attachment.workspace.name)
             self._reject(frame, connection.address, target, error)

@@ -24,11 +24,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from hypha_cluster.protocol import guard
 from hypha_cluster.protocol.envelope import Frame, trace_parent, with_trace_parent
+from hypha_cluster.protocol.limits import SHOWN, TRACED_CALLS
 
 _W3C: Final = TraceContextTextMapPropagator()
 _SERVICES: Final = "services."
-_LONGEST_NAME: Final = 100  # characters
-MANY: Final = 10_000  # calls that are followed at once
 
 
 _Key = tuple[str, str, str]  # callee, caller, session
@@ -42,7 +41,7 @@ class _OpenSpans:
 
     def add(self, key: _Key, span: Span) -> None:
         self._spans[key] = span
-        if len(self._spans) > MANY:
+        if len(self._spans) > TRACED_CALLS:
             self._spans.popitem(last=False)[1].end()
 
     def end(self, key: _Key, *, failed: bool) -> None:
@@ -179,7 +178,7 @@ def _parent_of(span: Span) -> str:
 
 
 def _name(what: str, method: str) -> str:
-    return f"{what} {method.removeprefix(_SERVICES)[:_LONGEST_NAME]}"
+    return f"{what} {method.removeprefix(_SERVICES)[:SHOWN]}"
 
 
 def _attributes(method: str, target: str) -> dict[str, str]:

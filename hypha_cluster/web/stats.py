@@ -1,7 +1,6 @@
 """/api/stats: what a cluster has, for its administrators."""
 
 import asyncio
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -10,11 +9,10 @@ from starlette.routing import Route
 from hypha_cluster import __version__
 from hypha_cluster.errors import PermissionDenied
 from hypha_cluster.identity.access import PUBLIC, may_oversee
+from hypha_cluster.protocol.limits import LISTED_WORKSPACES
 from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.web.lookup import Gatekeeper, token_of
-
-_MANY: Final = 1000  # workspaces that are told of one by one
 
 
 class StatsApi:
@@ -36,7 +34,7 @@ class StatsApi:
             )
         gateways = await self._nodes.alive()
         names = [name for name in await self._workspaces.names() if name != PUBLIC]
-        found = await asyncio.gather(*map(self._workspaces.find, names[:_MANY]))
+        found = await asyncio.gather(*map(self._workspaces.find, names[:LISTED_WORKSPACES]))
         return JSONResponse(
             {
                 "version": __version__,

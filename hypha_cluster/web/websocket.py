@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 from hypha_cluster import log_fields
 from hypha_cluster.clients.life import GOING_AWAY, ClientLife
 from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable
+from hypha_cluster.protocol.limits import PACE, SHOWN
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.router import Router
 from hypha_cluster.web.lookup import Gatekeeper
@@ -29,10 +30,7 @@ DIRECT: Final = "hypha.direct"  # the ASGI extension of serving/http11/websocket
 BROWSER_REFRESH: Final = 7.5  # seconds
 # A Python client that is closed within 3 s of a reconnect spins for good (PROTOCOL 1.3).
 PATIENCE: Final = 6.0  # seconds
-# More than any published client can send, and less than a gateway can pass on.
-PACE: Final = 20_000  # frames a second
 TURN: Final = 500  # frames after which it is looked at
-_LONGEST_NAME: Final = 100  # characters of a name that is not checked yet
 
 
 class WebSocketApi:
@@ -105,7 +103,7 @@ class WebSocketApi:
         asked = websocket.scope["query_string"].decode()
         query = urllib.parse.parse_qs(asked, keep_blank_values=True)
         given = {key: value[-1] for key, value in query.items()}
-        log_fields.client.set(given.get("client_id", "")[:_LONGEST_NAME])  # as it says itself
+        log_fields.client.set(given.get("client_id", "")[:SHOWN])  # as it says itself
         admission = await self._gatekeeper.admit(given)
         log_fields.client.set(f"{admission.workspace.name}/{admission.client}")
         return await self._clients.attach(

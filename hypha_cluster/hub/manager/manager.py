@@ -13,6 +13,7 @@ from hypha_cluster.hub.manager.description import ALIASES, FUNCTIONS, describe
 from hypha_cluster.hub.manager.services import ServiceFunctions
 from hypha_cluster.hub.manager.tokens import TokenFunctions
 from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
+from hypha_cluster.protocol.limits import LOGGED
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.connections import Connection, Connections
 
@@ -20,7 +21,6 @@ _client_log = logging.getLogger("hypha_cluster.client")
 
 Function = Callable[..., Awaitable[Any]]
 
-_MAX_LOGGED: Final = 2_000  # characters
 _MAX_REMEMBERED: Final = 100  # characters of the names of arguments
 
 
@@ -117,7 +117,7 @@ _LEVELS: Final = {
 def _logger(name: str) -> Function:
     async def write(context: Context, msg: Any) -> None:
         await context.require()
-        text = _on_one_line(str(msg)[:_MAX_LOGGED])
+        text = _on_one_line(str(msg)[:LOGGED])
         _client_log.log(_LEVELS[name], "%s: %s", context.connection.address, text)
 
     return write

@@ -13,6 +13,7 @@ from hypha_cluster.hub.selection import Selection, denied, matches, parse_query,
 from hypha_cluster.identity.access import MANAGER, PUBLIC, check_service_id
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import ServiceQuery, workspace_of
+from hypha_cluster.protocol.limits import KNOWN_SERVICES, SERVICE_INFO
 from hypha_cluster.registry.encoding import Infos
 from hypha_cluster.registry.public import PublicListing
 from hypha_cluster.registry.services import BUILT_IN, Provider, Services
@@ -23,8 +24,6 @@ _log = logging.getLogger(__name__)
 LISTED_CONFIG: Final = ("visibility", "require_context", "workspace", "flags")
 RECOVERY: Final = "hypha-cluster-recovery"
 VISIBILITIES: Final = ("public", "protected")
-_MAX_INFO: Final = 65_536  # bytes of one service's info, as JSON
-_MANY_FETCHED: Final = 1_000
 _DEFAULT: Final = "default"
 
 
@@ -191,7 +190,7 @@ class ServiceFunctions:
         if cached is not None and cached[0] == stamp and not afresh:
             return cached[1]
         service = await self.fetch(provider)
-        if len(self._fetched) >= _MANY_FETCHED:
+        if len(self._fetched) >= KNOWN_SERVICES:
             del self._fetched[next(iter(self._fetched))]
         self._fetched[key] = (stamp, service)
         return service
@@ -264,8 +263,8 @@ def _to_json(service_id: str, service: dict[str, Any], connection: Connection) -
         text = json.dumps(info)
     except (TypeError, ValueError) as error:
         raise BadRequest(f"The info of service {service_id!r} is not plain data: {error}") from None
-    if len(text) > _MAX_INFO:
-        raise BadRequest(f"The info of service {service_id!r} has more than {_MAX_INFO} bytes.")
+    if len(text) > SERVICE_INFO:
+        raise BadRequest(f"The info of service {service_id!r} has more than {SERVICE_INFO} bytes.")
     return text
 
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 from hypha_cluster.errors import BadRequest, PermissionDenied
 from hypha_cluster.hub.manager.context import Context
 from hypha_cluster.identity.tokens import Tokens
+from hypha_cluster.protocol.limits import TOKEN_LIFETIME
 
 _OPTIONS: Final = ("scopes", "expires_in", "email", "parent_client")
-_MAX_LIFETIME: Final = 10 * 365 * 86_400  # seconds
 
 
 class TokenFunctions:
@@ -54,7 +54,7 @@ class TokenFunctions:
 def _check_lifetime(seconds: object) -> None:
     if seconds is None:
         return
-    if type(seconds) not in (int, float) or not 0 < seconds <= _MAX_LIFETIME:  # type: ignore[operator]
+    if type(seconds) not in (int, float) or not 0 < seconds <= TOKEN_LIFETIME:  # type: ignore[operator]
         raise BadRequest(f"'expires_in' of a token is a number of seconds, not {seconds!r}.")
 
 

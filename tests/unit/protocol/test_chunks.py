@@ -12,8 +12,6 @@ import pytest
 
 from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.chunks import (
-    CHUNK_SIZE,
-    MAX_MESSAGES,
     Assembler,
     CacheCall,
     ChunkGuard,
@@ -22,6 +20,7 @@ from hypha_cluster.protocol.chunks import (
 )
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.protocol.guard import CACHE
+from hypha_cluster.protocol.limits import CHUNK, MESSAGES
 
 ME, YOU = "home/me", "home/you"
 LIMIT = 2**26
@@ -431,11 +430,11 @@ def test_messages_that_were_begun_and_left_make_room_for_others() -> None:
 def test_a_client_has_a_bounded_number_of_messages_on_their_way() -> None:
     guard = ChunkGuard(ME, LIMIT)
 
-    for number in range(MAX_MESSAGES + 50):
+    for number in range(MESSAGES + 50):
         follow(guard, "create", f"k{number}")
 
-    assert len(guard) == MAX_MESSAGES
-    follow(guard, "append", f"k{MAX_MESSAGES + 49}", b"")
+    assert len(guard) == MESSAGES
+    follow(guard, "append", f"k{MESSAGES + 49}", b"")
 
 
 def test_a_message_in_chunks_has_a_size_that_it_may_have() -> None:
@@ -505,17 +504,17 @@ def test_a_sender_cannot_have_the_hub_keep_more_than_its_share() -> None:
         assembler.take(ME, CacheCall("append", "a", b"x", False))
     assert assembler.take(ME, CacheCall("process", "b", b"", False)) == bytes(500)
 
-    for number in range(MAX_MESSAGES + 1):
+    for number in range(MESSAGES + 1):
         assembler.take(ME, CacheCall("create", str(number), b"", False))
     with pytest.raises(BadFrame, match="was begun"):
         assembler.take(ME, CacheCall("process", "0", b"", False))
 
 
-@pytest.mark.parametrize("size", [1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE - 1])
+@pytest.mark.parametrize("size", [1, CHUNK, CHUNK + 1, 3 * CHUNK - 1])
 def test_a_message_is_taken_apart_into_chunks(size: int) -> None:
     message = bytes(size)
 
     parts = list(split(message))
 
     assert b"".join(parts) == message
-    assert max(map(len, parts)) <= CHUNK_SIZE
+    assert max(map(len, parts)) <= CHUNK

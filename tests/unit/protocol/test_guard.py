@@ -9,12 +9,12 @@ import pytest
 from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.protocol.guard import (
-    MAX_CLIENT_FRAME,
     check_call,
     check_message,
     check_path,
     shown,
 )
+from hypha_cluster.protocol.limits import CLIENT_FRAME
 
 ME = "home/me"
 
@@ -192,15 +192,15 @@ def test_the_word_that_javascript_refuses_as_a_key_may_be_a_value() -> None:
 
 @pytest.mark.parametrize("to", ["home/you", "you"])
 def test_a_client_gets_no_frame_that_it_could_not_read(to: str) -> None:
-    call({"args": [bytes(MAX_CLIENT_FRAME - 1_000)]}, to=to)
+    call({"args": [bytes(CLIENT_FRAME - 1_000)]}, to=to)
 
     with pytest.raises(BadFrame, match="at most"):
-        call({"args": [bytes(MAX_CLIENT_FRAME)]}, to=to)
+        call({"args": [bytes(CLIENT_FRAME)]}, to=to)
 
 
 @pytest.mark.parametrize("to", ["home/workspace-manager", "workspace-manager", "home/~node"])
 def test_the_hub_takes_longer_frames(to: str) -> None:
-    call({"args": [bytes(MAX_CLIENT_FRAME)]}, to=to)
+    call({"args": [bytes(CLIENT_FRAME)]}, to=to)
 
 
 # Other messages.
@@ -220,7 +220,7 @@ def test_a_message_of_any_type_may_pass() -> None:
         ({"type": "service-updated"}, "of a client's own"),
         ({"type": "news", "method": 5}, "'method'"),
         ({"type": "news", "__proto__": 5}, "__proto__"),
-        ({"type": "news", "x": bytes(MAX_CLIENT_FRAME)}, "at most"),
+        ({"type": "news", "x": bytes(CLIENT_FRAME)}, "at most"),
         ({"type": "news", "to": "workspace-manager"}, "calls only"),
         ({"type": "news", "to": "home/~node"}, "calls only"),
         ({"type": "news", "to": "home/you:mail"}, "not found"),

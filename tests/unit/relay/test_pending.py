@@ -5,7 +5,7 @@ import time
 import pytest
 
 from hypha_cluster.metrics import Histogram
-from hypha_cluster.relay import pending
+from hypha_cluster.protocol.limits import PENDING_CALLS
 from hypha_cluster.relay.pending import PendingCall, PendingCalls
 
 
@@ -56,10 +56,10 @@ def test_a_caller_that_goes_waits_for_nothing() -> None:
 
 def test_what_one_caller_waits_for_is_bounded() -> None:
     calls = PendingCalls(Histogram())
-    for number in range(pending.MANY + 10):
+    for number in range(PENDING_CALLS + 10):
         calls.add("ws/target", call(session=str(number)))
 
-    assert len(calls) == pending.MANY
+    assert len(calls) == PENDING_CALLS
 
 
 def test_how_long_a_call_waited_is_noted_when_it_is_settled() -> None:

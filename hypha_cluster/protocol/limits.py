@@ -1,0 +1,178 @@
+"""What a stranger may make the hub keep or do: one table, which docs/operations.md shows.
+
+Each name is the number itself, so that code imports it from here; each row says of what it is the
+bound, in which unit, and why it is what it is. What the operator chooses is a setting; its row
+names the flag, and config.py has the default.
+"""
+
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+N = TypeVar("N", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A row of the table. value: None where the `setting`, a flag, says it."""
+
+    topic: str
+    what: str
+    value: float | None
+    unit: str
+    reason: str
+    setting: str = ""
+
+
+TABLE: Final[list[Limit]] = []
+
+
+class _Topic:
+    """Rows that belong together."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def limit(self, value: N, unit: str, what: str, reason: str) -> N:
+        """Put a row into the table; answer its value."""
+        TABLE.append(Limit(self._name, what, value, unit, reason))
+        return value
+
+    def setting(self, flag: str, what: str, reason: str) -> None:
+        """Put a row into the table whose value an operator chooses."""
+        TABLE.append(Limit(self._name, what, None, "", reason, flag))
+
+
+_frames = _Topic("Frames")
+_frames.setting("--max-frame-size", "a WebSocket message", "larger ones are never read whole")
+CLIENT_FRAME: Final = _frames.limit(
+    1_000_000,
+    "bytes",
+    "a frame from client to client",
+    "a Python client that gets more than 1,024,000 stops reading for good, and the hub adds who "
+    "the sender is; clients send more in chunks by themselves",
+)
+SEAL: Final = _frames.limit(
+    65_536,
+    "bytes",
+    "what the hub adds to a frame: who the sender is",
+    "an identity comes from a token, which is shorter",
+)
+PACE: Final = _frames.limit(
+    20_000,
+    "frames a second",
+    "what one connection sends; then it is read more slowly",
+    "more than any published client can send, and less than a gateway can pass on",
+)
+SHOWN: Final = _frames.limit(
+    100,
+    "characters",
+    "what a message, an error or a line of the log repeats of a text that a client sent",
+    "enough to know it again; an error is never larger than what caused it",
+)
+DEPTH: Final = _frames.limit(
+    200,
+    "levels",
+    "a value that the hub walks through",
+    "JavaScript's encoder goes to 100",
+)
+
+_chunks = _Topic("Messages in chunks")
+_chunks.setting(
+    "--max-message-size", "a message in chunks", "the receiver has to put it together in memory"
+)
+CHUNK: Final = _chunks.limit(
+    512_000, "bytes", "one chunk, as the hub sends it", "what published clients send"
+)
+SINGLE_FRAME: Final = _chunks.limit(
+    513_024,
+    "bytes",
+    "what the hub sends in one frame; more goes in chunks",
+    "what published clients do",
+)
+MESSAGES: Final = _chunks.limit(
+    1_000,
+    "messages",
+    "what one client has on its way in chunks; the oldest is given up for a newer one",
+    "each costs a reader; no program sends as many at once",
+)
+CHUNK_ITEMS: Final = _chunks.limit(
+    1_024,
+    "items",
+    "a list or a map that the hub looks into while a message passes in chunks",
+    "only the envelope and the promise are looked into, and theirs are short",
+)
+
+_calls = _Topic("Calls")
+_calls.setting("--call-timeout", "a call that the hub makes at a client", "clients may say nothing")
+PENDING_CALLS: Final = _calls.limit(
+    10_000,
+    "calls",
+    "calls of one client that wait for an answer; for more it is not told when the callee leaves",
+    "each is kept until it is answered, and some never are",
+)
+TRACED_CALLS: Final = _calls.limit(
+    10_000, "calls", "calls that are followed by tracing at once", "some are never answered"
+)
+SHORTEST_INTERVAL: Final = _calls.limit(
+    0.1, "seconds", "the least between two heartbeats of the hub's", "not a flood"
+)
+LONGEST_INTERVAL: Final = _calls.limit(
+    3_600.0, "seconds", "the most between two heartbeats of the hub's", "a timer needs an end"
+)
+
+_waiting = _Topic("What waits for a client")
+_waiting.setting(
+    "--outbox-size",
+    "what waits for a slow client; then calls to it are rejected, at twice that it is dropped",
+    "a client that does not read costs memory",
+)
+_waiting.setting("--mailbox-size", "what waits for a suspended client", "it costs memory of Redis")
+_waiting.setting("--mailbox-frames", "how many frames wait for it", "each costs some bytes more")
+_waiting.setting("--send-timeout", "how long a client may take nothing", "then it is gone")
+_waiting.setting("--reconnect-grace", "how long a suspended client keeps its place", "then it left")
+
+_registry = _Topic("Names and infos")
+NAME: Final = _registry.limit(
+    256,
+    "characters",
+    "a name of a workspace, a client, a service or a user",
+    "they are keys in Redis, and in every frame",
+)
+SERVICE_INFO: Final = _registry.limit(
+    65_536, "bytes", "the info of one service, as JSON", "listings repeat it"
+)
+LOGGED: Final = _registry.limit(
+    2_000, "characters", "what a client logs at the hub with one call", "it is one line"
+)
+KNOWN_SERVICES: Final = _registry.limit(
+    1_000,
+    "services",
+    "descriptions of services that a gateway keeps for calls by HTTP",
+    "so that not each call asks the provider again",
+)
+
+_tokens = _Topic("Tokens")
+TOKEN: Final = _tokens.limit(
+    16_384, "characters", "a token that is checked", "more than any issuer makes"
+)
+CHILD_TOKEN: Final = _tokens.limit(
+    6_144,
+    "characters",
+    "a token that is made",
+    "beside a reconnection token of the same claims it must fit into the head of a request",
+)
+TOKEN_LIFETIME: Final = _tokens.limit(
+    10 * 365 * 86_400, "seconds", "how long a token holds that is made", "clocks can tell it"
+)
+VERIFIED_TOKENS: Final = _tokens.limit(
+    1_000,
+    "tokens",
+    "tokens whose check is remembered, for 10 seconds",
+    "callers over HTTP bring the same token again and again",
+)
+
+_http = _Topic("HTTP")
+_http.setting("--max-message-size", "the body of a request", "it is kept until it has come whole")
+LISTED_WORKSPACES: Final = _http.limit(
+    1_000, "workspaces", "workspaces that `/api/stats` tells of one by one", "each is looked up"
+)
