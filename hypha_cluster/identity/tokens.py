@@ -12,7 +12,7 @@ from jose import jwk, jwt
 from jose.backends.base import Key
 from jose.exceptions import ExpiredSignatureError, JOSEError
 
-from hypha_cluster.errors import BadRequest, InvalidToken, StartupError
+from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied, StartupError
 from hypha_cluster.identity.access import PUBLIC, ROOT, Identity
 from hypha_cluster.identity.openid import ES256, RS256, OpenIdKeys
 from hypha_cluster.protocol.limits import CHILD_TOKEN, NAME, TOKEN, VERIFIED_TOKENS
@@ -77,12 +77,14 @@ class Tokens:
 
     def issue(self, identity: Identity, lifetime: float | None = None) -> str:
         """An access token; lifetime in seconds, None for the configured one."""
-        return self._issue(identity, lifetime, parent_client=None)
+        seconds = self._settings.lifetime if lifetime is None else lifetime
+        return self._issue(identity, time.time() + seconds, parent_client=None)
 
     def issue_child(self, caller: Identity, config: dict[str, Any]) -> str:
-        """A token for somebody else, who may do less than the caller (PROTOCOL 7.3).
+        """A token for somebody else, who may do less than the caller, and ends no later.
 
-        config: scopes (workspace names), expires_in (seconds), email, parent_client.
+        config: scopes (workspace names), expires_in (seconds), email, parent_client
+        (PROTOCOL 7.3). PermissionDenied when the caller's own token has expired meanwhile.
         """
         parent_client = config.get("parent_client")
         if not isinstance(parent_client, str | None):
@@ -94,34 +96,33 @@ class Tokens:
             parent=caller.parent or caller.id,
             scopes=tuple(dict.fromkeys(config["scopes"])),
         )
-        token = self._issue(child, config.get("expires_in") or None, parent_client)
+        lifetime = config.get("expires_in") or self._settings.lifetime
+        token = self._issue(child, _end_of_child(caller, lifetime), parent_client)
         if len(token) > CHILD_TOKEN:
             raise BadRequest("The token would be too long; leave out some of its scopes.")
         return token
 
-    def _issue(self, identity: Identity, lifetime: float | None, parent_client: str | None) -> str:
-        expires_in = self._settings.lifetime if lifetime is None else lifetime
-        claims = self._claims(identity, self._settings.audience, expires_in)
+    def _issue(self, identity: Identity, expires_at: float, parent_client: str | None) -> str:
+        claims = self._claims(identity, self._settings.audience, expires_at)
         claims["pc"] = parent_client
         return f"{identity.id}{_PREFIX}{self._sign(claims)}"
 
     def issue_reconnection(self, identity: Identity, workspace: str, client: str) -> str:
-        lifetime = self._settings.reconnection_lifetime
-        claims = self._claims(identity, self._settings.reconnection_audience, lifetime)
+        expires_at = time.time() + self._settings.reconnection_lifetime
+        claims = self._claims(identity, self._settings.reconnection_audience, expires_at)
         claims |= {"ws": workspace, "cid": client}
         # The user's own expiry, not the token's, goes on to bind them (PROTOCOL 1.6).
         claims["user_exp"] = identity.expires_at
         return self._sign(claims)
 
-    def _claims(self, identity: Identity, audience: str, lifetime: float) -> dict[str, Any]:
-        now = time.time()
+    def _claims(self, identity: Identity, audience: str, expires_at: float) -> dict[str, Any]:
         namespace = self._settings.namespace
         return {
             "iss": self._settings.issuer,
             "aud": audience,
             "sub": identity.id,
-            "iat": int(now),
-            "exp": now + lifetime,
+            "iat": int(time.time()),
+            "exp": expires_at,
             "gty": "client-credentials",
             "scope": " ".join(identity.scopes),
             "parent": identity.parent,
@@ -200,6 +201,21 @@ class Tokens:
             scopes=tuple((_text(claims, "scope", math.inf) or "").split()),
             expires_at=expires_at,
         )
+
+
+def _end_of_child(maker: Identity, lifetime: float) -> float:
+    """When a token ends that somebody makes; with their own at the latest.
+
+    Else whoever has found a token of a few seconds could make it last for years.
+    """
+    now = time.time()
+    if maker.expires_at is None:
+        return now + lifetime
+    if maker.expires_at <= now:
+        raise PermissionDenied(
+            "The token that you connected with has expired, so it makes no other; get a new one."
+        )
+    return min(now + lifetime, maker.expires_at)
 
 
 def _header(token: str) -> dict[str, Any]:

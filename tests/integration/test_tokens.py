@@ -22,7 +22,8 @@ from hypha_cluster.identity.access import Identity
 from hypha_cluster.identity.tokens import Tokens, TokenSettings
 from hypha_cluster.web.lookup import token_of
 from tests.conftest import GatewayFactory
-from tests.gateways import SECOND
+from tests.gateways import SECOND, Hub
+from tests.raw_client import RawClient, Rejected
 
 SECRET = "what the gateways of this cluster share"
 CONFIG = Config()
@@ -370,3 +371,28 @@ async def first_refusal(url: str, token: str, workspace: str) -> bytes:
                 await info_of(url, token=token, workspace=workspace)
             except InvalidStatus as refused:
                 return bytes(refused.response.body or b"")
+
+
+async def test_a_token_makes_none_that_outlives_it_not_even_after_its_end(hub: Hub) -> None:
+    made: list[str] = []
+    wish = {"expires_in": 2}
+    async with await RawClient.connect(hub.first) as owner:
+        token = await owner.manager("generate_token", wish)
+        at_home = {"workspace": owner.workspace}
+        async with await RawClient.connect(hub.second, token=token, **at_home) as bearer:
+            with pytest.raises(Rejected, match="has expired"):
+                await make_until_refused(bearer, made)
+        ends = [claims_of(child)["exp"] for child in made]
+
+    assert ends
+    assert set(ends) == {claims_of(token)["exp"]}
+
+
+async def make_until_refused(bearer: RawClient, made: list[str]) -> None:
+    async with asyncio.timeout(20 * SECOND):
+        while True:
+            made.append(await bearer.manager("generate_token", {"expires_in": 9e7}))
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    return jwt.get_unverified_claims(token.partition("@imjoy@")[2])

@@ -11,7 +11,6 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "hub/answering", "hub/calling", "hub/calls",
     "hub/manager/context", "hub/manager/description", "hub/manager/manager",
     "hub/manager/services", "hub/manager/tokens", "hub/manager/workspaces",
-    "identity/tokens",
     "links/client", "links/commands", "links/lasting_link", "links/link", "links/servers",
     "links/shard", "links/subscriptions",
     "registry/clients", "registry/encoding", "registry/mailboxes", "registry/nodes",
