@@ -7,14 +7,9 @@ from docs.messages import messages_page
 from hypha_cluster.config import Config
 from hypha_cluster.metrics import BOUNDS, METRICS, About
 from hypha_cluster.protocol.limits import TABLE, Limit
-from hypha_cluster.settings import HOUR, KIB, MIB, MINUTE, Setting
+from hypha_cluster.settings import YEAR, Setting, amount
 
 FOLDER = Path(__file__).parent
-UNITS: dict[str, list[tuple[float, str]]] = {
-    "bytes": [(MIB, "MiB"), (KIB, "KiB"), (1, "bytes")],
-    "seconds": [(HOUR, "h"), (MINUTE, "m"), (1, "s")],
-}
-YEAR = 365 * 24 * HOUR
 OPERATIONS = FOLDER / "operations.md"
 # Between these lines of a page that is written by hand stands what is made.
 LIMITS = "<!-- Made by `python -m docs.generate` from hypha_cluster/protocol/limits.py. -->\n"
@@ -28,7 +23,7 @@ SETTINGS_HEAD = """\
 Each setting is a flag of `hypha-cluster serve` and an environment variable; the flag wins.
 `hypha-cluster config` prints what is in force, with the secrets masked, and takes the same flags.
 A flag or a `HYPHA_…` variable that is not known stops the start, and the nearest name is given; so
-does a value that makes no sense.
+does a number out of its bounds, or another value with which nobody could use the hub.
 
 Sizes may be written with `KiB`, `MiB`, `GiB`, times with `ms`, `s`, `m`, `h`: `--outbox-size 8MiB`,
 `HYPHA_DRAIN_TIME=1m`. A switch is given as `--reset-redis`, as `--no-reset-redis`, or with `true`
@@ -37,8 +32,8 @@ or `false`. Where `XDG_STATE_HOME` is set, `--data-dir` is `hypha-cluster` in th
 A value may be in a file, as secrets are where containers run: `HYPHA_REDIS_URL_FILE` is the path of
 a file that holds what `HYPHA_REDIS_URL` would, and so with `_FILE` behind every other variable.
 
-| flag | variable | default | meaning |
-|---|---|---|---|
+| flag | variable | default | from … to | meaning |
+|---|---|---|---|---|
 """
 
 METRICS_HEAD = """\
@@ -113,6 +108,7 @@ def _row(about: Setting) -> str:
         _codes(about.flag, *names),
         _codes(about.env, *variables),
         default_text(about),
+        bounds_text(about),
         help_text(about).replace("|", "\\|"),
     ]
     return f"| {' | '.join(cells)} |\n"
@@ -128,10 +124,12 @@ def default_text(about: Setting) -> str:
         return "on" if about.default else "off"
     if isinstance(about.default, str):
         return _codes(about.default) if about.default else ""
-    for size, name in UNITS.get(about.unit, []):
-        if about.default and about.default % size == 0:
-            return f"{about.default / size:g} {name}"
-    return f"{about.default:g} {about.unit}".strip()
+    return amount(about.default, about.unit)
+
+
+def bounds_text(about: Setting) -> str:
+    """The least and the most that a number may be."""
+    return "" if about.within is None else " … ".join(amount(n, about.unit) for n in about.within)
 
 
 def help_text(about: Setting) -> str:

@@ -90,7 +90,7 @@ def _in_tree(tree: ast.Module) -> Iterator[Found]:
             if text and isinstance(kind, type) and issubclass(kind, HubError | StartupError):
                 yield Found(kind, text)
         # config.py collects its complaints first, and raises them in one place.
-        if isinstance(node, ast.FunctionDef) and node.name.endswith(("complaints", "dictions")):
+        if isinstance(node, ast.FunctionDef) and node.name.endswith("complaints"):
             yield from _yielded(node)
 
 

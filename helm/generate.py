@@ -55,8 +55,7 @@ FOREIGN = (
 LIMITS: dict[str, Schema] = {
     "redis_url": {"pattern": r"^(|(unix|rediss?(\+sentinel|\+cluster)?)://.+)$"},
     "base_path": {"pattern": r"^(/[^/?#\s]+)*/?$"},
-    "port": {"minimum": 1, "maximum": 65535},
-    "workers": {"minimum": 1},
+    "port": {"minimum": 1},
 }
 
 
@@ -155,10 +154,11 @@ def _setting_type(about: Setting) -> Schema:
     if isinstance(about.default, str):
         return {"type": "string"}
     number = "number" if isinstance(about.default, float) else "integer"
+    bounds = dict(zip(("minimum", "maximum"), about.within or (), strict=False))
     if about.unit not in SUFFIXES:
-        return {"type": number, "minimum": 0}
+        return {"type": number, **bounds}
     pattern = rf"^\d+(\.\d+)? *({'|'.join(SUFFIXES[about.unit])})?$"
-    return {"type": [number, "string"], "minimum": 0, "pattern": pattern}
+    return {"type": [number, "string"], **bounds, "pattern": pattern}
 
 
 # The tables.

@@ -1,6 +1,5 @@
 """Every setting of a node, with its default and unit; the only reader of flags and environment."""
 
-import dataclasses
 import os
 import re
 import socket
@@ -10,13 +9,19 @@ from urllib.parse import urlsplit
 
 from hypha_cluster.errors import StartupError
 from hypha_cluster.settings import (
+    GIB,
     HOUR,
+    KIB,
     MIB,
+    MINUTE,
+    YEAR,
     Setting,
     Value,
+    complaints,
     read_environment,
     read_flags,
     setting,
+    settings_of,
 )
 
 REDIS_SCHEMES = (
@@ -36,7 +41,7 @@ class Config:
     """The settings of one node."""
 
     host: str = setting("0.0.0.0", "Address to listen on.")
-    port: int = setting(9000, "Port to listen on; 0 picks a free one.")
+    port: int = setting(9000, "Port to listen on; 0 picks a free one.", within=(0, 65535))
     base_path: str = setting("", "Path under which everything is served, such as /hypha.")
     public_base_url: str = setting(
         "", "Address under which users reach the hub; empty = host, port and base path."
@@ -56,7 +61,7 @@ class Config:
         "~/.local/state/hypha-cluster",
         f"Where the embedded store keeps its data; {IN_MEMORY} = keep nothing.",
     )
-    workers: int = setting(1, "Gateway processes that share the port.")
+    workers: int = setting(1, "Gateway processes that share the port.", within=(1, 256))
     node_name: str = setting("", "Name of this gateway among the others; empty = made up.")
 
     jwt_secret: str = setting(
@@ -85,34 +90,71 @@ class Config:
     auth0_client_id: str = setting(
         "", "Client id that the login page uses.", also=("AUTH0_CLIENT_ID",)
     )
-    token_lifetime: float = setting(10800.0, "Life of a generated token.", "seconds")
+    token_lifetime: float = setting(
+        10800.0, "Life of a generated token.", "seconds", within=(MINUTE, 10 * YEAR)
+    )
     reconnection_token_lifetime: float = setting(
-        5 * HOUR, "Life of the token that a client comes back with.", "seconds"
+        5 * HOUR,
+        "Life of the token that a client comes back with.",
+        "seconds",
+        within=(MINUTE, 10 * YEAR),
     )
     reconnect_grace: float = setting(
-        180.0, "How long a client whose connection broke keeps its place.", "seconds"
+        180.0,
+        "How long a client whose connection broke keeps its place.",
+        "seconds",
+        within=(1.0, 24 * HOUR),
     )
 
-    max_frame_size: int = setting(16 * MIB, "Largest WebSocket message accepted.", "bytes")
-    max_message_size: int = setting(256 * MIB, "Largest message sent in chunks.", "bytes")
-    outbox_size: int = setting(16 * MIB, "What may wait for one slow client.", "bytes")
-    mailbox_size: int = setting(16 * MIB, "What may wait for a client that is away.", "bytes")
-    mailbox_frames: int = setting(10000, "How many frames may wait for a client that is away.")
-    send_timeout: float = setting(30.0, "A client that takes nothing this long goes.", "seconds")
-    ping_interval: float = setting(20.0, "Time between pings of a connection.", "seconds")
-    ping_timeout: float = setting(20.0, "How long a pong may take.", "seconds")
-    relay_timeout: float = setting(5.0, "How long frames wait for a Redis that is away.", "seconds")
-    call_timeout: float = setting(30.0, "How long a call that the hub makes may take.", "seconds")
+    max_frame_size: int = setting(
+        16 * MIB,
+        "Largest WebSocket message accepted.",
+        "bytes",
+        within=(MIB, GIB),  # published clients send up to 1,000,000 bytes at once
+    )
+    max_message_size: int = setting(
+        256 * MIB, "Largest message sent in chunks.", "bytes", within=(MIB, 16 * GIB)
+    )
+    outbox_size: int = setting(
+        16 * MIB, "What may wait for one slow client.", "bytes", within=(KIB, GIB)
+    )
+    mailbox_size: int = setting(
+        16 * MIB, "What may wait for a client that is away.", "bytes", within=(KIB, GIB)
+    )
+    mailbox_frames: int = setting(
+        10000, "How many frames may wait for a client that is away.", within=(1, 1_000_000)
+    )
+    send_timeout: float = setting(
+        30.0, "A client that takes nothing this long goes.", "seconds", within=(1.0, HOUR)
+    )
+    ping_interval: float = setting(
+        20.0, "Time between pings of a connection.", "seconds", within=(0.1, HOUR)
+    )
+    ping_timeout: float = setting(20.0, "How long a pong may take.", "seconds", within=(0.1, HOUR))
+    relay_timeout: float = setting(
+        5.0, "How long frames wait for a Redis that is away.", "seconds", within=(0.1, 5 * MINUTE)
+    )
+    call_timeout: float = setting(
+        30.0, "How long a call that the hub makes may take.", "seconds", within=(0.1, 24 * HOUR)
+    )
 
-    lease_interval: float = setting(1.0, "How often a gateway shows that it is there.", "seconds")
-    lease_ttl: float = setting(5.0, "A gateway that is silent this long is lost.", "seconds")
+    lease_interval: float = setting(
+        1.0, "How often a gateway shows that it is there.", "seconds", within=(0.1, HOUR)
+    )
+    lease_ttl: float = setting(
+        5.0, "A gateway that is silent this long is lost.", "seconds", within=(0.5, HOUR)
+    )
     drain_delay: float = setting(
-        2.0, "How long a stopping gateway goes on as before, for balancers to notice.", "seconds"
+        2.0,
+        "How long a stopping gateway goes on as before, for balancers to notice.",
+        "seconds",
+        within=(0.0, HOUR),
     )
     drain_time: float = setting(
         20.0,
         "Over how long a stopping gateway sends its clients away; the last may take 16 s more.",
         "seconds",
+        within=(0.0, 24 * HOUR),
     )
 
     log_level: str = setting(
@@ -136,22 +178,19 @@ class Config:
 
     def _complaints(self) -> Iterator[str]:
         for about in self.settings():
-            value = getattr(self, about.name)
-            if isinstance(value, int | float) and value < 0:
-                yield f"{about.name} must not be negative, but is {value}"
-            if about.choices and value not in about.choices:
-                yield f"{about.name} must be one of {', '.join(about.choices)}, not {value!r}"
-        yield from self._contradictions()
+            yield from complaints(about, getattr(self, about.name))
+        yield from self._pair_complaints()
+        yield from self._spelling_complaints()
 
-    def _contradictions(self) -> Iterator[str]:
-        if self.port > 65535:
-            yield f"port must be at most 65535, but is {self.port}"
-        if self.workers < 1:
-            yield "workers must be at least 1"
+    def _pair_complaints(self) -> Iterator[str]:
         if bool(self.certfile) != bool(self.keyfile):
             yield "certfile and keyfile go together: give both or neither"
         if self.lease_interval >= self.lease_ttl:
             yield "lease_interval must be less than lease_ttl"
+        if self.reconnect_grace > self.reconnection_token_lifetime:
+            yield "reconnect_grace must be at most reconnection_token_lifetime"
+
+    def _spelling_complaints(self) -> Iterator[str]:
         if not re.fullmatch(r"(/[^/?#\s]+)*", self.base_path):
             yield f"base_path must look like /hypha, not {self.base_path!r}"
         if not re.fullmatch(r"[\w.-]*", self.node_name, re.ASCII):
@@ -159,6 +198,13 @@ class Config:
         if not re.fullmatch(r"[\w.:-]+", self.redis_prefix, re.ASCII):
             yield f"redis_prefix may have letters, digits, and .:_-, not {self.redis_prefix!r}"
         yield from redis_url_complaints(self.redis_url)
+        for name in ("public_base_url", "openid_issuer"):
+            yield from web_address_complaints(name, getattr(self, name))
+        if re.search(r"[/\s]", self.auth0_domain):
+            yield f"auth0_domain must look like hub.auth0.com, not {self.auth0_domain!r}"
+        for origin in map(str.strip, self.allow_origins.split(",")):
+            if not re.fullmatch(r"|\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+", origin):
+                yield f"allow_origins must look like https://page.example, not {origin!r}"
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{about.name}={value!r}" for about, value in self.shown())
@@ -196,16 +242,7 @@ class Config:
     @classmethod
     def settings(cls) -> tuple[Setting, ...]:
         """All settings, in the order in which they are declared."""
-        return tuple(
-            Setting(
-                name=field.name,
-                flag="--" + field.name.replace("_", "-"),
-                env="HYPHA_" + field.name.upper(),
-                default=field.default,  # type: ignore[arg-type]  # every field has one
-                **field.metadata,
-            )
-            for field in dataclasses.fields(cls)
-        )
+        return settings_of(cls)
 
     @classmethod
     def load(cls, flags: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> "Config":
@@ -220,6 +257,12 @@ class Config:
     def shown(self) -> list[tuple[Setting, Value]]:
         """What is in force, fit to be printed: secrets are masked."""
         return [(about, _masked(about, getattr(self, about.name))) for about in self.settings()]
+
+
+def web_address_complaints(name: str, url: str) -> Iterator[str]:
+    if url and not re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", url):
+        like = re.sub(r"^(\w*:)?/*|[?#\s].*", "", url) or "hub.example"
+        yield f"{name} must look like https://{like}, not {url!r}"
 
 
 def redis_url_complaints(url: str) -> Iterator[str]:

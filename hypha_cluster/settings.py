@@ -5,7 +5,7 @@ import dataclasses
 import difflib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -18,12 +18,14 @@ V = TypeVar("V", str, int, float, bool)
 
 KIB = 1024
 MIB = 1024 * KIB
+GIB = 1024 * MIB
 MINUTE = 60.0
 HOUR = 60 * MINUTE
+YEAR = 365 * 24 * HOUR
 
 # What may follow a number, by the unit of the setting.
 SUFFIXES: dict[str, dict[str, float]] = {
-    "bytes": {"KiB": KIB, "MiB": MIB, "GiB": 1024 * MIB},
+    "bytes": {"KiB": KIB, "MiB": MIB, "GiB": GIB},
     "seconds": {"ms": 0.001, "s": 1, "m": MINUTE, "h": HOUR},
 }
 TRUTHS = {"true": True, "yes": True, "on": True, "1": True}
@@ -71,6 +73,8 @@ class Setting(NamedTuple):
     default: Value
     unit: str
     help: str
+    within: tuple[float, float] | None
+    """The least and the most that a number may be."""
     choices: tuple[str, ...]
     secret: bool
     also: tuple[str, ...]
@@ -89,13 +93,60 @@ def setting(
     default: V,
     help: str,
     unit: str = "",
-    *,
-    choices: tuple[str, ...] = (),
-    secret: bool = False,
-    also: tuple[str, ...] = (),
+    **more: Any,
 ) -> V:
-    about = {"help": help, "unit": unit, "choices": choices, "secret": secret, "also": also}
+    """Declare a setting as a field of a frozen dataclass.
+
+    more: `within`, `choices`, `secret` and `also`, as in `Setting`. A number says within what it
+    makes sense.
+    """
+    about = {"help": help, "unit": unit, **NOTHING_MORE, **more}
     return dataclasses.field(default=default, metadata=about)
+
+
+NOTHING_MORE: Mapping[str, Any] = {"within": None, "choices": (), "secret": False, "also": ()}
+
+
+def settings_of(shape: type) -> tuple[Setting, ...]:
+    """The settings that a dataclass declares, in their order."""
+    return tuple(
+        Setting(
+            name=field.name,
+            flag="--" + field.name.replace("_", "-"),
+            env="HYPHA_" + field.name.upper(),
+            default=field.default,  # type: ignore[arg-type]  # every field has one
+            **field.metadata,
+        )
+        for field in dataclasses.fields(shape)
+    )
+
+
+def complaints(about: Setting, value: Value) -> Iterator[str]:
+    """What is wrong with a value by itself."""
+    if about.choices and value not in about.choices:
+        yield f"{about.name} must be one of {', '.join(about.choices)}, not {value!r}"
+    if about.within is None or isinstance(value, str):
+        return
+    least, most = about.within
+    given = amount(value, about.unit)
+    if value < 0:
+        yield f"{about.name} must not be negative, but is {given}"
+    elif value < least:
+        yield f"{about.name} must be at least {amount(least, about.unit)}, but is {given}"
+    elif value > most:
+        yield f"{about.name} must be at most {amount(most, about.unit)}, but is {given}"
+
+
+def amount(number: float, unit: str) -> str:
+    """A number as a person would write it: 16 MiB, 3 h, 0.1 s."""
+    if unit == "seconds":
+        sizes = [(YEAR, "years"), (HOUR, "h"), (MINUTE, "m"), (1, "s")]
+    else:
+        sizes = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")] if unit == "bytes" else []
+    for size, name in sizes:
+        if number and number % size == 0:
+            return f"{number / size:g} {name}"
+    return f"{number:.12g} {'s' if unit == 'seconds' else unit}".rstrip()
 
 
 def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:
@@ -147,17 +198,23 @@ def read_flags(settings: Sequence[Setting], flags: Sequence[str]) -> dict[str, V
     add_flags(parser, settings)
     known, unknown = parser.parse_known_args(flags)
     for word in unknown:
-        flag = word.partition("=")[0]
-        names = [name for about in settings for name in about.flags]
-        raise StartupError(f"{_kind(flag)} {flag!r}{_nearest(flag, names)}")
+        raise StartupError(_about_unknown(word, [n for about in settings for n in about.flags]))
     by_name = {about.name: about for about in settings}
     return {
         name: _parse(by_name[name], text, by_name[name].flag) for name, text in vars(known).items()
     }
 
 
-def _kind(word: str) -> str:
-    return "unknown flag" if word.startswith("-") else "unexpected argument"
+def _about_unknown(word: str, flags: list[str]) -> str:
+    if not word.startswith("-"):
+        return f"unexpected argument {word!r}; settings are given as {flags[0]}=VALUE"
+    flag = word.partition("=")[0]
+    if re.match("-[A-Za-z]", flag):  # there are no short ones
+        near = [name for name in flags if name.startswith(f"--{flag[1].lower()}")][:1]
+    else:
+        near = difflib.get_close_matches(flag, flags, n=1)
+    hint = f"did you mean {near[0]}?" if near else "hypha-cluster serve --help lists them all"
+    return f"unknown flag {flag!r}; {hint}"
 
 
 def read_environment(settings: Sequence[Setting], environ: Mapping[str, str]) -> dict[str, Value]:
@@ -169,7 +226,9 @@ def read_environment(settings: Sequence[Setting], environ: Mapping[str, str]) ->
         if (name.startswith("HYPHA_") or name in known) and not SERVICE_LINK.match(f"{name}={text}")
     }
     for name in ours.keys() - known:
-        raise StartupError(f"unknown variable {name}{_nearest(name, list(names))}")
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else "hypha-cluster config lists them all"
+        raise StartupError(f"unknown variable {name}; {hint}")
     given: dict[str, Value] = {}
     for name, about in names.items():
         if text := _text(name, ours):
@@ -198,14 +257,9 @@ def _content(path: str, source: str) -> str:
     return text
 
 
-def _nearest(name: str, names: list[str]) -> str:
-    found = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {found[0]}?" if found else "; see hypha-cluster config"
-
-
 def _parse(about: Setting, text: str, source: str) -> Value:
     if isinstance(about.default, str):
-        return text
+        return text.lower() if text.lower() in about.choices else text
     if isinstance(about.default, bool):
         truth = {**TRUTHS, **FALSEHOODS}.get(text.lower())
         if truth is None:

@@ -169,7 +169,7 @@ def hypercorn_settings(config: Config, listener: int) -> hypercorn.Config:
     settings.graceful_timeout = GRACE
     settings.h11_max_incomplete_size = 64 * KIB  # tokens travel in queries and headers
     settings.websocket_max_message_size = config.max_frame_size
-    settings.websocket_ping_interval = config.ping_interval or None
+    settings.websocket_ping_interval = config.ping_interval
     return settings
 
 

@@ -28,7 +28,8 @@ def other_value(about: Setting) -> str | int | float | bool:
         return about.choices[-1]
     if isinstance(about.default, str):
         return {"redis_url": "redis://redis.example", "base_path": "/hub"}.get(about.name, "other")
-    return about.default + (1_048_577 if about.unit else 1)
+    assert about.within
+    return min(about.default + (1_048_577 if about.unit else 1), int(about.within[1]))
 
 
 @pytest.mark.parametrize("path", generate.pages(), ids=lambda path: path.name)
@@ -82,6 +83,8 @@ def test_the_hub_takes_what_it_is_given(name: str) -> None:
         ({"settings": {"redis_url": "http://redis"}}, "redis_url"),
         ({"settings": {"base_path": "hypha"}}, "base_path"),
         ({"settings": {"port": 0}}, "port"),
+        ({"settings": {"workers": 10_000}}, "workers"),
+        ({"settings": {"ping_interval": 0}}, "ping_interval"),
         ({"service": {"type": "ExternalName"}}, "service/type"),
         ({"ingress": {"controller": "caddy"}}, "ingress/controller"),
         ({"redis": {"bundled": {"persistence": {"sise": "1Gi"}}}}, "'sise' not allowed"),

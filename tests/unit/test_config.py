@@ -7,6 +7,7 @@ import pytest
 
 from hypha_cluster.config import Config, masked_url
 from hypha_cluster.errors import StartupError
+from hypha_cluster.settings import Setting, amount
 
 
 def test_the_defaults_can_be_used_as_they_are() -> None:
@@ -31,6 +32,44 @@ def test_times_are_in_seconds_and_sizes_in_bytes() -> None:
             assert about.unit == "seconds", about.name
         if about.name.endswith("_size"):
             assert about.unit == "bytes", about.name
+
+
+NUMBERS = {
+    about: about.default
+    for about in Config.settings()
+    if isinstance(about.default, int | float) and not isinstance(about.default, bool)
+}
+
+
+@pytest.mark.parametrize("about", NUMBERS, ids=lambda about: about.name)
+def test_every_number_has_bounds_that_are_told(about: Setting) -> None:
+    assert about.within, "a number says within what it makes sense"
+    least, most = about.within
+
+    assert least <= NUMBERS[about] <= most
+    below: dict[str, Any] = {about.name: least - 0.01}
+    above: dict[str, Any] = {about.name: most + 1}
+    bound = f"at least {amount(least, about.unit)}, but" if least else "not be negative"
+    with pytest.raises(StartupError, match=f"^{about.name} must .*{bound}"):
+        Config(**below)
+    with pytest.raises(StartupError, match=f"^{about.name} must .*at most"):
+        Config(**above)
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "text"),
+    [
+        (0, "bytes", "0 bytes"),
+        (1 << 20, "bytes", "1 MiB"),
+        (1 << 31, "bytes", "2 GiB"),
+        (50_000, "bytes", "50000 bytes"),
+        (0.25, "seconds", "0.25 s"),
+        (5400.0, "seconds", "90 m"),
+        (10_000, "", "10000"),
+    ],
+)
+def test_a_number_is_written_as_a_person_would(number: float, unit: str, text: str) -> None:
+    assert amount(number, unit) == text
 
 
 def test_flags_win_over_the_environment() -> None:
@@ -101,6 +140,22 @@ def test_a_redis_may_be_anywhere(url: str) -> None:
         ({"port": -1}, "must not be negative"),
         ({"drain_time": -0.5}, "must not be negative"),
         ({"workers": 0}, "at least 1"),
+        ({"workers": 10_000}, "workers must be at most 256, but is 10000"),
+        ({"max_frame_size": 0}, "max_frame_size must be at least 1 MiB, but is 0 bytes"),
+        ({"max_message_size": 0}, "must be at least 1 MiB"),
+        ({"outbox_size": 0}, "outbox_size must be at least 1 KiB"),
+        ({"mailbox_frames": 0}, "mailbox_frames must be at least 1, but is 0"),
+        ({"call_timeout": 0.0}, "call_timeout must be at least 0.1 s, but is 0 s"),
+        ({"ping_interval": 0.0}, "ping_interval must be at least 0.1 s"),
+        ({"token_lifetime": 0.0}, "token_lifetime must be at least 1 m"),
+        ({"reconnection_token_lifetime": 60.0}, "at most reconnection_token_lifetime"),
+        ({"public_base_url": "hub.example"}, "must look like https://hub.example, not 'hub"),
+        ({"public_base_url": "//hub.example/a?b"}, "must look like https://hub.example/a, not"),
+        ({"public_base_url": "ftp://hub.example"}, "must look like https://hub.example, not"),
+        ({"public_base_url": "https://"}, "must look like https://hub.example, not 'https://'"),
+        ({"openid_issuer": "login.example"}, "must look like https://login.example, not"),
+        ({"auth0_domain": "https://a.auth0.com"}, "must look like hub.auth0.com, not"),
+        ({"allow_origins": "https://a, b.example"}, "like https://page.example, not 'b.example'"),
         ({"log_format": "xml"}, "one of text, json"),
         ({"certfile": "a.pem"}, "give both or neither"),
         ({"lease_interval": 5.0}, "less than lease_ttl"),

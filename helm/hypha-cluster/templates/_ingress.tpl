@@ -16,8 +16,8 @@ nginx.ingress.kubernetes.io/proxy-next-upstream: error
 
 {{- define "hypha-cluster.nginxUpgrades" -}}
 {{- $ping := include "hypha-cluster.seconds" (list . "ping_interval") | float64 -}}
-{{/* A gateway that is silent for three pings is gone; without pings, silence says nothing. */}}
-{{- $silence := gt $ping 0.0 | ternary (max 60 (mulf 3 $ping | ceil)) 86400 | quote }}
+{{/* A gateway that is silent for three pings is gone. */}}
+{{- $silence := max 60 (mulf 3 $ping | ceil) | quote }}
 nginx.ingress.kubernetes.io/proxy-connect-timeout: "1"
 nginx.ingress.kubernetes.io/proxy-read-timeout: {{ $silence }}
 nginx.ingress.kubernetes.io/proxy-send-timeout: {{ $silence }}
