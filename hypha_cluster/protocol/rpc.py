@@ -10,6 +10,8 @@ from hypha_cluster.protocol.envelope import Frame
 from hypha_cluster.protocol.guard import check_path
 from hypha_cluster.protocol.limits import DEPTH, LONGEST_INTERVAL, SHORTEST_INTERVAL
 
+BUILT_IN: Final = "services.built-in."
+PING: Final = f"{BUILT_IN}ping"
 _CACHE_FUNCTIONS: Final = ("create", "append", "process", "remove")
 # What every release parses: 0.5.38–0.5.47 lose a whole reply over anything else (PROTOCOL 3.2).
 _SIMPLE_SIGNATURE: Final = re.compile(r"\w+\((?:\w+(?:, \w+)*)?\)")
@@ -146,19 +148,26 @@ def relayed(value: Any, workspace: str) -> Any:
     return rewrite_references(value, change)
 
 
-def built_in(address: str) -> dict[str, Any]:
-    """The service that every peer has (PROTOCOL 5.1), as the hub's."""
-
-    def function(path: str) -> dict[str, Any]:
-        return reference(address, f"services.built-in.{path}")
-
+def built_in_for_all(address: str) -> dict[str, Any]:
+    """The part of the service that every peer has (PROTOCOL 5.1) that anybody may call."""
     return {
         "id": "built-in",
         "name": "RPC built-in services",
         "description": "",
         "type": "built-in",
         "config": {"require_context": True, "visibility": "public"},
-        "ping": function("ping"),
+        "ping": reference(address, PING),
+    }
+
+
+def built_in(address: str) -> dict[str, Any]:
+    """The service that every peer has (PROTOCOL 5.1), as the hub's."""
+
+    def function(path: str) -> dict[str, Any]:
+        return reference(address, f"{BUILT_IN}{path}")
+
+    return {
+        **built_in_for_all(address),
         "get_service": function("get_service"),
         "message_cache": {name: function(f"message_cache.{name}") for name in _CACHE_FUNCTIONS},
     }

@@ -25,7 +25,7 @@ from hypha_cluster.hub.selection import Selection
 from hypha_cluster.identity.access import MANAGER, PUBLIC, Identity
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import parse_service_id, workspace_of
-from hypha_cluster.registry.services import Provider
+from hypha_cluster.registry.services import BUILT_IN, Provider
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.web.lookup import Gatekeeper, token_of
 
@@ -76,8 +76,9 @@ class ServicesApi:
     async def describe(self, request: Request) -> Response:
         """A service as its provider describes it, functions by their names."""
         _, provider, _ = await self._find(request)
-        service = await self._services.fetch(provider)
-        return JSONResponse(described(service))
+        if provider.service == BUILT_IN:
+            return JSONResponse(described(_built_in(provider)))
+        return JSONResponse(described(await self._services.fetch(provider)))
 
     async def call(self, request: Request) -> Response:
         """Call a function with the parameters of the query or the body as keyword arguments."""
@@ -85,13 +86,15 @@ class ServicesApi:
         target = await self._function(provider, request.path_params["function"])
         if not rpc.is_reference(target):
             return _answer(request, target)
-        if target["_rtarget"] != provider.address:
+        method: str = target["_rmethod"]
+        is_own = method.startswith(rpc.BUILT_IN) and method != rpc.PING
+        if is_own or target["_rtarget"] != provider.address:
             raise FunctionNotFound(f"{request.path_params['function']!r} is a function elsewhere.")
         arguments = await self._arguments(request)
         source = workspace_of(provider.address) if inside else PUBLIC
         result = await self._peer.call(
-            target["_rtarget"],
-            target["_rmethod"],
+            provider.address,
+            method,
             [],
             arguments,
             behalf=Behalf(identity, source),
@@ -100,6 +103,8 @@ class ServicesApi:
         return _answer(request, result)
 
     async def _function(self, provider: Provider, path: str) -> Any:
+        if provider.service == BUILT_IN:
+            return _walk(_built_in(provider), path)
         try:
             return _walk(await self._services.fetch_cached(provider), path)
         except FunctionNotFound:  # unless it was registered again, with other functions
@@ -213,6 +218,12 @@ def parse_parameter(text: str) -> Any:
         except ValueError:
             pass
     return text
+
+
+def _built_in(provider: Provider) -> dict[str, Any]:
+    """What a client has for itself is not offered: nothing checks what comes for its caches."""
+    service = rpc.built_in_for_all(provider.address)
+    return {**service, "id": f"{provider.address}:{BUILT_IN}"}
 
 
 def _walk(service: dict[str, Any], path: str) -> Any:

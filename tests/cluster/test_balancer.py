@@ -15,7 +15,7 @@ from tests.cluster.load import Load, now
 from tests.cluster.report import Report
 from tests.gateways import SECOND, status
 from tests.haproxy import Balancer, HAProxy
-from tests.integration.test_http import ask
+from tests.http import ask
 from tests.nginx import Nginx
 from tests.raw_client import RawClient
 from tests.traefik import Traefik

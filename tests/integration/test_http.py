@@ -1,49 +1,20 @@
 """Services over HTTP: listed, described and called, by whoever may."""
 
-import asyncio
 import gzip
 import json
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgpack
 import pytest
 
 from tests.conftest import GatewayFactory
-from tests.gateways import SECOND, Hub
+from tests.gateways import Hub
+from tests.http import ask
 from tests.raw_client import RawClient
 
 MSGPACK = {"Content-Type": "application/msgpack"}
-
-
-class Answer(NamedTuple):
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def value(self) -> Any:
-        return json.loads(self.body)
-
-
-def request(url: str, data: bytes | None = None, **headers: str) -> Answer:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    asked = urllib.request.Request(url, data=data, headers=named)
-    try:
-        with urllib.request.urlopen(asked, timeout=30 * SECOND) as answer:
-            return Answer(answer.status, dict(answer.headers), answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, dict(error.headers), error.read())
-
-
-async def ask(url: str, data: bytes | None = None, **headers: str) -> Answer:
-    return await asyncio.to_thread(request, url, data, **headers)
 
 
 class Lab(NamedTuple):
