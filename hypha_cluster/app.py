@@ -32,7 +32,7 @@ from hypha_cluster.links.client import StoreClient, open_redis
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.urls import find_servers
 from hypha_cluster.metrics import Counts, node_registry, redis_readings
-from hypha_cluster.node import Node, Rhythm
+from hypha_cluster.node import Node, Terms as NodeTerms
 from hypha_cluster.registry.clients import ClientRegistry
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.mailboxes import Mailboxes
@@ -45,6 +45,7 @@ from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.publisher import Limits
 from hypha_cluster.relay.router import Router
+from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.health import CountAnswers, HealthApi
 from hypha_cluster.web.lookup import Gatekeeper
 from hypha_cluster.web.pages import PagesApi
@@ -165,15 +166,18 @@ async def _on_failure(request: Request, error: Exception) -> Response:
 async def _running(
     config: Config, name: str, app: Starlette, counts: Counts
 ) -> AsyncIterator[None]:
-    store = _open_store(config)
+    supervisor = Supervisor(counts.task_failures)
+    store = _open_store(config, supervisor)
     log_fields.node.set(name)
-    relay = _open_relay(config, name, store, counts)
+    relay = _open_relay(config, name, store, counts, supervisor)
     if config.tracing:
         from hypha_cluster.relay.tracing import CallTracer
 
         relay.router.tracer = CallTracer(app.state.tracer)
-    rhythm = Rhythm(config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time)
-    node = Node(name, store.nodes, relay.bus, relay.clients, relay.router, rhythm)
+    terms = NodeTerms(
+        name, config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time
+    )
+    node = Node(store.nodes, relay.bus, relay.clients, relay.router, terms, supervisor)
     relay.bus.attach(
         relay.router.receive,
         relay.router.receive_own,
@@ -186,7 +190,7 @@ async def _running(
         stack.push_async_callback(store.redis.aclose)
         try:
             await _reset(config, store)
-            tokens = await _tokens(config, store)
+            tokens = await _tokens(config, store, supervisor)
             stack.push_async_callback(tokens.stop)
             stack.push_async_callback(node.stop)
             await node.start(address=config.node_url, version=__version__)
@@ -195,13 +199,13 @@ async def _running(
         stack.push_async_callback(relay.peer.stop)
         stack.push_async_callback(relay.clients.stop)
         app.state.node = node
-        app.router.routes.extend(_routes(config, node, store, relay, tokens))
+        app.router.routes.extend(_routes(config, node, store, relay, tokens, supervisor))
         _log.info("Gateway %s is up.", name)
         yield
 
 
-def _open_store(config: Config) -> _Store:
-    servers = find_servers(config.redis_url, config.relay_timeout)
+def _open_store(config: Config, supervisor: Supervisor) -> _Store:
+    servers = find_servers(config.redis_url, config.relay_timeout, supervisor)
     redis = open_redis(servers, config.relay_timeout)
     keys = Keys(config.redis_prefix)
     public = PublicListing(redis, keys)
@@ -213,7 +217,9 @@ def _open_store(config: Config) -> _Store:
     return _Store(servers, redis, keys, registry, services, mailboxes, public, workspaces, nodes)
 
 
-def _open_relay(config: Config, name: str, store: _Store, counts: Counts) -> _Relay:
+def _open_relay(
+    config: Config, name: str, store: _Store, counts: Counts, supervisor: Supervisor
+) -> _Relay:
     limits = Limits(
         mailbox_size=config.mailbox_size,
         mailbox_frames=config.mailbox_frames,
@@ -223,10 +229,10 @@ def _open_relay(config: Config, name: str, store: _Store, counts: Counts) -> _Re
     bus = Bus(store.servers, store.keys, name, limits)
     connections = Connections(config.outbox_size, config.send_timeout)
     router = Router(name, connections, bus, counts, config.max_frame_size)
-    peer = HubClient(name, router, config.call_timeout, config.max_message_size)
+    peer = HubClient(name, router, config.call_timeout, config.max_message_size, supervisor)
     terms = Terms(name, config.max_message_size, config.reconnect_grace)
     stores = Stores(store.registry, store.services, store.mailboxes)
-    clients = ClientLife(stores, bus, router, peer, terms)
+    clients = ClientLife(stores, bus, router, peer, terms, supervisor)
     return _Relay(bus, connections, router, peer, clients)
 
 
@@ -240,7 +246,7 @@ async def _reset(config: Config, store: _Store) -> None:
         await store.redis.delete(key)
 
 
-async def _tokens(config: Config, store: _Store) -> Tokens:
+async def _tokens(config: Config, store: _Store, supervisor: Supervisor) -> Tokens:
     settings = TokenSettings(
         issuer=config.auth0_issuer,
         audience=config.auth0_audience,
@@ -249,12 +255,17 @@ async def _tokens(config: Config, store: _Store) -> Tokens:
         reconnection_lifetime=config.reconnection_token_lifetime,
     )
     secret = config.jwt_secret or await shared_secret(store.redis, store.keys)
-    openid = OpenIdKeys(config.token_issuer) if config.token_issuer else None
+    openid = OpenIdKeys(config.token_issuer, supervisor) if config.token_issuer else None
     return Tokens(secret, settings, openid)
 
 
 def _routes(
-    config: Config, node: Node, store: _Store, relay: _Relay, tokens: Tokens
+    config: Config,
+    node: Node,
+    store: _Store,
+    relay: _Relay,
+    tokens: Tokens,
+    supervisor: Supervisor,
 ) -> list[BaseRoute]:
     gatekeeper = Gatekeeper(tokens, store.workspaces, store.registry)
     selection = Selection(store.services, relay.load)
@@ -273,7 +284,12 @@ def _routes(
     routes: list[BaseRoute] = [
         # First what is asked for most; no other route has paths like these.
         *WebSocketApi(
-            gatekeeper, relay.clients, relay.router, services.recover, config.public_base_url
+            gatekeeper,
+            relay.clients,
+            relay.router,
+            services.recover,
+            config.public_base_url,
+            supervisor,
         ).routes(),
         *ServicesApi(
             gatekeeper,
@@ -283,7 +299,7 @@ def _routes(
             relay.peer,
             config.max_message_size,
         ).routes(),
-        *HealthApi(node.unready_because, metrics).routes(),
+        *HealthApi(node.unready_because, node.dead_because, metrics).routes(),
         *PagesApi().routes(),
         *StatsApi(gatekeeper, store.nodes, store.workspaces).routes(),
     ]

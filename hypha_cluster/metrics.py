@@ -81,6 +81,7 @@ class Counts:
     calls: Histogram = field(default_factory=Histogram)
     http: Histogram = field(default_factory=Histogram)
     loop_delays: Histogram = field(default_factory=Histogram)
+    task_failures: Counter[str] = field(default_factory=Counter)
 
     def readings(self) -> "dict[str, Reading]":
         """What the metrics that are kept here are read from."""
@@ -92,6 +93,7 @@ class Counts:
             "refused_admissions": lambda: self.refusals,
             "http_answers": lambda: self.http_answers,
             "drains": lambda: self.drains,
+            "task_failures": lambda: self.task_failures,
             "call_duration_seconds": lambda: self.calls,
             "http_duration_seconds": lambda: self.http,
             "loop_delay_seconds": lambda: self.loop_delays,
@@ -126,6 +128,7 @@ REASONS: Final = (
     *("WorkspaceNotFound", "RedisUnavailable", "NotYetBack"),
 )
 CONNECTIONS: Final = ("store", "bus")
+JOBS: Final = ("bus", "handover", "lease", "link", "reaper", "reassertion", "servers")
 
 METRICS: Final = (
     About("info", "gauge", "1; which release the gateway is of.", "version"),
@@ -200,6 +203,14 @@ METRICS: Final = (
     ),
     About("loop_lag_seconds", "gauge", "How late the event loop was when it was last looked at."),
     About("tasks", "gauge", "Tasks of the event loop."),
+    About(
+        "task_failures",
+        "counter",
+        "Failures of background work, each a fault of the hub that its log describes. The values "
+        "here are jobs, which are started again; others are tasks that end by themselves.",
+        "task",
+        JOBS,
+    ),
     About("drains", "counter", "Drains begun, at most one in the life of a gateway."),
     About("draining_seconds", "gauge", "Seconds since the drain began; 0 when there is none."),
 )

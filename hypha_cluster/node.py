@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +17,16 @@ from hypha_cluster.metrics import Reading
 from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.router import Router
+from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
-    """When a node does what, in seconds."""
+class Terms:
+    """What a node is called, and when it does what, in seconds."""
 
+    name: str
     lease_interval: float
     lease_ttl: float
     drain_delay: float
@@ -37,14 +38,14 @@ class Node:
 
     def __init__(
         self,
-        name: str,
         nodes: Nodes,
         bus: Bus,
         clients: ClientLife,
         router: Router,
-        rhythm: Rhythm,
+        terms: Terms,
+        supervisor: Supervisor,
     ) -> None:
-        self.name = name
+        self.name = terms.name
         self._nodes = nodes
         self._bus = bus
         self._clients = clients
@@ -52,14 +53,14 @@ class Node:
         self._connections = router.connections
         self._router = router
         self._counts = router.counts
-        self._drain = Drain(clients, router)
-        self._rhythm = rhythm
-        self._tasks: list[asyncio.Task[None]] = []
+        self._drain = Drain(clients, router, supervisor)
+        self._terms = terms
+        self._supervisor = supervisor
+        self._tasks = Tasks(supervisor)
         self._lease: dict[str, Any] = {}
         self._renewed = 0.0
         self._lag = 0.0
         self._draining_since: float | None = None
-        self._failure: str | None = None
 
     async def start(self, *, address: str, version: str) -> None:
         """Take the lease, open the bus, and go on until `stop`."""
@@ -74,18 +75,16 @@ class Node:
         await self._nodes.succeed(self.name)
         await self._nodes.take_lease(self.name, self._lease)
         self._renewed = time.monotonic()
-        self._run("bus", self._bus.run())
-        self._run("handover", self._clients.run())
-        self._run("lease", self._keep_lease())
-        self._run("reaper", self._reap())
-        self._run("reassertion", self._reassert())
+        self._tasks.keep("bus", self._bus.run)
+        self._tasks.keep("handover", self._clients.run)
+        self._tasks.keep("lease", self._keep_lease)
+        self._tasks.keep("reaper", self._reap)
+        self._tasks.keep("reassertion", self._reassert)
 
     async def stop(self) -> None:
         """End the background tasks; give the lease back, so that nobody has to wait for its end."""
         await self._bus.deafen()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
         if self._renewed:
             await self._drop_lease()
         await self._bus.stop()
@@ -96,24 +95,12 @@ class Node:
         except RedisUnavailable as error:
             _log.warning("The lease of this node stays until it ends: %s", error)
 
-    def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        task.add_done_callback(self._task_ended)
-        self._tasks.append(task)
-
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled():
-            return
-        error = task.exception()
-        self._failure = f"background task {task.get_name()} died"
-        _log.error("The background task %s died.", task.get_name(), exc_info=error)
-
     # Liveness among nodes.
 
     async def _keep_lease(self) -> None:
         while True:
-            due = time.monotonic() + self._rhythm.lease_interval
-            await asyncio.sleep(self._rhythm.lease_interval)
+            due = time.monotonic() + self._terms.lease_interval
+            await asyncio.sleep(self._terms.lease_interval)
             self._lag = time.monotonic() - due
             self._counts.loop_delays.observe(self._lag)
             if self._lag > SLEEP:
@@ -147,7 +134,7 @@ class Node:
 
     async def _reap(self) -> None:
         while True:
-            await asyncio.sleep(self._rhythm.lease_interval)
+            await asyncio.sleep(self._terms.lease_interval)
             try:
                 await self._clients.mail.give_up_calls()
                 await self._presence.tell_again()
@@ -177,22 +164,24 @@ class Node:
                 await self._clients.reassert()
             except (RedisUnavailable, RedisError) as error:
                 _log.warning("Redis is not told yet who is here: %s", error)
-                await asyncio.sleep(self._rhythm.lease_interval)
+                await asyncio.sleep(self._terms.lease_interval)
                 self._presence.forgotten.set()
 
     def unready_because(self) -> list[str]:
         """What keeps this node from being ready; empty when nothing does."""
-        now, rhythm = time.monotonic(), self._rhythm
-        reasons = []
-        if failure := self._failure or self._clients.failure:
-            reasons.append(failure)
+        now, terms = time.monotonic(), self._terms
+        reasons = self._supervisor.unready_because()
         if self._draining_since is not None:
             reasons.append("draining")
-        if now - self._renewed > rhythm.lease_ttl:
+        if now - self._renewed > terms.lease_ttl:
             reasons.append("lease not renewed")
-        if now - self._bus.last_probe > 2 * rhythm.lease_interval + 1:
+        if now - self._bus.last_probe > 2 * terms.lease_interval + 1:
             reasons.append("relay does not answer")
         return reasons
+
+    def dead_because(self) -> list[str]:
+        """What only a new process may help; empty while there is hope."""
+        return self._supervisor.dead_because()
 
     def readings(self) -> dict[str, Reading]:
         """What the metrics of this node are read from."""
@@ -223,5 +212,5 @@ class Node:
         self._lease["draining"] = True
         await self._renew(anew=True)
         _log.info("Draining %d clients.", len(self._connections))
-        await asyncio.sleep(self._rhythm.drain_delay)
-        await self._drain.empty(self._rhythm.drain_time)
+        await asyncio.sleep(self._terms.drain_delay)
+        await self._drain.empty(self._terms.drain_time)

@@ -10,6 +10,7 @@ from hypha_cluster.clients.life import GOING_AWAY, ClientLife
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.pending import Deliveries
 from hypha_cluster.relay.router import Router
+from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
 
@@ -26,11 +27,12 @@ LOOK_EVERY: Final = 0.1  # seconds; for clients that come late
 class Drain:
     """Sends clients away, each in its own time."""
 
-    def __init__(self, clients: ClientLife, router: Router) -> None:
+    def __init__(self, clients: ClientLife, router: Router, supervisor: Supervisor) -> None:
         self._clients = clients
         self._router = router
         self._connections = router.connections
         self._peer = router.peer
+        self._departures = Tasks(supervisor)
 
     async def empty(self, seconds: float) -> None:
         """Send everybody away within that time, and who comes meanwhile.
@@ -39,23 +41,33 @@ class Drain:
         """
         self._router.deliveries = Deliveries()
         try:
-            async with asyncio.timeout(seconds + PATIENCE), asyncio.TaskGroup() as departures:
-                await self._send_all(departures, seconds / 2)
+            async with asyncio.timeout(seconds + PATIENCE):
+                await self._send_all(seconds / 2)
         except TimeoutError:
             _log.warning("%d clients did not go in time.", len(self._connections))
             for connection in self._connections:
                 connection.socket.abort()
+        finally:
+            await self._departures.stop()
 
-    async def _send_all(self, departures: asyncio.TaskGroup, spread: float) -> None:
+    async def _send_all(self, spread: float) -> None:
         pause = min(spread / max(len(self._connections), 1), MAX_PAUSE)
         begun: set[Connection] = set()
         while len(self._connections):
             for connection in self._connections:
                 if connection not in begun:
                     begun.add(connection)
-                    departures.create_task(self._send(connection))
+                    self._begin(connection)
                     await asyncio.sleep(pause)
             await asyncio.sleep(LOOK_EVERY)
+
+    def _begin(self, connection: Connection) -> None:
+        self._departures.spawn(
+            "departure",
+            self._send(connection),
+            lambda error: connection.socket.close(GOING_AWAY, "going away"),
+            detail=connection.address,
+        )
 
     async def _send(self, connection: Connection) -> None:
         """First starve a client: frames for it go to its mailbox. Then tell it to go.

@@ -38,6 +38,7 @@ from hypha_cluster.registry.services import Services
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connection, Socket
 from hypha_cluster.relay.router import Router
+from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class ClientLife:
         router: Router,
         peer: HubClient,
         terms: Terms,
+        supervisor: Supervisor,
     ) -> None:
         self._counts = router.counts
         self._registry, self._services, mailboxes = stores
@@ -101,7 +103,8 @@ class ClientLife:
         # A node that is started again under its name must not be taken for the one before.
         self._epoch = secrets.token_hex(4)
         self._serial = itertools.count(1)
-        self._detaching: set[asyncio.Task[None]] = set()
+        self._detaching = Tasks(supervisor)
+        self._handing_over = Tasks(supervisor)
         self._handover = Handover(terms.node, bus)
         # Owners whose claims are on their way, those of them that are outdated, and who is leaving.
         self._arriving: set[str] = set()
@@ -109,7 +112,6 @@ class ClientLife:
         self._leaving: set[str] = set()
         # One connection of a client comes or goes at a time.
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
-        self.failure: str | None = None
 
     async def attach(
         self,
@@ -207,19 +209,12 @@ class ClientLife:
 
     def detach_soon(self, connection: Connection, code: int) -> None:
         """Detach a connection that nobody waits for."""
-        task = asyncio.get_running_loop().create_task(self.detach(connection, code))
-        self._detaching.add(task)
-        task.add_done_callback(self._detached)
-
-    def _detached(self, task: asyncio.Task[None]) -> None:
-        self._detaching.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.failure = "a connection's end failed"
-            _log.error("The end of a connection failed.", exc_info=error)
+        self._detaching.spawn("detach", self.detach(connection, code), detail=connection.address)
 
     async def stop(self) -> None:
         """Wait until whatever is over is also detached."""
-        await asyncio.gather(*self._detaching, return_exceptions=True)
+        await self._handing_over.stop()
+        await self._detaching.settled()
 
     async def detach(self, connection: Connection, code: int) -> None:
         """A connection is over; the client left if it said so, else its place is kept."""
@@ -230,11 +225,13 @@ class ClientLife:
     async def _end(self, connection: Connection, code: int) -> None:
         if not self._connections.detach(connection):
             return  # a newer connection of the same client has its place, here or elsewhere
-        await self._vacate(connection)
-        if code in LEAVING and not connection.is_sent_away:
-            await self.presence.leave(connection.attachment)
-        else:
-            await self.presence.suspend(connection.attachment)
+        try:
+            await self._vacate(connection)
+        finally:  # whatever went wrong, nobody is to be said to be here who is not
+            if code in LEAVING and not connection.is_sent_away:
+                await self.presence.leave(connection.attachment)
+            else:
+                await self.presence.suspend(connection.attachment)
 
     async def _vacate(self, connection: Connection) -> None:
         """Hear the address no more; what still came goes before what has come to its mailbox.
@@ -254,9 +251,9 @@ class ClientLife:
 
     async def run(self) -> None:
         """Give up addresses that other nodes have got, for as long as this node lives."""
-        async with asyncio.TaskGroup() as work:
-            while True:
-                work.create_task(self._hand_over(await self._handover.requests.get()))
+        while True:
+            request = await self._handover.requests.get()
+            self._handing_over.spawn("hand over", self._hand_over(request), detail=request.address)
 
     def _take_request(self, request: Request) -> None:
         if self._has(request) is not None or request.owner in self._leaving:

@@ -39,7 +39,8 @@ class Presence:
         self._bus = bus
         self._counts = counts
         self._grace = grace
-        self._untold: list[tuple[Attachment, Tell]] = []
+        # The latest of each connection that Redis may not know yet, by its owner.
+        self._untold: dict[str, tuple[Attachment, Tell]] = {}
         # Set when Redis may have lost, or got wrong, who is attached here.
         self.forgotten = asyncio.Event()
 
@@ -53,19 +54,23 @@ class Presence:
 
     def suspend_later(self, attachment: Attachment) -> None:
         """The same, for when Redis is back."""
-        self._untold.append((attachment, self._suspend))
+        self._untold[attachment.owner] = (attachment, self._suspend)
 
     async def _tell(self, attachment: Attachment, tell: Tell) -> None:
+        owner, entry = attachment.owner, (attachment, tell)
+        self._untold.pop(owner, None)  # the one that is tried now comes last next time
+        self._untold[owner] = entry  # until it is known to be told
         try:
             await tell(attachment)
         except RedisUnavailable as error:
             _log.warning("The end of %s is not told yet: %s", attachment.address, error)
-            self._untold.append((attachment, tell))
+        else:
+            if self._untold.get(owner) is entry:
+                del self._untold[owner]
 
     async def tell_again(self) -> None:
         """Tell Redis what it could not be told before; to be called now and then."""
-        untold, self._untold = self._untold, []
-        for attachment, tell in untold:
+        for attachment, tell in list(self._untold.values()):
             await self._tell(attachment, tell)
 
     async def _suspend(self, attachment: Attachment) -> None:

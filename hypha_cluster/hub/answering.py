@@ -29,6 +29,7 @@ from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.router import Router
+from hypha_cluster.supervision import Supervisor, Tasks
 
 if TYPE_CHECKING:  # needs packages that only tracing does
     from hypha_cluster.relay.tracing import CallTracer
@@ -48,7 +49,12 @@ class HubClient:
     """
 
     def __init__(
-        self, node: str, router: Router, call_timeout: float, max_message_size: int
+        self,
+        node: str,
+        router: Router,
+        call_timeout: float,
+        max_message_size: int,
+        supervisor: Supervisor,
     ) -> None:
         self._router = router
         self._placer = HubCalls(node, router, call_timeout)
@@ -56,17 +62,14 @@ class HubClient:
         self.waiting_for = self._placer.waiting_for
         self._assembler = chunks.Assembler(max_message_size)
         self._reader = FrameReader(max_message_size)
-        self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(supervisor)
         self._serving: Counter[str] = Counter()  # caller → its calls that are at work
         self.answer: Answer
         self.describe: Describe
         router.peer = self
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
 
     # Messages in chunks from one client to another.
 
@@ -156,19 +159,18 @@ class HubClient:
             await self._answer(call)
 
     def _run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
         self._serving[caller.address] += 1
-        task.add_done_callback(lambda task: self._finished(task, caller))
+        task = self._tasks.spawn(
+            "answer", work, lambda error: self._failed(caller), detail=caller.address
+        )
+        task.add_done_callback(lambda task: self._finished(caller))
 
-    def _finished(self, task: asyncio.Task[None], caller: rpc.Caller) -> None:
-        self._tasks.discard(task)
+    def _finished(self, caller: rpc.Caller) -> None:
         self._serving[caller.address] -= 1
         if not self._serving[caller.address]:
             del self._serving[caller.address]
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        _log.error("A call of %s failed inside the hub.", caller.address, exc_info=error)
+
+    def _failed(self, caller: rpc.Caller) -> None:
         text = "The hub failed to answer; its operator finds the cause in its log."
         self._reply_now(caller, caller.reject, rpc.error(text))
 

@@ -19,6 +19,7 @@ from jose.exceptions import JOSEError
 from jose.utils import base64_to_long
 
 from hypha_cluster.errors import InvalidToken, StartupError
+from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
 
@@ -60,11 +61,14 @@ class _NoDocument(ValueError):
 class OpenIdKeys:
     """Fetches an issuer's keys when they are needed, and keeps them while they serve."""
 
-    def __init__(self, issuer: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, issuer: str, supervisor: Supervisor, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.issuer = issuer
         self._clock = clock
         self._keys: _Keys = {}
         self._stale_at = self._paused_until = float("-inf")
+        self._tasks = Tasks(supervisor)
         self._loading: asyncio.Task[None] | None = None
         try:
             _check_issuer(issuer)
@@ -87,9 +91,7 @@ class OpenIdKeys:
 
     async def stop(self) -> None:
         """Wait for nothing more."""
-        if self._loading:
-            self._loading.cancel()
-            await asyncio.wait([self._loading])
+        await self._tasks.stop()
 
     def _known(self, kid: str | None, algorithm: str) -> Key | None:
         if kid is not None:
@@ -108,7 +110,7 @@ class OpenIdKeys:
     async def _refresh(self) -> None:
         """Fetch the keys, once for all who wait for them; each may give up waiting."""
         if self._loading is None or self._loading.done():
-            self._loading = asyncio.create_task(self._load())
+            self._loading = self._tasks.spawn("issuer's keys", self._load())
         await asyncio.shield(self._loading)
 
     async def _load(self) -> None:

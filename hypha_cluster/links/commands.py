@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from hypha_cluster.links.link import Endpoint
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.shard import SLEEP, TICK, Request, Shard, unavailable
 from hypha_cluster.metrics import RedisMeter
+from hypha_cluster.supervision import Tasks
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Commands:
         self._only: Shard | None = None  # a short cut, when one server has all slots
         self._retired: list[Shard] = []
         self._lanes: dict[int, _Lane] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(servers.supervisor)
         self._is_restored = False
         self._clock: asyncio.TimerHandle | None = None
         self._ticked_at = 0.0
@@ -77,12 +78,13 @@ class Commands:
             return
         self._clock.cancel()
         self.servers.watchers.remove(self._follow)
-        for task in self._tasks:
-            task.cancel()
+        await self._tasks.stop()
         for shard in (*self._shards.values(), *self._retired):
             shard.flush()
             await shard.link.aclose()
             shard.give_up()
+        for slot, lane in list(self._lanes.items()):
+            self._abandon(slot, lane)
 
     def ask(self, slot: int, command: tuple[Any, ...]) -> asyncio.Future[Any]:
         """Send a command; the future answers its reply, which may be an exception."""
@@ -150,7 +152,7 @@ class Commands:
             return
         for request in shard.take_back():
             self.send(request)
-        self._run(shard.link.aclose())
+        self._tasks.spawn("link end", shard.link.aclose())
         if shard.is_done:
             self._retired.remove(shard)
 
@@ -164,11 +166,6 @@ class Commands:
             shard.tick(now)
         for shard in list(self._retired):
             self._let_go(shard)
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # Slots that are on the move, and servers that are not ready.
 
@@ -186,7 +183,9 @@ class Commands:
 
     def _open_lane(self, slot: int, shard: Shard | None) -> _Lane:
         lane = self._lanes[slot] = _Lane()
-        self._run(self._clear(slot, lane, shard))
+        self._tasks.spawn(
+            "lane", self._clear(slot, lane, shard), lambda error: self._abandon(slot, lane)
+        )
         return lane
 
     async def _clear(self, slot: int, lane: _Lane, shard: Shard | None) -> None:
@@ -202,6 +201,12 @@ class Commands:
         del self._lanes[slot]
         for request in queue:
             self.send(request)
+
+    def _abandon(self, slot: int, lane: _Lane) -> None:
+        """Give up what is in a lane that could not be cleared: else it waits for ever."""
+        self._lanes.pop(slot, None)
+        for request in (*lane.returned, *lane.waiting):
+            request.answer(unavailable())
 
     async def _settle(self, request: Request) -> bool:
         """Try until it is done or late; say whether it went by the ordinary way."""

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.links.link import Conversation, Endpoint, Link
 from hypha_cluster.links.servers import Servers
+from hypha_cluster.supervision import Tasks
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ class LastingLink:
         self._opened = asyncio.Event()
         self._failure = ""
         self._awaiting_since: float | None = None
-        self._task = asyncio.get_running_loop().create_task(self._keep_open())
+        self._tasks = Tasks(servers.supervisor)
+        self._tasks.keep("link", self._keep_open, f"{name} to {address}")
 
     @property
     def is_open(self) -> bool:
@@ -80,8 +82,7 @@ class LastingLink:
 
     async def aclose(self) -> None:
         """Close it for good; what was written before is still sent."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await self._tasks.stop()
         if self._link is not None:
             self._link.hand_over(lambda reply: None, lambda: None)
             self._link.close()
@@ -89,6 +90,7 @@ class LastingLink:
             self._user.on_lost()
 
     async def _keep_open(self) -> None:
+        self.drop()  # what an unexpected failure may have left half open
         delays = _retry_delays()
         while True:
             try:

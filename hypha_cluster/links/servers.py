@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.links.link import Access, Conversation, Endpoint
+from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
 
@@ -24,16 +25,21 @@ _LOOK_PAUSE: Final = 0.1  # seconds, between two looks when something is wrong
 
 
 class Servers(ABC):
-    """Knows who has which slot, keeps looking, and tells `watchers` when it has changed."""
+    """Knows who has which slot, keeps looking, and tells `watchers` when it has changed.
+
+    supervisor: that of all connections to these servers too.
+    """
 
     is_cluster = False
     needs_role = False  # whether a server has to prove that it is the master
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, supervisor: Supervisor) -> None:
         self.access = access
+        self.supervisor = supervisor
         self.watchers: list[Callable[[], None]] = []
         self._doubted = asyncio.Event()
-        self._looking: asyncio.Task[None] | None = None
+        self._tasks = Tasks(supervisor)
+        self._is_looking = False
 
     @abstractmethod
     def owner(self, slot: int) -> Endpoint | None:
@@ -61,14 +67,13 @@ class Servers(ABC):
 
     async def start(self) -> None:
         """Find them; RedisUnavailable if that fails."""
-        if self._looking is None:
+        if not self._is_looking:
             await self.look()
-            self._looking = asyncio.get_running_loop().create_task(self._keep_looking())
+            self._is_looking = True
+            self._tasks.keep("servers", self._keep_looking)
 
     async def aclose(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+        await self._tasks.stop()
 
     def doubt(self) -> None:
         """What is known seems to be wrong: look again soon."""
@@ -95,8 +100,8 @@ class Servers(ABC):
 class OneServer(Servers):
     """A server that is always at the same place."""
 
-    def __init__(self, access: Access, address: Endpoint) -> None:
-        super().__init__(access)
+    def __init__(self, access: Access, supervisor: Supervisor, address: Endpoint) -> None:
+        super().__init__(access, supervisor)
         self._address = address
 
     def owner(self, slot: int) -> Endpoint | None:
@@ -160,9 +165,14 @@ class SentinelServers(Servers):
     needs_role = True
 
     def __init__(
-        self, access: Access, sentinels: list[Endpoint], service: str, inquiry: Access
+        self,
+        access: Access,
+        supervisor: Supervisor,
+        sentinels: list[Endpoint],
+        service: str,
+        inquiry: Access,
     ) -> None:
-        super().__init__(access)
+        super().__init__(access, supervisor)
         self._sentinels = sentinels
         self._service = service
         self._access = inquiry
@@ -213,8 +223,8 @@ class ClusterServers(Servers):
 
     is_cluster = True
 
-    def __init__(self, access: Access, seeds: list[Endpoint]) -> None:
-        super().__init__(access)
+    def __init__(self, access: Access, supervisor: Supervisor, seeds: list[Endpoint]) -> None:
+        super().__init__(access, supervisor)
         self._seeds = seeds
         self._inquiry = _Inquiry(access)
         self._slots: list[Endpoint | None] = [None] * SLOTS

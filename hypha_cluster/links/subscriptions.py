@@ -11,6 +11,7 @@ from hypha_cluster.links.lasting_link import PING_INTERVAL, LastingLink
 from hypha_cluster.links.link import Endpoint
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.shard import SLEEP, TICK, unavailable
+from hypha_cluster.supervision import Tasks
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Subscriptions:
         self._awaited: dict[bytes, asyncio.Future[None]] = {}
         self._ends: dict[bytes, asyncio.Future[None]] = {}
         self._stations: dict[Endpoint, _Station] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(servers.supervisor)
         self._pinged_at = 0.0
         self._clock: asyncio.TimerHandle | None = None
         self._ticked_at = 0.0
@@ -111,9 +112,7 @@ class Subscriptions:
             self._searching.cancel()
         self.servers.watchers.remove(self._follow)
         self._wanted.clear()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
         for station in self._stations.values():
             await station.link.aclose()
 
@@ -266,11 +265,8 @@ class Subscriptions:
     def _leave_behind(self, station: _Station) -> None:
         # A primary of a cluster is a replica by now, and says what is said at the new one. But
         # an old master behind Sentinels goes on: with what nodes say there that know no better.
-        task = asyncio.get_running_loop().create_task(
-            _close(station.link, after=0.0 if self.servers.is_cluster else _LINGERING)
-        )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        after = 0.0 if self.servers.is_cluster else _LINGERING
+        self._tasks.spawn("link end", _close(station.link, after=after))
 
     def _tick(self) -> None:
         self._clock = asyncio.get_running_loop().call_later(TICK, self._tick)

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from hypha_cluster.links.link import Access, Endpoint
 from hypha_cluster.links.servers import ClusterServers, OneServer, SentinelServers, Servers
+from hypha_cluster.supervision import Supervisor
 
 
 class _Parts(NamedTuple):
@@ -18,8 +19,12 @@ class _Parts(NamedTuple):
     options: dict[str, str]
 
 
-def find_servers(url: str, timeout: float) -> Servers:
-    """The servers behind a URL of one of the kinds that `config.REDIS_SCHEMES` names."""
+def find_servers(url: str, timeout: float, supervisor: Supervisor | None = None) -> Servers:
+    """The servers behind a URL of one of the kinds that `config.REDIS_SCHEMES` names.
+
+    supervisor: of what is done in the background for them, by default one of their own.
+    """
+    supervisor = supervisor or Supervisor()
     scheme, _, kind = urlsplit(url).scheme.partition("+")
     parts = _parse(url)
     tls = _tls(parts.options) if scheme == "rediss" else None
@@ -28,16 +33,16 @@ def find_servers(url: str, timeout: float) -> Servers:
     db = parts.options.get("db", parts.path.rpartition("/")[2] if not kind else "")
     access = Access(username, password, int(db or 0) if scheme != "unix" else 0, tls, timeout)
     if kind == "cluster":
-        return ClusterServers(access, _addresses(parts.hosts, 6379))
+        return ClusterServers(access, supervisor, _addresses(parts.hosts, 6379))
     if kind == "sentinel":
-        return _behind_sentinels(parts, access)
+        return _behind_sentinels(parts, access, supervisor)
     if scheme == "unix":
         path = Endpoint("", 0, parts.path)
-        return OneServer(access._replace(db=int(parts.options.get("db", 0))), path)
-    return OneServer(access, _addresses(parts.hosts, 6379)[0])
+        return OneServer(access._replace(db=int(parts.options.get("db", 0))), supervisor, path)
+    return OneServer(access, supervisor, _addresses(parts.hosts, 6379)[0])
 
 
-def _behind_sentinels(parts: _Parts, access: Access) -> SentinelServers:
+def _behind_sentinels(parts: _Parts, access: Access, supervisor: Supervisor) -> SentinelServers:
     service, _, db = parts.path.strip("/").partition("/")
     options = parts.options
     inquiry = access._replace(
@@ -46,7 +51,8 @@ def _behind_sentinels(parts: _Parts, access: Access) -> SentinelServers:
     )
     if db:
         access = access._replace(db=int(db))
-    return SentinelServers(access, _addresses(parts.hosts, 26379), service, inquiry)
+    sentinels = _addresses(parts.hosts, 26379)
+    return SentinelServers(access, supervisor, sentinels, service, inquiry)
 
 
 def _parse(url: str) -> _Parts:

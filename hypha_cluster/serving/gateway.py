@@ -24,6 +24,7 @@ from hypha_cluster.serving.http11.websocket_connection import Timeouts
 from hypha_cluster.serving.http11.websocket_upgrade import end_outliving
 from hypha_cluster.serving.preflight import BACKLOG
 from hypha_cluster.settings import KIB, MIB
+from hypha_cluster.supervision import Supervisor, Tasks
 
 log = logging.getLogger(__name__)
 
@@ -133,14 +134,11 @@ async def _until_closed(serving: asyncio.Task[None], closing: asyncio.Event) -> 
 async def _drain(app: Starlette, stop: Stop) -> None:
     if stop.hurried.is_set():
         return
-    drain: asyncio.Task[None] = asyncio.ensure_future(app.state.node.drain())
-    hurried = asyncio.create_task(stop.hurried.wait())
-    await asyncio.wait({drain, hurried}, return_when=asyncio.FIRST_COMPLETED)
-    drain.cancel()
-    hurried.cancel()
-    await asyncio.wait({drain, hurried})
-    if not drain.cancelled() and (error := drain.exception()):
-        log.error("The drain failed", exc_info=error)
+    tasks = Tasks(Supervisor())
+    tasks.spawn("drain", app.state.node.drain())
+    tasks.spawn("hurry", stop.hurried.wait())
+    await asyncio.wait([*tasks], return_when=asyncio.FIRST_COMPLETED)
+    await tasks.stop()
 
 
 def _without_lifespan(app: Starlette) -> Any:

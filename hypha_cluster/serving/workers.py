@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
 from hypha_cluster.serving.gateway import SIGNALS, run_gateway
 from hypha_cluster.serving.logs import configure_logging
+from hypha_cluster.supervision import Supervisor, Tasks
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +67,10 @@ class _Workers:
             for index in range(1, self._config.workers):
                 self._start(index)
             self._on_ready()
-        async with asyncio.TaskGroup() as keepers:
-            for index in self._workers:
-                keepers.create_task(self._keep(index))
+        keepers = Tasks(Supervisor())
+        for index in self._workers:
+            keepers.keep("worker", partial(self._keep, index), str(index))
+        await asyncio.wait([*keepers])
 
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()

@@ -13,12 +13,19 @@ from hypha_cluster.metrics import Counts
 
 
 class HealthApi:
-    """What probes and Prometheus ask. `unready_because` lists what is not as it should be."""
+    """What probes and Prometheus ask.
+
+    unready_because lists what is not as it should be, dead_because what only a new process helps.
+    """
 
     def __init__(
-        self, unready_because: Callable[[], list[str]], metrics: CollectorRegistry
+        self,
+        unready_because: Callable[[], list[str]],
+        dead_because: Callable[[], list[str]],
+        metrics: CollectorRegistry,
     ) -> None:
         self._unready_because = unready_because
+        self._dead_because = dead_because
         self._metrics = metrics
 
     def routes(self) -> list[Route]:
@@ -30,17 +37,23 @@ class HealthApi:
         ]
 
     async def live(self, request: Request) -> Response:
-        """The event loop turns; that Redis is there is no matter of this (DESIGN 8)."""
-        return JSONResponse({"status": "OK"})
+        """The event loop turns, and no job is beyond hope; whether Redis is there does not matter.
+
+        A Redis that is away must never have the gateways started again (DESIGN 8).
+        """
+        return _status(self._dead_because())
 
     async def ready(self, request: Request) -> Response:
-        reasons = self._unready_because()
-        if reasons:
-            return JSONResponse({"status": "DOWN", "reasons": reasons}, 503)
-        return JSONResponse({"status": "OK"})
+        return _status(self._unready_because())
 
     async def metrics(self, request: Request) -> Response:
         return Response(generate_latest(self._metrics), media_type=CONTENT_TYPE_LATEST)
+
+
+def _status(reasons: list[str]) -> Response:
+    if reasons:
+        return JSONResponse({"status": "DOWN", "reasons": reasons}, 503)
+    return JSONResponse({"status": "OK"})
 
 
 class CountAnswers:

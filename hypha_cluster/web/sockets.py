@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 from starlette.types import Receive, Send
 
+from hypha_cluster.supervision import Supervisor, Tasks
+
 ABNORMAL = 1006
 
 
 class AsgiSocket:
     """Has the methods of serving's DirectWebSocket, by an outbox and a task that empties it."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, supervisor: Supervisor) -> None:
         self._receive = receive
         self._send = send
         self._outbox: deque[bytes] = deque()
@@ -22,7 +24,7 @@ class AsgiSocket:
         self._closing: tuple[int, str] | None = None
         self._close_sent = False
         self._over: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks(supervisor)
         self.buffered = 0
 
     def start(
@@ -30,13 +32,8 @@ class AsgiSocket:
     ) -> None:
         """Hand over each message from now on. Call it once the connection is accepted."""
         self._on_writable = on_writable
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._read(on_message)),
-            loop.create_task(self._write()),
-        ]
-        for task in self._tasks:
-            task.add_done_callback(self._ended)
+        for work in (self._read(on_message), self._write()):
+            self._tasks.spawn("socket", work, lambda error: self.abort())
 
     def send(self, frame: bytes) -> None:
         if self._closing is None and not self._over.done():
@@ -67,9 +64,7 @@ class AsgiSocket:
             ending = await asyncio.shield(self._over)
         finally:
             on_closed(*ending)
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._tasks.stop()
 
     async def _read(self, on_message: Callable[[bytes | str], None]) -> None:
         while True:
@@ -97,7 +92,3 @@ class AsgiSocket:
                 return
             self._filled.clear()
             await self._filled.wait()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) and not self._over.done():
-            self._over.set_exception(error)

@@ -19,6 +19,7 @@ from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable
 from hypha_cluster.protocol.limits import PACE, SHOWN
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.router import Router
+from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.lookup import Gatekeeper
 from hypha_cluster.web.sockets import AsgiSocket
 
@@ -43,19 +44,22 @@ class WebSocketApi:
         router: Router,
         recover: Callable[[Connection], Coroutine[None, None, None]],
         public_base_url: str,
+        supervisor: Supervisor,
     ) -> None:
         self._recover = recover
         self._gatekeeper = gatekeeper
         self._clients = clients
         self._router = router
         self._public_base_url = public_base_url
+        self._supervisor = supervisor
+        self._recoveries = Tasks(supervisor)
 
     def routes(self) -> list[WebSocketRoute]:
         return [WebSocketRoute("/ws", self.serve)]
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection; a refusal is HTTP 403 with the reason, as clients understand it."""
-        socket = _socket_of(websocket)
+        socket = _socket_of(websocket, self._supervisor)
         try:
             connection = await self._attach(websocket, socket)
         except (RedisUnavailable, NotYetBack) as error:
@@ -82,7 +86,9 @@ class WebSocketApi:
             raise
         recovery = None
         if connection.is_amnesic:
-            recovery = asyncio.create_task(self._recover(connection))
+            recovery = self._recoveries.spawn(
+                "recovery", self._recover(connection), detail=connection.address
+            )
         request_id = log_fields.request_id.get()
         await socket.outlive(partial(self._closed, connection, request_id, recovery))
 
@@ -151,10 +157,10 @@ class Pace:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._socket.resume)
 
 
-def _socket_of(websocket: WebSocket) -> AsgiSocket:
+def _socket_of(websocket: WebSocket, supervisor: Supervisor) -> AsgiSocket:
     extensions = websocket.scope.get("extensions") or {}
     direct: AsgiSocket | None = extensions.get(DIRECT)
-    return direct or AsgiSocket(websocket.receive, websocket.send)
+    return direct or AsgiSocket(websocket.receive, websocket.send, supervisor)
 
 
 async def _put_off(websocket: WebSocket) -> None:

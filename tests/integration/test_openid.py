@@ -30,6 +30,7 @@ from hypha_cluster.errors import InvalidToken
 from hypha_cluster.identity import openid
 from hypha_cluster.identity.openid import OpenIdKeys
 from hypha_cluster.identity.tokens import Tokens
+from hypha_cluster.supervision import Supervisor
 from tests.conftest import GatewayFactory
 from tests.gateways import Gateway
 from tests.integration.test_tokens import SECRET, SETTINGS, info_of, refusal_of, signed, unsigned
@@ -185,7 +186,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def tokens(issuer: Issuer, clock: Clock) -> Tokens:
-    return Tokens(SECRET, SETTINGS, OpenIdKeys(issuer.url, clock))
+    return Tokens(SECRET, SETTINGS, OpenIdKeys(issuer.url, Supervisor(), clock))
 
 
 @pytest.fixture
@@ -403,7 +404,7 @@ async def test_without_the_issuers_keys_nobody_is_let_in(
 ) -> None:
     with Issuer(certificate).running() as gone:
         pass
-    tokens = Tokens(SECRET, SETTINGS, OpenIdKeys(gone.url, clock))
+    tokens = Tokens(SECRET, SETTINGS, OpenIdKeys(gone.url, Supervisor(), clock))
 
     with pytest.raises(InvalidToken, match="does not tell its keys"):
         await tokens.verify(RSA.sign(issuer.claims(iss=gone.url)))
@@ -415,7 +416,7 @@ async def test_a_silent_issuer_holds_up_nobody_for_long(
     monkeypatch.setattr(openid, "_ANSWER_TIME", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        tokens = Tokens(SECRET, SETTINGS, OpenIdKeys(url))
+        tokens = Tokens(SECRET, SETTINGS, OpenIdKeys(url, Supervisor()))
 
         assert "timed out" in await refused_with(tokens, RSA.sign({}), caplog)
 
@@ -444,7 +445,7 @@ async def test_an_issuer_may_have_no_discovery(tokens: Tokens, issuer: Issuer) -
 async def test_an_issuer_may_have_a_path_and_no_slash(issuer: Issuer, clock: Clock) -> None:
     realm = f"{issuer.url}realms/lab"
     issuer.answer(f"/realms/lab{DISCOVERY}", {"issuer": realm, "jwks_uri": f"{issuer.url}keys"})
-    tokens = Tokens(SECRET, SETTINGS, OpenIdKeys(realm, clock))
+    tokens = Tokens(SECRET, SETTINGS, OpenIdKeys(realm, Supervisor(), clock))
 
     await tokens.verify(EC.sign(issuer.claims(iss=realm)))
 
@@ -537,7 +538,7 @@ async def test_redirects_lead_to_https_only(
 async def test_an_issuer_on_this_machine_may_do_without_https(clock: Clock) -> None:
     with Issuer(None).running() as issuer:
         issuer.use(RSA)
-        tokens = Tokens(SECRET, SETTINGS, OpenIdKeys(issuer.url, clock))
+        tokens = Tokens(SECRET, SETTINGS, OpenIdKeys(issuer.url, Supervisor(), clock))
 
         await tokens.verify(RSA.sign(issuer.claims()))
 

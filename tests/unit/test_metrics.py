@@ -94,4 +94,5 @@ def test_what_has_not_happened_yet_is_shown_as_0() -> None:
 def test_a_label_never_names_a_workspace_a_client_or_a_user() -> None:
     labels = {about.label for about in METRICS} - {""}
 
-    assert labels == {"version", "event", "reason", "route", "status", "operation", "connection"}
+    known = {"version", "event", "reason", "route", "status", "operation", "connection", "task"}
+    assert labels == known

@@ -13,6 +13,7 @@ import hypercorn
 from hypha_cluster.serving.http11.keep_alive import KeepAlive
 from hypha_cluster.serving.http11.messages import Malformed, Request, RequestParser, head_of
 from hypha_cluster.serving.http11.websocket_connection import Timeouts
+from hypha_cluster.supervision import Supervisor, Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Site:
         self.keep_alive = None if interval is None else KeepAlive(interval)
         self.connections: set[HttpConnection] = set()
         self.is_leaving = False
+        self.tasks = Tasks(Supervisor())
         self._second = 0
         self._common = b""
 
@@ -61,7 +63,7 @@ class Site:
             await waiting
             self.leave()
 
-        self._leaving = asyncio.create_task(leave())
+        self.tasks.spawn("closing", leave())
 
     def leave(self) -> None:
         """Close connections that are idle, and the others after their answer."""

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from hypha_cluster.serving.http11.connection import HttpConnection
 from hypha_cluster.serving.http11.messages import CONTINUE, Answer, Headers, Request
+from hypha_cluster.supervision import outcome
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Exchange:
 
     def begin(self) -> None:
         tasks = self._connection.tasks
-        task = self._connection.loop.create_task(self._run())
+        task = self._connection.site.tasks.spawn("request", self._run())
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -61,10 +62,9 @@ class Exchange:
         if self._is_over:
             return
         scope = scope_of(self._connection, self._request)
-        try:
-            await self._connection.site.app(scope, self._receive, self._send)
-        except Exception:  # whatever it is, the peer gets an answer and others get theirs
-            logger.exception("The application failed.")
+        error = await outcome(self._connection.site.app(scope, self._receive, self._send))
+        if error is not None:  # whatever it is, the peer gets an answer and others get theirs
+            logger.error("The application failed.", exc_info=error)
         if not self._is_over:
             self._give_up()
 

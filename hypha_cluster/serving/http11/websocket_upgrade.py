@@ -21,6 +21,7 @@ from hypha_cluster.serving.http11.websocket_frames import (
     SERVICE_RESTART,
     Close,
 )
+from hypha_cluster.supervision import outcome
 
 logger = logging.getLogger(__name__)
 
@@ -91,13 +92,15 @@ class WebSocketUpgrade(Exchange):
 
     async def _run(self) -> None:
         try:
-            await self._connection.site.app(self._scope(), self._socket.inbox.get, self._send)
-            self._exit_code = NORMAL
+            app = self._connection.site.app(self._scope(), self._socket.inbox.get, self._send)
+            error = await outcome(app)
+            if error is None:
+                self._exit_code = NORMAL
+            else:  # whatever it is, the peer gets an answer and others get theirs
+                logger.error("The application failed.", exc_info=error)
         except asyncio.CancelledError:
             self._exit_code = SERVICE_RESTART  # the time for a graceful end is over
             raise
-        except Exception:  # whatever it is, the peer gets an answer and others get theirs
-            logger.exception("The application failed.")
         finally:
             await self._finish()
 

@@ -11,6 +11,7 @@ from hypha_cluster.config import Config
 from hypha_cluster.errors import InvalidToken, StartupError
 from hypha_cluster.identity import openid
 from hypha_cluster.identity.openid import OpenIdKeys
+from hypha_cluster.supervision import Supervisor
 
 KEY = jwk.construct("stands for a public one", "HS256")
 
@@ -39,7 +40,7 @@ def issuer(monkeypatch: pytest.MonkeyPatch) -> Issuer:
 
 @pytest.fixture
 def keys(issuer: Issuer) -> OpenIdKeys:
-    return OpenIdKeys("https://issuer.example.org/", lambda: issuer.now)
+    return OpenIdKeys("https://issuer.example.org/", Supervisor(), lambda: issuer.now)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def keys(issuer: Issuer) -> OpenIdKeys:
     ],
 )
 def test_an_issuer_is_reached_by_https_or_on_this_machine(url: str) -> None:
-    assert OpenIdKeys(url).issuer == url
+    assert OpenIdKeys(url, Supervisor()).issuer == url
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_an_issuer_is_reached_by_https_or_on_this_machine(url: str) -> None:
 )
 def test_another_issuer_stops_the_node(url: str) -> None:
     with pytest.raises(StartupError, match="issuer") as refused:
-        OpenIdKeys(url)
+        OpenIdKeys(url, Supervisor())
 
     assert "hush" not in str(refused.value)
 

@@ -1,0 +1,129 @@
+"""Whatever job of a node dies, the node is ready again within seconds, and serves who is there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from hypha_cluster.app import create_app
+from hypha_cluster.clients.life import ClientLife
+from hypha_cluster.clients.presence import Presence
+from hypha_cluster.config import Config
+from hypha_cluster.links.lasting_link import LastingLink
+from hypha_cluster.links.shard import Shard
+from hypha_cluster.node import Node
+from hypha_cluster.registry.mailboxes import Mailboxes
+from hypha_cluster.registry.nodes import Nodes
+from hypha_cluster.relay.bus import Bus
+from hypha_cluster.serving.gateway import hypercorn_settings, serve_app
+from hypha_cluster.serving.preflight import listen
+from tests.gateways import SECOND
+from tests.raw_client import RawClient
+
+PATIENCE = 15 * SECOND
+
+
+class Flaw:
+    """Makes a method fail once, with an error that nobody expects of it."""
+
+    def __init__(self, owner: type, method: str) -> None:
+        self.owner, self.method = owner, method
+        self.has_failed = False
+
+    def put_into(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sound = getattr(self.owner, self.method)
+
+        async def flawed(*args: Any, **kwargs: Any) -> Any:
+            if not self.has_failed:
+                self.has_failed = True
+                raise KeyError("nobody expects this")
+            return await sound(*args, **kwargs)
+
+        monkeypatch.setattr(self.owner, self.method, flawed)
+
+
+def forget(node: Node) -> None:
+    node.on_restored()
+
+
+def drop_links(node: Node) -> None:
+    for link in LINKS:
+        link.drop()
+
+
+LINKS: list[LastingLink] = []
+
+
+def nothing(node: Node) -> None:
+    """The job comes to the flaw by itself."""
+
+
+# Job → where it fails, and what makes it go there.
+JOBS: dict[str, tuple[Flaw, Callable[[Node], None]]] = {
+    "lease": (Flaw(Nodes, "renew_lease"), nothing),
+    "lease, as it checks": (Flaw(Presence, "are_known"), nothing),
+    "reaper": (Flaw(Nodes, "reap"), nothing),
+    "reaper, of calls": (Flaw(Mailboxes, "give_up_calls"), nothing),
+    "reaper, as it tells again": (Flaw(Presence, "tell_again"), nothing),
+    "reassertion": (Flaw(ClientLife, "reassert"), forget),
+    "bus": (Flaw(Bus, "_catch_up"), drop_links),
+    "link": (Flaw(Shard, "on_open"), drop_links),
+}
+
+
+@asynccontextmanager
+async def served(config: Config) -> AsyncIterator[tuple[str, Node]]:
+    app = create_app(config)
+    listener = listen(config.host, config.port)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    ready = asyncio.Event()
+    settings = hypercorn_settings(config, listener.detach())
+    serving = asyncio.create_task(serve_app(app, settings, ready.set))
+    await ready.wait()
+    yield url, app.state.node
+    serving.cancel()
+    await asyncio.wait([serving])
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not reached():  # noqa: ASYNC110  (a probe is asked, as a balancer does)
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def links(monkeypatch: pytest.MonkeyPatch) -> list[LastingLink]:
+    """All links of the node."""
+    LINKS.clear()
+    sound = LastingLink.__init__
+
+    def noting(self: LastingLink, *args: Any) -> None:
+        LINKS.append(self)
+        sound(self, *args)
+
+    monkeypatch.setattr(LastingLink, "__init__", noting)
+    return LINKS
+
+
+@pytest.mark.usefixtures("links")
+@pytest.mark.parametrize("job", JOBS)
+async def test_a_node_of_which_a_job_dies_is_ready_again_and_serves(
+    valkey_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    flaw, trigger = JOBS[job]
+    config = Config(redis_url=valkey_url, redis_prefix=redis_prefix, host="127.0.0.1", port=0)
+    async with served(config) as (url, node), await RawClient.connect(url) as provider:
+        await provider.offer("mirror", "public", echo=lambda value: value)
+
+        flaw.put_into(monkeypatch)
+        trigger(node)
+        await until(lambda: flaw.has_failed)
+        await until(lambda: node.unready_because() == [])
+
+        assert node.dead_because() == []
+        failures = dict(node.readings()["task_failures"]())  # type: ignore[arg-type]  # a mapping
+        assert failures == {job.partition(",")[0]: 1}
+        async with await RawClient.connect(url) as caller:
+            assert await caller.call(provider.address, "services.mirror.echo", 5) == 5
