@@ -11,7 +11,7 @@ from hypha_cluster.hub.calls import Behalf, Outgoing, PlacedCall
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import workspace_of
-from hypha_cluster.protocol.envelope import Frame, Seal, pack
+from hypha_cluster.protocol.envelope import Frame, pack
 from hypha_cluster.protocol.limits import SINGLE_FRAME
 from hypha_cluster.relay.router import Router, peer_address
 
@@ -90,7 +90,7 @@ class HubCalls:
         whole: it is a chunk itself.
         """
         target = frame.envelope["to"]
-        sealed = Seal(frame.source, frame.user.to_wire()).call(frame.envelope, pack(frame.body))
+        sealed = frame.sealed(frame.envelope, pack(frame.body))
         if self._router.tracer is not None:
             sealed = self._router.tracer.send(frame.envelope, sealed)
         if whole or len(sealed) <= SINGLE_FRAME:
@@ -124,8 +124,7 @@ class HubCalls:
     def _tell_cache(self, message: Outgoing, action: str, args: list[Any]) -> None:
         target = message.envelope["to"]
         envelope = rpc.call_envelope(target, guard.CACHE + action)
-        seal = Seal(message.source, message.user.to_wire())
-        self._router.send(target, seal.call(envelope, pack({"args": args})))
+        self._router.send(target, message.sealed(envelope, pack({"args": args})))
 
     async def _cache(self, message: Outgoing, action: str, args: list[Any]) -> None:
         """Call the target's cache as whoever the message is from: that is who it is said to be."""

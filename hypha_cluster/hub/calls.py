@@ -9,6 +9,7 @@ from hypha_cluster.errors import HubError
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import workspace_of
+from hypha_cluster.protocol.envelope import Seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +80,8 @@ class Outgoing:
     user: Identity
     envelope: dict[str, Any]
     body: dict[str, Any]
+
+    def sealed(self, envelope: dict[str, Any], body: bytes) -> bytes:
+        """A frame to the same target, from the same sender as the target may see them."""
+        target = workspace_of(self.envelope["to"])
+        return Seal(self.source, self.user.seen_in(target).to_wire()).call(envelope, body)

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from hypha_cluster.errors import BadRequest
 
 MANAGER = "workspace-manager"
 PUBLIC = "public"
+_ADMIN = "admin"
 # What the protocol, the keys in Redis and the listings use as separators may be in no name.
 # Nor may control characters, which a terminal that shows a log would obey.
 _WORKSPACE_NAME = re.compile(
@@ -31,6 +32,26 @@ class Identity:
     parent: str | None = None
     scopes: tuple[str, ...] = ()
     expires_at: float | None = None
+
+    @property
+    def is_child(self) -> bool:
+        """Whether another user made the token; the hub's own children are not narrowed."""
+        return self.parent not in (None, "root")
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether they are an admin of the whole cluster."""
+        return _ADMIN in self.roles and not self.is_child
+
+    def is_admin_in(self, workspace: str) -> bool:
+        """Whether they are an admin of a workspace; a child is only where its token is for."""
+        return _ADMIN in self.roles and (not self.is_child or workspace in self.scopes)
+
+    def seen_in(self, workspace: str) -> Self:
+        """Who they are to the services of a workspace, which may trust the roles of a caller."""
+        if _ADMIN not in self.roles or self.is_admin_in(workspace):
+            return self
+        return replace(self, roles=tuple(role for role in self.roles if role != _ADMIN))
 
     def to_wire(self) -> dict[str, Any]:
         """The user dict that clients see in a context."""
@@ -162,18 +183,31 @@ def _is_welcome(identity: Identity, workspace: Workspace) -> bool:
 
 def owns(identity: Identity, workspace: Workspace) -> bool:
     """Say whether a workspace is a user's own; a child of an owner's acts where its scopes say."""
-    owners = workspace.owners
-    if "admin" in identity.roles or identity.id in owners:
+    if identity.is_admin_in(workspace.name) or _is_among_owners(identity, workspace):
         return True
-    if identity.email is not None and identity.email in owners:
-        return True
-    is_child = identity.parent is not None and identity.parent in owners
+    is_child = identity.parent is not None and identity.parent in workspace.owners
     return is_child and workspace.name in identity.scopes
+
+
+def _is_among_owners(identity: Identity, workspace: Workspace) -> bool:
+    names = (identity.id,) if identity.email is None else (identity.id, identity.email)
+    return any(name in workspace.owners for name in names)
+
+
+def may_hand_on(identity: Identity, workspace: Workspace) -> bool:
+    """Say whether somebody who may enter a workspace may let others in, by a token for it.
+
+    A child may do so where its own token is for, and in what is its own. What it makes counts as
+    a child of its own maker: anywhere else that one may be an owner, and the new child would be.
+    """
+    if not identity.is_child or workspace.name in (*identity.scopes, identity.id):
+        return True
+    return _is_among_owners(identity, workspace)
 
 
 def may_oversee(identity: Identity) -> bool:
     """Say whether a user may see what all the others do."""
-    return identity.id == ROOT.id or "admin" in identity.roles
+    return identity.id == ROOT.id or identity.is_admin
 
 
 def check_workspace_name(name: str) -> None:

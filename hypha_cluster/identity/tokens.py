@@ -15,7 +15,7 @@ from jose.exceptions import ExpiredSignatureError, JOSEError
 from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied, StartupError
 from hypha_cluster.identity.access import PUBLIC, ROOT, Identity
 from hypha_cluster.identity.openid import ES256, RS256, OpenIdKeys
-from hypha_cluster.protocol.limits import CHILD_TOKEN, NAME, TOKEN, VERIFIED_TOKENS
+from hypha_cluster.protocol.limits import CHILD_TOKEN, NAME, TOKEN, TOKEN_LIFETIME, VERIFIED_TOKENS
 
 _PREFIX: Final = "@imjoy@"
 _ALGORITHM: Final = "HS256"
@@ -84,11 +84,14 @@ class Tokens:
         """A token for somebody else, who may do less than the caller, and ends no later.
 
         config: scopes (workspace names), expires_in (seconds), email, parent_client
-        (PROTOCOL 7.3). PermissionDenied when the caller's own token has expired meanwhile.
+        (PROTOCOL 7.3); whether the caller may hand on each scope is checked before.
+        PermissionDenied when the email is somebody else's, or the caller's own token has expired.
         """
         parent_client = config.get("parent_client")
         if not isinstance(parent_client, str | None):
             raise BadRequest(f"'parent_client' of a token is a client id, not {parent_client!r}.")
+        _check_lifetime(config.get("expires_in"))
+        _check_email(config.get("email"), caller)
         child = Identity(
             id=generated_id(),
             email=config.get("email"),
@@ -216,6 +219,19 @@ def _end_of_child(maker: Identity, lifetime: float) -> float:
             "The token that you connected with has expired, so it makes no other; get a new one."
         )
     return min(now + lifetime, maker.expires_at)
+
+
+def _check_lifetime(seconds: object) -> None:
+    if seconds is None:
+        return
+    if type(seconds) not in (int, float) or not 0 < seconds <= TOKEN_LIFETIME:  # type: ignore[operator]
+        raise BadRequest(f"'expires_in' of a token is a number of seconds, not {seconds!r}.")
+
+
+def _check_email(email: object, maker: Identity) -> None:
+    """A service may trust the e-mail address of its caller, so nobody may make one up."""
+    if email not in (None, maker.email) and not maker.is_admin:
+        raise PermissionDenied("'email' of a token can only be your own; leave it out.")
 
 
 def _header(token: str) -> dict[str, Any]:

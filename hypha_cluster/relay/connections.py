@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
 from hypha_cluster.protocol.chunks import ChunkGuard
-from hypha_cluster.protocol.envelope import Seal
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.encoding import Infos
+from hypha_cluster.relay.sealing import seal_of
 
 REFRESHED: Final = 0.8  # of `refresh_after`, when clients ask for their connection info again
 REFRESHING: Final = 1.0  # seconds before and after that in which they do
@@ -83,7 +83,7 @@ class Connection:
         self.registering = asyncio.Lock()  # of `services`, which change together with Redis
         # Service id → the service as the client last announced it, and as it is kept.
         self.announced: dict[str, tuple[dict[str, Any], str]] = {}
-        self.seal = Seal(attachment.address, attachment.identity.to_wire())
+        self.seal = seal_of(attachment.address, attachment.identity)
         self.chunks = ChunkGuard(attachment.address, max_message_size)
         # Until the mailbox was delivered, frames wait: those from the bus, older than the others.
         self.arrived: list[bytes] = []

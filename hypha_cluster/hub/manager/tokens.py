@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from hypha_cluster.errors import BadRequest, PermissionDenied
 from hypha_cluster.hub.manager.context import Context
+from hypha_cluster.identity.access import may_hand_on
 from hypha_cluster.identity.tokens import Tokens
-from hypha_cluster.protocol.limits import TOKEN_LIFETIME
 
 _OPTIONS: Final = ("scopes", "expires_in", "email", "parent_client")
 
@@ -28,10 +28,18 @@ class TokenFunctions:
         if not isinstance(scopes, list) or not all(isinstance(s, str) for s in scopes):
             raise BadRequest("'scopes' of a token is a list of workspace names.")
         for scope in scopes:
-            await context.require(scope)
-        _check_lifetime(config.get("expires_in"))
-        _check_email(config.get("email"), context)
+            await self._require(context, scope)
         return self._tokens.issue_child(context.identity, {**config, "scopes": scopes})
+
+    async def _require(self, context: Context, scope: str) -> None:
+        await context.require(scope)
+        identity = context.identity
+        if identity.is_child and not may_hand_on(identity, await context.workspaces.get(scope)):
+            given = ", ".join(map(repr, identity.scopes)) or "no workspace"
+            raise PermissionDenied(
+                f"Permission denied for workspace {scope}: your token is for {given}, and makes "
+                "tokens for that only."
+            )
 
     async def get_connection_info(self, context: Context) -> dict[str, Any]:
         """Who and where the caller is, and how it comes back (PROTOCOL 6.1)."""
@@ -49,17 +57,3 @@ class TokenFunctions:
             "public_base_url": connection.base_url,
             "local_base_url": connection.base_url,
         }
-
-
-def _check_lifetime(seconds: object) -> None:
-    if seconds is None:
-        return
-    if type(seconds) not in (int, float) or not 0 < seconds <= TOKEN_LIFETIME:  # type: ignore[operator]
-        raise BadRequest(f"'expires_in' of a token is a number of seconds, not {seconds!r}.")
-
-
-def _check_email(email: object, context: Context) -> None:
-    """A service may trust the e-mail address of its caller, so nobody may make one up."""
-    identity = context.identity
-    if email not in (None, identity.email) and "admin" not in identity.roles:
-        raise PermissionDenied("'email' of a token can only be your own; leave it out.")

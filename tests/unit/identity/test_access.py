@@ -15,7 +15,10 @@ from hypha_cluster.identity.access import (
     check_service_id,
     check_workspace_name,
     may_enter,
+    may_hand_on,
+    may_oversee,
     own_workspace,
+    owns,
 )
 
 ANN = Identity("ann", is_anonymous=False, email="ann@example.org")
@@ -134,6 +137,67 @@ def test_a_child_is_at_home_in_its_own_workspace() -> None:
 def test_nobody_is_root_by_name_of_parent_unless_the_hub_signed_it() -> None:
     """`root` signs nothing that clients get, so who has it for a parent is the hub's own."""
     assert may_enter(Identity("x", parent="root"), LAB)
+
+
+# Admins, and what they hand on.
+
+BOSS = Identity("boss", False, "boss@example.org", roles=("admin", "curator"))
+DEPUTY = Identity("deputy", roles=("admin", "curator"), parent="boss", scopes=("lab",))
+
+
+def test_an_admin_is_one_everywhere() -> None:
+    assert may_enter(BOSS, LAB)
+    assert owns(BOSS, LAB)
+    assert may_oversee(BOSS)
+    assert BOSS.seen_in("lab") is BOSS
+
+
+def test_a_token_that_an_admin_made_is_an_admins_where_it_is_for() -> None:
+    assert may_enter(DEPUTY, LAB, BOSS)
+    assert owns(DEPUTY, LAB)
+    assert DEPUTY.seen_in("lab") is DEPUTY
+
+
+@pytest.mark.parametrize("visibility", ["protected", "public"])
+def test_a_token_that_an_admin_made_is_nobodys_elsewhere(visibility: str) -> None:
+    other = Workspace("other", owners=["ann@example.org"], visibility=visibility, deny_list=["x"])
+
+    assert may_enter(DEPUTY, other, BOSS) == (visibility == "public")
+    assert not owns(DEPUTY, other)
+    assert not may_oversee(DEPUTY)
+    assert DEPUTY.seen_in("other").roles == ("curator",)
+    assert replace(DEPUTY.seen_in("other"), roles=DEPUTY.roles) == DEPUTY
+
+
+def test_a_token_that_the_hub_itself_made_is_not_narrowed() -> None:
+    assert Identity("x", parent="root", roles=("admin",)).seen_in("lab").roles == ("admin",)
+
+
+# What a child hands on.
+
+
+@pytest.mark.parametrize(
+    ("workspace", "allowed"),
+    [
+        (LAB, True),
+        (Workspace("child", owners=["child"]), True),
+        (Workspace("made-by-the-child", owners=["child"]), True),
+        (Workspace("its-makers", owners=["ann", "ann@example.org"]), False),
+        (Workspace("open-to-all", ["ann"], visibility="public", deny_list=["x"]), False),
+    ],
+    ids=lambda value: value.name if isinstance(value, Workspace) else None,
+)
+def test_a_child_hands_on_what_it_was_given_and_what_is_its_own(
+    workspace: Workspace, allowed: bool
+) -> None:
+    assert may_hand_on(CHILD, workspace) == allowed
+    assert may_hand_on(ANN, workspace)
+
+
+def test_a_child_hands_on_what_belongs_to_its_address() -> None:
+    child = replace(CHILD, email=ANN.email)
+
+    assert may_hand_on(child, Workspace("anns", owners=["ann@example.org"]))
 
 
 # Names.

@@ -1,6 +1,7 @@
 """What tokens are made of, and whom they may outlive."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -63,3 +64,22 @@ async def test_who_never_ends_gives_what_is_asked_for(tokens: Tokens) -> None:
 def test_who_has_ended_makes_no_token(tokens: Tokens, seconds: float) -> None:
     with pytest.raises(PermissionDenied, match="has expired"):
         tokens.issue_child(expiring(JOHN, seconds), {"scopes": ["lab"]})
+
+
+# What a token may hand on.
+
+BOSS = Identity("boss", is_anonymous=False, email="boss@example.org", roles=("admin",))
+
+
+async def child_of(tokens: Tokens, maker: Identity, scopes: Sequence[str]) -> Identity:
+    return await tokens.verify(tokens.issue_child(maker, {"scopes": list(scopes)}))
+
+
+async def test_only_an_admin_of_everything_writes_any_address_into_a_token(tokens: Tokens) -> None:
+    deputy = await child_of(tokens, BOSS, ["lab"])
+    wish = {"scopes": ["lab"], "email": "ann@example.org"}
+
+    assert (await tokens.verify(tokens.issue_child(BOSS, wish))).email == "ann@example.org"
+    for maker in (deputy, JOHN):
+        with pytest.raises(PermissionDenied, match="can only be your own"):
+            tokens.issue_child(maker, wish)

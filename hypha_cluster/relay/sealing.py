@@ -1,0 +1,37 @@
+"""Who the sender of a frame is to its target."""
+
+from typing import Any
+
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.protocol.address import workspace_of
+from hypha_cluster.protocol.envelope import Seal
+
+
+def seal_of(address: str, identity: Identity) -> Seal:
+    """The seal of all that a client sends."""
+    everywhere = Seal(address, identity.to_wire())
+    elsewhere = identity.seen_in("")
+    if elsewhere == identity:
+        return everywhere
+    return _ScopedSeal(everywhere, Seal(address, elsewhere.to_wire()), identity)
+
+
+class _ScopedSeal(Seal):
+    """That of an admin's child: services may trust a role, and it has that in its scopes only."""
+
+    __slots__ = ("_identity", "_inside", "_outside")
+
+    def __init__(self, inside: Seal, outside: Seal, identity: Identity) -> None:
+        self.source = inside.source
+        self._inside, self._outside = inside, outside
+        self._identity = identity
+
+    def call(self, envelope: dict[str, Any], body: bytes | memoryview) -> bytes:
+        return self._for(envelope["to"]).call(envelope, body)
+
+    def message(self, envelope: dict[str, Any]) -> bytes:
+        return self._for(envelope["to"]).message(envelope)
+
+    def _for(self, target: str) -> Seal:
+        is_admin = self._identity.is_admin_in(workspace_of(target))
+        return self._inside if is_admin else self._outside
