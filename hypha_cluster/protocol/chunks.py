@@ -18,6 +18,7 @@ from hypha_cluster.protocol.guard import (
     BODY_KEYS,
     CACHE,
     CALL_KEYS,
+    check_built_in,
     check_method,
     check_promise,
     shown,
@@ -74,7 +75,7 @@ def _bind(parameters: tuple[str, ...], body: dict[str, Any]) -> dict[str, Any]:
 class _Message:
     """What has come of one message, read by msgpack as far as it goes."""
 
-    def __init__(self, source: str, max_size: int, heartbeat: bool) -> None:
+    def __init__(self, source: str, target: str, max_size: int, heartbeat: bool) -> None:
         self.heartbeat = heartbeat
         self.in_flight = False
         self._max_size = max_size
@@ -86,7 +87,7 @@ class _Message:
             max_array_len=CHUNK_ITEMS,
             max_map_len=CHUNK_ITEMS,
         )
-        self._steps = _read(self._unpacker, source)
+        self._steps = _read(self._unpacker, source, target)
         self._done = False
 
     @property
@@ -156,7 +157,7 @@ class ChunkGuard:
         key = (target, call.key)
         if call.action == "create":
             self._messages.pop(key, None)
-            message = _Message(self._source, self._max_message_size, call.heartbeat)
+            message = _Message(self._source, target, self._max_message_size, call.heartbeat)
             self._messages[key] = message
             self._make_room()
             return self._step(key, message, [False, True])
@@ -203,10 +204,11 @@ class ChunkGuard:
             kept -= self._messages.pop(oldest).kept
 
 
-def _read(unpacker: msgpack.Unpacker, source: str) -> Iterator[bool]:
+def _read(unpacker: msgpack.Unpacker, source: str, target: str) -> Iterator[bool]:
     """Yield False whenever more bytes are needed; end when the message is read."""
     envelope = yield from _next(unpacker, "unpack")
     _check_inner_envelope(envelope)
+    check_built_in(envelope["method"], source, target)  # that is where it goes, whatever it says
     count = yield from _next(unpacker, "read_map_header")
     for _ in range(count):
         key = yield from _next(unpacker, "unpack")

@@ -9,7 +9,7 @@ import re
 from typing import Any, Final
 
 from hypha_cluster.errors import BadFrame
-from hypha_cluster.protocol.address import client_of
+from hypha_cluster.protocol.address import client_of, workspace_of
 from hypha_cluster.protocol.envelope import Frame, pack
 from hypha_cluster.protocol.limits import CLIENT_FRAME, SHOWN
 
@@ -17,7 +17,10 @@ BODY_KEYS: Final = frozenset(("args", "with_kwargs", "promise"))
 CALL_KEYS: Final = frozenset(("type", "from", "to", "user", "method", "session", "parent"))
 # Events that a client fires at itself; a peer that sends one would fake it.
 LOCAL_EVENTS: Final = frozenset(("disconnect", "service-updated"))
-CACHE: Final = "services.built-in.message_cache."
+BUILT_IN: Final = "services.built-in."
+PING: Final = f"{BUILT_IN}ping"
+CACHE: Final = f"{BUILT_IN}message_cache."
+_FOR_ALL: Final = (PING, f"{BUILT_IN}get_service")
 _CALLBACKS: Final = ("resolve", "reject", "heartbeat")
 _HUB: Final = "workspace-manager"
 
@@ -54,6 +57,7 @@ def check_call(frame: Frame, source: str) -> bytes | memoryview:
     body = frame.body
     check_method(frame.envelope)
     _check_target(frame)
+    check_built_in(frame.envelope["method"], source, frame.envelope.get("to", ""))
     if not isinstance(body.get("args", []), list):
         raise BadFrame("'args' of a call is a list.")
     if "promise" in body:
@@ -74,6 +78,17 @@ def check_method(envelope: dict[str, Any]) -> None:
     for key in ("session", "parent"):
         if not isinstance(envelope.get(key, ""), str):
             raise BadFrame(f"{key!r} of a call is text.")
+
+
+def check_built_in(method: str, source: str, target: str) -> None:
+    """What a client has for itself, such as how it registers, is for its own workspace.
+
+    JavaScript's clients do not check that: with one argument, the context is taken for another.
+    """
+    if not method.startswith(BUILT_IN) or method in _FOR_ALL or method.startswith(CACHE):
+        return
+    if workspace_of(target) not in (target, workspace_of(source)):
+        raise BadFrame(f"{shown(method)} may be called from the client's own workspace only.")
 
 
 def check_promise(promise: object, source: str) -> None:

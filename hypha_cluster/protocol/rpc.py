@@ -7,11 +7,9 @@ from typing import Any, Final, NamedTuple
 from hypha_cluster.errors import BadRequest
 from hypha_cluster.protocol.address import absolute, workspace_of
 from hypha_cluster.protocol.envelope import Frame
-from hypha_cluster.protocol.guard import check_path
+from hypha_cluster.protocol.guard import BUILT_IN, PING, check_path
 from hypha_cluster.protocol.limits import DEPTH, LONGEST_INTERVAL, SHORTEST_INTERVAL
 
-BUILT_IN: Final = "services.built-in."
-PING: Final = f"{BUILT_IN}ping"
 _CACHE_FUNCTIONS: Final = ("create", "append", "process", "remove")
 # What every release parses: 0.5.38–0.5.47 lose a whole reply over anything else (PROTOCOL 3.2).
 _SIMPLE_SIGNATURE: Final = re.compile(r"\w+\((?:\w+(?:, \w+)*)?\)")

@@ -23,7 +23,7 @@ from hypha_cluster.hub.calls import Behalf
 from hypha_cluster.hub.manager.services import ServiceFunctions
 from hypha_cluster.hub.selection import Selection
 from hypha_cluster.identity.access import MANAGER, PUBLIC, Identity
-from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol import guard, rpc
 from hypha_cluster.protocol.address import parse_service_id, workspace_of
 from hypha_cluster.registry.services import BUILT_IN, Provider
 from hypha_cluster.registry.workspaces import Workspaces
@@ -87,7 +87,7 @@ class ServicesApi:
         if not rpc.is_reference(target):
             return _answer(request, target)
         method: str = target["_rmethod"]
-        is_own = method.startswith(rpc.BUILT_IN) and method != rpc.PING
+        is_own = method.startswith(guard.BUILT_IN) and method != guard.PING
         if is_own or target["_rtarget"] != provider.address:
             raise FunctionNotFound(f"{request.path_params['function']!r} is a function elsewhere.")
         arguments = await self._arguments(request)

@@ -292,6 +292,22 @@ async def test_no_path_gets_a_published_client_to_run_code(
     assert await attacker.call(address, ECHO, "still there?") == "still there?"
 
 
+async def test_a_client_registers_nothing_for_another_workspace(
+    attacker: RawClient, victim: RawClient
+) -> None:
+    """A published JavaScript client would: it takes the place of the context for another."""
+    register = "services.built-in.register_service"
+    victim.functions[register] = lambda *_: {"id": "posed"}
+
+    asked: tuple[tuple[Any, ...], ...] = (({"id": "open"},), ({"id": "open"}, True, True, {}))
+    for args in asked:
+        with pytest.raises(Rejected, match="own workspace only"):
+            await attacker.call(victim.address, register, *args)
+
+    await assert_unharmed(attacker, victim)
+    assert not [received for received in victim.received if received.method == register]
+
+
 # Promises.
 
 

@@ -518,3 +518,23 @@ def test_a_message_is_taken_apart_into_chunks(size: int) -> None:
 
     assert b"".join(parts) == message
     assert max(map(len, parts)) <= CHUNK
+
+
+# What a client has for itself.
+
+
+@pytest.mark.parametrize(("target", "passes"), [("abroad/you", False), (YOU, True)])
+def test_how_a_client_registers_is_for_its_own_workspace_in_chunks_too(
+    target: str, passes: bool
+) -> None:
+    """The message goes where its chunks go, whatever it says of that."""
+    guard = ChunkGuard(ME, LIMIT)
+    envelope = {**ENVELOPE, "method": "services.built-in.register_service"}
+    message = pack(envelope) + pack({"args": [{"id": "open"}]})
+    follow(guard, "create", "key", False, target=target)
+
+    if passes:
+        follow(guard, "append", "key", message, False, target=target)
+    else:
+        with pytest.raises(BadFrame, match="own workspace only"):
+            follow(guard, "append", "key", message, False, target=target)

@@ -238,3 +238,25 @@ def test_what_a_client_sent_is_shown_on_one_short_line(text: str) -> None:
     assert shortened.isprintable()
     assert len(shortened) <= 101
     assert len(shortened.splitlines()) == 1
+
+
+# What a client has for itself.
+
+OWN = ("register_service", "register_service.call", "message_cache", "anything")
+
+
+@pytest.mark.parametrize("function", OWN)
+def test_what_a_client_has_for_itself_is_not_for_other_workspaces(function: str) -> None:
+    with pytest.raises(BadFrame, match="own workspace only"):
+        call({"args": []}, method=f"services.built-in.{function}", to="abroad/you")
+
+
+@pytest.mark.parametrize("to", ["you", "home/you", "workspace-manager"])
+@pytest.mark.parametrize("function", OWN)
+def test_what_a_client_has_for_itself_is_for_its_workspace(function: str, to: str) -> None:
+    call({"args": []}, method=f"services.built-in.{function}", to=to)
+
+
+@pytest.mark.parametrize("function", ["ping", "get_service", "message_cache.create"])
+def test_what_clients_need_to_talk_at_all_is_for_everybody(function: str) -> None:
+    call({"args": []}, method=f"services.built-in.{function}", to="abroad/you")
