@@ -141,6 +141,12 @@ NAME: Final = _registry.limit(
 SERVICE_INFO: Final = _registry.limit(
     65_536, "bytes", "the info of one service, as JSON", "listings repeat it"
 )
+WORKSPACE_SETTINGS: Final = _registry.limit(
+    262_144,
+    "bytes",
+    "the settings of one workspace with its applications, as JSON",
+    "they are read whole whenever somebody connects, and answered whole",
+)
 LOGGED: Final = _registry.limit(
     2_000, "characters", "what a client logs at the hub with one call", "it is one line"
 )

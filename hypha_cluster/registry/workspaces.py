@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
 
-from hypha_cluster.errors import Conflict, PermissionDenied, WorkspaceNotFound
+from hypha_cluster.errors import BadRequest, Conflict, PermissionDenied, WorkspaceNotFound
 from hypha_cluster.identity.access import (
     PUBLIC,
     ROOT,
@@ -16,7 +16,8 @@ from hypha_cluster.identity.access import (
     may_enter,
 )
 from hypha_cluster.links.client import StoreClient, translated
-from hypha_cluster.registry.encoding import flatten, text
+from hypha_cluster.protocol.limits import WORKSPACE_SETTINGS
+from hypha_cluster.registry.encoding import flatten, text, to_json
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.read_cache import ReadCache
 from hypha_cluster.registry.scripts import Script
@@ -33,13 +34,23 @@ _NOTHING_SET: Final = Workspace(name="")
 
 
 def to_hash(workspace: Workspace, *, whole: bool = False) -> dict[str, str]:
-    """What Redis keeps; whole: also what is as it is by default, to replace what was there."""
+    """What Redis keeps; whole: also what is as it is by default, to replace what was there.
+
+    BadRequest for what it does not keep: what is too large, or is no plain data.
+    """
     settings = {field.name: getattr(workspace, field.name) for field in fields(Workspace)}
-    return {
-        name: json.dumps(value)
+    kept = {
+        name: to_json(f"{name!r} of a workspace", value)
         for name, value in settings.items()
         if whole or value != getattr(_NOTHING_SET, name)
     }
+    size = sum(map(len, kept.values()))
+    if size > WORKSPACE_SETTINGS:
+        raise BadRequest(
+            f"The settings of a workspace, with its applications, have at most "
+            f"{WORKSPACE_SETTINGS} bytes as JSON, not {size}."
+        )
+    return kept
 
 
 class Workspaces:

@@ -13,7 +13,7 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "hub/manager/services", "hub/manager/tokens", "hub/manager/workspaces",
     "links/client", "links/commands", "links/lasting_link", "links/link", "links/servers",
     "links/shard", "links/subscriptions",
-    "registry/clients", "registry/encoding", "registry/mailboxes", "registry/nodes",
+    "registry/clients", "registry/mailboxes", "registry/nodes",
     "registry/public", "registry/scripts", "registry/secret", "registry/services",
     "registry/workspaces",
     "relay/bus", "relay/publisher", "relay/router", "relay/tracing",

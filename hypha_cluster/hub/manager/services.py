@@ -1,6 +1,5 @@
 """The manager's functions for services: register, list, get (PROTOCOL 5.3, 5.4, 6.2, 6.3)."""
 
-import json
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,12 +8,13 @@ from hypha_cluster.errors import BadRequest, ClientLeft, HubError, ServiceNotFou
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.manager.context import Context
 from hypha_cluster.hub.manager.description import describe
+from hypha_cluster.hub.manager.visibility import check_visibility, read_visibility
 from hypha_cluster.hub.selection import Selection, denied, matches, parse_query, searched
 from hypha_cluster.identity.access import MANAGER, PUBLIC, check_service_id
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import ServiceQuery, workspace_of
 from hypha_cluster.protocol.limits import KNOWN_SERVICES, SERVICE_INFO
-from hypha_cluster.registry.encoding import Infos
+from hypha_cluster.registry.encoding import Infos, to_json
 from hypha_cluster.registry.public import PublicListing
 from hypha_cluster.registry.services import BUILT_IN, Provider, Services
 from hypha_cluster.relay.connections import Connection
@@ -23,7 +23,6 @@ _log = logging.getLogger(__name__)
 
 LISTED_CONFIG: Final = ("visibility", "require_context", "workspace", "flags")
 RECOVERY: Final = "hypha-cluster-recovery"
-VISIBILITIES: Final = ("public", "protected")
 _DEFAULT: Final = "default"
 
 
@@ -211,14 +210,7 @@ def _check_service(service: object) -> None:
     if not isinstance(service_id, str):
         raise BadRequest(f"A service id is text, not {service_id!r}.")
     check_service_id(service_id)
-    _check_visibility(service.get("config", {}))
-
-
-def _check_visibility(config: Mapping[str, Any]) -> str:
-    visibility = config.get("visibility", "protected")
-    if visibility not in VISIBILITIES:
-        raise BadRequest(f"'visibility' is 'public' or 'protected', not {visibility!r}.")
-    return str(visibility)
+    check_visibility(service.get("config", {}).get("visibility", "protected"))
 
 
 def _read_services(services: object, connection: Connection) -> Infos:
@@ -250,7 +242,9 @@ def _to_json(service_id: str, service: dict[str, Any], connection: Connection) -
     if not isinstance(config, dict):
         raise BadRequest(f"'config' of service {service_id!r} is a dict.")
     kept = {key: config[key] for key in LISTED_CONFIG if key in config}
-    kept["visibility"] = _check_visibility(config)
+    kept["visibility"] = read_visibility(
+        config.get("visibility", "protected"), f"service {service_id}", connection.address
+    )
     info = {
         "name": str(service.get("name") or service_id),
         "type": str(service.get("type") or "generic"),
@@ -259,10 +253,7 @@ def _to_json(service_id: str, service: dict[str, Any], connection: Connection) -
         "config": {**kept, "workspace": connection.attachment.workspace.name},
         "stamp": connection.attachment.owner,
     }
-    try:
-        text = json.dumps(info)
-    except (TypeError, ValueError) as error:
-        raise BadRequest(f"The info of service {service_id!r} is not plain data: {error}") from None
+    text = to_json(f"The info of service {service_id!r}", info)
     if len(text) > SERVICE_INFO:
         raise BadRequest(f"The info of service {service_id!r} has more than {SERVICE_INFO} bytes.")
     return text

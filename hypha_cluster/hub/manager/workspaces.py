@@ -7,6 +7,7 @@ from typing import Any, Final
 from hypha_cluster.errors import BadRequest, Conflict, NotFound, PermissionDenied
 from hypha_cluster.hub.manager.context import Context
 from hypha_cluster.hub.manager.services import ServiceFunctions
+from hypha_cluster.hub.manager.visibility import read_visibility
 from hypha_cluster.identity.access import (
     MANAGER,
     Identity,
@@ -15,6 +16,7 @@ from hypha_cluster.identity.access import (
     owns,
 )
 from hypha_cluster.protocol.address import client_of
+from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.clients import ClientRegistry
 from hypha_cluster.registry.workspaces import Workspaces
 
@@ -38,7 +40,7 @@ class WorkspaceFunctions:
         """Make a workspace, or change the settings of one that the caller owns."""
         await context.require()
         identity = context.identity
-        workspace = _read_config(config, identity)
+        workspace = _read_config(_with_visibility(config, context), identity)
         existing = await self._workspaces.find(workspace.name)
         if existing is None and await self._workspaces.known_user(workspace.name):
             raise PermissionDenied(f"{workspace.name} is the name of a user's own workspace.")
@@ -63,15 +65,13 @@ class WorkspaceFunctions:
 
     async def set(self, context: Context, config: Any) -> None:
         """Change settings of this workspace, which is its owners' to do."""
-        identity = context.identity
+        identity, settings = context.identity, _with_visibility(config, context)
 
         def with_config(current: Workspace) -> Workspace:
             _require_owner(identity, current, "change")
-            if not isinstance(config, dict):
-                raise BadRequest("The settings of a workspace are a dict.")
-            if config.get("name", current.name) != current.name:
+            if settings.get("name", current.name) != current.name:
                 raise BadRequest("The name of a workspace cannot be changed.")
-            changed = Workspace.from_wire({**current.to_wire(), **config})
+            changed = Workspace.from_wire({**current.to_wire(), **settings})
             _check_persistence(changed, identity, current)
             if owns(identity, changed):
                 return changed
@@ -85,14 +85,18 @@ class WorkspaceFunctions:
             missing = [key for key in _APPLICATION if not isinstance(rdf, dict) or key not in rdf]
             if missing:
                 raise BadRequest(f"An application needs {', '.join(missing)}.")
+            if not isinstance(rdf["id"], str):
+                raise BadRequest(f"The id of an application is text, not {shown(rdf['id'])}.")
             return replace(current, applications={**current.applications, rdf["id"]: rdf})
 
         await self._change(context, with_application)
 
     async def uninstall_application(self, context: Context, rdf_id: str) -> None:
         def without_application(current: Workspace) -> Workspace:
+            if not isinstance(rdf_id, str):
+                raise BadRequest(f"The id of an application is text, not {shown(rdf_id)}.")
             if rdf_id not in current.applications:
-                raise NotFound(f"No application {rdf_id!r} is installed in {current.name}.")
+                raise NotFound(f"No application {shown(rdf_id)} is installed in {current.name}.")
             left = {id_: rdf for id_, rdf in current.applications.items() if id_ != rdf_id}
             return replace(current, applications=left)
 
@@ -129,9 +133,18 @@ class WorkspaceFunctions:
         return [client_of(address) for address in addresses]
 
 
-def _read_config(config: object, identity: Identity) -> Workspace:
+def _with_visibility(config: object, context: Context) -> dict[str, Any]:
+    """The settings of a workspace as a client writes them, with a visibility as it is kept."""
     if not isinstance(config, dict):
-        raise BadRequest("The config of a workspace is a dict.")
+        raise BadRequest(f"The settings of a workspace are a dict, not {shown(config)}.")
+    if "visibility" not in config:
+        return config
+    address = context.connection.address
+    visibility = read_visibility(config["visibility"], "a workspace", address)
+    return {**config, "visibility": visibility}
+
+
+def _read_config(config: dict[str, Any], identity: Identity) -> Workspace:
     missing = [key for key in _REQUIRED if key not in config]
     if missing:
         raise BadRequest(f"A workspace needs {', '.join(missing)}.")
