@@ -176,8 +176,9 @@ def _is_welcome(identity: Identity, workspace: Workspace) -> bool:
         return True
     name = identity.email or identity.id
     if workspace.visibility == "public":
-        # The hub's own services live in `public`; who could join it could pose as one of them.
-        return workspace.name != PUBLIC and name not in (workspace.deny_list or ())
+        # Its public *services* are for everybody; to let everybody in is to name whom it denies.
+        denied = workspace.deny_list or []
+        return bool(denied) and name not in denied
     return name in (workspace.allow_list or ())
 
 

@@ -1,6 +1,7 @@
 """What real gateways let whom do, by every way in."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,6 +15,8 @@ from tests.raw_client import CACHE, RawClient, Rejected
 
 BOSS = Identity("boss", False, "boss@example.org", roles=("admin", "curator"))
 ANN = Identity("ann", False, "ann@example.org")
+BOB = Identity("bob", False, "bob@example.org")
+NAMELESS = Identity("nameless")
 
 
 class Deputy(NamedTuple):
@@ -116,3 +119,56 @@ async def test_services_in_the_workspace_see_an_admin(deputy: Deputy) -> None:
 
     call = next(frame for frame in provider.received if frame.method == "services.work.work")
     assert call.envelope["user"]["roles"] == ["admin", "curator"]
+
+
+# Public workspaces.
+
+SQUARE = {"owners": [], "allow_list": [], "visibility": "public", "persistent": False}
+
+
+async def test_a_public_workspace_that_denies_nobody_admits_nobody_but_its_own(
+    deputy: Deputy,
+) -> None:
+    settings: dict[str, dict[str, Any]] = {"absent": {}, "empty": {"deny_list": []}}
+    for name, lists in settings.items():
+        await deputy.ann.manager("create_workspace", {**SQUARE, "name": name, **lists})
+        child = await deputy.ann.manager("generate_token", {"scopes": [name]})
+        at_it = partial(RawClient.connect, deputy.url, workspace=name)
+
+        async with await at_it(token=token_of(ANN)):  # it goes with the last who is in it
+            for token in (token_of(ANN), token_of(BOSS), child):
+                await (await at_it(token=token)).close()
+            for query in ({}, {"token": token_of(BOB)}, {"token": token_of(NAMELESS)}):
+                with pytest.raises(InvalidStatus):
+                    await at_it(**query)
+
+
+async def test_a_public_workspace_admits_all_but_those_it_denies(deputy: Deputy) -> None:
+    square = {**SQUARE, "name": "square", "deny_list": [BOB.email]}
+    await deputy.ann.manager("create_workspace", square)
+
+    at_it = partial(RawClient.connect, deputy.url, workspace="square")
+    async with await at_it(), await at_it(token=token_of(NAMELESS)):
+        with pytest.raises(InvalidStatus):
+            await at_it(token=token_of(BOB))
+
+
+async def test_a_strangers_call_stays_out_of_a_public_workspace(deputy: Deputy) -> None:
+    """What is public there is for all; what is protected, for those who may enter."""
+    await deputy.ann.manager("create_workspace", {**SQUARE, "name": "square"})
+    inside = {"workspace": "square", "token": token_of(ANN)}
+    async with (
+        await RawClient.connect(deputy.url, **inside) as provider,
+        await RawClient.connect(deputy.url, token=token_of(BOB)) as bob,
+    ):
+        await provider.offer("secret", work=lambda *_: "done")
+        for function, arguments in (
+            ("get_service", [f"{provider.address}:secret"]),
+            ("get_workspace_info", ["square"]),
+            ("generate_token", [{"scopes": ["square"]}]),
+        ):
+            with pytest.raises(Rejected, match="Permission denied"):
+                await bob.manager(function, *arguments)
+        url = f"{deputy.url}/square/services/secret/work"
+        assert (await ask(url, Authorization=f"Bearer {token_of(BOB)}")).status == 403
+        assert (await ask(url, Authorization=f"Bearer {token_of(ANN)}")).value == "done"

@@ -93,8 +93,12 @@ def test_a_user_may_enter_their_own_workspace(user: Identity) -> None:
         (Identity("bob", False, "bob@x", roles=("admin",)), LAB, True),
         (NOBODY, Workspace("lab", allow_list=["nobody"]), True),
         (NOBODY, Workspace("lab", allow_list=[]), False),
-        (NOBODY, Workspace("lab", visibility="public"), True),
-        (NOBODY, Workspace("lab", visibility="public", deny_list=[]), True),
+        (NOBODY, Workspace("lab", visibility="public"), False),
+        (NOBODY, Workspace("lab", visibility="public", deny_list=[]), False),
+        (ANN, Workspace("lab", visibility="public", deny_list=[]), False),
+        (ANN, Workspace("lab", ["ann"], visibility="public", deny_list=[]), True),
+        (ANN, Workspace("lab", visibility="public", allow_list=["ann@example.org"]), False),
+        (Identity("bob", roles=("admin",)), Workspace("lab", visibility="public"), True),
         (NOBODY, Workspace("lab", visibility="public", deny_list=["bob"]), True),
         (NOBODY, Workspace("lab", visibility="public", deny_list=["nobody"]), False),
         (ANN, Workspace("lab", visibility="public", deny_list=["ann@example.org"]), False),
@@ -107,6 +111,16 @@ def test_who_is_welcome(user: Identity, workspace: Workspace, welcome: bool) -> 
 
 
 # With a token from somebody else.
+
+
+@pytest.mark.parametrize("deny_list", [None, [], ["x"]])
+def test_a_child_may_enter_a_public_workspace_that_its_token_is_for(
+    deny_list: list[str] | None,
+) -> None:
+    square = Workspace("lab", owners=["ann"], visibility="public", deny_list=deny_list)
+
+    assert may_enter(CHILD, square, ANN)
+
 
 CHILD = Identity("child", parent="ann", scopes=("lab",))
 
