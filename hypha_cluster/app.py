@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -17,22 +18,26 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Router as Routes
 
 from hypha_cluster import __version__, log_fields
-from hypha_cluster.clients.life import ClientLife, Stores, Terms
+from hypha_cluster.clients.drain import Drain
+from hypha_cluster.clients.life import ClientLife, Relay, Stores, Terms
 from hypha_cluster.config import Config
 from hypha_cluster.errors import HubError, StartupError
 from hypha_cluster.hub.answering import HubClient
+from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.manager.manager import Manager
 from hypha_cluster.hub.manager.services import ServiceFunctions
 from hypha_cluster.hub.manager.tokens import TokenFunctions
 from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
-from hypha_cluster.hub.selection import Selection
+from hypha_cluster.hub.selection import Load, Selection
 from hypha_cluster.identity.openid import OpenIdKeys
 from hypha_cluster.identity.tokens import Tokens, TokenSettings
 from hypha_cluster.links.client import StoreClient, open_redis
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.urls import find_servers
 from hypha_cluster.metrics import Counts, node_registry, redis_readings
-from hypha_cluster.node import Node, Terms as NodeTerms
+from hypha_cluster.node import Node, Terms as NodeTerms, Watched
+from hypha_cluster.protocol.envelope import FrameReader
+from hypha_cluster.protocol.limits import CLIENT_FRAME
 from hypha_cluster.registry.clients import ClientRegistry
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.mailboxes import Mailboxes
@@ -43,8 +48,12 @@ from hypha_cluster.registry.services import RecentServices, Services
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connections
+from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.intake import Intake
+from hypha_cluster.relay.ledger import Ledger
+from hypha_cluster.relay.pending import Deliveries, PendingCalls
 from hypha_cluster.relay.publisher import Limits
-from hypha_cluster.relay.router import Router
+from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.health import CountAnswers, HealthApi
 from hypha_cluster.web.lookup import Gatekeeper
@@ -55,6 +64,17 @@ from hypha_cluster.web.stats import StatsApi
 from hypha_cluster.web.websocket import WebSocketApi
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """What all parts of one node are told."""
+
+    config: Config
+    name: str
+    counts: Counts
+    tracer: Tracer
+    supervisor: Supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +98,22 @@ class _Relay:
 
     bus: Bus
     connections: Connections
-    router: Router
-    peer: HubClient
-    clients: ClientLife
+    pending: PendingCalls
+    deliveries: Deliveries
+    ledger: Ledger
+    delivery: Delivery
+    reader: FrameReader
 
-    def load(self, address: str) -> int:
-        """How many calls from this node wait for a client."""
-        return self.router.pending.waiting_for(address) + self.peer.waiting_for(address)
+
+@dataclass(frozen=True, slots=True)
+class _Hub:
+    """The hub as a peer of its clients, on one node."""
+
+    calls: HubCalls
+    load: Load
+    services: ServiceFunctions
+    client: HubClient
+    intake: Intake
 
 
 def create_app(config: Config) -> Starlette:
@@ -166,46 +195,43 @@ async def _on_failure(request: Request, error: Exception) -> Response:
 async def _running(
     config: Config, name: str, app: Starlette, counts: Counts
 ) -> AsyncIterator[None]:
-    supervisor = Supervisor(counts.task_failures)
-    store = _open_store(config, supervisor)
     log_fields.node.set(name)
-    relay = _open_relay(config, name, store, counts, supervisor)
-    if config.tracing:
-        from hypha_cluster.relay.tracing import CallTracer
-
-        relay.router.tracer = CallTracer(app.state.tracer)
-    terms = NodeTerms(
-        name, config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time
-    )
-    node = Node(store.nodes, relay.bus, relay.clients, relay.router, terms, supervisor)
-    relay.bus.attach(
-        relay.router.receive,
-        relay.router.receive_own,
-        relay.clients.on_event,
-        node.on_restored,
-        relay.clients.mail.collect_missed,
-    )
-    store.redis.attach(node.on_restored)
+    site = _Site(config, name, counts, _tracer(config, app), Supervisor(counts.task_failures))
+    store = _open_store(site)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.redis.aclose)
         try:
             await _reset(config, store)
-            tokens = await _tokens(config, store, supervisor)
+            tokens = await _tokens(site, store)
             stack.push_async_callback(tokens.stop)
+            relay = _open_relay(site, store)
+            hub = _open_hub(site, store, relay, tokens)
+            clients = _open_clients(site, store, relay, hub)
+            node = _open_node(site, store, relay, hub, clients)
             stack.push_async_callback(node.stop)
             await node.start(address=config.node_url, version=__version__)
         except HubError as error:
             raise StartupError(str(error)) from error
-        stack.push_async_callback(relay.peer.stop)
-        stack.push_async_callback(relay.clients.stop)
+        stack.push_async_callback(hub.client.stop)
+        stack.push_async_callback(clients.stop)
         app.state.node = node
-        app.router.routes.extend(_routes(config, node, store, relay, tokens, supervisor))
+        health = HealthApi(node.unready_because, node.dead_because, _metrics(store, relay, node))
+        app.router.routes.extend(_routes(site, store, hub, clients, tokens, health))
         _log.info("Gateway %s is up.", name)
         yield
 
 
-def _open_store(config: Config, supervisor: Supervisor) -> _Store:
-    servers = find_servers(config.redis_url, config.relay_timeout, supervisor)
+def _tracer(config: Config, app: Starlette) -> Tracer:
+    if not config.tracing:
+        return NullTracer()
+    from hypha_cluster.relay.spans import CallTracer
+
+    return CallTracer(app.state.tracer)
+
+
+def _open_store(site: _Site) -> _Store:
+    config = site.config
+    servers = find_servers(config.redis_url, config.relay_timeout, site.supervisor)
     redis = open_redis(servers, config.relay_timeout)
     keys = Keys(config.redis_prefix)
     public = PublicListing(redis, keys)
@@ -215,25 +241,6 @@ def _open_store(config: Config, supervisor: Supervisor) -> _Store:
     nodes = Nodes(redis, keys, registry, lease_ttl=config.lease_ttl, grace=config.reconnect_grace)
     workspaces = Workspaces(redis, keys)
     return _Store(servers, redis, keys, registry, services, mailboxes, public, workspaces, nodes)
-
-
-def _open_relay(
-    config: Config, name: str, store: _Store, counts: Counts, supervisor: Supervisor
-) -> _Relay:
-    limits = Limits(
-        mailbox_size=config.mailbox_size,
-        mailbox_frames=config.mailbox_frames,
-        mail_lifetime=config.reconnect_grace,
-        relay_timeout=config.relay_timeout,
-    )
-    bus = Bus(store.servers, store.keys, name, limits)
-    connections = Connections(config.outbox_size, config.send_timeout)
-    router = Router(name, connections, bus, counts, config.max_frame_size)
-    peer = HubClient(name, router, config.call_timeout, config.max_message_size, supervisor)
-    terms = Terms(name, config.max_message_size, config.reconnect_grace)
-    stores = Stores(store.registry, store.services, store.mailboxes)
-    clients = ClientLife(stores, bus, router, peer, terms, supervisor)
-    return _Relay(bus, connections, router, peer, clients)
 
 
 async def _reset(config: Config, store: _Store) -> None:
@@ -246,7 +253,8 @@ async def _reset(config: Config, store: _Store) -> None:
         await store.redis.delete(key)
 
 
-async def _tokens(config: Config, store: _Store, supervisor: Supervisor) -> Tokens:
+async def _tokens(site: _Site, store: _Store) -> Tokens:
+    config = site.config
     settings = TokenSettings(
         issuer=config.auth0_issuer,
         audience=config.auth0_audience,
@@ -255,51 +263,125 @@ async def _tokens(config: Config, store: _Store, supervisor: Supervisor) -> Toke
         reconnection_lifetime=config.reconnection_token_lifetime,
     )
     secret = config.jwt_secret or await shared_secret(store.redis, store.keys)
-    openid = OpenIdKeys(config.token_issuer, supervisor) if config.token_issuer else None
+    openid = OpenIdKeys(config.token_issuer, site.supervisor) if config.token_issuer else None
     return Tokens(secret, settings, openid)
 
 
-def _routes(
-    config: Config,
-    node: Node,
-    store: _Store,
-    relay: _Relay,
-    tokens: Tokens,
-    supervisor: Supervisor,
-) -> list[BaseRoute]:
-    gatekeeper = Gatekeeper(tokens, store.workspaces, store.registry)
-    selection = Selection(store.services, relay.load)
-    services = ServiceFunctions(store.services, store.public, selection, relay.peer)
-    workspaces = WorkspaceFunctions(store.workspaces, store.registry, services)
-    token_functions = TokenFunctions(tokens, config.reconnection_token_lifetime)
-    manager = Manager(relay.connections, store.workspaces, services, workspaces, token_functions)
-    relay.peer.answer, relay.peer.describe = manager.answer, manager.describe
-    metrics = node_registry(
+def _open_relay(site: _Site, store: _Store) -> _Relay:
+    config, counts = site.config, site.counts
+    limits = Limits(
+        mailbox_size=config.mailbox_size,
+        mailbox_frames=config.mailbox_frames,
+        mail_lifetime=config.reconnect_grace,
+        relay_timeout=config.relay_timeout,
+    )
+    bus = Bus(store.servers, store.keys, site.name, limits)
+    connections = Connections(config.outbox_size, config.send_timeout)
+    # Reading more than any client sends would only cost time.
+    reader = FrameReader(min(config.max_frame_size, CLIENT_FRAME))
+    pending, deliveries = PendingCalls(counts.calls), Deliveries(reader)
+    ledger = Ledger(pending, deliveries, site.tracer)
+    delivery = Delivery(connections, bus, ledger, deliveries, counts, reader)
+    return _Relay(bus, connections, pending, deliveries, ledger, delivery, reader)
+
+
+def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub:
+    config = site.config
+    calls = HubCalls(site.name, relay.delivery, site.tracer, config.call_timeout)
+
+    def load(address: str) -> int:
+        """How many calls from this node wait for a client."""
+        return relay.pending.waiting_for(address) + calls.waiting_for(address)
+
+    services = ServiceFunctions(
+        store.services, store.public, Selection(store.services, load), calls
+    )
+    manager = Manager(
+        relay.connections,
+        store.workspaces,
+        services,
+        WorkspaceFunctions(store.workspaces, store.registry, services),
+        TokenFunctions(tokens, config.reconnection_token_lifetime),
+    )
+    client = HubClient(
+        relay.delivery, calls, manager, site.tracer, config.max_message_size, site.supervisor
+    )
+    intake = Intake(site.name, client, relay.delivery, relay.ledger, site.counts, relay.reader)
+    return _Hub(calls, load, services, client, intake)
+
+
+def _open_clients(site: _Site, store: _Store, relay: _Relay, hub: _Hub) -> ClientLife:
+    config = site.config
+    return ClientLife(
+        Stores(store.registry, store.services, store.mailboxes),
+        Relay(relay.bus, relay.connections, relay.delivery, relay.ledger, site.counts),
+        hub.client,
+        hub.calls,
+        Terms(site.name, config.max_message_size, config.reconnect_grace),
+        site.supervisor,
+    )
+
+
+def _open_node(site: _Site, store: _Store, relay: _Relay, hub: _Hub, clients: ClientLife) -> Node:
+    config = site.config
+    terms = NodeTerms(
+        site.name, config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time
+    )
+    drain = Drain(
+        clients, relay.connections, relay.deliveries, hub.client, hub.calls, site.supervisor
+    )
+    watched = Watched(relay.bus, relay.connections, relay.pending, site.counts)
+    node = Node(store.nodes, watched, clients, drain, terms, site.supervisor)
+    relay.bus.attach(
+        relay.delivery.receive,
+        hub.client.receive_sealed,
+        clients.on_event,
+        node.on_restored,
+        clients.mail.collect_missed,
+    )
+    store.redis.attach(node.on_restored)
+    return node
+
+
+def _metrics(store: _Store, relay: _Relay, node: Node) -> CollectorRegistry:
+    return node_registry(
         {
             **node.readings(),
             **redis_readings(store=store.redis.meter, bus=relay.bus.meter),
             "store_operations": lambda: store.redis.operations,
         }
     )
+
+
+def _routes(
+    site: _Site,
+    store: _Store,
+    hub: _Hub,
+    clients: ClientLife,
+    tokens: Tokens,
+    health: HealthApi,
+) -> list[BaseRoute]:
+    config = site.config
+    gatekeeper = Gatekeeper(tokens, store.workspaces, store.registry)
     routes: list[BaseRoute] = [
         # First what is asked for most; no other route has paths like these.
         *WebSocketApi(
             gatekeeper,
-            relay.clients,
-            relay.router,
-            services.recover,
+            clients,
+            hub.intake,
+            hub.services.recover,
             config.public_base_url,
-            supervisor,
+            site.supervisor,
         ).routes(),
         *ServicesApi(
             gatekeeper,
             store.workspaces,
-            Selection(RecentServices(store.services), relay.load),
-            services,
-            relay.peer,
+            Selection(RecentServices(store.services), hub.load),
+            hub.services,
+            hub.calls,
             config.max_message_size,
         ).routes(),
-        *HealthApi(node.unready_because, node.dead_because, metrics).routes(),
+        *health.routes(),
         *PagesApi().routes(),
         *StatsApi(gatekeeper, store.nodes, store.workspaces).routes(),
     ]

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -13,10 +13,11 @@ from hypha_cluster.clients.drain import Drain
 from hypha_cluster.clients.life import ClientLife
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.links.shard import SLEEP
-from hypha_cluster.metrics import Reading
+from hypha_cluster.metrics import Counts, Reading
 from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.relay.bus import Bus
-from hypha_cluster.relay.router import Router
+from hypha_cluster.relay.connections import Connections
+from hypha_cluster.relay.pending import PendingCalls
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -33,27 +34,33 @@ class Terms:
     drain_time: float
 
 
+class Watched(NamedTuple):
+    """What a node looks after of the relay."""
+
+    bus: Bus
+    connections: Connections
+    pending: PendingCalls
+    counts: Counts
+
+
 class Node:
     """Keeps a node alive and says whether it is ready."""
 
     def __init__(
         self,
         nodes: Nodes,
-        bus: Bus,
+        watched: Watched,
         clients: ClientLife,
-        router: Router,
+        drain: Drain,
         terms: Terms,
         supervisor: Supervisor,
     ) -> None:
         self.name = terms.name
         self._nodes = nodes
-        self._bus = bus
+        self._bus, self._connections, self._pending, self._counts = watched
         self._clients = clients
         self._presence = clients.presence
-        self._connections = router.connections
-        self._router = router
-        self._counts = router.counts
-        self._drain = Drain(clients, router, supervisor)
+        self._drain = drain
         self._terms = terms
         self._supervisor = supervisor
         self._tasks = Tasks(supervisor)
@@ -190,7 +197,7 @@ class Node:
             "info": lambda: {__version__: 1},
             "connections": lambda: len(self._connections),
             "outbox_bytes": self._connections.waiting,
-            "pending_calls": lambda: len(self._router.pending),
+            "pending_calls": lambda: len(self._pending),
             "relay_age_seconds": lambda: time.monotonic() - self._bus.last_probe,
             "loop_lag_seconds": lambda: self._lag,
             "tasks": lambda: len(asyncio.all_tasks()),

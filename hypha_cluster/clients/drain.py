@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Final
 
 from hypha_cluster.clients.life import GOING_AWAY, ClientLife
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.hub.answering import HubClient
+from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.relay.connections import Connection, Connections
 from hypha_cluster.relay.pending import Deliveries
-from hypha_cluster.relay.router import Router
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -27,11 +28,20 @@ LOOK_EVERY: Final = 0.1  # seconds; for clients that come late
 class Drain:
     """Sends clients away, each in its own time."""
 
-    def __init__(self, clients: ClientLife, router: Router, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        clients: ClientLife,
+        connections: Connections,
+        deliveries: Deliveries,
+        hub: HubClient,
+        calls: HubCalls,
+        supervisor: Supervisor,
+    ) -> None:
         self._clients = clients
-        self._router = router
-        self._connections = router.connections
-        self._peer = router.peer
+        self._connections = connections
+        self._deliveries = deliveries
+        self._hub = hub
+        self._calls = calls
         self._departures = Tasks(supervisor)
 
     async def empty(self, seconds: float) -> None:
@@ -39,7 +49,7 @@ class Drain:
 
         In the end connections are broken: when the last clients had PATIENCE.
         """
-        self._router.deliveries = Deliveries()
+        self._deliveries.watch()
         try:
             async with asyncio.timeout(seconds + PATIENCE):
                 await self._send_all(seconds / 2)
@@ -83,7 +93,7 @@ class Drain:
 
         def is_waiting() -> bool:
             is_quiet = connection.quiet_for() > quiet
-            is_awaited = self._router.is_awaited(connection.address)
+            is_awaited = self._deliveries.is_awaited(connection.address)
             # A page that asked while it is told to go would not hear the answer, nor come back.
             is_busy = is_awaited or connection.is_to_refresh()
             return is_quiet and self._is_free(connection) and not is_busy
@@ -95,7 +105,7 @@ class Drain:
     async def _time_to_answer(self, connection: Connection) -> float:
         """Seconds; a client that gets no processor is not idle, only because it is quiet."""
         started = time.monotonic()
-        await self._peer.is_alive(connection.address)
+        await self._calls.is_alive(connection.address)
         return time.monotonic() - started
 
     def _is_idle(self, connection: Connection) -> bool:
@@ -104,7 +114,7 @@ class Drain:
 
     def _is_free(self, connection: Connection) -> bool:
         """Whether nothing is under way between the client and the hub itself."""
-        return not len(connection.chunks) and not self._peer.is_serving(connection.address)
+        return not len(connection.chunks) and not self._hub.is_serving(connection.address)
 
     async def _wait_until(
         self, connection: Connection, reached: Callable[[], bool], patience: float

@@ -18,11 +18,14 @@ from hypha_cluster.clients.presence import LEFT, MISJUDGED, Presence
 from hypha_cluster.errors import (
     ClientLeft,
     Conflict,
+    HubError,
     RedisUnavailable,
     StillOnline,
 )
 from hypha_cluster.hub.answering import HubClient
+from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.identity.access import Identity, Workspace
+from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.registry.clients import (
@@ -36,8 +39,9 @@ from hypha_cluster.registry.clients import (
 from hypha_cluster.registry.mailboxes import Mailboxes
 from hypha_cluster.registry.services import Services
 from hypha_cluster.relay.bus import Bus
-from hypha_cluster.relay.connections import Connection, Socket
-from hypha_cluster.relay.router import Router
+from hypha_cluster.relay.connections import Connection, Connections, Socket
+from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -69,6 +73,16 @@ class Stores(NamedTuple):
     mailboxes: Mailboxes
 
 
+class Relay(NamedTuple):
+    """What a client's life here has to do with the relay."""
+
+    bus: Bus
+    connections: Connections
+    delivery: Delivery
+    ledger: Ledger
+    counts: Counts
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a connection is held to; sizes in bytes, times in seconds."""
@@ -84,21 +98,20 @@ class ClientLife:
     def __init__(
         self,
         stores: Stores,
-        bus: Bus,
-        router: Router,
-        peer: HubClient,
+        relay: Relay,
+        hub: HubClient,
+        calls: HubCalls,
         terms: Terms,
         supervisor: Supervisor,
     ) -> None:
-        self._counts = router.counts
+        bus, self._connections, self._delivery, self._ledger, self._counts = relay
         self._registry, self._services, mailboxes = stores
-        self.mail = Mail(mailboxes, bus, router)
+        self.mail = Mail(mailboxes, bus, self._connections, self._delivery)
         grace = terms.reconnect_grace
-        self.presence = Presence(self._registry, self._services, bus, router.counts, grace)
+        self.presence = Presence(self._registry, self._services, bus, self._counts, grace)
         self._bus = bus
-        self._connections = router.connections
-        self._router = router
-        self._peer = peer
+        self._hub = hub
+        self._calls = calls
         self._terms = terms
         # A node that is started again under its name must not be taken for the one before.
         self._epoch = secrets.token_hex(4)
@@ -168,7 +181,7 @@ class ClientLife:
             await self._registry.noted(claim)
             await accept()
             mail = await self.mail.collect(connection.address, resumed=claim.resumed)
-            self._router.deliver(connection, mail)
+            self._delivery.deliver(connection, mail)
         except BaseException:
             await self._end(connection, code=GOING_AWAY)
             raise
@@ -198,7 +211,7 @@ class ClientLife:
             return await self._registry.claim(attachment, mode)
         except Conflict as conflict:
             # Who has the address may be leaving just now, or be gone without that being noticed.
-            if await self._peer.is_alive(attachment.address):
+            if await self._calls.is_alive(attachment.address):
                 raise
             is_own = isinstance(conflict, StillOnline)
             return await self._registry.claim(attachment, ClaimMode.RESUME if is_own else mode)
@@ -206,6 +219,10 @@ class ClientLife:
             # It may have been done all the same, and nobody would undo it.
             self.presence.suspend_later(attachment)
             raise
+
+    def refused(self, error: HubError) -> None:
+        """Somebody was not let in, or is put off."""
+        self._counts.refusals[type(error).__name__] += 1
 
     def detach_soon(self, connection: Connection, code: int) -> None:
         """Detach a connection that nobody waits for."""
@@ -243,7 +260,8 @@ class ClientLife:
         try:
             arrived, held = connection.go_live()
             frames = [*arrived, *held, *await self._bus.leave(address)]
-            if calls := self._router.forget(connection):
+            self._hub.forget(address)
+            if calls := self._ledger.forget(address):
                 frames.append(pack([(target, call.session, call.reject) for target, call in calls]))
             await self.mail.put_back(address, frames)
         finally:
@@ -301,13 +319,18 @@ class ClientLife:
         kind, *what = msgpack.unpackb(payload)
         if kind == LEFT:
             self._services.changed(workspace_of(what[0]))
-            self._router.target_left(*what)
+            self._target_left(*what)
         elif kind == MISJUDGED and what == [self._terms.node]:
             self.presence.forgotten.set()
         elif kind == REQUEST:
             self._take_request(Request(*what))
         elif kind == ANSWER:
             self._handover.on_answer(*what)
+
+    def _target_left(self, address: str) -> None:
+        error = ClientLeft(f"Client {address} left before it answered.")
+        self._delivery.target_left(address, error)
+        self._hub.target_left(address, error)
 
     async def reassert(self) -> None:
         """Say again who is attached here and what they offer: Redis may have lost it."""

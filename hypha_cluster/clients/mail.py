@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from hypha_cluster.errors import ClientNotFound, HubError, RedisUnavailable
 from hypha_cluster.registry.mailboxes import CALL, Mailboxes, Marked
 from hypha_cluster.relay.bus import Bus
-from hypha_cluster.relay.router import Router
+from hypha_cluster.relay.connections import Connections
+from hypha_cluster.relay.delivery import Delivery
 
 
 class Mail:
     """Keeps the order of frames between the bus, the mailbox, and the clients of this node."""
 
-    def __init__(self, mailboxes: Mailboxes, bus: Bus, router: Router) -> None:
+    def __init__(
+        self, mailboxes: Mailboxes, bus: Bus, connections: Connections, delivery: Delivery
+    ) -> None:
         self._mailboxes = mailboxes
         self._bus = bus
-        self._router = router
+        self._connections = connections
+        self._delivery = delivery
 
     async def collect(self, address: str, *, resumed: bool) -> list[bytes]:
         """The mail, at a time when all that was sent before is in it, or has arrived."""
@@ -26,14 +30,14 @@ class Mail:
 
     async def collect_missed(self, address: str) -> list[bytes]:
         """What came for a client here while this node could not hear it."""
-        connection = self._router.connections.get(address)
+        connection = self._connections.get(address)
         if connection is None or connection.held is not None:
             return []  # it collects its mail itself when it is attached
         return await self._mailboxes.take(address)
 
     async def put_back(self, address: str, frames: Sequence[bytes]) -> None:
         """Put what came for a client that has gone before its later mail, or reject it."""
-        marked = [self._router.marked(frame) for frame in frames]
+        marked = [self._delivery.marked(frame) for frame in frames]
         error: HubError = ClientNotFound(f"Client not found: {address} is not connected.")
         rejected: Sequence[Marked] = marked
         try:
@@ -42,10 +46,10 @@ class Mail:
             error = unavailable
         for each in rejected:
             if each.mark == CALL:
-                self._router.give_up(address, each.frame, error)
+                self._delivery.give_up(address, each.frame, error)
 
     async def give_up_calls(self) -> None:
         """Reject calls that wait for clients which stay away; to be called now and then."""
         for address, calls in await self._mailboxes.give_up_calls():
             for frame in calls:
-                self._router.give_up(address, frame)
+                self._delivery.give_up(address, frame)

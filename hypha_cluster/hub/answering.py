@@ -4,12 +4,11 @@ It is at `<workspace>/workspace-manager` on every node, for calls to the hub, an
 `<workspace>/~<node>` for answers to calls that this node has placed.
 """
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from hypha_cluster.errors import (
     BadFrame,
@@ -17,56 +16,54 @@ from hypha_cluster.errors import (
     HubError,
 )
 from hypha_cluster.hub.calling import HubCalls
-from hypha_cluster.hub.calls import (
-    Answer,
-    Call,
-    Describe,
-    Heartbeat,
-    Outgoing,
-)
+from hypha_cluster.hub.calls import Call, Heartbeat, Outgoing
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
 from hypha_cluster.relay.connections import Connection
-from hypha_cluster.relay.router import Router
+from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.tracing import Tracer
 from hypha_cluster.supervision import Supervisor, Tasks
-
-if TYPE_CHECKING:  # needs packages that only tracing does
-    from hypha_cluster.relay.tracing import CallTracer
 
 _log = logging.getLogger(__name__)
 
 _SERVICES: Final = "services."
 _BUILT_IN: Final = "built-in"
-_ALIVE_PATIENCE: Final = 3.0  # seconds
+
+
+class Offers(Protocol):
+    """What the hub offers to clients."""
+
+    async def answer(self, call: Call) -> Any:
+        """Do what a client asks for; what it cannot have is a HubError."""
+
+    def describe(self, call: Call) -> dict[str, Any]:
+        """The service that a call of `get_service` is for."""
 
 
 class HubClient:
-    """Calls clients' functions, and hands calls to the hub over to `answer` and `describe`.
+    """Answers what comes to the hub itself; calls of what it offers are for `offers` to answer.
 
-    call_timeout: seconds that a client has to answer. max_message_size: bytes of a message in
-    chunks that clients may send to the hub.
+    max_message_size: bytes of a message in chunks that clients may send to the hub.
     """
 
     def __init__(
         self,
-        node: str,
-        router: Router,
-        call_timeout: float,
+        delivery: Delivery,
+        calls: HubCalls,
+        offers: Offers,
+        tracer: Tracer,
         max_message_size: int,
         supervisor: Supervisor,
     ) -> None:
-        self._router = router
-        self._placer = HubCalls(node, router, call_timeout)
-        self.call = self._placer.call
-        self.waiting_for = self._placer.waiting_for
+        self._delivery = delivery
+        self._calls = calls
+        self._offers = offers
+        self._tracer = tracer
         self._assembler = chunks.Assembler(max_message_size)
         self._reader = FrameReader(max_message_size)
         self._tasks = Tasks(supervisor)
         self._serving: Counter[str] = Counter()  # caller → its calls that are at work
-        self.answer: Answer
-        self.describe: Describe
-        router.peer = self
 
     async def stop(self) -> None:
         await self._tasks.stop()
@@ -91,31 +88,22 @@ class HubClient:
         identity = connection.attachment.identity
         chunk = Outgoing(connection.address, identity, envelope, {"args": step.args})
         if not step.is_last:
-            self._placer.keep_alive(chunk, step.session)
+            self._calls.keep_alive(chunk, step.session)
         try:
-            result = await self._placer.place(chunk, whole=True)
+            result = await self._calls.place(chunk, whole=True)
         except HubError as error:
             connection.chunks.failed(step)
             self._reply_now(caller, caller.reject, rpc.error(str(error)))
         else:
             connection.chunks.arrived(step)
             if step.is_last:
-                self._placer.let_go(chunk, step.session)
+                self._calls.let_go(chunk, step.session)
             self._reply_now(caller, caller.resolve, result)
-
-    async def is_alive(self, address: str) -> bool:
-        """Whether a client that looks attached still answers."""
-        try:
-            async with asyncio.timeout(_ALIVE_PATIENCE):
-                await self.call(address, "services.built-in.ping", ["ping"])
-        except (TimeoutError, HubError):
-            return False
-        return True
 
     def target_left(self, address: str, error: HubError) -> None:
         """Nobody is at `address` any more: end the calls that wait for it."""
         self._assembler.forget(address)
-        self._placer.target_left(address, error)
+        self._calls.target_left(address, error)
 
     def is_serving(self, address: str) -> bool:
         """Whether a call of this client to the hub is at work."""
@@ -123,40 +111,40 @@ class HubClient:
 
     # What comes to the hub.
 
-    def receive(self, frame: Frame, source: str, called: str) -> None:
-        """Take a checked frame from `source` to `called`, an address of the hub's."""
+    def receive_sealed(self, frame: bytes) -> None:
+        """Take a sealed frame that came over the bus for this node itself."""
+        try:
+            read = self._reader.read(frame)
+            self.receive(read, read.envelope["from"], read.envelope["to"])
+        except HubError as error:  # another node let it pass, perhaps one of another version
+            _log.error("A frame from another node was dropped: %s", error)
+
+    def receive(self, frame: Frame, source: str, target: str) -> None:
+        """Take a checked frame from `source` to `target`, an address of the hub's."""
         method: str = frame.envelope["method"]
         if method.startswith(guard.CACHE):
-            self._receive_chunk(frame, source, called)
+            self._receive_chunk(frame, source, target)
         elif method.startswith(_SERVICES):
-            self._receive_call(frame, source, called)
+            self._receive_call(frame, source, target)
         else:
-            self._receive_answer(frame, source, called)
+            self._receive_answer(frame, source, target)
 
-    def _receive_answer(self, frame: Frame, source: str, called: str) -> None:
-        if self._placer.take_answer(frame, source):
-            caller = rpc.Caller.of(frame, source, called)
+    def _receive_answer(self, frame: Frame, source: str, target: str) -> None:
+        if self._calls.take_answer(frame, source):
+            caller = rpc.Caller.of(frame, source, target)
             self._reply_now(caller, caller.resolve, None)
 
-    def _receive_call(self, frame: Frame, source: str, called: str) -> None:
+    def _receive_call(self, frame: Frame, source: str, target: str) -> None:
         service, _, function = frame.envelope["method"][len(_SERVICES) :].partition(".")
         args = list(frame.body.get("args") or [])
         kwargs = args.pop() if frame.body.get("with_kwargs") and args else {}
-        caller = rpc.Caller.of(frame, source, called)
+        caller = rpc.Caller.of(frame, source, target)
         call = Call(caller, service, function, args, kwargs if isinstance(kwargs, dict) else {})
-        tracer = self._router.tracer
-        if tracer is not None:
-            self._run(self._answer_traced(tracer, frame.envelope, call), caller)
-        elif service == _BUILT_IN:
-            self._answer_now(call)
+        if service == _BUILT_IN:
+            with self._tracer.answer(frame.envelope, source):
+                self._answer_now(call)
         else:
-            self._run(self._answer(call), caller)
-
-    async def _answer_traced(
-        self, tracer: "CallTracer", envelope: dict[str, Any], call: Call
-    ) -> None:
-        with tracer.answer(envelope, call.caller.address):
-            await self._answer(call)
+            self._run(self._answer(call, frame.envelope), caller)
 
     def _run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller) -> None:
         self._serving[caller.address] += 1
@@ -191,21 +179,17 @@ class HubClient:
             raise FunctionNotFound(f"The hub has no function {_BUILT_IN}.{call.function}.")
         if call.args[:1] == [_BUILT_IN]:
             return rpc.built_in(call.caller.called)
-        return self.describe(call)
+        return self._offers.describe(call)
 
-    async def _answer(self, call: Call) -> None:
+    async def _answer(self, call: Call, envelope: dict[str, Any]) -> None:
         caller = call.caller
-        try:
-            result = await self._with_heartbeat(caller, self._dispatch(call))
-        except HubError as error:
-            await self._reply(caller, caller.reject, rpc.error(str(error)))
-        else:
-            await self._reply(caller, caller.resolve, result)
-
-    async def _dispatch(self, call: Call) -> Any:
-        if call.service == _BUILT_IN:
-            return self._built_in(call)
-        return await self.answer(call)
+        with self._tracer.answer(envelope, caller.address):
+            try:
+                result = await self._with_heartbeat(caller, self._offers.answer(call))
+            except HubError as error:
+                await self._reply(caller, caller.reject, rpc.error(str(error)))
+            else:
+                await self._reply(caller, caller.resolve, result)
 
     async def _with_heartbeat(self, caller: rpc.Caller, work: Coroutine[Any, Any, Any]) -> Any:
         """Keep the caller from giving up while the hub is at work (PROTOCOL 3.4)."""
@@ -220,13 +204,13 @@ class HubClient:
     def _beat(self, caller: rpc.Caller, heartbeat: str) -> None:
         seal = Seal(caller.called, ROOT.to_wire())
         envelope = rpc.call_envelope(caller.address, heartbeat)
-        self._router.answer(caller.address, seal.call(envelope, b""))
+        self._delivery.answer(caller.address, seal.call(envelope, b""))
 
     def _reply_now(self, caller: rpc.Caller, method: str | None, value: Any) -> None:
         if method is not None:
             seal = Seal(caller.called, ROOT.to_wire())
             envelope = rpc.call_envelope(caller.address, method)
-            self._router.answer(caller.address, seal.call(envelope, pack({"args": [value]})))
+            self._delivery.answer(caller.address, seal.call(envelope, pack({"args": [value]})))
 
     async def _reply(self, caller: rpc.Caller, method: str | None, value: Any) -> None:
         if method is None:
@@ -235,28 +219,28 @@ class HubClient:
         if caller.session is not None:
             envelope["parent"] = caller.session
         try:
-            await self._placer.send(Outgoing(caller.called, ROOT, envelope, {"args": [value]}))
+            await self._calls.send(Outgoing(caller.called, ROOT, envelope, {"args": [value]}))
         except HubError as error:
             _log.info("The answer did not reach %s: %s", caller.address, error)
             self._reply_now(caller, caller.reject, rpc.error(f"The answer got lost: {error}"))
 
     # Messages in chunks.
 
-    def _receive_chunk(self, frame: Frame, source: str, called: str) -> None:
-        caller = rpc.Caller.of(frame, source, called)
+    def _receive_chunk(self, frame: Frame, source: str, target: str) -> None:
+        caller = rpc.Caller.of(frame, source, target)
         try:
             message = self._assembler.take(source, chunks.parse_cache_call(frame))
             if message is not None:
-                self._receive_assembled(message, source, called)
+                self._receive_assembled(message, source, target)
         except BadFrame as error:
             self._reply_now(caller, caller.reject, rpc.error(str(error)))
         else:
             self._reply_now(caller, caller.resolve, None)
 
-    def _receive_assembled(self, message: bytes, source: str, called: str) -> None:
+    def _receive_assembled(self, message: bytes, source: str, target: str) -> None:
         frame = self._reader.read(message)
         guard.check_call(frame, source)
-        self.receive(frame, source, called)
+        self.receive(frame, source, target)
 
     def forget(self, source: str) -> None:
         """A client is gone; so is what it had begun to send."""

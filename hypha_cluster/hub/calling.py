@@ -3,8 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Any
+from typing import Any, Final
 
 from hypha_cluster.errors import CallTimeout, HubError, RemoteError
 from hypha_cluster.hub.calls import Behalf, Outgoing, PlacedCall
@@ -13,15 +12,24 @@ from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.envelope import Frame, pack
 from hypha_cluster.protocol.limits import SINGLE_FRAME
-from hypha_cluster.relay.router import Router, peer_address
+from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.tracing import Tracer
+
+_ALIVE_PATIENCE: Final = 3.0  # seconds
+
+
+def peer_address(workspace: str, node: str) -> str:
+    """The address, in any workspace, that leads back to a node itself."""
+    return f"{workspace}/~{node}"
 
 
 class HubCalls:
     """Calls clients' functions; a client has `call_timeout` seconds to answer."""
 
-    def __init__(self, node: str, router: Router, call_timeout: float) -> None:
+    def __init__(self, node: str, delivery: Delivery, tracer: Tracer, call_timeout: float) -> None:
         self._node = node
-        self._router = router
+        self._delivery = delivery
+        self._tracer = tracer
         self._call_timeout = call_timeout
         self._loop = asyncio.get_running_loop()
         self._placed: dict[str, PlacedCall] = {}
@@ -49,10 +57,18 @@ class HubCalls:
         envelope = rpc.call_envelope(target, method)
         return await self.place(Outgoing(source, user, envelope, body), patient=patient)
 
+    async def is_alive(self, address: str) -> bool:
+        """Whether a client that looks attached still answers."""
+        try:
+            async with asyncio.timeout(_ALIVE_PATIENCE):
+                await self.call(address, "services.built-in.ping", ["ping"])
+        except (TimeoutError, HubError):
+            return False
+        return True
+
     async def place(self, frame: Outgoing, *, patient: bool = False, whole: bool = False) -> Any:
         """Send a call and wait for its answer; `whole`: it is a chunk itself."""
-        tracer = self._router.tracer
-        with tracer.place(frame.envelope) if tracer is not None else nullcontext():
+        with self._tracer.place(frame.envelope):
             return await self._place(frame, patient=patient, whole=whole)
 
     async def _place(self, frame: Outgoing, *, patient: bool, whole: bool) -> Any:
@@ -91,13 +107,12 @@ class HubCalls:
         """
         target = frame.envelope["to"]
         sealed = frame.sealed(frame.envelope, pack(frame.body))
-        if self._router.tracer is not None:
-            sealed = self._router.tracer.send(frame.envelope, sealed)
+        sealed = self._tracer.send(frame.envelope, sealed)
         if whole or len(sealed) <= SINGLE_FRAME:
             if "promise" in frame.body:
-                self._router.send(target, sealed, reject)
+                self._delivery.send(target, sealed, reject)
             else:
-                self._router.answer(target, sealed)
+                self._delivery.answer(target, sealed)
             return
         key, parent = self._new_session(), frame.envelope.get("parent")
         await self._cache(frame, "create", [key, False])
@@ -124,7 +139,7 @@ class HubCalls:
     def _tell_cache(self, message: Outgoing, action: str, args: list[Any]) -> None:
         target = message.envelope["to"]
         envelope = rpc.call_envelope(target, guard.CACHE + action)
-        self._router.send(target, message.sealed(envelope, pack({"args": args})))
+        self._delivery.send(target, message.sealed(envelope, pack({"args": args})))
 
     async def _cache(self, message: Outgoing, action: str, args: list[Any]) -> None:
         """Call the target's cache as whoever the message is from: that is who it is said to be."""

@@ -1,7 +1,7 @@
 """Calls as the hub's own client sees them: made to it, on somebody's behalf, on their way."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,10 +26,6 @@ class Call:
     def workspace(self) -> str:
         """The workspace whose manager was called."""
         return workspace_of(self.caller.called)
-
-
-Answer = Callable[[Call], Awaitable[Any]]
-Describe = Callable[[Call], dict[str, Any]]  # the service that a call of `get_service` is for
 
 
 class Behalf(NamedTuple):

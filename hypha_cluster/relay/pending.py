@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hypha_cluster.metrics import Histogram
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.envelope import FrameReader
 from hypha_cluster.protocol.limits import PENDING_CALLS
 
 
@@ -80,17 +82,30 @@ class PendingCalls:
 
 
 class Deliveries:
-    """Calls that clients of this node have got, and not answered."""
+    """Calls that clients of this node have got and not answered; known of from `watch` on."""
 
-    def __init__(self) -> None:
-        self._by_callee: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    def __init__(self, reader: FrameReader) -> None:
+        self._reader = reader
+        self._is_watching = False
+        self._by_callee: defaultdict[str, set[str]] = defaultdict(set)  # callee → sessions
 
-    def add(self, callee: str, caller: str, session: str) -> None:
-        self._by_callee[callee].add((caller, session))
+    def watch(self) -> None:
+        """Note from now on what is delivered; before that, to note it costs next to nothing."""
+        self._is_watching = True
 
-    def answered(self, callee: str, caller: str, session: str) -> None:
-        self._by_callee[callee].discard((caller, session))
+    def delivered(self, callee: str, frame: bytes) -> None:
+        """A client of this node gets a sealed frame."""
+        if self._is_watching:
+            envelope = self._reader.read_envelope(frame)
+            session = envelope.get("session")
+            if session and not rpc.is_answer(envelope.get("method", "")):
+                self._by_callee[callee].add(session)
 
-    def waiting_for(self, callee: str) -> int:
-        """How many of them a client has."""
-        return len(self._by_callee[callee])
+    def answered(self, callee: str, session: str) -> None:
+        """A client answers a call."""
+        if callee in self._by_callee:
+            self._by_callee[callee].discard(session)
+
+    def is_awaited(self, callee: str) -> bool:
+        """Whether a client has any of them."""
+        return bool(self._by_callee.get(callee))

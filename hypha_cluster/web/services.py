@@ -18,7 +18,7 @@ from hypha_cluster.errors import (
     ServiceNotFound,
     TooLarge,
 )
-from hypha_cluster.hub.answering import HubClient
+from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.calls import Behalf
 from hypha_cluster.hub.manager.services import ServiceFunctions
 from hypha_cluster.hub.selection import Selection
@@ -43,14 +43,14 @@ class ServicesApi:
         workspaces: Workspaces,
         selection: Selection,
         services: ServiceFunctions,
-        peer: HubClient,
+        calls: HubCalls,
         max_body: int,
     ) -> None:
         self._gatekeeper = gatekeeper
         self._workspaces = workspaces
         self._selection = selection
         self._services = services
-        self._peer = peer
+        self._calls = calls
         self._max_body = max_body
 
     def routes(self) -> list[Route]:
@@ -92,7 +92,7 @@ class ServicesApi:
             raise FunctionNotFound(f"{request.path_params['function']!r} is a function elsewhere.")
         arguments = await self._arguments(request)
         source = workspace_of(provider.address) if inside else PUBLIC
-        result = await self._peer.call(
+        result = await self._calls.call(
             provider.address,
             method,
             [],

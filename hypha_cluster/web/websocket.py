@@ -18,7 +18,7 @@ from hypha_cluster.clients.life import GOING_AWAY, ClientLife
 from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable
 from hypha_cluster.protocol.limits import PACE, SHOWN
 from hypha_cluster.relay.connections import Connection
-from hypha_cluster.relay.router import Router
+from hypha_cluster.relay.intake import Intake
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.lookup import Gatekeeper
 from hypha_cluster.web.sockets import AsgiSocket
@@ -41,7 +41,7 @@ class WebSocketApi:
         self,
         gatekeeper: Gatekeeper,
         clients: ClientLife,
-        router: Router,
+        intake: Intake,
         recover: Callable[[Connection], Coroutine[None, None, None]],
         public_base_url: str,
         supervisor: Supervisor,
@@ -49,7 +49,7 @@ class WebSocketApi:
         self._recover = recover
         self._gatekeeper = gatekeeper
         self._clients = clients
-        self._router = router
+        self._intake = intake
         self._public_base_url = public_base_url
         self._supervisor = supervisor
         self._recoveries = Tasks(supervisor)
@@ -63,19 +63,16 @@ class WebSocketApi:
         try:
             connection = await self._attach(websocket, socket)
         except (RedisUnavailable, NotYetBack) as error:
-            self._count_refusal(error)
+            self._clients.refused(error)
             _log.warning("A client is put off: %s", error)
             await _put_off(websocket)
             return
         except HubError as error:
-            self._count_refusal(error)
+            self._clients.refused(error)
             _log.info("A client was refused: %s", error)
             await websocket.send_denial_response(PlainTextResponse(str(error), 403))
             return
         await self._live(connection, socket)
-
-    def _count_refusal(self, error: HubError) -> None:
-        self._router.counts.refusals[type(error).__name__] += 1
 
     async def _live(self, connection: Connection, socket: AsgiSocket) -> None:
         """Have frames routed; the connection may go on when this has returned."""
@@ -124,7 +121,7 @@ class WebSocketApi:
         """Route a message; a text frame is not of this protocol and is ignored."""
         pace.count()
         if isinstance(message, bytes | bytearray | memoryview):
-            self._router.route(connection, message)
+            self._intake.route(connection, message)
 
 
 class Pace:

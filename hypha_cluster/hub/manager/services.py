@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hypha_cluster.errors import BadRequest, ClientLeft, HubError, ServiceNotFound
-from hypha_cluster.hub.answering import HubClient
+from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.manager.context import Context
 from hypha_cluster.hub.manager.description import describe
 from hypha_cluster.hub.manager.visibility import check_visibility, read_visibility
@@ -30,12 +30,12 @@ class ServiceFunctions:
     """What clients call to offer services and to find them."""
 
     def __init__(
-        self, services: Services, public: PublicListing, selection: Selection, peer: HubClient
+        self, services: Services, public: PublicListing, selection: Selection, calls: HubCalls
     ) -> None:
         self._registered = services
         self._selection = selection
         self._public = public
-        self._peer = peer
+        self._calls = calls
         # (address, service id) → the stamp of a registration, and its service dict.
         self._fetched: dict[tuple[str, str], tuple[str | None, dict[str, Any]]] = {}
 
@@ -53,7 +53,7 @@ class ServiceFunctions:
         if service.get("id") not in (None, _DEFAULT):  # a default one is set up when announced
             # Else it would send a list of all that it offers, for one that it names anyway.
             options["notify"] = False
-        info = await self._peer.call(
+        info = await self._calls.call(
             connection.address, "services.built-in.register_service", [api], options
         )
         if not isinstance(info, dict) or not isinstance(info.get("id"), str):
@@ -103,9 +103,9 @@ class ServiceFunctions:
 
     async def _set_up(self, address: str) -> None:
         """Call `setup` of a default service that has just appeared (PROTOCOL 5.4)."""
-        service = await self._peer.call(address, "services.built-in.get_service", [_DEFAULT])
+        service = await self._calls.call(address, "services.built-in.get_service", [_DEFAULT])
         if isinstance(service, dict) and rpc.is_reference(service.get("setup")):
-            await self._peer.call(address, "services.default.setup", [])
+            await self._calls.call(address, "services.default.setup", [])
 
     async def recover(self, connection: Connection) -> None:
         """Have a client announce its services again, of which the hub has lost all memory.
@@ -115,7 +115,7 @@ class ServiceFunctions:
         probe = {"id": RECOVERY, "type": "built-in", "config": {"visibility": "protected"}}
         method = "services.built-in.register_service"
         try:
-            await self._peer.call(connection.address, method, [probe], {"overwrite": True})
+            await self._calls.call(connection.address, method, [probe], {"overwrite": True})
         except HubError as error:
             _log.warning("%s could not be asked what it offers: %s", connection.address, error)
 
@@ -171,7 +171,7 @@ class ServiceFunctions:
     async def fetch(self, provider: Provider) -> dict[str, Any]:
         """The service dict of a provider, fit to be passed on to anybody who may use it."""
         workspace = workspace_of(provider.address)
-        service = await self._peer.call(
+        service = await self._calls.call(
             provider.address, "services.built-in.get_service", [provider.service]
         )
         if not isinstance(service, dict):

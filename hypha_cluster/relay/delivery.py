@@ -1,0 +1,231 @@
+"""Where a frame goes: to a client here, to another node, to a mailbox, or back as a reject.
+
+Every frame takes the same way: sealed by the node that received it, then `send`. A frame that
+came over the bus enters where a local one would be delivered.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import msgpack
+
+from hypha_cluster.errors import (
+    ClientBusy,
+    ClientLeft,
+    ClientNotFound,
+    HubError,
+    RedisUnavailable,
+)
+from hypha_cluster.identity.access import ROOT
+from hypha_cluster.metrics import Counts
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.address import client_of
+from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, is_frame, pack
+from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
+from hypha_cluster.relay.bus import Bus
+from hypha_cluster.relay.connections import Connection, Connections
+from hypha_cluster.relay.ledger import Ledger
+from hypha_cluster.relay.pending import Deliveries, PendingCall
+from hypha_cluster.relay.publisher import Outcome
+
+_log = logging.getLogger(__name__)
+
+NOTHING: Final = pack([])  # calls to be inherited: none
+
+Reject = Callable[[HubError], None]
+
+
+class Delivery:
+    """Brings sealed frames to their targets, and tells callers when that comes to nothing."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        bus: Bus,
+        ledger: Ledger,
+        deliveries: Deliveries,
+        counts: Counts,
+        reader: FrameReader,
+    ) -> None:
+        self._connections = connections
+        self._bus = bus
+        self._ledger = ledger
+        self._deliveries = deliveries
+        self._counts = counts
+        self._reader = reader
+
+    # To wherever it goes.
+
+    def send(self, target: str, frame: bytes, reject: Reject | None = None) -> None:
+        """Bring a sealed frame to its target; the one delivery path."""
+        connection = self._connections.get(target)
+        if connection is None or connection.is_sent_away:
+            self._counts.frames_bus += 1
+            self._publish(target, self._ledger.relayed(target, frame), reject)
+            return
+        self._counts.frames_local += 1
+        self._offer(connection, frame)
+
+    def send_call(self, target: str, frame: bytes, call: PendingCall) -> None:
+        """The same for a call whose caller is told when it comes to nothing."""
+        self.send(target, frame, partial(self._give_up, target, call))
+
+    def answer(self, target: str, frame: bytes) -> None:
+        """Send what the hub itself answers: also to a client that gets nothing else any more.
+
+        A page that waits for it is not told to go before: it would not come back by itself.
+        """
+        connection = self._connections.get(target)
+        if connection is not None and connection.is_sent_away and not connection.is_told_to_go:
+            connection.send(frame)
+        else:
+            self.send(target, frame)
+
+    def _offer(self, connection: Connection, frame: bytes) -> None:
+        if self._connections.offer(connection, frame):
+            self._deliveries.delivered(connection.address, frame)
+        else:
+            self._busy(connection, frame)
+
+    def _busy(self, connection: Connection, sealed: bytes) -> None:
+        """The target is slow: answers are still let through, what is new is turned away."""
+        frame, target = self._reader.read(sealed), connection.address
+        if "promise" in frame.body:
+            error = ClientBusy(f"Client {target} is busy: it does not take its messages in time.")
+            self.reject(frame, rpc.answers_to(frame), target, error)
+        elif rpc.is_answer(frame.envelope.get("method", "")):
+            self._connections.force(connection, sealed)
+        else:
+            self._counts.frames_refused += 1
+
+    def _publish(self, target: str, frame: bytes, reject: Reject | None) -> None:
+        def on_outcome(outcome: Outcome) -> None:
+            if reject is not None:
+                reject(_error_of(outcome, target, is_recovering=self._bus.is_recovering))
+
+        def on_failure(outcome: Outcome) -> None:
+            if outcome is Outcome.MAILED:
+                self._counts.mailed += 1
+            else:
+                on_outcome(outcome)
+
+        client = client_of(target)
+        if client.startswith("~"):
+            self._bus.publish_to_node(client[1:], frame, on_failure)
+        else:
+            self._bus.publish(target, frame, on_failure, is_call=reject is not None)
+
+    # From the bus.
+
+    def receive(self, joined: str | None, frame: bytes) -> None:
+        """Deliver a sealed frame that came for a client of this node."""
+        connection = self._connections.get(joined) if joined else None
+        if connection is None:  # it went while the frame was on its way
+            self._send_after(joined, frame)
+        elif connection.held is not None:
+            connection.arrived.append(frame)
+        elif taken := self._take(connection, frame):
+            self._offer(connection, taken)
+
+    def deliver(self, connection: Connection, mail: list[bytes]) -> None:
+        """Hand over what has waited for a client, in its order; then it is live."""
+        arrived, held = connection.go_live()
+        for frame in (*mail, *arrived):
+            if taken := self._take(connection, frame):
+                connection.send(taken)
+                self._deliveries.delivered(connection.address, taken)
+        for frame in held:
+            connection.send(frame)
+
+    def _take(self, connection: Connection, frame: bytes) -> bytes | None:
+        """Note what a frame from the bus means here; answer it as its client gets it, if at all."""
+        if not is_frame(frame):
+            self._inherit(connection.address, frame)
+            return None
+        try:
+            envelope = self._reader.read_envelope(frame)
+        except HubError as error:
+            _log.error("A frame from another node was dropped: %s", error)
+            return None
+        return self._ledger.arrived(connection.address, envelope, frame)
+
+    def _inherit(self, caller: str, calls: bytes) -> None:
+        """Take over from another node what a client waits for that is attached here by now.
+
+        A target may have left meanwhile; so each is sent a message that says nothing.
+        """
+        for target, session, reject in msgpack.unpackb(calls):
+            call = PendingCall(caller, session, reject, time.monotonic())
+            self._ledger.inherit(target, call)
+            if self._connections.get(target) is None:
+                self._publish(target, NOTHING, partial(self._give_up, target, call))
+
+    def _send_after(self, joined: str | None, frame: bytes) -> None:
+        if is_frame(frame):
+            self.send(joined or self._reader.read_envelope(frame)["to"], frame)
+        elif joined is not None:
+            self._publish(joined, frame, None)
+
+    # What a mailbox has, or had.
+
+    def marked(self, sealed: bytes) -> Marked:
+        """A frame with the mark that it has in a mailbox."""
+        if is_frame(sealed):
+            frame = self._reader.read(sealed)
+            if rpc.reject_path(frame.body.get("promise")) is not None:
+                return Marked(CALL, sealed)
+        return Marked(OTHER, sealed)
+
+    def give_up(self, target: str, sealed: bytes, error: HubError | None = None) -> None:
+        """Reject a call that waited for a client; unless it says otherwise, one that stays away."""
+        if not is_frame(sealed):
+            return
+        frame = self._reader.read(sealed)
+        self.reject(frame, frame.envelope["from"], target, error or _away(target))
+
+    # Back to the caller.
+
+    def target_left(self, address: str, error: HubError) -> None:
+        """A client left for good: tell everybody here who waits for it."""
+        for call in self._ledger.take_all(address):
+            self._send_reject(call.caller, address, call.reject, error)
+
+    def reject(self, frame: Frame, caller: str, target: str, error: HubError) -> None:
+        """Tell a caller that its call came to nothing, as the one that it called."""
+        method = rpc.reject_path(frame.body.get("promise"))
+        if method is None:
+            return
+        session = frame.envelope.get("session")
+        if isinstance(session, str):
+            self._ledger.take(target, caller, session)
+        self._send_reject(caller, target, method, error)
+
+    def _give_up(self, target: str, call: PendingCall, error: HubError) -> None:
+        if self._ledger.take(target, call.caller, call.session):
+            self._send_reject(call.caller, target, call.reject, error)
+
+    def _send_reject(self, caller: str, target: str, method: str, error: HubError) -> None:
+        self._counts.rejects += 1
+        self._ledger.answered(target, caller, method)
+        seal = Seal(target, ROOT.to_wire())
+        envelope = rpc.call_envelope(caller, method)
+        self.send(caller, seal.call(envelope, pack({"args": [rpc.error(str(error))]})))
+
+
+def _error_of(outcome: Outcome, target: str, *, is_recovering: bool) -> HubError:
+    if outcome is Outcome.MAILBOX_FULL:
+        return ClientBusy(f"Client {target} is away, and too much is waiting for it already.")
+    if outcome is Outcome.AWAY:
+        return _away(target)
+    if outcome is Outcome.UNAVAILABLE:
+        return RedisUnavailable(f"The relay is unavailable; {target} could not be reached.")
+    if is_recovering:
+        return RedisUnavailable(f"The relay has just come back; {target} is not known there yet.")
+    return ClientNotFound(f"Client not found: {target} is not connected.")
+
+
+def _away(target: str) -> HubError:
+    return ClientLeft(f"Client {target} is away: its connection broke, and it has not come back.")

@@ -1,0 +1,74 @@
+"""What is noted of each call on its way: who waits for it, who owes an answer, and its trace."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.envelope import Frame
+from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.pending import Deliveries, PendingCall, PendingCalls
+from hypha_cluster.relay.tracing import Tracer
+
+
+class Ledger:
+    """Follows calls of and to the clients of this node, until they are answered."""
+
+    def __init__(self, pending: PendingCalls, deliveries: Deliveries, tracer: Tracer) -> None:
+        self._pending = pending
+        self._deliveries = deliveries
+        self._tracer = tracer
+
+    def called(
+        self, connection: Connection, target: str, frame: Frame, sealed: bytes
+    ) -> tuple[bytes, PendingCall | None]:
+        """A client of this node calls; answer the frame as it travels on, and who waits for it."""
+        call = _waiting(connection, frame)
+        if call is not None:
+            self._pending.add(target, call)
+        waits = call is not None
+        return self._tracer.take(frame, connection.address, sealed, waits=waits), call
+
+    def relayed(self, target: str, frame: bytes) -> bytes:
+        """A frame goes over the bus; answer it as it travels on."""
+        return self._tracer.relay(frame, target)
+
+    def arrived(self, target: str, envelope: dict[str, Any], frame: bytes) -> bytes:
+        """A frame came over the bus for a client of this node; answer it as the client gets it."""
+        method = envelope.get("method", "")
+        if rpc.is_answer(method):
+            self.answered(envelope["from"], target, method)
+        return self._tracer.deliver(envelope, target, frame)
+
+    def answered(self, callee: str, caller: str, method: str) -> None:
+        """A call has its answer, from its callee or from the hub in its place."""
+        session = method.rpartition(".")[0]
+        self._pending.settle(callee, caller, session)
+        self._deliveries.answered(callee, session)
+        self._tracer.answered(callee, caller, method)
+
+    # What comes to nothing, and what goes elsewhere.
+
+    def take(self, target: str, caller: str, session: str) -> bool:
+        """A call is to be rejected; say whether it was still waited for."""
+        return self._pending.settle(target, caller, session)
+
+    def take_all(self, target: str) -> Iterator[PendingCall]:
+        """All calls that wait for a target are to be rejected."""
+        return self._pending.take_target(target)
+
+    def forget(self, caller: str) -> list[tuple[str, PendingCall]]:
+        """A client is not here any more; answer the calls that it waits for, by their targets."""
+        self._tracer.forget(caller)
+        return self._pending.take_caller(caller)
+
+    def inherit(self, target: str, call: PendingCall) -> None:
+        """A client is here by now that waits for a call which it made at another node."""
+        self._pending.add(target, call)
+
+
+def _waiting(connection: Connection, frame: Frame) -> PendingCall | None:
+    session = frame.envelope.get("session")
+    reject = rpc.reject_path(frame.body.get("promise"))
+    if frame.envelope["type"] != "method" or session is None or reject is None:
+        return None
+    return PendingCall(connection.address, session, reject, connection.heard_at)
