@@ -71,7 +71,9 @@ class Config:
         also=("JWT_SECRET",),
     )
     auth0_domain: str = setting(
-        "imjoy.eu.auth0.com", "Issuer of access tokens.", also=("AUTH0_DOMAIN",)
+        "",
+        "Tenant of Auth0 whose access tokens are accepted; empty = nobody else's.",
+        also=("AUTH0_DOMAIN",),
     )
     auth0_audience: str = setting(
         "https://imjoy.eu.auth0.com/api/v2/",
@@ -85,7 +87,8 @@ class Config:
         "https://api.imjoy.io/", "Prefix of the claims email and roles.", also=("AUTH0_NAMESPACE",)
     )
     openid_issuer: str = setting(
-        "", "OpenID Connect issuer of access tokens; empty = https://<auth0_domain>/."
+        "",
+        "OpenID Connect issuer whose access tokens are accepted; empty = that of --auth0-domain.",
     )
     auth0_client_id: str = setting(
         "", "Client id that the login page uses.", also=("AUTH0_CLIENT_ID",)

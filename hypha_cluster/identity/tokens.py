@@ -187,7 +187,10 @@ class Tokens:
                 f"others must be signed with {RS256} or {ES256}."
             )
         if self._openid is None:
-            raise InvalidToken("This hub accepts only tokens that it made itself.")
+            raise InvalidToken(
+                "This hub accepts only tokens that it made itself; who runs it names another "
+                "issuer with --openid-issuer."
+            )
         key = await self._openid.find(kid, algorithm)
         claims = _decode(token, key, algorithm, self._settings.audience, self._openid.issuer)
         # Only this hub makes children: a claim of this name means something else elsewhere.

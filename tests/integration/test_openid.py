@@ -595,3 +595,16 @@ async def test_a_gateway_goes_on_while_its_issuer_is_down(
 
     assert await info_of(gateway.url, token=RSA.sign(issuer.claims()))
     assert await refusal_of(gateway.url, token=RSA_2.sign(issuer.claims()))
+
+
+async def test_a_gateway_trusts_no_issuer_unless_one_is_named(
+    gateway_factory: GatewayFactory, issuer: Issuer
+) -> None:
+    gateway = gateway_factory()
+
+    for iss in (issuer.url, "https://imjoy.eu.auth0.com/"):
+        admin = issuer.claims(iss=iss, **{f"{NAMESPACE}roles": ["admin"]})
+        said = await refusal_of(gateway.url, token=RSA.sign(admin))
+        assert "only tokens that it made itself" in said
+        assert "--openid-issuer" in said
+    assert issuer.asked == []

@@ -46,7 +46,7 @@ def keys(issuer: Issuer) -> OpenIdKeys:
 @pytest.mark.parametrize(
     "url",
     [
-        Config().token_issuer,
+        Config(auth0_domain="hub.auth0.com").token_issuer,
         "https://issuer.example.org/realms/lab",
         "http://127.0.0.1:8080/",
         "http://[::1]:8080/",
@@ -82,10 +82,16 @@ def test_another_issuer_stops_the_node(url: str) -> None:
     assert "hush" not in str(refused.value)
 
 
-def test_the_issuer_is_auth0_unless_another_is_configured() -> None:
-    assert Config().token_issuer == "https://imjoy.eu.auth0.com/"
-    assert Config(openid_issuer="https://a.org/b").token_issuer == "https://a.org/b"
+def test_nobody_elses_issuer_is_trusted_until_one_is_named() -> None:
+    assert Config().token_issuer == ""
     assert Config(auth0_domain="").token_issuer == ""
+
+
+def test_the_issuer_is_named_by_its_address_or_as_a_tenant_of_auth0() -> None:
+    assert Config(auth0_domain="hub.auth0.com").token_issuer == "https://hub.auth0.com/"
+    assert Config(openid_issuer="https://a.org/b").token_issuer == "https://a.org/b"
+    both = Config(auth0_domain="hub.auth0.com", openid_issuer="https://a.org/b")
+    assert both.token_issuer == "https://a.org/b"
 
 
 async def test_keys_are_fetched_again_every_ten_minutes(keys: OpenIdKeys, issuer: Issuer) -> None:
