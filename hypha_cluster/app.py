@@ -24,11 +24,13 @@ from hypha_cluster.config import Config
 from hypha_cluster.errors import HubError, StartupError
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
-from hypha_cluster.hub.manager.manager import Manager
+from hypha_cluster.hub.directory import Directory
+from hypha_cluster.hub.manager.manager import manager_service
 from hypha_cluster.hub.manager.services import ServiceFunctions
 from hypha_cluster.hub.manager.tokens import TokenFunctions
 from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
-from hypha_cluster.hub.selection import Load, Selection
+from hypha_cluster.hub.services import HubServices
+from hypha_cluster.hub.visiting import Visits
 from hypha_cluster.identity.openid import OpenIdKeys
 from hypha_cluster.identity.tokens import Tokens, TokenSettings
 from hypha_cluster.links.client import StoreClient, open_redis
@@ -44,7 +46,7 @@ from hypha_cluster.registry.mailboxes import Mailboxes
 from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.registry.public import PublicListing
 from hypha_cluster.registry.secret import shared_secret
-from hypha_cluster.registry.services import RecentServices, Services
+from hypha_cluster.registry.services import Services
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connections
@@ -110,7 +112,8 @@ class _Hub:
     """The hub as a peer of its clients, on one node."""
 
     calls: HubCalls
-    load: Load
+    directory: Directory
+    visits: Visits
     services: ServiceFunctions
     client: HubClient
     intake: Intake
@@ -293,21 +296,20 @@ def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub
         """How many calls from this node wait for a client."""
         return relay.pending.waiting_for(address) + calls.waiting_for(address)
 
-    services = ServiceFunctions(
-        store.services, store.public, Selection(store.services, load), calls
-    )
-    manager = Manager(
-        relay.connections,
-        store.workspaces,
-        services,
-        WorkspaceFunctions(store.workspaces, store.registry, services),
-        TokenFunctions(tokens, config.reconnection_token_lifetime),
+    own = HubServices(relay.connections, store.workspaces)
+    directory = Directory(store.services, store.public, own, calls, load)
+    services = ServiceFunctions(store.services, directory, calls)
+    workspaces = WorkspaceFunctions(store.workspaces, store.registry, directory)
+    own.add(
+        manager_service(
+            services, workspaces, TokenFunctions(tokens, config.reconnection_token_lifetime)
+        )
     )
     client = HubClient(
-        relay.delivery, calls, manager, site.tracer, config.max_message_size, site.supervisor
+        relay.delivery, calls, own, site.tracer, config.max_message_size, site.supervisor
     )
     intake = Intake(site.name, client, relay.delivery, relay.ledger, site.counts, relay.reader)
-    return _Hub(calls, load, services, client, intake)
+    return _Hub(calls, directory, Visits(directory, own, calls), services, client, intake)
 
 
 def _open_clients(site: _Site, store: _Store, relay: _Relay, hub: _Hub) -> ClientLife:
@@ -376,9 +378,9 @@ def _routes(
         *ServicesApi(
             gatekeeper,
             store.workspaces,
-            Selection(RecentServices(store.services), hub.load),
-            hub.services,
-            hub.calls,
+            hub.directory,
+            hub.visits,
+            config.public_base_url,
             config.max_message_size,
         ).routes(),
         *health.routes(),

@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from hypha_cluster.errors import (
     BadFrame,
@@ -17,6 +17,7 @@ from hypha_cluster.errors import (
 )
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.calls import Call, Heartbeat, Outgoing
+from hypha_cluster.hub.services import HubServices
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
@@ -31,18 +32,8 @@ _SERVICES: Final = "services."
 _BUILT_IN: Final = "built-in"
 
 
-class Offers(Protocol):
-    """What the hub offers to clients."""
-
-    async def answer(self, call: Call) -> Any:
-        """Do what a client asks for; what it cannot have is a HubError."""
-
-    def describe(self, call: Call) -> dict[str, Any]:
-        """The service that a call of `get_service` is for."""
-
-
 class HubClient:
-    """Answers what comes to the hub itself; calls of what it offers are for `offers` to answer.
+    """Answers what comes to the hub itself; calls of what it offers are for `services` to answer.
 
     max_message_size: bytes of a message in chunks that clients may send to the hub.
     """
@@ -51,14 +42,14 @@ class HubClient:
         self,
         delivery: Delivery,
         calls: HubCalls,
-        offers: Offers,
+        services: HubServices,
         tracer: Tracer,
         max_message_size: int,
         supervisor: Supervisor,
     ) -> None:
         self._delivery = delivery
         self._calls = calls
-        self._offers = offers
+        self._services = services
         self._tracer = tracer
         self._assembler = chunks.Assembler(max_message_size)
         self._reader = FrameReader(max_message_size)
@@ -137,9 +128,11 @@ class HubClient:
     def _receive_call(self, frame: Frame, source: str, target: str) -> None:
         service, _, function = frame.envelope["method"][len(_SERVICES) :].partition(".")
         args = list(frame.body.get("args") or [])
-        kwargs = args.pop() if frame.body.get("with_kwargs") and args else {}
+        kwargs: dict[str, Any] = {}
+        if frame.body.get("with_kwargs") and args and isinstance(args[-1], dict):
+            kwargs = args.pop()
         caller = rpc.Caller.of(frame, source, target)
-        call = Call(caller, service, function, args, kwargs if isinstance(kwargs, dict) else {})
+        call = Call(caller, service, function, args, kwargs)
         if service == _BUILT_IN:
             with self._tracer.answer(frame.envelope, source):
                 self._answer_now(call)
@@ -179,13 +172,13 @@ class HubClient:
             raise FunctionNotFound(f"The hub has no function {_BUILT_IN}.{call.function}.")
         if call.args[:1] == [_BUILT_IN]:
             return rpc.built_in(call.caller.called)
-        return self._offers.describe(call)
+        return self._services.describe(call)
 
     async def _answer(self, call: Call, envelope: dict[str, Any]) -> None:
         caller = call.caller
         with self._tracer.answer(envelope, caller.address):
             try:
-                result = await self._with_heartbeat(caller, self._offers.answer(call))
+                result = await self._with_heartbeat(caller, self._services.answer(call))
             except HubError as error:
                 await self._reply(caller, caller.reject, rpc.error(str(error)))
             else:

@@ -25,7 +25,7 @@ class Call:
     @property
     def workspace(self) -> str:
         """The workspace whose manager was called."""
-        return workspace_of(self.caller.called)
+        return self.caller.called.partition("/")[0]
 
 
 class Behalf(NamedTuple):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from hypha_cluster.errors import BadRequest, PermissionDenied, ServiceNotFound
+from hypha_cluster.hub.services import HubServices, is_hub
 from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.protocol.address import ServiceQuery, parse_service_id, workspace_of
 from hypha_cluster.registry.services import Finder, Provider
@@ -55,8 +56,9 @@ class Selection:
     load: how many calls from this node wait for a client.
     """
 
-    def __init__(self, services: Finder, load: Load) -> None:
+    def __init__(self, services: Finder, own: HubServices, load: Load) -> None:
         self._services = services
+        self._own = own
         self._load = load
 
     async def find(
@@ -72,16 +74,25 @@ class Selection:
         workspace = wanted.workspace or home
         if wanted.client is not None:
             return await self._direct(f"{workspace}/{wanted.client}", wanted.service, inside)
-        providers = await self._services.providers(workspace, wanted.service)
+        providers = await self._offered(workspace, wanted.service)
         visible = [provider for provider in providers if inside or provider.is_public]
         if providers and not visible:
             raise denied(wanted.service)
         if not visible and wanted.workspace is None:
-            visible = await self._services.public_providers(wanted.service)
+            own = self._own.named(PUBLIC, wanted.service)
+            visible = [own] if own else await self._services.public_providers(wanted.service)
         return choose(visible, mode, self._load)
 
+    async def _offered(self, workspace: str, service: str) -> list[Provider]:
+        """Who offers a service in a workspace: the hub alone where it does."""
+        own = self._own.named(workspace, service)
+        return [own] if own else await self._services.providers(workspace, service)
+
     async def _direct(self, address: str, service: str, inside: bool) -> Provider:
-        provider = await self._services.provider(address, service)
+        if is_hub(address):
+            provider: Provider | None = self._own.provider(workspace_of(address), service)
+        else:
+            provider = await self._services.provider(address, service)
         if provider is None:
             raise ServiceNotFound(f"Service not found: {address}:{service}")
         if not (inside or provider.is_public):
@@ -117,7 +128,8 @@ def searched(query: object, home: str) -> tuple[list[str], dict[str, Any]]:
     if not isinstance(query, dict):
         raise BadRequest(f"A query is a workspace or a dict of what to look for, not {query!r}.")
     rest = {key: value for key, value in query.items() if key != "workspace"}
-    return _spread(query.get("workspace", home), home), rest
+    workspace = query.get("workspace")
+    return _spread(home if workspace is None else workspace, home), rest
 
 
 def _spread(workspace: object, home: str) -> list[str]:

@@ -151,9 +151,9 @@ LOGGED: Final = _registry.limit(
     2_000, "characters", "what a client logs at the hub with one call", "it is one line"
 )
 KNOWN_SERVICES: Final = _registry.limit(
-    1_000,
-    "services",
-    "descriptions of services that a gateway keeps for calls by HTTP",
+    8_388_608,
+    "bytes",
+    "what a gateway keeps, as msgpack, of what providers say of their services",
     "so that not each call asks the provider again",
 )
 

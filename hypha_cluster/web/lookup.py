@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from starlette.requests import HTTPConnection
+
 from hypha_cluster.clients.life import Admission
 from hypha_cluster.errors import (
     BadRequest,
@@ -80,6 +82,15 @@ class Gatekeeper:
         if not may_enter(identity, workspace, parent):
             raise PermissionDenied(f"Permission denied for workspace {name}.")
         return workspace
+
+
+def base_url_of(connection: HTTPConnection) -> str:
+    """The URL that a caller reaches the hub by, as far as proxies tell."""
+    scope, headers = connection.scope, connection.headers
+    secure = headers.get("x-forwarded-proto", scope["scheme"]) in ("wss", "https")
+    host = headers.get("x-forwarded-host") or headers.get("host", "")
+    base_path = scope.get("root_path", "")
+    return f"{'https' if secure else 'http'}://{host}{base_path}"
 
 
 def token_of(authorization: str | None) -> str | None:

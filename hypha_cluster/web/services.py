@@ -13,21 +13,17 @@ from starlette.types import Receive, Scope, Send
 
 from hypha_cluster.errors import (
     BadRequest,
-    FunctionNotFound,
     NotAcceptable,
-    ServiceNotFound,
     TooLarge,
 )
-from hypha_cluster.hub.calling import HubCalls
-from hypha_cluster.hub.calls import Behalf
-from hypha_cluster.hub.manager.services import ServiceFunctions
-from hypha_cluster.hub.selection import Selection
-from hypha_cluster.identity.access import MANAGER, PUBLIC, Identity
-from hypha_cluster.protocol import guard, rpc
-from hypha_cluster.protocol.address import parse_service_id, workspace_of
-from hypha_cluster.registry.services import BUILT_IN, Provider
+from hypha_cluster.hub.directory import Directory
+from hypha_cluster.hub.visiting import Visitor, Visits
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.address import parse_service_id
+from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.web.lookup import Gatekeeper, token_of
+from hypha_cluster.web.lookup import Gatekeeper, base_url_of, token_of
 
 JSON: Final = "application/json"
 MSGPACK: Final = "application/msgpack"
@@ -41,16 +37,16 @@ class ServicesApi:
         self,
         gatekeeper: Gatekeeper,
         workspaces: Workspaces,
-        selection: Selection,
-        services: ServiceFunctions,
-        calls: HubCalls,
+        directory: Directory,
+        visits: Visits,
+        public_base_url: str,
         max_body: int,
     ) -> None:
         self._gatekeeper = gatekeeper
         self._workspaces = workspaces
-        self._selection = selection
-        self._services = services
-        self._calls = calls
+        self._directory = directory
+        self._visits = visits
+        self._public_base_url = public_base_url
         self._max_body = max_body
 
     def routes(self) -> list[Route]:
@@ -71,44 +67,23 @@ class ServicesApi:
         """Infos of the services of a workspace that the caller may see."""
         name = request.path_params["workspace"]
         _, inside = await self._enter(request, name)
-        return JSONResponse(await self._services.visible(name, inside=inside))
+        return JSONResponse(await self._directory.visible(name, inside=inside))
 
     async def describe(self, request: Request) -> Response:
         """A service as its provider describes it, functions by their names."""
-        _, provider, _ = await self._find(request)
-        if provider.service == BUILT_IN:
-            return JSONResponse(described(_built_in(provider)))
-        return JSONResponse(described(await self._services.fetch(provider)))
+        visitor, provider = await self._find(request)
+        return JSONResponse(described(await self._visits.describe(visitor, provider)))
 
     async def call(self, request: Request) -> Response:
         """Call a function with the parameters of the query or the body as keyword arguments."""
-        identity, provider, inside = await self._find(request)
-        target = await self._function(provider, request.path_params["function"])
-        if not rpc.is_reference(target):
-            return _answer(request, target)
-        method: str = target["_rmethod"]
-        is_own = method.startswith(guard.BUILT_IN) and method != guard.PING
-        if is_own or target["_rtarget"] != provider.address:
-            raise FunctionNotFound(f"{request.path_params['function']!r} is a function elsewhere.")
+        visitor, provider = await self._find(request)
+        path: str = request.path_params["function"]
+        member = await self._visits.member(visitor, provider, path)
+        if not rpc.is_reference(member):
+            return _answer(request, member)
         arguments = await self._arguments(request)
-        source = workspace_of(provider.address) if inside else PUBLIC
-        result = await self._calls.call(
-            provider.address,
-            method,
-            [],
-            arguments,
-            behalf=Behalf(identity, source),
-            patient=True,
-        )
+        result = await self._visits.call(visitor, provider, member, [], arguments)
         return _answer(request, result)
-
-    async def _function(self, provider: Provider, path: str) -> Any:
-        if provider.service == BUILT_IN:
-            return _walk(_built_in(provider), path)
-        try:
-            return _walk(await self._services.fetch_cached(provider), path)
-        except FunctionNotFound:  # unless it was registered again, with other functions
-            return _walk(await self._services.fetch_cached(provider, afresh=True), path)
 
     # Who, where, what.
 
@@ -120,17 +95,13 @@ class ServicesApi:
         identity = await self._identify(request)
         return identity, await self._workspaces.may_enter_lately(identity, name)
 
-    async def _find(self, request: Request) -> tuple[Identity, Provider, bool]:
+    async def _find(self, request: Request) -> tuple[Visitor, Provider]:
         name, service = request.path_params["workspace"], request.path_params["service"]
         identity, inside = await self._enter(request, name)
-        wanted = parse_service_id(service)._replace(workspace=name)
-        if wanted.client == MANAGER:
-            raise ServiceNotFound(f"{MANAGER} is not offered over HTTP; connect by WebSocket.")
+        visitor = Visitor(identity, inside, self._public_base_url or base_url_of(request))
         mode = request.query_params.get(MODE, "random")
-        provider = await self._selection.find(wanted, name, inside=inside, mode=mode)
-        if provider is None:
-            raise ServiceNotFound(f"Service not found: {name}/{service}")
-        return identity, provider, inside
+        wanted = parse_service_id(service)
+        return visitor, await self._visits.find(visitor, wanted, name, mode=mode)
 
     async def _arguments(self, request: Request) -> dict[str, Any]:
         if request.method == "GET":
@@ -218,22 +189,6 @@ def parse_parameter(text: str) -> Any:
         except ValueError:
             pass
     return text
-
-
-def _built_in(provider: Provider) -> dict[str, Any]:
-    """What a client has for itself is not offered: nothing checks what comes for its caches."""
-    service = rpc.built_in_for_all(provider.address)
-    return {**service, "id": f"{provider.address}:{BUILT_IN}"}
-
-
-def _walk(service: dict[str, Any], path: str) -> Any:
-    """What stands at a dotted path of a service."""
-    value: Any = service
-    for key in path.split("."):
-        if not isinstance(value, dict) or rpc.is_reference(value) or key not in value:
-            raise FunctionNotFound(f"Service {service['id']} has no {path!r}.")
-        value = value[key]
-    return value
 
 
 def described(value: Any) -> Any:

@@ -20,7 +20,7 @@ from hypha_cluster.protocol.limits import PACE, SHOWN
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.intake import Intake
 from hypha_cluster.supervision import Supervisor, Tasks
-from hypha_cluster.web.lookup import Gatekeeper
+from hypha_cluster.web.lookup import Gatekeeper, base_url_of
 from hypha_cluster.web.sockets import AsgiSocket
 
 _log = logging.getLogger(__name__)
@@ -169,14 +169,6 @@ async def _put_off(websocket: WebSocket) -> None:
 
 def _is_browser(headers: Headers) -> bool:
     return "origin" in headers or "mozilla" in headers.get("user-agent", "").lower()
-
-
-def base_url_of(websocket: WebSocket) -> str:
-    """The URL that the client came by, as far as proxies tell."""
-    scope, headers = websocket.scope, websocket.headers
-    secure = headers.get("x-forwarded-proto", scope["scheme"]) in ("wss", "https")
-    host = headers.get("x-forwarded-host") or headers["host"]
-    return f"{'https' if secure else 'http'}://{host}{scope['path'].removesuffix('/ws')}"
 
 
 def _nothing() -> None:

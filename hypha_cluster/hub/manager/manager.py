@@ -1,107 +1,69 @@
 """The service `default` of every workspace's manager: its functions by name (PROTOCOL 6)."""
 
-import inspect
 import logging
-from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from typing import Any, Final
 
-from hypha_cluster.errors import BadRequest, ClientLeft, FunctionNotFound, ServiceNotFound
-from hypha_cluster.hub.calls import Call
-from hypha_cluster.hub.manager.context import Context
-from hypha_cluster.hub.manager.description import ALIASES, FUNCTIONS, describe
+from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.manager.services import ServiceFunctions
 from hypha_cluster.hub.manager.tokens import TokenFunctions
 from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
+from hypha_cluster.hub.services import DEFAULT, Function, HubService
 from hypha_cluster.protocol.limits import LOGGED
-from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.connections import Connection, Connections
 
 _client_log = logging.getLogger("hypha_cluster.client")
 
-Function = Callable[..., Awaitable[Any]]
 
-_MAX_REMEMBERED: Final = 100  # characters of the names of arguments
-
-
-class Manager:
-    """Answers the calls that clients make to `<workspace>/workspace-manager`."""
-
-    def __init__(
-        self,
-        connections: Connections,
-        workspaces: Workspaces,
-        services: ServiceFunctions,
-        workspace_functions: WorkspaceFunctions,
-        tokens: TokenFunctions,
-    ) -> None:
-        self._connections = connections
-        self._workspaces = workspaces
-        functions: dict[str, Function] = {
+def manager_service(
+    services: ServiceFunctions, workspaces: WorkspaceFunctions, tokens: TokenFunctions
+) -> HubService:
+    """What every client is given when it connects."""
+    return HubService(
+        id=DEFAULT,
+        name="Workspace manager",
+        description="Services for managing workspaces.",
+        functions={
             "echo": _echo,
             **{level: _logger(level) for level in _LEVELS},
             "get_connection_info": tokens.get_connection_info,
-            "generate_token": tokens.generate_token,
-            "register_service": services.register_service,
             "update_client_info": services.update_client_info,
+            "register_service": services.register_service,
             "list_services": services.list_services,
             "get_service": services.get_service,
-            "create_workspace": workspace_functions.create_workspace,
-            "get_workspace_info": workspace_functions.get_workspace_info,
-            "set": workspace_functions.set,
-            "install_application": workspace_functions.install_application,
-            "uninstall_application": workspace_functions.uninstall_application,
-            "get_summary": workspace_functions.get_summary,
-            "list_clients": workspace_functions.list_clients,
-            "list_user_clients": workspace_functions.list_user_clients,
-        }
-        assert functions.keys() == set(FUNCTIONS)
-        self._functions = functions | {alias: functions[name] for alias, name in ALIASES.items()}
-
-    async def answer(self, call: Call) -> Any:
-        """Do what a client asks for; what it cannot have is a HubError."""
-        connection = self._caller(call)
-        function = self._functions.get(call.function)
-        if call.service != "default" or function is None:
-            raise FunctionNotFound(f"The hub has no function {call.service}.{call.function}.")
-        context = Context(call.workspace, connection, self._workspaces)
-        kwargs = {key: value for key, value in call.kwargs.items() if key != "_rkwargs"}
-        _check_arguments(function, call, kwargs)
-        return await function(context, *call.args, **kwargs)
-
-    def _caller(self, call: Call) -> Connection:
-        connection = self._connections.get(call.caller.address)
-        if connection is None:
-            raise ClientLeft(f"{call.caller.address} is no longer attached here.")
-        return connection
-
-    def describe(self, call: Call) -> dict[str, Any]:
-        """The manager's own service, for whom it is when they have connected."""
-        connection = self._caller(call)
-        if call.args[:1] != ["default"]:
-            raise ServiceNotFound("The hub has no such service; it has 'default'.")
-        return describe(call.workspace, connection.base_url)
-
-
-def _check_arguments(function: Function, call: Call, kwargs: dict[str, Any]) -> None:
-    """Match arguments with parameters first, so that a mismatch is the caller's."""
-    try:
-        check = _check_again if len("".join(kwargs)) <= _MAX_REMEMBERED else _check_shape
-        check(function, len(call.args), tuple(kwargs))
-    except TypeError as error:
-        raise BadRequest(f"{call.function}: {error}") from None
-
-
-def _check_shape(function: Function, many: int, names: tuple[str, ...]) -> None:
-    """TypeError unless a function takes so many arguments, behind the context, and these names."""
-    inspect.signature(function).bind(None, *range(many), **dict.fromkeys(names))
-
-
-_check_again = lru_cache(maxsize=256)(_check_shape)
+            "list_clients": workspaces.list_clients,
+            "list_user_clients": workspaces.list_user_clients,
+            "generate_token": tokens.generate_token,
+            "create_workspace": workspaces.create_workspace,
+            "get_workspace_info": workspaces.get_workspace_info,
+            "set": workspaces.set,
+            "install_application": workspaces.install_application,
+            "uninstall_application": workspaces.uninstall_application,
+            "get_summary": workspaces.get_summary,
+        },
+        # JavaScript's users write these names otherwise (PROTOCOL 6).
+        aliases={
+            "getConnectionInfo": "get_connection_info",
+            "registerService": "register_service",
+            "listServices": "list_services",
+            "getService": "get_service",
+            "listClients": "list_clients",
+            "listUserClients": "list_user_clients",
+            "generateToken": "generate_token",
+            "createWorkspace": "create_workspace",
+            "getWorkspaceInfo": "get_workspace_info",
+            "getSummary": "get_summary",
+            "installApplication": "install_application",
+            "uninstallApplication": "uninstall_application",
+        },
+        workspace=None,
+        visibility="protected",
+        is_listed=False,
+        is_on_http=False,
+        config={"require_context": True},
+    )
 
 
 async def _echo(context: Context, data: Any) -> Any:
-    await context.require()
+    """Answer what was passed."""
     return data
 
 
@@ -116,9 +78,9 @@ _LEVELS: Final = {
 
 def _logger(name: str) -> Function:
     async def write(context: Context, msg: Any) -> None:
-        await context.require()
+        """Write a line into the log of the hub."""
         text = _on_one_line(str(msg)[:LOGGED])
-        _client_log.log(_LEVELS[name], "%s: %s", context.connection.address, text)
+        _client_log.log(_LEVELS[name], "%s: %s", context.caller, text)
 
     return write
 

@@ -4,40 +4,33 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hypha_cluster.errors import BadRequest, ClientLeft, HubError, ServiceNotFound
+from hypha_cluster.errors import BadRequest, ClientLeft, HubError
 from hypha_cluster.hub.calling import HubCalls
-from hypha_cluster.hub.manager.context import Context
-from hypha_cluster.hub.manager.description import describe
+from hypha_cluster.hub.context import Context
+from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.manager.visibility import check_visibility, read_visibility
-from hypha_cluster.hub.selection import Selection, denied, matches, parse_query, searched
-from hypha_cluster.identity.access import MANAGER, PUBLIC, check_service_id
+from hypha_cluster.hub.selection import matches, parse_query, searched
+from hypha_cluster.hub.services import DEFAULT
+from hypha_cluster.identity.access import PUBLIC, check_service_id
 from hypha_cluster.protocol import rpc
-from hypha_cluster.protocol.address import ServiceQuery, workspace_of
-from hypha_cluster.protocol.limits import KNOWN_SERVICES, SERVICE_INFO
+from hypha_cluster.protocol.limits import SERVICE_INFO
 from hypha_cluster.registry.encoding import Infos, to_json
-from hypha_cluster.registry.public import PublicListing
-from hypha_cluster.registry.services import BUILT_IN, Provider, Services
+from hypha_cluster.registry.services import BUILT_IN, Services
 from hypha_cluster.relay.connections import Connection
 
 _log = logging.getLogger(__name__)
 
 LISTED_CONFIG: Final = ("visibility", "require_context", "workspace", "flags")
 RECOVERY: Final = "hypha-cluster-recovery"
-_DEFAULT: Final = "default"
 
 
 class ServiceFunctions:
     """What clients call to offer services and to find them."""
 
-    def __init__(
-        self, services: Services, public: PublicListing, selection: Selection, calls: HubCalls
-    ) -> None:
+    def __init__(self, services: Services, directory: Directory, calls: HubCalls) -> None:
         self._registered = services
-        self._selection = selection
-        self._public = public
+        self._directory = directory
         self._calls = calls
-        # (address, service id) → the stamp of a registration, and its service dict.
-        self._fetched: dict[tuple[str, str], tuple[str | None, dict[str, Any]]] = {}
 
     # Offering.
 
@@ -45,12 +38,11 @@ class ServiceFunctions:
         self, context: Context, service: dict[str, Any], /, **options: Any
     ) -> dict[str, Any]:
         """Have a client put a service in its place, and answer its info (PROTOCOL 5.3)."""
-        context.require_home()
-        connection = context.connection
+        connection = context.attached()
         _check_service(service)
         config = {**service.get("config", {}), "workspace": context.workspace}
         api = rpc.relayed({**service, "config": config}, context.workspace)
-        if service.get("id") not in (None, _DEFAULT):  # a default one is set up when announced
+        if service.get("id") not in (None, DEFAULT):  # a default one is set up when announced
             # Else it would send a list of all that it offers, for one that it names anyway.
             options["notify"] = False
         info = await self._calls.call(
@@ -78,8 +70,7 @@ class ServiceFunctions:
 
     async def update_client_info(self, context: Context, client_info: Any) -> None:
         """Take a client's list of its services; it replaces the one before (PROTOCOL 5.4)."""
-        context.require_home()
-        connection = context.connection
+        connection = context.attached()
         client = connection.attachment.client
         if not isinstance(client_info, dict) or client_info.get("id") != client:
             raise BadRequest(f"'id' of the client info must be the caller's own, {client!r}.")
@@ -98,12 +89,12 @@ class ServiceFunctions:
             connection.services = infos
             for service_id in remove:
                 connection.announced.pop(service_id, None)
-        if _DEFAULT in put and _DEFAULT not in known:
+        if DEFAULT in put and DEFAULT not in known:
             await self._set_up(connection.address)
 
     async def _set_up(self, address: str) -> None:
         """Call `setup` of a default service that has just appeared (PROTOCOL 5.4)."""
-        service = await self._calls.call(address, "services.built-in.get_service", [_DEFAULT])
+        service = await self._calls.call(address, "services.built-in.get_service", [DEFAULT])
         if isinstance(service, dict) and rpc.is_reference(service.get("setup")):
             await self._calls.call(address, "services.default.setup", [])
 
@@ -125,21 +116,19 @@ class ServiceFunctions:
         self, context: Context, query: str | dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
         """Infos of the services that a query means, as far as the caller may see them."""
-        if query == PUBLIC:
-            return [_listed(info, docs=False) for info in await self._public.all()]
         workspaces, wanted = searched(query, context.workspace)
-        home = None if isinstance(query, dict) and "workspace" in query else context.workspace
+        home = None if isinstance(query, dict) and query.get("workspace") else context.workspace
+        found = await self._listed(context, workspaces)
+        return [info for info in found if matches(info, wanted, home)]
+
+    async def _listed(self, context: Context, workspaces: list[str]) -> list[dict[str, Any]]:
+        if workspaces == [PUBLIC]:  # which means all that is public, wherever it is
+            return await self._directory.public()
         found = []
         for workspace in workspaces:
-            infos = await self.visible(workspace, inside=await context.may_enter(workspace))
-            found += [info for info in infos if matches(info, wanted, home)]
+            inside = await context.may_enter(workspace)
+            found += await self._directory.visible(workspace, inside=inside)
         return found
-
-    async def visible(self, workspace: str, *, inside: bool) -> list[dict[str, Any]]:
-        """Infos of all services of a workspace, or only of its public ones."""
-        infos = await self._registered.of_workspace(workspace)
-        listed = [_listed(info) for info in infos]
-        return [i for i in listed if inside or i["config"]["visibility"] == "public"]
 
     async def get_service(
         self, context: Context, query: str | dict[str, Any]
@@ -150,49 +139,10 @@ class ServiceFunctions:
         wanted = parse_query(query)
         if wanted is None:
             return None
-        inside = (
-            wanted.workspace or context.workspace
-        ) == context.connection.attachment.workspace.name
-        if wanted.client == MANAGER:
-            return self._manager(context, wanted, inside)
+        inside = (wanted.workspace or context.workspace) == context.home
         mode = query.get("mode", "random") if isinstance(query, dict) else "random"
-        provider = await self._selection.find(wanted, context.workspace, inside=inside, mode=mode)
-        return await self.fetch(provider) if provider else None
-
-    def _manager(self, context: Context, wanted: ServiceQuery, inside: bool) -> dict[str, Any]:
-        workspace = wanted.workspace or context.workspace
-        if not inside:
-            raise denied(wanted.service)
-        if wanted.service != _DEFAULT:
-            raise ServiceNotFound(f"Service not found: {wanted.service}")
-        description = describe(workspace, context.connection.base_url)
-        return {**description, "id": f"{workspace}/{MANAGER}:default"}
-
-    async def fetch(self, provider: Provider) -> dict[str, Any]:
-        """The service dict of a provider, fit to be passed on to anybody who may use it."""
-        workspace = workspace_of(provider.address)
-        service = await self._calls.call(
-            provider.address, "services.built-in.get_service", [provider.service]
-        )
-        if not isinstance(service, dict):
-            raise ServiceNotFound(f"Service not found: {provider.address}:{provider.service}")
-        relayed: dict[str, Any] = rpc.relayed(service, workspace)
-        relayed["id"] = f"{provider.address}:{provider.service}"
-        config = relayed.get("config")
-        relayed["config"] = {**(config if isinstance(config, dict) else {}), "workspace": workspace}
-        return relayed
-
-    async def fetch_cached(self, provider: Provider, *, afresh: bool = False) -> dict[str, Any]:
-        """The same, as it was last time; afresh: as it is now."""
-        key, stamp = (provider.address, provider.service), provider.info.get("stamp")
-        cached = self._fetched.get(key)
-        if cached is not None and cached[0] == stamp and not afresh:
-            return cached[1]
-        service = await self.fetch(provider)
-        if len(self._fetched) >= KNOWN_SERVICES:
-            del self._fetched[next(iter(self._fetched))]
-        self._fetched[key] = (stamp, service)
-        return service
+        provider = await self._directory.find(wanted, context.workspace, inside=inside, mode=mode)
+        return await self._directory.fetch(provider, context.base_url) if provider else None
 
 
 def _check_service(service: object) -> None:
@@ -257,17 +207,3 @@ def _to_json(service_id: str, service: dict[str, Any], connection: Connection) -
     if len(text) > SERVICE_INFO:
         raise BadRequest(f"The info of service {service_id!r} has more than {SERVICE_INFO} bytes.")
     return text
-
-
-def _listed(info: dict[str, Any], *, docs: bool = True) -> dict[str, Any]:
-    """Info as a listing shows it (PROTOCOL 6.1)."""
-    keys = ("id", "name", "type", "description", *(("docs",) if docs else ()))
-    listed = {key: info[key] for key in keys}
-    config = info["config"]
-    listed["config"] = {
-        "visibility": config["visibility"],
-        "require_context": config.get("require_context", False),
-        "workspace": config["workspace"],
-        "flags": config.get("flags", []),
-    }
-    return listed

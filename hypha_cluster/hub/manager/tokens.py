@@ -4,7 +4,7 @@ import time
 from typing import Any, Final
 
 from hypha_cluster.errors import BadRequest, PermissionDenied
-from hypha_cluster.hub.manager.context import Context
+from hypha_cluster.hub.context import Context
 from hypha_cluster.identity.access import may_hand_on
 from hypha_cluster.identity.tokens import Tokens
 
@@ -20,7 +20,6 @@ class TokenFunctions:
 
     async def generate_token(self, context: Context, config: Any = None) -> str:
         """A token for somebody else: `scopes` are the workspaces that they may enter."""
-        await context.require()
         config = config or {}
         if not isinstance(config, dict) or not config.keys() <= set(_OPTIONS):
             raise BadRequest(f"A token is made of {', '.join(_OPTIONS)}; not of {config!r}.")
@@ -43,7 +42,8 @@ class TokenFunctions:
 
     async def get_connection_info(self, context: Context) -> dict[str, Any]:
         """Who and where the caller is, and how it comes back (PROTOCOL 6.1)."""
-        attachment, connection = context.connection.attachment, context.connection
+        connection = context.attached()
+        attachment = connection.attachment
         connection.refreshed_at = time.monotonic()
         token = self._tokens.issue_reconnection(
             attachment.identity, attachment.workspace.name, attachment.client

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from hypha_cluster.errors import BadRequest, Conflict, NotFound, PermissionDenied
-from hypha_cluster.hub.manager.context import Context
-from hypha_cluster.hub.manager.services import ServiceFunctions
+from hypha_cluster.hub.context import Context
+from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.manager.visibility import read_visibility
 from hypha_cluster.identity.access import (
     MANAGER,
@@ -28,17 +28,16 @@ class WorkspaceFunctions:
     """What clients call to make workspaces and to look around in them."""
 
     def __init__(
-        self, workspaces: Workspaces, registry: ClientRegistry, services: ServiceFunctions
+        self, workspaces: Workspaces, registry: ClientRegistry, directory: Directory
     ) -> None:
         self._workspaces = workspaces
         self._registry = registry
-        self._services = services
+        self._directory = directory
 
     async def create_workspace(
         self, context: Context, config: Any, overwrite: bool = False
     ) -> dict[str, Any]:
         """Make a workspace, or change the settings of one that the caller owns."""
-        await context.require()
         identity = context.identity
         workspace = _read_config(_with_visibility(config, context), identity)
         existing = await self._workspaces.find(workspace.name)
@@ -103,15 +102,13 @@ class WorkspaceFunctions:
         await self._change(context, without_application)
 
     async def _change(self, context: Context, edit: Callable[[Workspace], Workspace]) -> None:
-        await context.require()
         await self._workspaces.require(context.identity, context.workspace)
         await self._workspaces.change(context.workspace, edit)
 
     async def get_summary(self, context: Context) -> dict[str, Any]:
-        await context.require()
         current = await self._workspaces.get(context.workspace)
         clients = await self.list_clients(context)
-        services = await self._services.visible(context.workspace, inside=True)
+        services = await self._directory.visible(context.workspace, inside=True)
         return {
             "name": current.name,
             "description": current.description,
@@ -125,7 +122,6 @@ class WorkspaceFunctions:
         }
 
     async def list_clients(self, context: Context) -> list[str]:
-        await context.require()
         return [*await self._registry.clients(context.workspace), MANAGER]
 
     async def list_user_clients(self, context: Context) -> list[str]:
@@ -139,7 +135,7 @@ def _with_visibility(config: object, context: Context) -> dict[str, Any]:
         raise BadRequest(f"The settings of a workspace are a dict, not {shown(config)}.")
     if "visibility" not in config:
         return config
-    address = context.connection.address
+    address = context.caller
     visibility = read_visibility(config["visibility"], "a workspace", address)
     return {**config, "visibility": visibility}
 

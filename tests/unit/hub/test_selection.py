@@ -1,13 +1,18 @@
 """Which services a query means, and who of several answers."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
 from hypha_cluster.errors import BadRequest, PermissionDenied, ServiceNotFound
+from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.selection import Selection, choose, matches, parse_query, searched
+from hypha_cluster.hub.services import HubService, HubServices
 from hypha_cluster.protocol.address import ServiceQuery
 from hypha_cluster.registry.services import Provider
+from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.relay.connections import Connections
 
 PUBLIC = {"config": {"visibility": "public"}}
 PROTECTED: dict[str, Any] = {"config": {"visibility": "protected"}}
@@ -33,9 +38,22 @@ class FakeServices:
         return next((p for p in self._providers if p.address == address), None)
 
 
-def selection(*providers: Provider) -> Selection:
-    services = FakeServices(*providers)
-    return Selection(services, lambda address: 0)  # has what is asked
+def selection(*providers: Provider, own: HubServices | None = None) -> Selection:
+    """Make one that has no calls waiting anywhere."""
+    return Selection(FakeServices(*providers), own or own_services(), lambda address: 0)
+
+
+def own_services(*services: HubService) -> HubServices:
+    own = HubServices(Connections(1, 1.0), cast(Workspaces, None))
+    own.add(*services)
+    return own
+
+
+async def nothing(context: Context) -> None:
+    """Do nothing."""
+
+
+LOGIN = HubService("s", "Login", "Asks who somebody is.", {"start": nothing})
 
 
 # Queries of get_service.
@@ -155,6 +173,54 @@ async def test_a_service_that_a_client_does_not_offer_is_not_found() -> None:
         await selection().find(ServiceQuery("home", "c", "s"), "home", inside=True)
 
 
+# Services of the hub's own.
+
+OWN = "public/workspace-manager"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        ServiceQuery(None, None, "s"),
+        ServiceQuery("public", None, "s"),
+        ServiceQuery("public", "workspace-manager", "s"),
+    ],
+)
+async def test_the_hubs_own_service_goes_before_anybodys_of_that_name(wanted: ServiceQuery) -> None:
+    chosen = selection(provider("other/c"), own=own_services(LOGIN))
+
+    found = await chosen.find(wanted, "home", inside=False)
+
+    assert found is not None
+    assert found.address == OWN
+
+
+async def test_a_service_of_ones_own_workspace_goes_before_the_hubs() -> None:
+    mine = provider("home/c", PROTECTED)
+    chosen = selection(mine, own=own_services(LOGIN))
+
+    assert await chosen.find(ServiceQuery(None, None, "s"), "home", inside=True) is mine
+
+
+@pytest.mark.parametrize("inside", [True, False])
+async def test_a_service_that_the_hub_has_not_is_not_found_by_anybody(inside: bool) -> None:
+    wanted = ServiceQuery("public", "workspace-manager", "missing")
+
+    with pytest.raises(ServiceNotFound, match="public/workspace-manager:missing"):
+        await selection(own=own_services(LOGIN)).find(wanted, "home", inside=inside)
+
+
+async def test_an_unlisted_service_of_the_hub_is_found_by_its_address_only() -> None:
+    unlisted = replace(LOGIN, workspace=None, visibility="protected", is_listed=False)
+    chosen = selection(own=own_services(unlisted))
+    direct = ServiceQuery("home", "workspace-manager", "s")
+
+    assert await chosen.find(ServiceQuery(None, None, "s"), "home", inside=True) is None
+    assert await chosen.find(direct, "home", inside=True) is not None
+    with pytest.raises(PermissionDenied):
+        await chosen.find(direct, "home", inside=False)
+
+
 async def test_an_unknown_mode_is_an_error() -> None:
     with pytest.raises(BadRequest, match="mode"):
         await selection().find(ServiceQuery(None, None, "s"), "home", inside=True, mode="best")
@@ -173,6 +239,7 @@ async def test_an_unknown_mode_is_an_error() -> None:
         ({"workspace": "*"}, ["home", "public"], {}),
         ({"workspace": "other", "type": "x"}, ["other"], {"type": "x"}),
         ({"name": "n"}, ["home"], {"name": "n"}),
+        ({"workspace": None}, ["home"], {}),
     ],
 )
 def test_a_query_covers_workspaces(
@@ -181,7 +248,7 @@ def test_a_query_covers_workspaces(
     assert searched(query, "home") == (workspaces, rest)
 
 
-@pytest.mark.parametrize("query", [5, ["home"], {"workspace": 5}, {"workspace": None}])
+@pytest.mark.parametrize("query", [5, ["home"], {"workspace": 5}])
 def test_a_query_that_covers_nothing_is_an_error(query: object) -> None:
     with pytest.raises(BadRequest):
         searched(query, "home")

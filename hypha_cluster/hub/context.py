@@ -1,4 +1,4 @@
-"""What a function of the manager is told besides its arguments."""
+"""What a function of the hub's own services is told besides its arguments."""
 
 from dataclasses import dataclass
 
@@ -10,34 +10,36 @@ from hypha_cluster.relay.connections import Connection
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who calls, and the workspace whose manager they call."""
+    """Who calls, from where, and the workspace in which the service was called.
+
+    caller: an address, made up for one request over HTTP. home: the workspace that the caller was
+    admitted to, None for a stranger over HTTP. base_url: by which URL the caller came.
+    connection: the caller's, None over HTTP.
+    """
 
     workspace: str
-    connection: Connection
+    caller: str
+    identity: Identity
+    home: str | None
+    base_url: str
     workspaces: Workspaces
+    connection: Connection | None = None
 
-    @property
-    def identity(self) -> Identity:
-        return self.connection.attachment.identity
-
-    @property
-    def is_at_home(self) -> bool:
-        """Whether the caller is a client of this workspace; then it was admitted already."""
-        return self.connection.attachment.workspace.name == self.workspace
-
-    def require_home(self) -> None:
-        if not self.is_at_home:
+    def attached(self) -> Connection:
+        """The caller's connection; PermissionDenied unless it is a client of this workspace."""
+        if self.connection is None or self.home != self.workspace:
             raise PermissionDenied(
                 f"Permission denied for workspace {self.workspace}: connect to it to do this."
             )
+        return self.connection
 
     async def require(self, workspace: str | None = None) -> None:
         """PermissionDenied unless the caller may act in a workspace, by default this one."""
         name = workspace or self.workspace
-        if name != self.connection.attachment.workspace.name:
+        if name != self.home:
             await self.workspaces.require(self.identity, name)
 
     async def may_enter(self, workspace: str) -> bool:
-        if workspace == self.connection.attachment.workspace.name:
+        if workspace == self.home:
             return True
         return await self.workspaces.may_enter(self.identity, await self.workspaces.get(workspace))

@@ -1,0 +1,149 @@
+"""Finds services, and has their providers say what they offer: for RPC, HTTP and the features.
+
+What the hub itself offers is found in the same way as what clients offer.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import cachetools
+
+from hypha_cluster.errors import ServiceNotFound
+from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.hub.selection import Load, Selection
+from hypha_cluster.hub.services import HubServices, is_hub
+from hypha_cluster.identity.access import PUBLIC
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.address import ServiceQuery, workspace_of
+from hypha_cluster.protocol.envelope import pack
+from hypha_cluster.protocol.limits import KNOWN_SERVICES
+from hypha_cluster.registry.public import PublicListing, is_public
+from hypha_cluster.registry.services import Provider, RecentServices, Services
+
+Description = dict[str, Any]
+
+
+class _Fetched(NamedTuple):
+    """What a provider has said; stamp: of which registration; size: bytes as msgpack."""
+
+    stamp: str | None
+    service: Description
+    size: int
+
+
+class Directory:
+    """The services of all workspaces, as somebody may see them.
+
+    load: how many calls from this node wait for a client.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        public: PublicListing,
+        own: HubServices,
+        calls: HubCalls,
+        load: Load,
+    ) -> None:
+        self._services = services
+        self._public = public
+        self._own = own
+        self._calls = calls
+        self._now = Selection(services, own, load)
+        self._lately = Selection(RecentServices(services), own, load)
+        # By address and service id.
+        self._fetched: cachetools.LRUCache[tuple[str, str], _Fetched]
+        self._fetched = cachetools.LRUCache(KNOWN_SERVICES, getsizeof=lambda kept: kept.size)
+
+    # Which provider.
+
+    async def find(
+        self, wanted: ServiceQuery, home: str, *, inside: bool, mode: str = "random"
+    ) -> Provider | None:
+        """The provider that is meant, None when nobody offers a service of that name.
+
+        home: the workspace that a bare name is looked up in first. inside: whether the caller may
+        use what is protected in the workspace asked for.
+        """
+        return await self._now.find(wanted, home, inside=inside, mode=mode)
+
+    async def find_lately(
+        self, wanted: ServiceQuery, home: str, *, inside: bool, mode: str = "random"
+    ) -> Provider | None:
+        """The same, by what was so a moment ago: not longer than a ReadCache keeps it."""
+        return await self._lately.find(wanted, home, inside=inside, mode=mode)
+
+    # What there is.
+
+    async def visible(self, workspace: str, *, inside: bool) -> list[dict[str, Any]]:
+        """Infos of all services of a workspace, or only of its public ones."""
+        infos = [*self._own.listed(workspace), *await self._services.of_workspace(workspace)]
+        return [_listed(info) for info in infos if inside or is_public(info)]
+
+    async def public(self) -> list[dict[str, Any]]:
+        """Infos of all public services, whichever their workspace."""
+        infos = [*self._own.listed(PUBLIC), *await self._public.all()]
+        return [_listed(info, docs=False) for info in infos if is_public(info)]
+
+    # What a provider says.
+
+    async def fetch(self, provider: Provider, base_url: str = "") -> Description:
+        """The service dict of a provider, fit to be passed on to anybody who may use it.
+
+        base_url: by which URL the caller reaches the hub, which the hub's own services mention.
+        """
+        workspace, service_id = workspace_of(provider.address), provider.service
+        if is_hub(provider.address):
+            service = self._own.get(workspace, service_id).describe(workspace, base_url)
+            return {**service, "id": f"{provider.address}:{service_id}"}
+        service = await self._calls.call(
+            provider.address, "services.built-in.get_service", [service_id]
+        )
+        if not isinstance(service, dict):
+            raise ServiceNotFound(f"Service not found: {provider.address}:{service_id}")
+        relayed: Description = rpc.relayed(service, workspace)
+        relayed["id"] = f"{provider.address}:{service_id}"
+        config = relayed.get("config")
+        relayed["config"] = {**(config if isinstance(config, dict) else {}), "workspace": workspace}
+        return relayed
+
+    async def fetch_cached(
+        self, provider: Provider, base_url: str = "", *, afresh: bool = False
+    ) -> Description:
+        """The same, as it was last time; afresh: as it is now. Nobody may change it."""
+        if is_hub(provider.address):
+            return await self.fetch(provider, base_url)
+        key, stamp = (provider.address, provider.service), provider.info.get("stamp")
+        cached = self._fetched.get(key)
+        if cached is not None and cached.stamp == stamp and not afresh:
+            return cached.service
+        service = await self.fetch(provider)
+        fetched = _Fetched(stamp, service, len(pack(service)))
+        if fetched.size <= self._fetched.maxsize:
+            self._fetched[key] = fetched
+        return service
+
+
+def walk(service: Description, path: Sequence[str]) -> Any:
+    """What stands at a path of a service; KeyError."""
+    value: Any = service
+    for key in path:
+        if not isinstance(value, dict) or rpc.is_reference(value):
+            raise KeyError(key)
+        value = value[key]
+    return value
+
+
+def _listed(info: dict[str, Any], *, docs: bool = True) -> dict[str, Any]:
+    """Info as a listing shows it (PROTOCOL 6.1)."""
+    keys = ("id", "name", "type", "description", *(("docs",) if docs else ()))
+    config = info["config"]
+    return {
+        **{key: info[key] for key in keys},
+        "config": {
+            "visibility": config["visibility"],
+            "require_context": config.get("require_context", False),
+            "workspace": config["workspace"],
+            "flags": config.get("flags", []),
+        },
+    }

@@ -1,0 +1,253 @@
+"""The hub's own services: the one table that calls, lookups, listings and HTTP ask.
+
+A service is offered by the manager of a workspace, as `<workspace>/workspace-manager:<id>`: either
+in `public`, for everybody, or in each workspace, as the manager itself is.
+"""
+
+import inspect
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any, Final
+
+from hypha_cluster.errors import (
+    BadRequest,
+    ClientLeft,
+    FunctionNotFound,
+    PermissionDenied,
+    ServiceNotFound,
+)
+from hypha_cluster.hub.calls import Call
+from hypha_cluster.hub.context import Context
+from hypha_cluster.identity.access import MANAGER, PUBLIC, Identity
+from hypha_cluster.protocol import rpc
+from hypha_cluster.registry.services import Provider
+from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.relay.connections import Connections
+
+# Takes a Context, then what the caller has passed; answers a value as it travels.
+Function = Callable[..., Awaitable[Any]]
+
+DEFAULT: Final = "default"
+_OWN: Final = f"/{MANAGER}"
+_KEYS: Final = frozenset(("id", "name", "description", "type", "config", "docs"))
+_MAX_REMEMBERED: Final = 100  # characters of the names of arguments
+
+
+@dataclass(frozen=True, eq=False)
+class HubService:
+    """One service of the hub's own, ready to be offered.
+
+    functions: by name; their docstrings and parameters are what callers see. aliases: other names
+    of functions. workspace: the one that it is offered in, None for each. visibility: `public`
+    for everybody, `protected` for those who may enter the workspace. is_listed: whether listings
+    show it. is_on_http: whether it may be called over HTTP. config: what clients see besides.
+    """
+
+    id: str
+    name: str
+    description: str
+    functions: Mapping[str, Function]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    type: str = "generic"
+    workspace: str | None = PUBLIC
+    visibility: str = "public"
+    is_listed: bool = True
+    is_on_http: bool = True
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = {*self.functions, *self.aliases}
+        if taken := names & _KEYS:
+            raise ValueError(f"{self.id}: {', '.join(sorted(taken))} cannot name a function")
+
+    @cached_property
+    def _references(self) -> dict[str, dict[str, Any]]:
+        """What is the same in whichever workspace: each function by all its names."""
+        names = {**{name: name for name in self.functions}, **self.aliases}
+        return {name: self._reference(name, self.functions[own]) for name, own in names.items()}
+
+    def _reference(self, name: str, function: Function) -> dict[str, Any]:
+        reference = rpc.reference("", f"services.{self.id}.{name}")
+        signature = signature_of(name, function)
+        return reference | {"_rsig": signature, "_rdoc": inspect.getdoc(function)}
+
+    def function(self, name: str) -> Function:
+        """A function by one of its names; FunctionNotFound."""
+        function = self.functions.get(self.aliases.get(name, name))
+        if function is None:
+            raise FunctionNotFound(f"The hub has no function {self.id}.{name}.")
+        return function
+
+    def info(self, workspace: str) -> dict[str, Any]:
+        """What a listing says of it (PROTOCOL 6.1)."""
+        return {
+            "id": f"{workspace}/{MANAGER}:{self.id}",
+            "name": self.name,
+            "description": self.description,
+            "type": self.type,
+            "docs": {},
+            "config": {
+                "visibility": self.visibility,
+                "require_context": False,
+                "workspace": workspace,
+                "flags": [],
+                **self.config,
+            },
+        }
+
+    @lru_cache(maxsize=256)  # noqa: B019 - services live as long as the hub
+    def describe(self, workspace: str, base_url: str) -> dict[str, Any]:
+        """The service dict that a caller gets, with references to its functions.
+
+        It is kept, since every client asks for the manager's when it connects; so nobody may
+        change it. Workspaces whose names have not been checked do not get here.
+        """
+        address = f"{workspace}/{MANAGER}"
+        info = self.info(workspace) | {"id": self.id}
+        del info["docs"]
+        info["config"] |= {"public_base_url": base_url, "local_base_url": base_url}
+        references = self._references.items()
+        return info | {name: {**known, "_rtarget": address} for name, known in references}
+
+
+class HubServices:
+    """Finds the hub's own services, and calls their functions."""
+
+    def __init__(self, connections: Connections, workspaces: Workspaces) -> None:
+        self._connections = connections
+        self._workspaces = workspaces
+        self._services: dict[str, HubService] = {}
+
+    def add(self, *services: HubService) -> None:
+        """Offer services; ValueError when an id is taken."""
+        for service in services:
+            if service.id in self._services:
+                raise ValueError(f"the hub has a service {service.id!r} already")
+            self._services[service.id] = service
+
+    def find(self, workspace: str, service: str) -> HubService | None:
+        """The service of this id that is offered in a workspace."""
+        found = self._services.get(service)
+        return found if found is not None and found.workspace in (None, workspace) else None
+
+    def get(self, workspace: str, service: str) -> HubService:
+        """The same; ServiceNotFound."""
+        found = self.find(workspace, service)
+        if found is None:
+            raise ServiceNotFound(f"Service not found: {workspace}/{MANAGER}:{service}")
+        return found
+
+    def listed(self, workspace: str) -> Iterator[dict[str, Any]]:
+        """Infos of what listings of a workspace show."""
+        for service in self._services.values():
+            if service.is_listed and service.workspace in (None, workspace):
+                yield service.info(workspace)
+
+    def provider(self, workspace: str, service: str) -> Provider:
+        """A service as if a client offered it: always online, at the manager's address."""
+        info = self.get(workspace, service).info(workspace)
+        return Provider(f"{workspace}/{MANAGER}", service, info, online=True)
+
+    def named(self, workspace: str, service: str) -> Provider | None:
+        """The same, for who asks by name alone; not what listings do not show."""
+        found = self.find(workspace, service)
+        return self.provider(workspace, service) if found and found.is_listed else None
+
+    # Calls of clients.
+
+    async def answer(self, call: Call) -> Any:
+        """Do what an attached client asks for."""
+        context = self._context_of(call)
+        return await self.call(context, call.service, call.function, call.args, call.kwargs)
+
+    def describe(self, call: Call) -> dict[str, Any]:
+        """The service that a client's `get_service` is for; a protected one stays at home."""
+        context, wanted = self._context_of(call), call.args[0] if call.args else None
+        found = self.get(context.workspace, str(wanted))
+        if found.visibility != "public" and context.home != context.workspace:
+            raise PermissionDenied(f"Permission denied for service: {found.id}")
+        return found.describe(context.workspace, context.base_url)
+
+    def _context_of(self, call: Call) -> Context:
+        connection = self._connections.get(call.caller.address)
+        if connection is None:
+            raise ClientLeft(f"{call.caller.address} is no longer attached here.")
+        attachment = connection.attachment
+        return Context(
+            workspace=call.workspace,
+            caller=connection.address,
+            identity=attachment.identity,
+            home=attachment.workspace.name,
+            base_url=connection.base_url,
+            workspaces=self._workspaces,
+            connection=connection,
+        )
+
+    # Calls of anybody.
+
+    def context_for(
+        self, identity: Identity, workspace: str, *, inside: bool, base_url: str
+    ) -> Context:
+        """What functions are told of who asks over HTTP; inside: they may enter the workspace."""
+        home = workspace if inside else None
+        caller = f"{home or PUBLIC}/http-{secrets.token_hex(6)}"
+        return Context(workspace, caller, identity, home, base_url, self._workspaces)
+
+    async def call(
+        self,
+        context: Context,
+        service: str,
+        function: str,
+        args: list[Any],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Call a function; whatever is wrong with the call is a HubError."""
+        found = self.get(context.workspace, service)
+        if found.visibility != "public":
+            await context.require()
+        called = found.function(function)
+        named = {key: value for key, value in kwargs.items() if key != "_rkwargs"}
+        _check_arguments(called, function, args, named)
+        return await called(context, *args, **named)
+
+
+def is_hub(address: str) -> bool:
+    """Whether an address is a manager's, in whichever workspace."""
+    return address.endswith(_OWN)
+
+
+def _check_arguments(
+    function: Function, name: str, args: list[Any], kwargs: dict[str, Any]
+) -> None:
+    """Match arguments with parameters first, so that a mismatch is the caller's."""
+    try:
+        check = _check_again if len("".join(kwargs)) <= _MAX_REMEMBERED else _check_shape
+        check(function, len(args), tuple(kwargs))
+    except TypeError as error:
+        raise BadRequest(f"{name}: {error}") from None
+
+
+def _check_shape(function: Function, many: int, names: tuple[str, ...]) -> None:
+    """TypeError unless a function takes so many arguments, behind the context, and these names."""
+    inspect.signature(function).bind(None, *range(many), **dict.fromkeys(names))
+
+
+_check_again = lru_cache(maxsize=256)(_check_shape)
+
+
+def signature_of(name: str, function: Function) -> str:
+    """What a caller may pass, in the words that every published client can read (PROTOCOL 3.2)."""
+    parameters = list(inspect.signature(function).parameters.values())[1:]  # behind the context
+    return f"{name}({', '.join(map(_parameter, parameters))})"
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        return f"*{parameter.name}"
+    if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        return f"**{parameter.name}"
+    if parameter.default is inspect.Parameter.empty:
+        return parameter.name
+    return f"{parameter.name}={parameter.default!r}"

@@ -1,0 +1,115 @@
+"""Calls on behalf of somebody who is not attached, but asks over HTTP."""
+
+from typing import Any, NamedTuple
+
+from hypha_cluster.errors import FunctionNotFound, ServiceNotFound
+from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.hub.calls import Behalf
+from hypha_cluster.hub.directory import Description, Directory, walk
+from hypha_cluster.hub.services import HubServices, is_hub
+from hypha_cluster.identity.access import MANAGER, PUBLIC, Identity
+from hypha_cluster.protocol import guard, rpc
+from hypha_cluster.protocol.address import ServiceQuery, workspace_of
+from hypha_cluster.registry.services import BUILT_IN, Provider
+
+
+class Visitor(NamedTuple):
+    """Who asks, and whether they may enter the workspace whose service it is.
+
+    base_url: by which URL they reach the hub.
+    """
+
+    identity: Identity
+    inside: bool
+    base_url: str
+
+
+class Visits:
+    """Reads and calls what providers offer, clients and the hub itself alike."""
+
+    def __init__(self, directory: Directory, own: HubServices, calls: HubCalls) -> None:
+        self._directory = directory
+        self._own = own
+        self._calls = calls
+
+    async def find(
+        self, visitor: Visitor, wanted: ServiceQuery, workspace: str, *, mode: str = "random"
+    ) -> Provider:
+        """The provider of a service of one workspace; ServiceNotFound."""
+        if wanted.client == MANAGER:
+            self._check_own(workspace, wanted.service)
+        wanted = wanted._replace(workspace=workspace)
+        provider = await self._directory.find_lately(
+            wanted, workspace, inside=visitor.inside, mode=mode
+        )
+        if provider is None:
+            raise ServiceNotFound(f"Service not found: {workspace}/{wanted.service}")
+        return provider
+
+    def _check_own(self, workspace: str, service: str) -> None:
+        if not self._own.get(workspace, service).is_on_http:
+            raise ServiceNotFound(
+                f"{MANAGER}:{service} is not offered over HTTP; connect by WebSocket."
+            )
+
+    async def describe(self, visitor: Visitor, provider: Provider) -> Description:
+        """The service dict of a provider, as it is now."""
+        if provider.service == BUILT_IN:
+            return _built_in(provider)
+        return await self._directory.fetch(provider, visitor.base_url)
+
+    async def member(self, visitor: Visitor, provider: Provider, path: str) -> Any:
+        """What stands at a dotted path of a service: a function's reference, or a value."""
+        for afresh in (False, True):  # it may have been registered again, with other functions
+            try:
+                return walk(await self._known(visitor, provider, afresh=afresh), path.split("."))
+            except KeyError:
+                continue
+        raise FunctionNotFound(f"Service {provider.address}:{provider.service} has no {path!r}.")
+
+    async def _known(self, visitor: Visitor, provider: Provider, *, afresh: bool) -> Description:
+        if provider.service == BUILT_IN:
+            return _built_in(provider)
+        return await self._directory.fetch_cached(provider, visitor.base_url, afresh=afresh)
+
+    async def call(
+        self,
+        visitor: Visitor,
+        provider: Provider,
+        function: dict[str, Any],
+        args: list[Any],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Call a function by the reference that `member` has found; answer its encoded result."""
+        method: str = function["_rmethod"]
+        is_own = method.startswith(guard.BUILT_IN) and method != guard.PING
+        if is_own or function["_rtarget"] != provider.address:
+            raise FunctionNotFound(f"{method!r} is a function elsewhere.")
+        if is_hub(provider.address):
+            return await self._call_own(visitor, provider, method, args, kwargs)
+        source = workspace_of(provider.address) if visitor.inside else PUBLIC
+        behalf = Behalf(visitor.identity, source)
+        return await self._calls.call(
+            provider.address, method, args, kwargs, behalf=behalf, patient=True
+        )
+
+    async def _call_own(
+        self,
+        visitor: Visitor,
+        provider: Provider,
+        method: str,
+        args: list[Any],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        workspace = workspace_of(provider.address)
+        context = self._own.context_for(
+            visitor.identity, workspace, inside=visitor.inside, base_url=visitor.base_url
+        )
+        function = method.rpartition(".")[2]
+        return await self._own.call(context, provider.service, function, args, kwargs)
+
+
+def _built_in(provider: Provider) -> Description:
+    """What a client has for itself is not offered: nothing checks what comes for its caches."""
+    service = rpc.built_in_for_all(provider.address)
+    return {**service, "id": f"{provider.address}:{BUILT_IN}"}

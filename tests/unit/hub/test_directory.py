@@ -1,0 +1,164 @@
+"""Services are found, listed, and fetched from their providers, once for each registration."""
+
+from collections import Counter
+from typing import Any, cast
+
+import pytest
+
+from hypha_cluster.errors import ServiceNotFound
+from hypha_cluster.hub import directory as module
+from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.hub.context import Context
+from hypha_cluster.hub.directory import Directory, walk
+from hypha_cluster.hub.services import HubService, HubServices
+from hypha_cluster.protocol import rpc
+from hypha_cluster.registry.public import PublicListing
+from hypha_cluster.registry.services import Provider, Services
+from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.relay.connections import Connections
+
+
+async def start(context: Context) -> None:
+    """Begin."""
+
+
+LOGIN = HubService("login", "Login", "Asks who somebody is.", {"start": start})
+
+
+def info(full_id: str, visibility: str = "protected") -> dict[str, Any]:
+    about = {"name": "n", "type": "generic", "description": "", "docs": {"a": "b"}}
+    config = {"visibility": visibility, "workspace": full_id.partition("/")[0]}
+    return {**about, "id": full_id, "config": config, "stamp": "gateway#1"}
+
+
+class FakeServices:
+    """One workspace with a protected service, and one that is public."""
+
+    def __init__(self) -> None:
+        self.watchers: list[Any] = []
+
+    async def of_workspace(self, workspace: str) -> list[dict[str, Any]]:
+        return [info(f"{workspace}/c:mine"), info(f"{workspace}/c:open", "public")]
+
+
+class FakeListing:
+    """What is public, anywhere."""
+
+    async def all(self) -> list[dict[str, Any]]:
+        return [info("other/c:open", "public")]
+
+
+class FakeCalls:
+    """Clients that answer what they offer."""
+
+    def __init__(self, services: dict[str, Any]) -> None:
+        self._services = services
+        self.asked: Counter[str] = Counter()
+
+    async def call(self, target: str, method: str, args: list[Any]) -> Any:
+        assert method == "services.built-in.get_service"
+        self.asked[f"{target}:{args[0]}"] += 1
+        return self._services.get(f"{target}:{args[0]}")
+
+
+def directory_of(calls: FakeCalls) -> Directory:
+    own = HubServices(
+        Connections(1, 1.0), cast(Workspaces, None)
+    )  # nobody is asked for permission here
+    own.add(LOGIN)
+    return Directory(
+        cast(Services, FakeServices()),
+        cast(PublicListing, FakeListing()),
+        own,
+        cast(HubCalls, calls),
+        lambda address: 0,
+    )
+
+
+def provider(name: str = "s", stamp: str = "gateway#1") -> Provider:
+    return Provider("home/c", name, {"stamp": stamp}, online=True)
+
+
+def ids(infos: list[dict[str, Any]]) -> list[str]:
+    return [info["id"] for info in infos]
+
+
+async def test_a_listing_shows_what_the_caller_may_see() -> None:
+    directory = directory_of(FakeCalls({}))
+
+    assert ids(await directory.visible("home", inside=True)) == ["home/c:mine", "home/c:open"]
+    assert ids(await directory.visible("home", inside=False)) == ["home/c:open"]
+    assert ids(await directory.visible("public", inside=False))[0] == (
+        "public/workspace-manager:login"
+    )
+
+
+async def test_the_public_listing_has_the_hubs_own_services_too() -> None:
+    listed = await directory_of(FakeCalls({})).public()
+
+    assert ids(listed) == ["public/workspace-manager:login", "other/c:open"]
+    assert all(listed_info.keys() == listed[0].keys() for listed_info in listed)
+
+
+async def test_a_fetched_service_is_fit_to_be_passed_on() -> None:
+    method = rpc.reference("c", "services.s.f")
+    calls = FakeCalls({"home/c:s": {"id": "s", "config": {"visibility": "public"}, "f": method}})
+
+    service = await directory_of(calls).fetch(provider())
+
+    assert service["id"] == "home/c:s"
+    assert service["config"] == {"visibility": "public", "workspace": "home"}
+    assert service["f"]["_rtarget"] == "home/c"
+
+
+async def test_a_provider_that_has_no_such_service_is_an_error() -> None:
+    with pytest.raises(ServiceNotFound, match="home/c:s"):
+        await directory_of(FakeCalls({})).fetch(provider())
+
+
+async def test_the_hubs_own_service_is_fetched_from_nobody() -> None:
+    own = Provider("public/workspace-manager", "login", {}, online=True)
+    calls = FakeCalls({})
+
+    service = await directory_of(calls).fetch_cached(own, "http://hub")
+
+    assert service["id"] == "public/workspace-manager:login"
+    assert service["config"]["public_base_url"] == "http://hub"
+    assert not calls.asked
+
+
+async def test_a_provider_is_asked_once_for_each_registration() -> None:
+    calls = FakeCalls({"home/c:s": {"id": "s"}})
+    directory = directory_of(calls)
+
+    for stamp in ("gateway#1", "gateway#1", "gateway#2"):
+        await directory.fetch_cached(provider(stamp=stamp))
+    await directory.fetch_cached(provider(stamp="gateway#2"), afresh=True)
+
+    assert calls.asked["home/c:s"] == 3
+
+
+async def test_what_is_kept_of_services_is_bounded_by_its_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "KNOWN_SERVICES", 10_000)
+    large = {f"home/c:{name}": {"id": name, "docs": "x" * 4_000} for name in "abc"}
+    calls = FakeCalls({**large, "home/c:huge": {"id": "huge", "docs": "x" * 20_000}})
+    directory = directory_of(calls)
+
+    for name in ("a", "b", "c", "c", "a", "huge", "huge"):
+        await directory.fetch_cached(provider(name))
+
+    assert calls.asked["home/c:c"] == 1
+    assert calls.asked["home/c:a"] == 2
+    assert calls.asked["home/c:huge"] == 2
+
+
+def test_a_path_leads_into_a_service_and_into_no_function() -> None:
+    function = rpc.reference("home/c", "services.s.a.b")
+    service = {"a": {"b": function}, "n": 1}
+
+    assert walk(service, ["a", "b"]) == function
+    for path in (["a", "c"], ["n", "real"], ["a", "b", "_rmethod"]):
+        with pytest.raises(KeyError):
+            walk(service, path)
