@@ -14,7 +14,8 @@ HubError
 │   └── FunctionNotFound
 ├── NotYetBack            what a client comes back to is not there at the moment
 ├── Conflict              the name is taken
-│   └── StillOnline       by the same user's client, which is connected
+│   ├── StillOnline       by the same user's client, which is connected
+│   └── Replaced          by a newer program of the same user
 ├── RemoteError           the provider's own function failed
 ├── ClientBusy            the target does not take its frames quickly enough
 ├── ClientLeft            the target left before it answered
@@ -111,6 +112,10 @@ class Conflict(HubError):
 
 class StillOnline(Conflict):
     """The same user's client of this id is connected."""
+
+
+class Replaced(Conflict):
+    """A newer program of the same user has the client's place."""
 
 
 class RemoteError(HubError):

@@ -125,7 +125,7 @@ EVENTS: Final = (
 )
 REASONS: Final = (
     *("BadRequest", "Conflict", "InvalidToken", "PermissionDenied", "StillOnline"),
-    *("WorkspaceNotFound", "RedisUnavailable", "NotYetBack"),
+    *("Replaced", "WorkspaceNotFound", "RedisUnavailable", "NotYetBack"),
 )
 CONNECTIONS: Final = ("store", "bus")
 JOBS: Final = ("bus", "handover", "lease", "link", "reaper", "reassertion", "servers")

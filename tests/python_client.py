@@ -4,6 +4,7 @@ import asyncio
 import base64
 import itertools
 import json
+import signal
 import subprocess
 import threading
 from collections import OrderedDict
@@ -192,6 +193,13 @@ class PythonClient:
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe is not None
             pipe.close()
+
+    def freeze(self) -> None:
+        """Stop the process where it is, as a program does that blocks its event loop."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def log(self) -> str:
         """Everything the client and its libraries had to say so far."""

@@ -20,6 +20,7 @@ from hypha_cluster.errors import (
     Conflict,
     HubError,
     RedisUnavailable,
+    Replaced,
     StillOnline,
 )
 from hypha_cluster.hub.answering import HubClient
@@ -57,12 +58,12 @@ GOING_AWAY: Final = 1012  # makes every release of the client come back at once 
 
 
 class Admission(NamedTuple):
-    """A client that may attach. has_token: it proved to be the one that had the address."""
+    """A client that may attach. program: the one that had the address, as it has proved."""
 
     identity: Identity
     workspace: Workspace
     client: str
-    has_token: bool
+    program: str = ""
 
 
 class Stores(NamedTuple):
@@ -156,7 +157,7 @@ class ClientLife:
         finally:
             self._arriving.discard(attachment.owner)
             self._outrun.discard(attachment.owner)
-        connection.is_amnesic = admission.has_token and not claim.resumed
+        connection.is_amnesic = bool(admission.program) and not claim.resumed
         self._counts.attached += 1
         self._counts.resumed += claim.resumed
         _log.info("%s %s.", attachment.address, "is back" if claim.resumed else "is attached")
@@ -202,19 +203,22 @@ class ClientLife:
             identity=admission.identity,
             owner=f"{self._terms.node}#{self._epoch}.{next(self._serial)}",
             node=self._terms.node,
+            program=admission.program or secrets.token_hex(8),
             patience=patience,
         )
 
     async def _claim(self, attachment: Attachment, admission: Admission) -> Claim:
-        mode = ClaimMode.RESUME if admission.has_token else ClaimMode.NEW
+        mode = ClaimMode.RESUME if admission.program else ClaimMode.NEW
         try:
             return await self._registry.claim(attachment, mode)
+        except Replaced:
+            raise
         except Conflict as conflict:
             # Who has the address may be leaving just now, or be gone without that being noticed.
             if await self._calls.is_alive(attachment.address):
                 raise
             is_own = isinstance(conflict, StillOnline)
-            return await self._registry.claim(attachment, ClaimMode.RESUME if is_own else mode)
+            return await self._registry.claim(attachment, ClaimMode.TAKE if is_own else mode)
         except RedisUnavailable:
             # It may have been done all the same, and nobody would undo it.
             self.presence.suspend_later(attachment)

@@ -41,12 +41,19 @@ class TokenSettings:
         return f"{self.audience}#reconnection"
 
 
-class Reconnection(NamedTuple):
-    """What a reconnection token says: who may take which address again."""
+class Place(NamedTuple):
+    """What a reconnection token is for: an address, as one run of a program has it."""
 
-    identity: Identity
     workspace: str
     client: str
+    program: str
+
+
+class Reconnection(NamedTuple):
+    """What a reconnection token says: who may take which place again."""
+
+    identity: Identity
+    place: Place
 
 
 def generated_id() -> str:
@@ -110,10 +117,10 @@ class Tokens:
         claims["pc"] = parent_client
         return f"{identity.id}{_PREFIX}{self._sign(claims)}"
 
-    def issue_reconnection(self, identity: Identity, workspace: str, client: str) -> str:
+    def issue_reconnection(self, identity: Identity, place: Place) -> str:
         expires_at = time.time() + self._settings.reconnection_lifetime
         claims = self._claims(identity, self._settings.reconnection_audience, expires_at)
-        claims |= {"ws": workspace, "cid": client}
+        claims |= {"ws": place.workspace, "cid": place.client, "prg": place.program}
         # The user's own expiry, not the token's, goes on to bind them (PROTOCOL 1.6).
         claims["user_exp"] = identity.expires_at
         return self._sign(claims)
@@ -165,13 +172,14 @@ class Tokens:
 
     def verify_reconnection(self, token: str) -> Reconnection:
         claims = self._verify_own(token, self._settings.reconnection_audience)
-        workspace, client = _text(claims, "ws"), _text(claims, "cid")
-        if workspace is None or client is None:
+        workspace, client, program = (_text(claims, name) for name in ("ws", "cid", "prg"))
+        if workspace is None or client is None or program is None:
             raise InvalidToken("Invalid token: it does not say which client it is for.")
         expires_at = claims.get("user_exp")
         if expires_at is not None and _time(expires_at) <= time.time():
             raise InvalidToken("The token that this client connected with has expired.")
-        return Reconnection(self._identity(claims, expires_at), workspace, client)
+        place = Place(workspace, client, program)
+        return Reconnection(self._identity(claims, expires_at), place)
 
     def _verify_own(self, token: str, audience: str) -> dict[str, Any]:
         if _header(token).get("alg") != _ALGORITHM:

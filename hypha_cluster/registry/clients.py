@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from hypha_cluster.errors import Conflict, StillOnline
+from hypha_cluster.errors import Conflict, Replaced, StillOnline
 from hypha_cluster.identity.access import Identity, Workspace
 from hypha_cluster.links.client import Replies, StoreClient, translated
 from hypha_cluster.protocol.address import workspace_of
@@ -21,7 +21,11 @@ LEFT_MEMORY: Final = 300.0  # seconds
 
 
 class Attachment(NamedTuple):
-    """A client's hold on its address: `owner` is unique to one connection."""
+    """A client's hold on its address.
+
+    owner: unique to one connection. program: common to those that one run of a program opens, one
+    after the other.
+    """
 
     address: str
     client: str
@@ -30,13 +34,15 @@ class Attachment(NamedTuple):
     owner: str
     node: str
     patience: float = PATIENCE  # seconds that it may be away before calls to it are refused
+    program: str = ""
 
 
 class ClaimMode(StrEnum):
     """Whom an address may be taken from."""
 
     NEW = "new"  # nobody, or the same user's client that is between two connections
-    RESUME = "resume"  # the same client, even if its old connection still looks open
+    RESUME = "resume"  # the same program, even if its old connection still looks open
+    TAKE = "take"  # the same user's client, even if its connection looks open: it does not answer
     ASSERT = "assert"  # the connection itself, whose record may have been lost
 
 
@@ -85,8 +91,8 @@ class ClientRegistry:
     async def claim(self, attachment: Attachment, mode: ClaimMode) -> Claim:
         """Take an address; its workspace is made if it is not there. It counts once it is `noted`.
 
-        Raises Conflict when it is another user's, StillOnline when it is the same user's and
-        neither mode says to take it.
+        Raises Conflict when it is another user's, StillOnline when it is the same user's and no
+        mode says to take it, Replaced when a newer program has taken it.
         """
         keys, address = self._keys, attachment.address
         identity = json.dumps(attachment.identity.to_wire())
@@ -109,6 +115,7 @@ class ClientRegistry:
                 now_ms(),
                 mode,
                 int(attachment.patience * 1000),
+                attachment.program,
                 *flatten(to_hash(attachment.workspace)),
             ],
         )
@@ -250,6 +257,11 @@ class ClientRegistry:
 def _check_outcome(outcome: str, attachment: Attachment) -> None:
     if outcome == "online":
         raise StillOnline(f"The client {attachment.client!r} is connected already.")
+    if outcome == "replaced":
+        raise Replaced(
+            f"Another program has connected as {attachment.client!r} since, and replaced this one; "
+            "to run both, give each a client_id of its own."
+        )
     if outcome == "taken":
         raise Conflict(
             f"A client {attachment.client!r} of somebody else is in workspace "

@@ -46,7 +46,7 @@ class Gatekeeper:
         name = query.get("workspace") or identity.id
         check_workspace_name(name)
         workspace = await self._workspace(identity, name)
-        return Admission(identity, workspace, client, has_token=False)
+        return Admission(identity, workspace, client)
 
     async def identify(self, token: str | None) -> Identity:
         """Whom a token speaks for; without one, somebody new and anonymous."""
@@ -56,8 +56,8 @@ class Gatekeeper:
 
     async def _readmit(self, token: str, client: str, query: Mapping[str, str]) -> Admission:
         reconnection = self._tokens.verify_reconnection(token)
-        identity, name = reconnection.identity, reconnection.workspace
-        if reconnection.client != client:
+        identity, (name, owner, program) = reconnection
+        if owner != client:
             raise InvalidToken("The reconnection token belongs to another client_id.")
         if (query.get("workspace") or name) != name:
             raise InvalidToken("The reconnection token belongs to another workspace.")
@@ -68,7 +68,7 @@ class Gatekeeper:
         except WorkspaceNotFound as error:
             # Redis has lost it; whoever else is in it says again what it is like.
             raise NotYetBack(str(error)) from None
-        return Admission(identity, workspace, client, has_token=True)
+        return Admission(identity, workspace, client, program)
 
     async def _workspace(self, identity: Identity, name: str) -> Workspace:
         """The workspace, if the user may enter it; one's own is made when it is claimed."""

@@ -19,7 +19,7 @@ from websockets.exceptions import InvalidStatus
 from hypha_cluster.config import Config
 from hypha_cluster.errors import BadRequest, InvalidToken, StartupError
 from hypha_cluster.identity.access import Identity
-from hypha_cluster.identity.tokens import Tokens, TokenSettings
+from hypha_cluster.identity.tokens import Place, Tokens, TokenSettings
 from hypha_cluster.web.lookup import token_of
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, Hub
@@ -51,6 +51,7 @@ ORIGINAL: dict[str, Any] = {
     "https://api.imjoy.io/roles": ["curator"],
     "https://api.imjoy.io/email": "jane@example.org",
 }
+PLACE = Place("lab", "client", "run")
 ORIGINAL_RECONNECTION = {
     **{name: value for name, value in ORIGINAL.items() if name != "pc"},
     "cid": "client",
@@ -178,13 +179,13 @@ def test_tokens_carry_what_the_original_servers_do(tokens: Tokens) -> None:
     for token in (tokens.issue(JOHN), tokens.issue_child(JOHN, {"scopes": ["lab"]})):
         claims = jwt.get_unverified_claims(token.partition("@imjoy@")[2])
         assert claims.keys() == ORIGINAL.keys()
-    claims = jwt.get_unverified_claims(tokens.issue_reconnection(JOHN, "lab", "client"))
-    assert claims.keys() == ORIGINAL_RECONNECTION.keys() | {"user_exp"}
+    claims = jwt.get_unverified_claims(tokens.issue_reconnection(JOHN, PLACE))
+    assert claims.keys() == ORIGINAL_RECONNECTION.keys() | {"user_exp", "prg"}
 
 
 @pytest.mark.parametrize("prefix", ["", "john@imjoy@"])
 async def test_a_reconnection_token_is_no_access_token(tokens: Tokens, prefix: str) -> None:
-    ours = tokens.issue_reconnection(JOHN, "lab", "client")
+    ours = tokens.issue_reconnection(JOHN, PLACE)
 
     for token in (ours, signed(ORIGINAL_RECONNECTION)):
         with pytest.raises(InvalidToken):
@@ -200,16 +201,16 @@ def test_an_access_token_is_no_reconnection_token(tokens: Tokens) -> None:
 
 
 def test_a_reconnection_token_says_which_client_comes_back(tokens: Tokens) -> None:
-    token = tokens.issue_reconnection(JOHN, "w" * 256, "c" * 256)
+    token = tokens.issue_reconnection(JOHN, Place("w" * 256, "c" * 256, "p" * 16))
 
-    assert tokens.verify_reconnection(token) == (JOHN, "w" * 256, "c" * 256)
+    assert tokens.verify_reconnection(token) == (JOHN, Place("w" * 256, "c" * 256, "p" * 16))
 
 
 def test_a_reconnection_token_does_not_outlive_the_users_own(tokens: Tokens) -> None:
     expired = Identity("john", expires_at=time.time() - 1)
 
     with pytest.raises(InvalidToken, match="expired"):
-        tokens.verify_reconnection(tokens.issue_reconnection(expired, "lab", "client"))
+        tokens.verify_reconnection(tokens.issue_reconnection(expired, PLACE))
 
 
 HS256 = json.dumps({"alg": "HS256"})

@@ -6,7 +6,7 @@ from typing import Any, Final
 from hypha_cluster.errors import BadRequest, PermissionDenied
 from hypha_cluster.hub.context import Context
 from hypha_cluster.identity.access import may_hand_on
-from hypha_cluster.identity.tokens import Tokens
+from hypha_cluster.identity.tokens import Place, Tokens
 
 _OPTIONS: Final = ("scopes", "expires_in", "email", "parent_client")
 
@@ -45,9 +45,8 @@ class TokenFunctions:
         connection = context.attached()
         attachment = connection.attachment
         connection.refreshed_at = time.monotonic()
-        token = self._tokens.issue_reconnection(
-            attachment.identity, attachment.workspace.name, attachment.client
-        )
+        place = Place(attachment.workspace.name, attachment.client, attachment.program)
+        token = self._tokens.issue_reconnection(attachment.identity, place)
         return {
             "workspace": attachment.workspace.name,
             "client_id": attachment.client,
