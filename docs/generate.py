@@ -5,14 +5,17 @@ from pathlib import Path
 
 from docs.messages import messages_page
 from hypha_cluster.config import Config
+from hypha_cluster.identity.access import LEAST, RULES, Standing
 from hypha_cluster.metrics import BOUNDS, METRICS, About
 from hypha_cluster.protocol.limits import TABLE, Limit
 from hypha_cluster.settings import YEAR, Setting, amount
 
 FOLDER = Path(__file__).parent
 OPERATIONS = FOLDER / "operations.md"
+SECURITY = FOLDER / "security.md"
 # Between these lines of a page that is written by hand stands what is made.
 LIMITS = "<!-- Made by `python -m docs.generate` from hypha_cluster/protocol/limits.py. -->\n"
+PERMISSION = "<!-- Made by `python -m docs.generate` from hypha_cluster/identity/access.py. -->\n"
 END = "<!-- End of what is made. -->\n"
 
 SETTINGS_HEAD = """\
@@ -62,15 +65,32 @@ def pages() -> dict[Path, str]:
         FOLDER / "settings.md": SETTINGS_HEAD + "".join(settings),
         FOLDER / "metrics.md": METRICS_HEAD.format(bounds=bounds) + "".join(metrics),
         FOLDER / "messages.md": messages_page(),
-        OPERATIONS: _operations_page(),
+        OPERATIONS: _with_made(OPERATIONS, LIMITS, limits_table()),
+        SECURITY: _with_made(SECURITY, PERMISSION, permission_tables()),
     }
 
 
-def _operations_page() -> str:
-    """The page as it is, with the table of limits brought up to date."""
-    before, _, rest = OPERATIONS.read_text(encoding="utf-8").partition(LIMITS)
+def _with_made(page: Path, mark: str, made: str) -> str:
+    """A page as it is, with what is made in it brought up to date."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(mark)
     after = rest.partition(END)[2]
-    return f"{before}{LIMITS}\n{limits_table()}\n{END}{after}"
+    return f"{before}{mark}\n{made}\n{END}{after}"
+
+
+def permission_tables() -> str:
+    """Who is what to a workspace, and what they may do there."""
+    rows = ["| who | is |\n|---|---|\n"]
+    rows += [f"| {rule.who} | {_standing_text(rule.standing)} |\n" for rule in RULES]
+    columns = " | ".join(map(_standing_text, Standing))
+    rows.append(f"\n| may | {columns} |\n|---|{'---|' * len(Standing)}\n")
+    for action, least in LEAST.items():
+        marks = " | ".join("yes" if standing >= least else "" for standing in Standing)
+        rows.append(f"| {action.value} | {marks} |\n")
+    return "".join(rows)
+
+
+def _standing_text(standing: Standing) -> str:
+    return standing.name.lower()
 
 
 def limits_table() -> str:

@@ -1,24 +1,15 @@
 """Who a caller is and what they may do: identities, workspaces and their rules."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Self
+from enum import Enum, IntEnum
+from typing import Any, Final, NamedTuple, Self
 
 from hypha_cluster.errors import BadRequest
 
 MANAGER = "workspace-manager"
 PUBLIC = "public"
 _ADMIN = "admin"
-# What the protocol, the keys in Redis and the listings use as separators may be in no name.
-# Nor may control characters, which a terminal that shows a log would obey.
-_WORKSPACE_NAME = re.compile(
-    r"[^\s/:*{}~?#%&\x00-\x1f\x7f-\x9f][^\s/:*{}?#%&\x00-\x1f\x7f-\x9f]{0,255}"
-)
-_CLIENT_ID = _WORKSPACE_NAME
-_SERVICE_ID = re.compile(
-    r"[^\s/:*{}\x00-\x1f\x7f-\x9f][^/:*{}\x00-\x1f\x7f-\x9f\u2028\u2029]{0,255}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,44 +146,165 @@ def own_workspace(identity: Identity) -> Workspace:
     )
 
 
-def may_enter(identity: Identity, workspace: Workspace, parent: Identity | None = None) -> bool:
-    """Say whether a user may join, and act in, a workspace (PROTOCOL 7.4, first match wins).
+class Standing(IntEnum):
+    """What somebody is to a workspace; each may do what those before it may."""
 
-    parent: the user who generated this one's token, None when the hub no longer knows them.
-    A child may enter only what its parent may, whatever email its token names.
+    STRANGER = 0
+    MEMBER = 1
+    OWNER = 2
+    ADMIN = 3
+
+
+class Case(NamedTuple):
+    """Who wants something of which workspace. maker: who made their token, None if not known."""
+
+    user: Identity
+    workspace: Workspace
+    maker: Identity | None
+
+
+class Rule(NamedTuple):
+    """Who has which standing. `who` completes "Somebody is …, who …" in docs/security.md."""
+
+    who: str
+    applies: Callable[[Case], bool]
+    standing: Standing
+
+
+def _maker_stays_out(case: Case) -> bool:
+    if not case.user.is_child:
+        return False
+    return case.maker is None or not may_enter(case.maker, case.workspace)
+
+
+def _is_scope(case: Case) -> bool:
+    return case.user.is_child and case.workspace.name in case.user.scopes
+
+
+def _owns_by_maker(case: Case) -> bool:
+    if case.maker is None or not _is_scope(case):
+        return False
+    return _is_on(case.workspace.owners, case.maker)
+
+
+def _is_owner(case: Case) -> bool:
+    return _is_on(case.workspace.owners, case.user)
+
+
+def _is_on(names: list[str] | None, user: Identity) -> bool:
+    """Lists of users name them by id or by e-mail address."""
+    known = {user.id} if user.email is None else {user.id, user.email}
+    return not known.isdisjoint(names or ())
+
+
+def _is_allowed(case: Case) -> bool:
+    return case.workspace.visibility != "public" and _is_on(case.workspace.allow_list, case.user)
+
+
+def _is_not_denied(case: Case) -> bool:
+    """Its public *services* are for everybody; to let everybody in is to name whom it denies."""
+    denied = case.workspace.deny_list
+    return case.workspace.visibility == "public" and bool(denied) and not _is_on(denied, case.user)
+
+
+# The first that applies decides (PROTOCOL 7.4).
+RULES: Final = (
+    Rule(
+        "is the hub itself, or has a token that it made for itself",
+        lambda case: ROOT.id in (case.user.id, case.user.parent),
+        Standing.ADMIN,
+    ),
+    Rule(
+        "has the role `admin`, by a token that no other user made",
+        lambda case: case.user.is_admin,
+        Standing.ADMIN,
+    ),
+    Rule(
+        "is one of its owners, and has its name for an id",
+        lambda case: case.workspace.name == case.user.id and _is_owner(case),
+        Standing.OWNER,
+    ),
+    Rule(
+        "has a token of a user whom the hub does not know, or who may not enter it",
+        _maker_stays_out,
+        Standing.STRANGER,
+    ),
+    Rule(
+        "is one of its owners, by id or e-mail address",
+        _is_owner,
+        Standing.OWNER,
+    ),
+    Rule(
+        "has a token that names it in `scopes`, from one of its owners",
+        _owns_by_maker,
+        Standing.OWNER,
+    ),
+    Rule(
+        "has a token that names it in `scopes`, and the role `admin` from its maker",
+        lambda case: case.user.is_admin_in(case.workspace.name),
+        Standing.OWNER,
+    ),
+    Rule("has a token that names it in `scopes`", _is_scope, Standing.MEMBER),
+    Rule("is on the `allow_list` of a protected one", _is_allowed, Standing.MEMBER),
+    Rule(
+        "is not on the `deny_list` of a public one, which is not empty",
+        _is_not_denied,
+        Standing.MEMBER,
+    ),
+    Rule("is anybody else", lambda case: True, Standing.STRANGER),
+)
+
+
+class Action(Enum):
+    """What one may want of a workspace, as docs/security.md says it."""
+
+    USE_PUBLIC = "list, look at and call its public services"
+    USE_PROTECTED = "list, look at and call its protected services"
+    ENTER = "connect to it, and offer services in it"
+    LOOK = "read its settings, its clients and its summary"
+    LET_IN = "make tokens for it"
+    INSTALL = "install and remove applications in it"
+    CHANGE = "change its settings, or overwrite it"
+    OVERSEE = "see the whole cluster (`/api/stats`), write any e-mail address into a token"
+
+
+LEAST: Final = {
+    Action.USE_PUBLIC: Standing.STRANGER,
+    Action.USE_PROTECTED: Standing.MEMBER,
+    Action.ENTER: Standing.MEMBER,
+    Action.LOOK: Standing.MEMBER,
+    Action.LET_IN: Standing.MEMBER,
+    Action.INSTALL: Standing.MEMBER,
+    Action.CHANGE: Standing.OWNER,
+    Action.OVERSEE: Standing.ADMIN,
+}
+
+
+def standing_of(
+    identity: Identity, workspace: Workspace, maker: Identity | None = None
+) -> Standing:
+    """What somebody is to a workspace.
+
+    maker: the user who made this one's token, None when the hub does not know them any more. A
+    child may do only what its maker may, whatever e-mail address its token names.
     """
-    if ROOT.id in (identity.id, identity.parent) or workspace.name == identity.id:
-        return True
-    if identity.parent is not None:
-        if parent is None or not may_enter(parent, workspace):
-            return False
-        if workspace.name in identity.scopes:
-            return True
-    return _is_welcome(identity, workspace)
+    case = Case(identity, workspace, maker)
+    return next(rule.standing for rule in RULES if rule.applies(case))
 
 
-def _is_welcome(identity: Identity, workspace: Workspace) -> bool:
-    if owns(identity, workspace):
-        return True
-    name = identity.email or identity.id
-    if workspace.visibility == "public":
-        # Its public *services* are for everybody; to let everybody in is to name whom it denies.
-        denied = workspace.deny_list or []
-        return bool(denied) and name not in denied
-    return name in (workspace.allow_list or ())
+def may(
+    action: Action, identity: Identity, workspace: Workspace, maker: Identity | None = None
+) -> bool:
+    """Say whether somebody may do something with a workspace; every way in asks this."""
+    return standing_of(identity, workspace, maker) >= LEAST[action]
 
 
-def owns(identity: Identity, workspace: Workspace) -> bool:
-    """Say whether a workspace is a user's own; a child of an owner's acts where its scopes say."""
-    if identity.is_admin_in(workspace.name) or _is_among_owners(identity, workspace):
-        return True
-    is_child = identity.parent is not None and identity.parent in workspace.owners
-    return is_child and workspace.name in identity.scopes
+def may_enter(identity: Identity, workspace: Workspace, maker: Identity | None = None) -> bool:
+    return may(Action.ENTER, identity, workspace, maker)
 
 
-def _is_among_owners(identity: Identity, workspace: Workspace) -> bool:
-    names = (identity.id,) if identity.email is None else (identity.id, identity.email)
-    return any(name in workspace.owners for name in names)
+def owns(identity: Identity, workspace: Workspace, maker: Identity | None = None) -> bool:
+    return may(Action.CHANGE, identity, workspace, maker)
 
 
 def may_hand_on(identity: Identity, workspace: Workspace) -> bool:
@@ -203,27 +315,9 @@ def may_hand_on(identity: Identity, workspace: Workspace) -> bool:
     """
     if not identity.is_child or workspace.name in (*identity.scopes, identity.id):
         return True
-    return _is_among_owners(identity, workspace)
+    return _is_owner(Case(identity, workspace, None))
 
 
 def may_oversee(identity: Identity) -> bool:
     """Say whether a user may see what all the others do."""
     return identity.id == ROOT.id or identity.is_admin
-
-
-def check_workspace_name(name: str) -> None:
-    if not _WORKSPACE_NAME.fullmatch(name):
-        raise BadRequest(f"{name!r} cannot be a workspace name: {_NAME_RULE}")
-
-
-def check_client_id(client_id: str) -> None:
-    if client_id == MANAGER or not _CLIENT_ID.fullmatch(client_id):
-        raise BadRequest(f"{client_id!r} cannot be a client id: {_NAME_RULE}")
-
-
-def check_service_id(service_id: str) -> None:
-    if not _SERVICE_ID.fullmatch(service_id):
-        raise BadRequest(f"{service_id!r} cannot be a service id: {_NAME_RULE}")
-
-
-_NAME_RULE = "use 1 to 256 characters, none of them white space or any of / : * { } ? # % & ~."

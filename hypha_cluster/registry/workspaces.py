@@ -11,9 +11,10 @@ from hypha_cluster.errors import BadRequest, Conflict, PermissionDenied, Workspa
 from hypha_cluster.identity.access import (
     PUBLIC,
     ROOT,
+    Action,
     Identity,
     Workspace,
-    may_enter,
+    may,
 )
 from hypha_cluster.links.client import StoreClient, translated
 from hypha_cluster.protocol.limits import WORKSPACE_SETTINGS
@@ -76,7 +77,7 @@ class Workspaces:
     ) -> tuple[Workspace | None, Identity | None]:
         """A workspace, and who has made the token of a user who wants to enter it."""
         if identity.parent in (None, ROOT.id) or name == PUBLIC:
-            return await self.find(name), await self._parent(identity)
+            return await self.find(name), await self.maker_of(identity)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(self._keys.workspace(name))
             pipe.hget(self._keys.user(identity.parent), "identity")
@@ -141,11 +142,12 @@ class Workspaces:
             return ROOT
         return _identity(await self._redis.hget(self._keys.user(user), "identity"))
 
-    async def _parent(self, identity: Identity) -> Identity | None:
+    async def maker_of(self, identity: Identity) -> Identity | None:
+        """Who has made a user's token, while the hub knows them."""
         return await self.known_user(identity.parent) if identity.parent is not None else None
 
     async def may_enter(self, identity: Identity, workspace: Workspace) -> bool:
-        return may_enter(identity, workspace, await self._parent(identity))
+        return may(Action.ENTER, identity, workspace, await self.maker_of(identity))
 
     async def may_enter_lately(self, identity: Identity, name: str) -> bool:
         """The same, by what was so a moment ago: not longer than a ReadCache keeps it."""
@@ -153,12 +155,14 @@ class Workspaces:
         user, parent = identity.parent, None
         if user is not None and identity.id != name:
             parent = await self._known_lately.get(user, "", lambda: self.known_user(user))
-        return may_enter(identity, workspace, parent)
+        return may(Action.USE_PROTECTED, identity, workspace, parent)
 
-    async def require(self, identity: Identity, name: str) -> Workspace:
-        """The workspace, if the user may act in it."""
+    async def require(
+        self, identity: Identity, name: str, action: Action = Action.ENTER
+    ) -> Workspace:
+        """The workspace, if the user may do this in it."""
         workspace = await self.get(name)
-        if not await self.may_enter(identity, workspace):
+        if not may(action, identity, workspace, await self.maker_of(identity)):
             raise PermissionDenied(f"Permission denied for workspace {name}.")
         return workspace
 

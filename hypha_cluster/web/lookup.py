@@ -12,15 +12,8 @@ from hypha_cluster.errors import (
     PermissionDenied,
     WorkspaceNotFound,
 )
-from hypha_cluster.identity.access import (
-    Identity,
-    Workspace,
-    check_client_id,
-    check_workspace_name,
-    may_enter,
-    own_workspace,
-    owns,
-)
+from hypha_cluster.identity.access import Action, Identity, Workspace, may, own_workspace
+from hypha_cluster.identity.names import check_client_id, check_workspace_name
 from hypha_cluster.identity.tokens import Tokens, generated_id
 from hypha_cluster.registry.clients import ClientRegistry
 from hypha_cluster.registry.workspaces import Workspaces
@@ -72,16 +65,16 @@ class Gatekeeper:
 
     async def _workspace(self, identity: Identity, name: str) -> Workspace:
         """The workspace, if the user may enter it; one's own is made when it is claimed."""
-        workspace, parent = await self._workspaces.find_for(identity, name)
+        workspace, maker = await self._workspaces.find_for(identity, name)
         if workspace is None:
             if name != identity.id:
                 raise WorkspaceNotFound(f"Workspace not found: {name}")
             return own_workspace(identity)
-        if name == identity.id and not owns(identity, workspace):
+        if may(Action.ENTER, identity, workspace, maker):
+            return workspace
+        if name == identity.id:
             raise PermissionDenied(f"The workspace {name} belongs to somebody else.")
-        if not may_enter(identity, workspace, parent):
-            raise PermissionDenied(f"Permission denied for workspace {name}.")
-        return workspace
+        raise PermissionDenied(f"Permission denied for workspace {name}.")
 
 
 def base_url_of(connection: HTTPConnection) -> str:

@@ -11,7 +11,8 @@ from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.manager.visibility import check_visibility, read_visibility
 from hypha_cluster.hub.selection import matches, parse_query, searched
 from hypha_cluster.hub.services import DEFAULT
-from hypha_cluster.identity.access import PUBLIC, check_service_id
+from hypha_cluster.identity.access import PUBLIC
+from hypha_cluster.identity.names import check_service_id
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.limits import SERVICE_INFO
 from hypha_cluster.registry.encoding import Infos, to_json

@@ -8,13 +8,8 @@ from hypha_cluster.errors import BadRequest, Conflict, NotFound, PermissionDenie
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.manager.visibility import read_visibility
-from hypha_cluster.identity.access import (
-    MANAGER,
-    Identity,
-    Workspace,
-    check_workspace_name,
-    owns,
-)
+from hypha_cluster.identity.access import MANAGER, Action, Identity, Workspace, may
+from hypha_cluster.identity.names import check_workspace_name
 from hypha_cluster.protocol.address import client_of
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.clients import ClientRegistry
@@ -49,30 +44,32 @@ class WorkspaceFunctions:
         if not overwrite:
             raise Conflict(f"Workspace {workspace.name} already exists.")
 
+        maker = await self._workspaces.maker_of(identity)
+
         def overwritten(current: Workspace) -> Workspace:
-            _require_owner(identity, current, "overwrite")
+            _require_owner(identity, maker, current, "overwrite")
             return workspace
 
-        await self._workspaces.require(identity, workspace.name)
         return (await self._workspaces.change(workspace.name, overwritten)).to_wire()
 
     async def get_workspace_info(
         self, context: Context, workspace: str | None = None
     ) -> dict[str, Any]:
         name = workspace or context.workspace
-        return (await self._workspaces.require(context.identity, name)).to_wire()
+        return (await self._workspaces.require(context.identity, name, Action.LOOK)).to_wire()
 
     async def set(self, context: Context, config: Any) -> None:
         """Change settings of this workspace, which is its owners' to do."""
         identity, settings = context.identity, _with_visibility(config, context)
+        maker = await self._workspaces.maker_of(identity)
 
         def with_config(current: Workspace) -> Workspace:
-            _require_owner(identity, current, "change")
+            _require_owner(identity, maker, current, "change")
             if settings.get("name", current.name) != current.name:
                 raise BadRequest("The name of a workspace cannot be changed.")
             changed = Workspace.from_wire({**current.to_wire(), **settings})
             _check_persistence(changed, identity, current)
-            if owns(identity, changed):
+            if may(Action.CHANGE, identity, changed, maker):
                 return changed
             # Nobody locks themselves out.
             return replace(changed, owners=_with_owner(changed.owners, identity))
@@ -102,7 +99,7 @@ class WorkspaceFunctions:
         await self._change(context, without_application)
 
     async def _change(self, context: Context, edit: Callable[[Workspace], Workspace]) -> None:
-        await self._workspaces.require(context.identity, context.workspace)
+        await self._workspaces.require(context.identity, context.workspace, Action.INSTALL)
         await self._workspaces.change(context.workspace, edit)
 
     async def get_summary(self, context: Context) -> dict[str, Any]:
@@ -150,8 +147,10 @@ def _read_config(config: dict[str, Any], identity: Identity) -> Workspace:
     return replace(workspace, owners=_with_owner(workspace.owners, identity))
 
 
-def _require_owner(identity: Identity, workspace: Workspace, action: str) -> None:
-    if not owns(identity, workspace):
+def _require_owner(
+    identity: Identity, maker: Identity | None, workspace: Workspace, action: str
+) -> None:
+    if not may(Action.CHANGE, identity, workspace, maker):
         raise PermissionDenied(
             f"Permission denied for workspace {workspace.name}: only an owner may {action} it."
         )

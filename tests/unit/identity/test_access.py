@@ -1,6 +1,5 @@
 """Who may enter a workspace, and what names there may be."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,9 +10,6 @@ from hypha_cluster.identity.access import (
     ROOT,
     Identity,
     Workspace,
-    check_client_id,
-    check_service_id,
-    check_workspace_name,
     may_enter,
     may_hand_on,
     may_oversee,
@@ -168,7 +164,7 @@ def test_an_admin_is_one_everywhere() -> None:
 
 def test_a_token_that_an_admin_made_is_an_admins_where_it_is_for() -> None:
     assert may_enter(DEPUTY, LAB, BOSS)
-    assert owns(DEPUTY, LAB)
+    assert owns(DEPUTY, LAB, BOSS)
     assert DEPUTY.seen_in("lab") is DEPUTY
 
 
@@ -177,7 +173,7 @@ def test_a_token_that_an_admin_made_is_nobodys_elsewhere(visibility: str) -> Non
     other = Workspace("other", owners=["ann@example.org"], visibility=visibility, deny_list=["x"])
 
     assert may_enter(DEPUTY, other, BOSS) == (visibility == "public")
-    assert not owns(DEPUTY, other)
+    assert not owns(DEPUTY, other, BOSS)
     assert not may_oversee(DEPUTY)
     assert DEPUTY.seen_in("other").roles == ("curator",)
     assert replace(DEPUTY.seen_in("other"), roles=DEPUTY.roles) == DEPUTY
@@ -212,38 +208,3 @@ def test_a_child_hands_on_what_belongs_to_its_address() -> None:
     child = replace(CHILD, email=ANN.email)
 
     assert may_hand_on(child, Workspace("anns", owners=["ann@example.org"]))
-
-
-# Names.
-
-Check = Callable[[str], None]
-BAD = ["", "a/b", "a:b", "*", "a*", "{a}", "a\nb", "\x00", "a\x1b", "a\x7f", "a\x9b2J", "x" * 257]
-
-
-@pytest.mark.parametrize("check", [check_workspace_name, check_client_id, check_service_id])
-@pytest.mark.parametrize("name", BAD)
-def test_what_means_something_else_is_no_name(check: Check, name: str) -> None:
-    with pytest.raises(BadRequest, match="cannot be a"):
-        check(name)
-
-
-@pytest.mark.parametrize("check", [check_workspace_name, check_client_id])
-@pytest.mark.parametrize("name", ["~node", "a b", "a\u2028b", "a?b", "a#b", "a%2fb", "a&b", " a"])
-def test_what_would_not_pass_through_a_url_is_no_name(check: Check, name: str) -> None:
-    with pytest.raises(BadRequest, match="cannot be a"):
-        check(name)
-
-
-@pytest.mark.parametrize("check", [check_workspace_name, check_client_id, check_service_id])
-@pytest.mark.parametrize("name", ["a", "a-b_c.d", "auth0|123", "ünïcode", "x" * 256, "a~b", "日本"])
-def test_other_names_are_names(check: Check, name: str) -> None:
-    check(name)
-
-
-def test_a_service_may_have_a_name_of_several_words() -> None:
-    check_service_id("my service")
-
-
-def test_no_client_is_the_manager() -> None:
-    with pytest.raises(BadRequest):
-        check_client_id("workspace-manager")
