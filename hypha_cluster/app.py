@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Mount, Router as Routes
 from hypha_cluster import __version__, log_fields
 from hypha_cluster.clients.drain import Drain
 from hypha_cluster.clients.life import ClientLife, Relay, Stores, Terms
+from hypha_cluster.clients.presence import departure
 from hypha_cluster.config import Config
 from hypha_cluster.errors import HubError, StartupError
 from hypha_cluster.hub.answering import HubClient
@@ -33,7 +34,8 @@ from hypha_cluster.hub.services import HubServices
 from hypha_cluster.hub.visiting import Visits
 from hypha_cluster.identity.openid import OpenIdKeys
 from hypha_cluster.identity.tokens import Tokens, TokenSettings
-from hypha_cluster.links.client import StoreClient, open_redis
+from hypha_cluster.links.client import StoreClient
+from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.urls import find_servers
 from hypha_cluster.metrics import Counts, node_registry, redis_readings
@@ -45,16 +47,17 @@ from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.mailboxes import Mailboxes
 from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.registry.public import PublicListing
+from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.registry.secret import shared_secret
-from hypha_cluster.registry.services import Services
+from hypha_cluster.registry.services import RecentlyFound, RecentServices, Services
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.intake import Intake
 from hypha_cluster.relay.ledger import Ledger
+from hypha_cluster.relay.listener import Listener
 from hypha_cluster.relay.pending import Deliveries, PendingCalls
-from hypha_cluster.relay.publisher import Limits
+from hypha_cluster.relay.publisher import Limits, Publisher
 from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.health import CountAnswers, HealthApi
@@ -80,12 +83,21 @@ class _Site:
 
 
 @dataclass(frozen=True, slots=True)
+class _Links:
+    """What leads to Redis, and what it is called there."""
+
+    servers: Servers
+    recovery: Recovery
+    keys: Keys
+    redis: StoreClient
+    publisher: Publisher
+
+
+@dataclass(frozen=True, slots=True)
 class _Store:
     """What one node has of the store."""
 
-    servers: Servers
-    redis: StoreClient
-    keys: Keys
+    recent: RecentlyFound
     registry: ClientRegistry
     services: Services
     mailboxes: Mailboxes
@@ -98,7 +110,7 @@ class _Store:
 class _Relay:
     """What one node has of the relay."""
 
-    bus: Bus
+    listener: Listener
     connections: Connections
     pending: PendingCalls
     deliveries: Deliveries
@@ -200,17 +212,18 @@ async def _running(
 ) -> AsyncIterator[None]:
     log_fields.node.set(name)
     site = _Site(config, name, counts, _tracer(config, app), Supervisor(counts.task_failures))
-    store = _open_store(site)
+    links = _open_links(site)
+    store = _open_store(site, links)
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(store.redis.aclose)
+        stack.push_async_callback(links.redis.aclose)
         try:
-            await _reset(config, store)
-            tokens = await _tokens(site, store)
+            await _reset(config, links, store)
+            tokens = await _tokens(site, links)
             stack.push_async_callback(tokens.stop)
-            relay = _open_relay(site, store)
+            relay = _open_relay(site, links)
             hub = _open_hub(site, store, relay, tokens)
-            clients = _open_clients(site, store, relay, hub)
-            node = _open_node(site, store, relay, hub, clients)
+            clients = _open_clients(site, links, store, relay, hub)
+            node = _open_node(site, links, store, relay, hub, clients)
             stack.push_async_callback(node.stop)
             await node.start(address=config.node_url, version=__version__)
         except HubError as error:
@@ -218,7 +231,7 @@ async def _running(
         stack.push_async_callback(hub.client.stop)
         stack.push_async_callback(clients.stop)
         app.state.node = node
-        health = HealthApi(node.unready_because, node.dead_because, _metrics(store, relay, node))
+        health = HealthApi(node.unready_because, node.dead_because, _metrics(links, node))
         app.router.routes.extend(_routes(site, store, hub, clients, tokens, health))
         _log.info("Gateway %s is up.", name)
         yield
@@ -232,31 +245,42 @@ def _tracer(config: Config, app: Starlette) -> Tracer:
     return CallTracer(app.state.tracer)
 
 
-def _open_store(site: _Site) -> _Store:
+def _open_links(site: _Site) -> _Links:
     config = site.config
     servers = find_servers(config.redis_url, config.relay_timeout, site.supervisor)
-    redis = open_redis(servers, config.relay_timeout)
-    keys = Keys(config.redis_prefix)
-    public = PublicListing(redis, keys)
-    registry = ClientRegistry(redis, keys, public)
-    services = Services(redis, keys, public)
+    recovery, keys = Recovery(), Keys(config.redis_prefix)
+    redis = open_redis(servers, config.relay_timeout, recovery)
+    limits = Limits(config.mailbox_size, config.mailbox_frames, config.reconnect_grace)
+    publisher = Publisher(servers, keys, site.name, limits, recovery)
+    return _Links(servers, recovery, keys, redis, publisher)
+
+
+def _open_store(site: _Site, links: _Links) -> _Store:
+    config, redis, keys = site.config, links.redis, links.keys
+
+    def on_departure(address: str) -> None:
+        links.publisher.announce(departure(address))
+
+    public, recent = PublicListing(redis, keys), RecentlyFound()
+    registry = ClientRegistry(redis, keys, public, on_departure)
+    services = Services(redis, keys, public, recent)
     mailboxes = Mailboxes(redis, keys, config.reconnect_grace)
     nodes = Nodes(redis, keys, registry, lease_ttl=config.lease_ttl, grace=config.reconnect_grace)
     workspaces = Workspaces(redis, keys)
-    return _Store(servers, redis, keys, registry, services, mailboxes, public, workspaces, nodes)
+    return _Store(recent, registry, services, mailboxes, public, workspaces, nodes)
 
 
-async def _reset(config: Config, store: _Store) -> None:
+async def _reset(config: Config, links: _Links, store: _Store) -> None:
     """Forget everything of this cluster, unless others are using it."""
     if not config.reset_redis:
         return
     if alive := [node.name for node in await store.nodes.alive()]:
         raise StartupError(f"--reset-redis refuses: {', '.join(alive)} are running on this Redis.")
-    async for key in store.redis.keys_like(store.keys.everything()):
-        await store.redis.delete(key)
+    async for key in links.redis.keys_like(links.keys.everything()):
+        await links.redis.delete(key)
 
 
-async def _tokens(site: _Site, store: _Store) -> Tokens:
+async def _tokens(site: _Site, links: _Links) -> Tokens:
     config = site.config
     settings = TokenSettings(
         issuer=config.auth0_issuer,
@@ -265,27 +289,22 @@ async def _tokens(site: _Site, store: _Store) -> Tokens:
         lifetime=config.token_lifetime,
         reconnection_lifetime=config.reconnection_token_lifetime,
     )
-    secret = config.jwt_secret or await shared_secret(store.redis, store.keys)
+    secret = config.jwt_secret or await shared_secret(links.redis, links.keys)
     openid = OpenIdKeys(config.token_issuer, site.supervisor) if config.token_issuer else None
     return Tokens(secret, settings, openid)
 
 
-def _open_relay(site: _Site, store: _Store) -> _Relay:
+def _open_relay(site: _Site, links: _Links) -> _Relay:
     config, counts = site.config, site.counts
-    limits = Limits(
-        mailbox_size=config.mailbox_size,
-        mailbox_frames=config.mailbox_frames,
-        mail_lifetime=config.reconnect_grace,
-        relay_timeout=config.relay_timeout,
-    )
-    bus = Bus(store.servers, store.keys, site.name, limits)
+    publisher = links.publisher
+    listener = Listener(links.servers, links.keys, site.name, publisher, links.recovery)
     connections = Connections(config.outbox_size, config.send_timeout)
     # Reading more than any client sends would only cost time.
     reader = FrameReader(min(config.max_frame_size, CLIENT_FRAME))
     pending, deliveries = PendingCalls(counts.calls), Deliveries(reader)
     ledger = Ledger(pending, deliveries, site.tracer)
-    delivery = Delivery(connections, bus, ledger, deliveries, counts, reader)
-    return _Relay(bus, connections, pending, deliveries, ledger, delivery, reader)
+    delivery = Delivery(connections, publisher, ledger, deliveries, counts, reader)
+    return _Relay(listener, connections, pending, deliveries, ledger, delivery, reader)
 
 
 def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub:
@@ -297,7 +316,8 @@ def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub
         return relay.pending.waiting_for(address) + calls.waiting_for(address)
 
     own = HubServices(relay.connections, store.workspaces)
-    directory = Directory(store.services, store.public, own, calls, load)
+    lately = RecentServices(store.services, store.recent)
+    directory = Directory(store.services, lately, store.public, own, calls, load)
     services = ServiceFunctions(store.services, directory, calls)
     workspaces = WorkspaceFunctions(store.workspaces, store.registry, directory)
     own.add(
@@ -312,11 +332,21 @@ def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub
     return _Hub(calls, directory, Visits(directory, own, calls), services, client, intake)
 
 
-def _open_clients(site: _Site, store: _Store, relay: _Relay, hub: _Hub) -> ClientLife:
+def _open_clients(
+    site: _Site, links: _Links, store: _Store, relay: _Relay, hub: _Hub
+) -> ClientLife:
     config = site.config
     return ClientLife(
-        Stores(store.registry, store.services, store.mailboxes),
-        Relay(relay.bus, relay.connections, relay.delivery, relay.ledger, site.counts),
+        Stores(store.registry, store.services, store.recent, store.mailboxes),
+        Relay(
+            links.publisher,
+            relay.listener,
+            links.recovery,
+            relay.connections,
+            relay.delivery,
+            relay.ledger,
+            site.counts,
+        ),
         hub.client,
         hub.calls,
         Terms(site.name, config.max_message_size, config.reconnect_grace),
@@ -324,7 +354,9 @@ def _open_clients(site: _Site, store: _Store, relay: _Relay, hub: _Hub) -> Clien
     )
 
 
-def _open_node(site: _Site, store: _Store, relay: _Relay, hub: _Hub, clients: ClientLife) -> Node:
+def _open_node(
+    site: _Site, links: _Links, store: _Store, relay: _Relay, hub: _Hub, clients: ClientLife
+) -> Node:
     config = site.config
     terms = NodeTerms(
         site.name, config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time
@@ -332,25 +364,30 @@ def _open_node(site: _Site, store: _Store, relay: _Relay, hub: _Hub, clients: Cl
     drain = Drain(
         clients, relay.connections, relay.deliveries, hub.client, hub.calls, site.supervisor
     )
-    watched = Watched(relay.bus, relay.connections, relay.pending, site.counts)
+    watched = Watched(
+        links.publisher,
+        relay.listener,
+        links.recovery,
+        relay.connections,
+        relay.pending,
+        site.counts,
+    )
     node = Node(store.nodes, watched, clients, drain, terms, site.supervisor)
-    relay.bus.attach(
+    relay.listener.attach(
         relay.delivery.receive,
         hub.client.receive_sealed,
         clients.on_event,
-        node.on_restored,
         clients.mail.collect_missed,
     )
-    store.redis.attach(node.on_restored)
     return node
 
 
-def _metrics(store: _Store, relay: _Relay, node: Node) -> CollectorRegistry:
+def _metrics(links: _Links, node: Node) -> CollectorRegistry:
     return node_registry(
         {
             **node.readings(),
-            **redis_readings(store=store.redis.meter, bus=relay.bus.meter),
-            "store_operations": lambda: store.redis.operations,
+            **redis_readings(store=links.redis.meter, bus=links.publisher.meter),
+            "store_operations": lambda: links.redis.operations,
         }
     )
 

@@ -12,12 +12,14 @@ from hypha_cluster import __version__
 from hypha_cluster.clients.drain import Drain
 from hypha_cluster.clients.life import ClientLife
 from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.shard import SLEEP
 from hypha_cluster.metrics import Counts, Reading
 from hypha_cluster.registry.nodes import Nodes
-from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connections
+from hypha_cluster.relay.listener import Listener
 from hypha_cluster.relay.pending import PendingCalls
+from hypha_cluster.relay.publisher import Publisher
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -37,7 +39,9 @@ class Terms:
 class Watched(NamedTuple):
     """What a node looks after of the relay."""
 
-    bus: Bus
+    publisher: Publisher
+    listener: Listener
+    recovery: Recovery
     connections: Connections
     pending: PendingCalls
     counts: Counts
@@ -57,7 +61,8 @@ class Node:
     ) -> None:
         self.name = terms.name
         self._nodes = nodes
-        self._bus, self._connections, self._pending, self._counts = watched
+        self._publisher, self._listener, self._recovery = watched[:3]
+        self._connections, self._pending, self._counts = watched[3:]
         self._clients = clients
         self._presence = clients.presence
         self._drain = drain
@@ -78,11 +83,12 @@ class Node:
             "started": started,
             "draining": False,
         }
-        await self._bus.start()
+        await self._publisher.start()
+        await self._listener.start()
         await self._nodes.succeed(self.name)
         await self._nodes.take_lease(self.name, self._lease)
         self._renewed = time.monotonic()
-        self._tasks.keep("bus", self._bus.run)
+        self._tasks.keep("bus", self._listener.run)
         self._tasks.keep("handover", self._clients.run)
         self._tasks.keep("lease", self._keep_lease)
         self._tasks.keep("reaper", self._reap)
@@ -90,11 +96,12 @@ class Node:
 
     async def stop(self) -> None:
         """End the background tasks; give the lease back, so that nobody has to wait for its end."""
-        await self._bus.deafen()
+        await self._listener.deafen()
         await self._tasks.stop()
         if self._renewed:
             await self._drop_lease()
-        await self._bus.stop()
+        await self._listener.stop()
+        await self._publisher.aclose()
 
     async def _drop_lease(self) -> None:
         try:
@@ -111,8 +118,8 @@ class Node:
             self._lag = time.monotonic() - due
             self._counts.loop_delays.observe(self._lag)
             if self._lag > SLEEP:
-                self._bus.excuse()
-            self._bus.probe()
+                self._listener.excuse()
+            self._listener.probe()
             self._connections.drop_stalled()
             await self._renew()
             await self._check()
@@ -124,7 +131,7 @@ class Node:
             elif not await self._nodes.renew_lease(self.name):
                 _log.warning("The lease of this node was lost; it takes a new one.")
                 await self._nodes.take_lease(self.name, self._lease)
-                self._presence.forgotten.set()
+                self._recovery.doubt()
         except (RedisUnavailable, RedisError) as error:
             _log.warning("The lease of this node could not be renewed: %s", error)
         else:
@@ -135,7 +142,7 @@ class Node:
         try:
             if not await self._presence.are_known(self._connections):
                 _log.warning("Redis does not know clients that are attached here.")
-                self._presence.forgotten.set()
+                self._recovery.doubt()
         except (RedisUnavailable, RedisError) as error:
             _log.warning("Nothing could be checked: %s", error)
 
@@ -158,21 +165,16 @@ class Node:
             except (RedisUnavailable, RedisError) as error:
                 _log.warning("Nothing could be cleaned up: %s", error)
 
-    def on_restored(self) -> None:
-        """Redis is back, perhaps without what it knew."""
-        self._presence.forgotten.set()
-
     async def _reassert(self) -> None:
         while True:
-            await self._presence.forgotten.wait()
-            self._presence.forgotten.clear()
+            await self._recovery.needed()
             try:
                 await self._nodes.take_lease(self.name, self._lease)
                 await self._clients.reassert()
             except (RedisUnavailable, RedisError) as error:
                 _log.warning("Redis is not told yet who is here: %s", error)
                 await asyncio.sleep(self._terms.lease_interval)
-                self._presence.forgotten.set()
+                self._recovery.doubt()
 
     def unready_because(self) -> list[str]:
         """What keeps this node from being ready; empty when nothing does."""
@@ -182,7 +184,7 @@ class Node:
             reasons.append("draining")
         if now - self._renewed > terms.lease_ttl:
             reasons.append("lease not renewed")
-        if now - self._bus.last_probe > 2 * terms.lease_interval + 1:
+        if now - self._listener.last_probe > 2 * terms.lease_interval + 1:
             reasons.append("relay does not answer")
         return reasons
 
@@ -198,12 +200,12 @@ class Node:
             "connections": lambda: len(self._connections),
             "outbox_bytes": self._connections.waiting,
             "pending_calls": lambda: len(self._pending),
-            "relay_age_seconds": lambda: time.monotonic() - self._bus.last_probe,
+            "relay_age_seconds": lambda: time.monotonic() - self._listener.last_probe,
             "loop_lag_seconds": lambda: self._lag,
             "tasks": lambda: len(asyncio.all_tasks()),
             "ready": lambda: not self.unready_because(),
             "draining_seconds": self._draining_for,
-            "bus_lag_seconds": lambda: self._bus.lags,
+            "bus_lag_seconds": lambda: self._listener.lags,
         }
 
     def _draining_for(self) -> float:

@@ -10,7 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from hypha_cluster.config import IN_MEMORY
-from hypha_cluster.links.client import StoreClient, open_redis
+from hypha_cluster.links.client import StoreClient
+from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.serving.embedded import embedded_store
 from tests.gateways import Gateway, Hub, Value
 

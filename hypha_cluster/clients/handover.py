@@ -10,8 +10,7 @@ import logging
 from typing import Final, NamedTuple
 
 from hypha_cluster.protocol.envelope import pack
-from hypha_cluster.relay.bus import Bus
-from hypha_cluster.relay.publisher import Outcome
+from hypha_cluster.relay.publisher import Outcome, Publisher
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +30,9 @@ class Request(NamedTuple):
 class Handover:
     """Both sides of it, for one node. `requests` are those of other nodes, to be answered."""
 
-    def __init__(self, node: str, bus: Bus) -> None:
+    def __init__(self, node: str, publisher: Publisher) -> None:
         self._node = node
-        self._bus = bus
+        self._publisher = publisher
         self._awaited: dict[str, asyncio.Future[None]] = {}
         self.requests: asyncio.Queue[Request] = asyncio.Queue()
 
@@ -54,11 +53,11 @@ class Handover:
             self._end(owner)
 
         event = pack([REQUEST, address, owner, self._node])
-        self._bus.publish_to_node(node, event, on_outcome)
+        self._publisher.publish_to_node(node, event, on_outcome)
 
     def confirm(self, request: Request) -> None:
         """Say that an address was given up."""
-        self._bus.publish_to_node(request.asker, pack([ANSWER, request.owner]))
+        self._publisher.publish_to_node(request.asker, pack([ANSWER, request.owner]))
 
     def on_answer(self, owner: str) -> None:
         """Another node has given up what it was asked for."""

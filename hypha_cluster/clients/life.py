@@ -26,6 +26,7 @@ from hypha_cluster.errors import (
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.identity.access import Identity, Workspace
+from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.envelope import pack
@@ -38,11 +39,12 @@ from hypha_cluster.registry.clients import (
     Previous,
 )
 from hypha_cluster.registry.mailboxes import Mailboxes
-from hypha_cluster.registry.services import Services
-from hypha_cluster.relay.bus import Bus
+from hypha_cluster.registry.services import RecentlyFound, Services
 from hypha_cluster.relay.connections import Connection, Connections, Socket
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.ledger import Ledger
+from hypha_cluster.relay.listener import Listener
+from hypha_cluster.relay.publisher import Publisher
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -71,13 +73,16 @@ class Stores(NamedTuple):
 
     registry: ClientRegistry
     services: Services
+    recent: RecentlyFound
     mailboxes: Mailboxes
 
 
 class Relay(NamedTuple):
     """What a client's life here has to do with the relay."""
 
-    bus: Bus
+    publisher: Publisher
+    listener: Listener
+    recovery: Recovery
     connections: Connections
     delivery: Delivery
     ledger: Ledger
@@ -105,12 +110,12 @@ class ClientLife:
         terms: Terms,
         supervisor: Supervisor,
     ) -> None:
-        bus, self._connections, self._delivery, self._ledger, self._counts = relay
-        self._registry, self._services, mailboxes = stores
-        self.mail = Mail(mailboxes, bus, self._connections, self._delivery)
+        self._connections, self._delivery, self._ledger = relay[3:6]
+        self._listener, self._recovery, self._counts = relay.listener, relay.recovery, relay.counts
+        self._registry, services, self._recent, mailboxes = stores
+        self.mail = Mail(mailboxes, self._connections, self._delivery)
         grace = terms.reconnect_grace
-        self.presence = Presence(self._registry, self._services, bus, self._counts, grace)
-        self._bus = bus
+        self.presence = Presence(self._registry, services, relay.publisher, self._counts, grace)
         self._hub = hub
         self._calls = calls
         self._terms = terms
@@ -119,7 +124,7 @@ class ClientLife:
         self._serial = itertools.count(1)
         self._detaching = Tasks(supervisor)
         self._handing_over = Tasks(supervisor)
-        self._handover = Handover(terms.node, bus)
+        self._handover = Handover(terms.node, relay.publisher)
         # Owners whose claims are on their way, those of them that are outdated, and who is leaving.
         self._arriving: set[str] = set()
         self._outrun: set[str] = set()
@@ -178,14 +183,23 @@ class ClientLife:
                 await self._hear_out(previous)
             if claim.previous is not None:
                 await self._obtain(connection.address, claim.previous)
-            await self._bus.join(connection.address)
+            await self._listener.join(connection.address)
             await self._registry.noted(claim)
             await accept()
-            mail = await self.mail.collect(connection.address, resumed=claim.resumed)
-            self._delivery.deliver(connection, mail)
+            await self._go_live(connection, is_back=claim.resumed)
         except BaseException:
             await self._end(connection, code=GOING_AWAY)
             raise
+
+    async def _go_live(self, connection: Connection, *, is_back: bool) -> None:
+        """Deliver the mail once all that was sent before is in it, or has come here."""
+        address = connection.address
+        if is_back:
+            echoed = self._listener.echoed(address)
+            mail, _ = await asyncio.gather(self.mail.collect(address), echoed)
+        else:
+            mail = await self.mail.collect(address)
+        self._delivery.deliver(connection, mail)
 
     async def _obtain(self, address: str, previous: Previous) -> None:
         if previous.node != self._terms.node:
@@ -263,7 +277,7 @@ class ClientLife:
         self._leaving.add(owner)
         try:
             arrived, held = connection.go_live()
-            frames = [*arrived, *held, *await self._bus.leave(address)]
+            frames = [*arrived, *held, *await self._listener.leave(address)]
             self._hub.forget(address)
             if calls := self._ledger.forget(address):
                 frames.append(pack([(target, call.session, call.reject) for target, call in calls]))
@@ -322,10 +336,10 @@ class ClientLife:
         """Take what a node has announced, to all or to this one."""
         kind, *what = msgpack.unpackb(payload)
         if kind == LEFT:
-            self._services.changed(workspace_of(what[0]))
+            self._recent.forget(workspace_of(what[0]))
             self._target_left(*what)
         elif kind == MISJUDGED and what == [self._terms.node]:
-            self.presence.forgotten.set()
+            self._recovery.doubt()
         elif kind == REQUEST:
             self._take_request(Request(*what))
         elif kind == ANSWER:
@@ -364,6 +378,6 @@ class ClientLife:
         async with self._lock(connection.address):
             connection.is_sent_away = True
             self._counts.sent_away += 1
-            for frame in await self._bus.leave(connection.address):
+            for frame in await self._listener.leave(connection.address):
                 connection.send(frame)
             await self.presence.suspend(connection.attachment)

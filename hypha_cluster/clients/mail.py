@@ -1,11 +1,9 @@
 """What waits for clients that are between two connections, as this node collects and returns it."""
 
-import asyncio
 from collections.abc import Sequence
 
 from hypha_cluster.errors import ClientNotFound, HubError, RedisUnavailable
 from hypha_cluster.registry.mailboxes import CALL, Mailboxes, Marked
-from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
 
@@ -13,20 +11,14 @@ from hypha_cluster.relay.delivery import Delivery
 class Mail:
     """Keeps the order of frames between the bus, the mailbox, and the clients of this node."""
 
-    def __init__(
-        self, mailboxes: Mailboxes, bus: Bus, connections: Connections, delivery: Delivery
-    ) -> None:
+    def __init__(self, mailboxes: Mailboxes, connections: Connections, delivery: Delivery) -> None:
         self._mailboxes = mailboxes
-        self._bus = bus
         self._connections = connections
         self._delivery = delivery
 
-    async def collect(self, address: str, *, resumed: bool) -> list[bytes]:
-        """The mail, at a time when all that was sent before is in it, or has arrived."""
-        if not resumed:
-            return await self._mailboxes.take(address)
-        mail, _ = await asyncio.gather(self._mailboxes.take(address), self._bus.echoed(address))
-        return mail
+    async def collect(self, address: str) -> list[bytes]:
+        """What is in the mailbox of a client that has just been attached here."""
+        return await self._mailboxes.take(address)
 
     async def collect_missed(self, address: str) -> list[bytes]:
         """What came for a client here while this node could not hear it."""

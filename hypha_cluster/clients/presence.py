@@ -4,7 +4,6 @@ Redis may be away when there is something to tell: that is told later. It may co
 lose a part: then all is told again.
 """
 
-import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -15,8 +14,8 @@ from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.registry.clients import Attachment, ClaimMode, ClientRegistry
 from hypha_cluster.registry.services import Services
-from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connection, Connections
+from hypha_cluster.relay.publisher import Publisher
 
 _log = logging.getLogger(__name__)
 
@@ -27,22 +26,29 @@ SAMPLE: Final = 5  # clients that are looked for in Redis at a time
 Tell = Callable[[Attachment], Awaitable[None]]
 
 
+def departure(address: str) -> bytes:
+    """The event that a client is gone for good: calls to it end now."""
+    return pack([LEFT, address])
+
+
 class Presence:
     """grace: seconds for which a client that is between two connections keeps its place."""
 
     def __init__(
-        self, registry: ClientRegistry, services: Services, bus: Bus, counts: Counts, grace: float
+        self,
+        registry: ClientRegistry,
+        services: Services,
+        publisher: Publisher,
+        counts: Counts,
+        grace: float,
     ) -> None:
         self._registry = registry
-        registry.watchers.append(self._announce_departure)
         self._services = services
-        self._bus = bus
+        self._publisher = publisher
         self._counts = counts
         self._grace = grace
         # The latest of each connection that Redis may not know yet, by its owner.
         self._untold: dict[str, tuple[Attachment, Tell]] = {}
-        # Set when Redis may have lost, or got wrong, who is attached here.
-        self.forgotten = asyncio.Event()
 
     async def suspend(self, attachment: Attachment) -> None:
         """A client is between two connections."""
@@ -86,13 +92,9 @@ class Presence:
             self._counts.left += 1
             _log.info("%s has left.", address, extra={"client": address})
 
-    def _announce_departure(self, address: str) -> None:
-        """Tell all nodes that a client is gone for good: calls to it end now."""
-        self._bus.announce(pack([LEFT, address]))
-
     def announce_misjudgement(self, node: str) -> None:
         """Tell a node that was taken to be dead to say again who is attached to it."""
-        self._bus.announce(pack([MISJUDGED, node]))
+        self._publisher.announce(pack([MISJUDGED, node]))
 
     async def are_known(self, connections: Connections) -> bool:
         """Whether Redis knows some of the clients here; to be called now and then."""

@@ -18,7 +18,7 @@ from hypha_cluster.protocol.address import ServiceQuery, workspace_of
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.protocol.limits import KNOWN_SERVICES
 from hypha_cluster.registry.public import PublicListing, is_public
-from hypha_cluster.registry.services import Provider, RecentServices, Services
+from hypha_cluster.registry.services import Finder, Provider, Services
 
 Description = dict[str, Any]
 
@@ -34,12 +34,14 @@ class _Fetched(NamedTuple):
 class Directory:
     """The services of all workspaces, as somebody may see them.
 
-    load: how many calls from this node wait for a client.
+    lately: finds what `services` has, as it was a moment ago. load: how many calls from this node
+    wait for a client.
     """
 
     def __init__(
         self,
         services: Services,
+        lately: Finder,
         public: PublicListing,
         own: HubServices,
         calls: HubCalls,
@@ -50,7 +52,7 @@ class Directory:
         self._own = own
         self._calls = calls
         self._now = Selection(services, own, load)
-        self._lately = Selection(RecentServices(services), own, load)
+        self._lately = Selection(lately, own, load)
         # By address and service id.
         self._fetched: cachetools.LRUCache[tuple[str, str], _Fetched]
         self._fetched = cachetools.LRUCache(KNOWN_SERVICES, getsizeof=lambda kept: kept.size)

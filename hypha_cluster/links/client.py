@@ -5,7 +5,7 @@ import functools
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from redis import exceptions
@@ -14,8 +14,8 @@ from redis.asyncio.client import Pipeline
 
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.links.commands import Commands
+from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.servers import Servers
-from hypha_cluster.links.urls import find_servers
 from hypha_cluster.metrics import RedisMeter
 
 _log = logging.getLogger(__name__)
@@ -36,24 +36,29 @@ class StoreClient(Redis):
 
     All keys of a command must be in one slot; a pipeline may span several, so it is no
     transaction: what must be done as one is a script.
+
+    scripts: by their names, which are those of operations in the metrics; each server is made to
+    know them before they are called. recovery is told when a server has been away, and may have
+    forgotten.
     """
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(
+        self, servers: Servers, scripts: Mapping[str, bytes], recovery: Recovery | None = None
+    ) -> None:
         super().__init__(protocol=2)  # for how it reads replies
-        self._commands = Commands(servers, "hypha-store", resends=True)
+        known = list(scripts.values())
+        self._commands = Commands(
+            servers, "hypha-store", known, recovery or Recovery(), resends=True
+        )
         self._starting = asyncio.Lock()
         self._is_started = False
-        self._script_names: dict[str, str] = {}  # by their hashes
+        self._script_names = {script_hash(script): name for name, script in scripts.items()}
         self.operations: Counter[str] = Counter()
 
     @property
     def meter(self) -> RedisMeter:
         """What the connections have been used for."""
         return self._commands.meter
-
-    def attach(self, on_restored: Callable[[], None]) -> None:
-        """Say what to do when a server has been away, and may have forgotten."""
-        self._commands.on_restored = on_restored
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         await self._commands.aclose()
@@ -68,13 +73,6 @@ class StoreClient(Redis):
         if transaction:
             raise NotImplementedError("What must be done as one is a script.")
         return _Pipeline(self)
-
-    def know_script(self, name: str, script: bytes) -> str:
-        """Make sure that every server knows a script before it is called; answer its hash."""
-        self._commands.scripts.append(script)
-        sha = hashlib.sha1(script).hexdigest()
-        self._script_names[sha] = name
-        return sha
 
     async def keys_like(self, pattern: str) -> AsyncIterator[bytes]:
         """All keys of all servers that match; slow, and not for the path of anything."""
@@ -134,6 +132,11 @@ class StoreClient(Redis):
             _checked(await reply)
 
 
+def script_hash(script: bytes) -> str:
+    """By which a server knows a script."""
+    return hashlib.sha1(script).hexdigest()
+
+
 class _Pipeline(Pipeline):
     """Commands that are sent together; each to the server that has its key."""
 
@@ -167,13 +170,6 @@ def _checked(reply: Any) -> Any:
     if isinstance(reply, Exception):
         raise exceptions.ResponseError(str(reply))
     return reply
-
-
-def open_redis(servers: str | Servers, timeout: float) -> StoreClient:
-    """A client for the servers, or those behind a URL; timeout in seconds, for an answer."""
-    if isinstance(servers, str):
-        servers = find_servers(servers, timeout)
-    return StoreClient(servers)
 
 
 def translated(

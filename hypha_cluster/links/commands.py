@@ -8,14 +8,15 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.links.link import Endpoint
+from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.servers import Servers
-from hypha_cluster.links.shard import SLEEP, TICK, Request, Shard, unavailable
+from hypha_cluster.links.shard import SLEEP, TICK, Request, Shard, Usage, unavailable
 from hypha_cluster.metrics import RedisMeter
 from hypha_cluster.supervision import Tasks
 
@@ -42,17 +43,23 @@ class _Lane:
 class Commands:
     """Sends commands to one server or many.
 
-    name: what Redis shows for the connections. on_restored is called when a connection was
-    opened again, or to a new server: what Redis knew may be lost.
+    name: what Redis shows for the connections. scripts: what each server is made to know. recovery
+    is told when a connection was opened again, or to a new server: what Redis knew may be lost.
     """
 
-    def __init__(self, servers: Servers, name: str, *, resends: bool) -> None:
+    def __init__(
+        self,
+        servers: Servers,
+        name: str,
+        scripts: Sequence[bytes],
+        recovery: Recovery,
+        *,
+        resends: bool,
+    ) -> None:
         self.servers = servers
-        self.scripts: list[bytes] = []
         self.meter = RedisMeter()
-        self.on_restored: Callable[[], None] = lambda: None
-        self._name = name
-        self._resends = resends
+        self._recovery = recovery
+        self._usage = Usage(name, scripts, self.meter, resends)
         self._shards: dict[Endpoint, Shard] = {}
         self._only: Shard | None = None  # a short cut, when one server has all slots
         self._retired: list[Shard] = []
@@ -67,7 +74,7 @@ class Commands:
         self._loop = asyncio.get_running_loop()
         await self.servers.start()
         if self._clock is None:
-            self.servers.watchers.append(self._follow)
+            self._tasks.keep("servers' slots", self._keep_following)
             self._tick()
         await asyncio.gather(*(self._shard(each).link.opened() for each in self.servers.owners()))
         self._is_restored = True
@@ -77,7 +84,6 @@ class Commands:
         if self._clock is None:
             return
         self._clock.cancel()
-        self.servers.watchers.remove(self._follow)
         await self._tasks.stop()
         for shard in (*self._shards.values(), *self._retired):
             shard.flush()
@@ -119,21 +125,20 @@ class Commands:
         shard = self._shards.get(address)
         if shard is None:
             shard = self._shards[address] = Shard(
-                address,
-                self.servers,
-                self._name,
-                self._on_error,
-                self._on_opened,
-                resends=self._resends,
+                address, self.servers, self._usage, self._on_error, self._on_opened
             )
-            shard.scripts = self.scripts
-            shard.meter = self.meter
             self._only = None if self.servers.is_cluster else shard
         return shard
 
     def _on_opened(self) -> None:
         if self._is_restored:
-            self.on_restored()
+            self._recovery.restored()
+
+    async def _keep_following(self) -> None:
+        while True:
+            changed = self.servers.changed
+            self._follow()
+            await changed.wait()
 
     def _follow(self) -> None:
         """Slots are elsewhere now: leave servers that have none, take those that are new."""

@@ -9,7 +9,7 @@ import binascii
 import contextlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 from hypha_cluster.errors import RedisUnavailable
@@ -25,7 +25,7 @@ _LOOK_PAUSE: Final = 0.1  # seconds, between two looks when something is wrong
 
 
 class Servers(ABC):
-    """Knows who has which slot, keeps looking, and tells `watchers` when it has changed.
+    """Knows who has which slot, and keeps looking; `changed` says when that is another.
 
     supervisor: that of all connections to these servers too.
     """
@@ -36,7 +36,7 @@ class Servers(ABC):
     def __init__(self, access: Access, supervisor: Supervisor) -> None:
         self.access = access
         self.supervisor = supervisor
-        self.watchers: list[Callable[[], None]] = []
+        self._changed = asyncio.Event()
         self._doubted = asyncio.Event()
         self._tasks = Tasks(supervisor)
         self._is_looking = False
@@ -92,9 +92,14 @@ class Servers(ABC):
                 _log.warning("%s", error)
             await asyncio.sleep(_LOOK_PAUSE)
 
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set when somebody else has a slot than at the time when this was asked for."""
+        return self._changed
+
     def _tell(self) -> None:
-        for watcher in self.watchers:
-            watcher()
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
 
 class OneServer(Servers):

@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import hiredis
 
@@ -59,29 +59,37 @@ class Request:
             on_reply(reply)
 
 
-class Shard:
-    """One server's queue. on_error(shard, request, error) gets what was answered by an error.
+class Usage(NamedTuple):
+    """What all connections of one kind have in common.
 
-    resends: whether a command is sent again when the connection broke before its reply; else it
-    is answered RedisUnavailable at its deadline, when the server refuses it by its date.
+    name: what Redis shows for them. scripts: what each server is made to know. resends: whether a
+    command is sent again when the connection broke before its reply; else it is answered
+    RedisUnavailable at its deadline, when the server refuses it by its date.
     """
+
+    name: str
+    scripts: Sequence[bytes]
+    meter: RedisMeter
+    resends: bool
+
+
+class Shard:
+    """One server's queue. on_error(shard, request, error) gets what was answered by an error."""
 
     def __init__(
         self,
         address: Endpoint,
         servers: Servers,
-        name: str,
+        usage: Usage,
         on_error: "Callable[[Shard, Request, Exception], None]",
         on_opened: Callable[[], None],
-        *,
-        resends: bool,
     ) -> None:
         self._on_error = on_error
         self._on_opened = on_opened
-        self._resends = resends
+        self._scripts = usage.scripts
+        self._meter = usage.meter
+        self._resends = usage.resends
         self._loop = asyncio.get_running_loop()
-        self.scripts: Iterable[bytes] = ()
-        self.meter = RedisMeter()
         self._queued: deque[Request] = deque()
         self._written: deque[Request] = deque()
         self._unanswered: list[Request] = []
@@ -89,7 +97,7 @@ class Shard:
         self._is_ready = False
         self._clock = 0.0  # the server's, in ms, when time.monotonic() was 0
         self._pinged_at = 0.0
-        self.link = LastingLink(address, servers, name, self)
+        self.link = LastingLink(address, servers, usage.name, self)
 
     @property
     def is_idle(self) -> bool:
@@ -119,8 +127,8 @@ class Shard:
             for each in queued
         ]
         self.link.send(commands)
-        self.meter.batches += 1
-        self.meter.commands += len(commands)
+        self._meter.batches += 1
+        self._meter.commands += len(commands)
 
     def take_back(self) -> list[Request]:
         """What was not written yet."""
@@ -141,7 +149,7 @@ class Shard:
                 self.send(_housekeeping(command))
 
     def _script_loads(self) -> list[tuple[Any, ...]]:
-        return [("SCRIPT", "LOAD", script) for script in self.scripts]
+        return [("SCRIPT", "LOAD", script) for script in self._scripts]
 
     # What the connection says.
 
@@ -212,7 +220,7 @@ class Shard:
 
     def _on_probe(self, asked: float, reply: Any) -> None:
         self._on_time(reply)
-        self.meter.durations.observe(time.monotonic() - asked)
+        self._meter.durations.observe(time.monotonic() - asked)
 
     def _on_time(self, reply: Any) -> None:
         if isinstance(reply, list):

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from hypha_cluster.links.lasting_link import PING_INTERVAL, LastingLink
 from hypha_cluster.links.link import Endpoint
+from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.shard import SLEEP, TICK, unavailable
 from hypha_cluster.supervision import Tasks
@@ -67,7 +68,7 @@ class Subscriptions:
     """Keeps the channels of a node subscribed, wherever their slots go.
 
     on_rejoined(channel) is called when a channel is heard again that could not be for a while;
-    on_restored() when all channels of a server are.
+    recovery is told when all channels of a server are.
     """
 
     def __init__(
@@ -76,13 +77,13 @@ class Subscriptions:
         name: str,
         on_message: Callable[[bytes, bytes], None],
         on_rejoined: Callable[[bytes], None],
-        on_restored: Callable[[], None],
+        recovery: Recovery,
     ) -> None:
         self.servers = servers
         self.on_message = on_message
         self._name = name
         self._on_rejoined = on_rejoined
-        self._on_restored = on_restored
+        self._recovery = recovery
         self._wanted: dict[bytes, None] = {}  # a set that keeps its order
         self._missed: set[bytes] = set()  # wanted, heard once, and not heard now
         self._strays: set[bytes] = set()  # wanted, and to be asked for anew
@@ -98,9 +99,9 @@ class Subscriptions:
     async def start(self, channels: Iterable[bytes]) -> None:
         """Subscribe to the first channels; RedisUnavailable if that fails."""
         self._wanted.update(dict.fromkeys(channels))
-        self.servers.watchers.append(self._follow)
         self._tick()
         self._follow()
+        self._tasks.keep("servers' slots", self._keep_following)
         for station in list(self._stations.values()):
             await station.link.opened()
 
@@ -110,7 +111,6 @@ class Subscriptions:
         self._clock.cancel()
         if self._searching is not None:
             self._searching.cancel()
-        self.servers.watchers.remove(self._follow)
         self._wanted.clear()
         await self._tasks.stop()
         for station in self._stations.values():
@@ -231,7 +231,7 @@ class Subscriptions:
             if not station.link.is_open:
                 raise unavailable()
         if has_missed:
-            self._on_restored()
+            self._recovery.restored()
 
     def _owner(self, channel: bytes) -> Endpoint | None:
         return self.servers.owner(self.servers.slot(channel))
@@ -247,6 +247,12 @@ class Subscriptions:
         self._searching = None
         strays, self._strays = self._strays & self._wanted.keys(), set()
         self._ask(strays)
+
+    async def _keep_following(self) -> None:
+        while True:
+            changed = self.servers.changed
+            self._follow()
+            await changed.wait()
 
     def _follow(self) -> None:
         """Listen to all servers that have slots, and no more to others."""

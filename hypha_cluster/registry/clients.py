@@ -72,14 +72,23 @@ class Departure(NamedTuple):
 
 
 class ClientRegistry:
-    """Changes what is in Redis by scripts that touch nothing of a newer owner's."""
+    """Changes what is in Redis by scripts that touch nothing of a newer owner's.
 
-    def __init__(self, redis: StoreClient, keys: Keys, public: PublicListing) -> None:
+    on_departure is called with the address of each client that this node finds to have left for
+    good.
+    """
+
+    def __init__(
+        self,
+        redis: StoreClient,
+        keys: Keys,
+        public: PublicListing,
+        on_departure: Callable[[str], None] = lambda address: None,
+    ) -> None:
         self._redis = redis
         self._keys = keys
         self._public = public
-        # Called with the address of each client that this node finds to have left for good.
-        self.watchers: list[Callable[[str], None]] = []
+        self._on_departure = on_departure
         self._claim = Script(redis, "claim")
         self._leave = Script(redis, "leave")
         self._suspend = Script(redis, "suspend")
@@ -174,8 +183,7 @@ class ClientRegistry:
         if not answer:
             return None
         departure = Departure(address, *(part.decode() for part in answer[1:4]))
-        for watcher in self.watchers:
-            watcher(address)
+        self._on_departure(address)
         await self._note_departure(departure, gone=answer[0] == b"1", by_itself=bool(owner))
         await self._public.remove(address, pairs(answer[4:]))
         return departure

@@ -1,4 +1,4 @@
-"""The Lua scripts that change several keys as one."""
+"""The Lua scripts that change several keys as one, and the client that knows them."""
 
 from collections.abc import Sequence
 from importlib import resources
@@ -6,7 +6,10 @@ from typing import Any
 
 from redis.asyncio.client import Pipeline
 
-from hypha_cluster.links.client import StoreClient
+from hypha_cluster.links.client import StoreClient, script_hash
+from hypha_cluster.links.recovery import Recovery
+from hypha_cluster.links.servers import Servers
+from hypha_cluster.links.urls import find_servers
 
 
 def read_script(name: str) -> bytes:
@@ -14,12 +17,28 @@ def read_script(name: str) -> bytes:
     return resources.files(__package__).joinpath(f"{name}.lua").read_bytes()
 
 
+def read_scripts() -> dict[str, bytes]:
+    """The texts of all scripts of this package, by their names."""
+    files = resources.files(__package__).iterdir()
+    names = sorted(file.name.removesuffix(".lua") for file in files if file.name.endswith(".lua"))
+    return {name: read_script(name) for name in names}
+
+
+def open_redis(
+    servers: str | Servers, timeout: float, recovery: Recovery | None = None
+) -> StoreClient:
+    """A client for the servers, or those behind a URL; timeout in seconds, for an answer."""
+    if isinstance(servers, str):
+        servers = find_servers(servers, timeout)
+    return StoreClient(servers, read_scripts(), recovery)
+
+
 class Script:
     """A script of this package, by its name."""
 
     def __init__(self, redis: StoreClient, name: str) -> None:
         self._redis = redis
-        self._sha = redis.know_script(name, read_script(name))
+        self._sha = script_hash(read_script(name))
 
     async def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int] = ()) -> Any:
         return await self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)

@@ -1,7 +1,7 @@
 """What clients offer: the services of a workspace, and the public ones of all workspaces."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from hypha_cluster.errors import ClientLeft, ClientNotFound
@@ -44,15 +44,36 @@ class Finder(Protocol):
         """One client's service, None when it offers none of this name."""
 
 
+_ANYWHERE: Final = ""  # stands for all workspaces
+
+
+class RecentlyFound:
+    """What was found a moment ago, by workspace; what this node knows to have changed is left out.
+
+    many: the providers of a service. single: what one client offers.
+    """
+
+    def __init__(self) -> None:
+        self.many = ReadCache[list[Provider]]()
+        self.single = ReadCache[Provider | None]()
+
+    def forget(self, workspace: str) -> None:
+        """Services of a workspace have come or gone."""
+        for cache in (self.many, self.single):
+            cache.forget(workspace)
+            cache.forget(_ANYWHERE)
+
+
 class Services:
     """Puts services into the registry, and finds them."""
 
-    def __init__(self, redis: StoreClient, keys: Keys, public: PublicListing) -> None:
+    def __init__(
+        self, redis: StoreClient, keys: Keys, public: PublicListing, recent: "RecentlyFound"
+    ) -> None:
         self._redis = redis
         self._keys = keys
         self._public = public
-        # Called with a workspace in which services have come or gone, as far as this node knows.
-        self.watchers: list[Callable[[str], None]] = []
+        self._recent = recent
         self._register = Script(redis, "register")
         self._providers = Script(redis, "providers")
 
@@ -82,12 +103,7 @@ class Services:
         await self._public.add(attachment.address, put)
         replaced = {sid: info for sid, info in pairs(before).items() if put.get(sid) != info}
         await self._public.remove(attachment.address, replaced)
-        self.changed(attachment.workspace.name)
-
-    def changed(self, workspace: str) -> None:
-        """Tell all who remember the services of a workspace."""
-        for watcher in self.watchers:
-            watcher(workspace)
+        self._recent.forget(attachment.workspace.name)
 
     @translated
     async def of_workspace(self, workspace: str) -> list[dict[str, Any]]:
@@ -145,17 +161,12 @@ class Services:
         return Provider(address, service, json.loads(info), state == b"online")
 
 
-_ANYWHERE: Final = ""  # stands for all workspaces
-
-
 class RecentServices:
     """Finds services as they were a moment ago: not longer than a ReadCache keeps it."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, recent: RecentlyFound) -> None:
         self._services = services
-        self._many = ReadCache[list[Provider]]()
-        self._single = ReadCache[Provider | None]()
-        services.watchers.append(self._forget)
+        self._many, self._single = recent.many, recent.single
 
     async def providers(self, workspace: str, service: str) -> list[Provider]:
         return await self._many.get(
@@ -173,8 +184,3 @@ class RecentServices:
             f"{address}:{service}",
             lambda: self._services.provider(address, service),
         )
-
-    def _forget(self, workspace: str) -> None:
-        for cache in (self._many, self._single):
-            cache.forget(workspace)
-            cache.forget(_ANYWHERE)

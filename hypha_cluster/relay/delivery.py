@@ -25,11 +25,10 @@ from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import client_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, is_frame, pack
 from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
-from hypha_cluster.relay.bus import Bus
 from hypha_cluster.relay.connections import Connection, Connections
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import Deliveries, PendingCall
-from hypha_cluster.relay.publisher import Outcome
+from hypha_cluster.relay.publisher import Outcome, Publisher
 
 _log = logging.getLogger(__name__)
 
@@ -44,14 +43,14 @@ class Delivery:
     def __init__(
         self,
         connections: Connections,
-        bus: Bus,
+        publisher: Publisher,
         ledger: Ledger,
         deliveries: Deliveries,
         counts: Counts,
         reader: FrameReader,
     ) -> None:
         self._connections = connections
-        self._bus = bus
+        self._publisher = publisher
         self._ledger = ledger
         self._deliveries = deliveries
         self._counts = counts
@@ -104,7 +103,7 @@ class Delivery:
     def _publish(self, target: str, frame: bytes, reject: Reject | None) -> None:
         def on_outcome(outcome: Outcome) -> None:
             if reject is not None:
-                reject(_error_of(outcome, target, is_recovering=self._bus.is_recovering))
+                reject(_error_of(outcome, target, is_recovering=self._publisher.is_recovering))
 
         def on_failure(outcome: Outcome) -> None:
             if outcome is Outcome.MAILED:
@@ -114,9 +113,9 @@ class Delivery:
 
         client = client_of(target)
         if client.startswith("~"):
-            self._bus.publish_to_node(client[1:], frame, on_failure)
+            self._publisher.publish_to_node(client[1:], frame, on_failure)
         else:
-            self._bus.publish(target, frame, on_failure, is_call=reject is not None)
+            self._publisher.publish(target, frame, on_failure, is_call=reject is not None)
 
     # From the bus.
 

@@ -4,7 +4,6 @@ What Redis answers says what became of each. A frame for a client that is betwee
 goes to its mailbox, in the same script (deliver.lua).
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -13,9 +12,12 @@ from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.links.client import script_hash
 from hypha_cluster.links.commands import Commands
+from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.shard import Request, unavailable
+from hypha_cluster.metrics import RedisMeter
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import read_script
 
@@ -40,12 +42,11 @@ OnOutcome = Callable[[Outcome], None]
 
 
 class Limits(NamedTuple):
-    """mailbox_size in bytes, mail_lifetime in seconds."""
+    """How much a mailbox takes, in bytes and in frames, and for how many seconds."""
 
     mailbox_size: int
     mailbox_frames: int
     mail_lifetime: float
-    relay_timeout: float
 
 
 class _Target(NamedTuple):
@@ -57,21 +58,43 @@ class _Target(NamedTuple):
 
 
 class Publisher:
-    """Publishes frames and events; `commands` is its connection to Redis."""
+    """Publishes frames and events, by a connection to Redis of its own."""
 
-    def __init__(self, servers: Servers, keys: Keys, node: str, limits: Limits) -> None:
+    def __init__(
+        self, servers: Servers, keys: Keys, node: str, limits: Limits, recovery: Recovery
+    ) -> None:
         self._servers = servers
         self._keys = keys
-        self._timeout = limits.relay_timeout
-        self.commands = Commands(servers, f"hypha-{node}-publish", resends=False)
+        self._timeout = servers.access.timeout
+        self._recovery = recovery
         script = read_script("deliver")
-        self.commands.scripts.append(script)
-        self._sha = hashlib.sha1(script).hexdigest().encode()
+        self._commands = Commands(
+            servers, f"hypha-{node}-publish", [script], recovery, resends=False
+        )
+        self._sha = script_hash(script).encode()
         self._target = lru_cache(maxsize=_MANY_TARGETS)(self._find_target)
         bounds = (limits.mailbox_size, limits.mailbox_frames, int(limits.mail_lifetime * 1000))
         self._bounds = tuple(str(bound).encode() for bound in bounds)
         self._events_channel = keys.events().encode()
         self._unanswered = 0  # bytes of frames that Redis has not answered yet
+
+    async def start(self) -> None:
+        """Connect; RedisUnavailable if Redis is not there."""
+        await self._commands.start()
+
+    async def aclose(self) -> None:
+        """End the connection, after what is queued was written."""
+        await self._commands.aclose()
+
+    @property
+    def meter(self) -> RedisMeter:
+        """What publishing takes."""
+        return self._commands.meter
+
+    @property
+    def is_recovering(self) -> bool:
+        """Whether Redis is back, but perhaps not all that it knew before."""
+        return self._recovery.is_recent
 
     def publish(
         self,
@@ -97,7 +120,7 @@ class Publisher:
         command = (*target.head, frame, *self._bounds, b"1" if is_call else b"0")
         # While a slot moves, its subscribers are still where they were.
         detour = (b"SPUBLISH", target.channel, frame) if self._servers.is_cluster else None
-        self.commands.send(Request(target.slot, command, on_reply, deadline, True, detour))
+        self._commands.send(Request(target.slot, command, on_reply, deadline, True, detour))
 
     def publish_to_node(self, node: str, frame: bytes, on_outcome: OnOutcome | None = None) -> None:
         self.say(self._keys.node_channel(node), frame, on_outcome)
@@ -113,7 +136,7 @@ class Publisher:
         deadline = time.monotonic() + self._timeout
         command = (b"SPUBLISH", channel, payload)
         slot = self._servers.slot(channel)
-        self.commands.send(Request(slot, command, partial(_tell, on_outcome), deadline))
+        self._commands.send(Request(slot, command, partial(_tell, on_outcome), deadline))
 
     def _find_target(self, address: str) -> _Target:
         keys = self._keys

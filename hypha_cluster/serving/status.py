@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import RedisUnavailable, StartupError
-from hypha_cluster.links.client import open_redis
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.nodes import NodeInfo, list_nodes
+from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.serving.embedded import running_store
 
 COLUMNS = ("GATEWAY", "ADDRESS", "VERSION", "UP", "CLIENTS", "STATE")

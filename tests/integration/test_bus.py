@@ -10,15 +10,18 @@ import pytest
 from redis.asyncio import Redis
 
 from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.links.recovery import Recovery
+from hypha_cluster.links.urls import find_servers
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.relay.bus import Bus
-from hypha_cluster.relay.publisher import Limits, Outcome
+from hypha_cluster.relay.listener import Listener
+from hypha_cluster.relay.publisher import Limits, OnOutcome, Outcome, Publisher
 from tests.gateways import SECOND
 from tests.raw_client import pack
 
 LIMIT = 10 * SECOND
 ME, YOU = "lab/me", "lab/you"
-LIMITS = Limits(mailbox_size=1_000, mailbox_frames=5, mail_lifetime=60.0, relay_timeout=2.0)
+LIMITS = Limits(mailbox_size=1_000, mailbox_frames=5, mail_lifetime=60.0)
+TIMEOUT = 2.0  # seconds
 
 
 class TestNode:
@@ -27,13 +30,34 @@ class TestNode:
     __test__ = False
 
     def __init__(self, url: str, keys: Keys, name: str, limits: Limits = LIMITS) -> None:
-        self.bus = Bus(url, keys, name, limits)
+        self._servers = find_servers(url, TIMEOUT)
+        self._recovery = Recovery()
+        self._publisher = Publisher(self._servers, keys, name, limits, self._recovery)
+        self._listener = Listener(self._servers, keys, name, self._publisher, self._recovery)
         self.frames: list[tuple[str | None, bytes]] = []
         self.own: list[bytes] = []
         self.events: list[bytes] = []
-        self.restored = asyncio.Event()
         self._changed = asyncio.Condition()
-        self.bus.attach(self._receive, self._take_own, self._take_event, self.restored.set)
+        self._listener.attach(self._receive, self._take_own, self._take_event)
+        self.join, self.leave = self._listener.join, self._listener.leave
+        self.announce = self._publisher.announce
+        self.publish_to_node = self._publisher.publish_to_node
+        self.restored = self._recovery.needed
+
+    async def start(self) -> None:
+        await self._publisher.start()
+        await self._listener.start()
+
+    async def run(self) -> None:
+        await self._listener.run()
+
+    async def stop(self) -> None:
+        await self._listener.stop()
+        await self._publisher.aclose()
+        await self._servers.aclose()
+
+    def send(self, address: str, frame: bytes, on_outcome: OnOutcome | None = None) -> None:
+        self._publisher.publish(address, frame, on_outcome)
 
     def _receive(self, address: str | None, frame: bytes) -> None:
         self.frames.append((address, frame))
@@ -62,8 +86,8 @@ class TestNode:
         """Publish and say what became of it; a taker is only noticed by what comes after."""
         outcomes: list[Outcome] = []
         ended = asyncio.Event()
-        self.bus.publish(address, frame, outcomes.append)
-        self.bus.publish("nobody/there", b"", lambda outcome: ended.set())
+        self.send(address, frame, outcomes.append)
+        self.send("nobody/there", b"", lambda outcome: ended.set())
         await asyncio.wait_for(ended.wait(), LIMIT)
         return outcomes[0] if outcomes else Outcome.TAKEN
 
@@ -74,15 +98,15 @@ class NodeFactory(Protocol):
 
 @asynccontextmanager
 async def running(node: TestNode) -> AsyncIterator[TestNode]:
-    await node.bus.start()
-    keeper = asyncio.create_task(node.bus.run())
+    await node.start()
+    keeper = asyncio.create_task(node.run())
     try:
         yield node
     finally:
         keeper.cancel()
         with suppress(asyncio.CancelledError):
             await keeper
-        await node.bus.stop()
+        await node.stop()
 
 
 @pytest.fixture
@@ -104,8 +128,8 @@ async def nodes(valkey_url: str, keys: Keys) -> AsyncIterator[NodeFactory]:
 
 async def test_a_frame_comes_to_the_node_that_has_joined_its_address(nodes: NodeFactory) -> None:
     here, there, elsewhere = await nodes("here"), await nodes("there"), await nodes("elsewhere")
-    await there.bus.join(YOU)
-    await elsewhere.bus.join("lab/other")
+    await there.join(YOU)
+    await elsewhere.join("lab/other")
 
     assert await here.publish(YOU, b"frame") is Outcome.TAKEN
 
@@ -116,9 +140,9 @@ async def test_a_frame_comes_to_the_node_that_has_joined_its_address(nodes: Node
 
 async def test_a_node_can_publish_to_itself(nodes: NodeFactory) -> None:
     here = await nodes("here")
-    await here.bus.join(ME)
+    await here.join(ME)
 
-    here.bus.publish(ME, b"frame")
+    here.send(ME, b"frame")
 
     await here.has(1, here.frames)
     assert here.frames == [(ME, b"frame")]
@@ -126,11 +150,11 @@ async def test_a_node_can_publish_to_itself(nodes: NodeFactory) -> None:
 
 async def test_frames_keep_their_order(nodes: NodeFactory) -> None:
     here, there = await nodes("here"), await nodes("there")
-    await there.bus.join(YOU)
+    await there.join(YOU)
     frames = [b"%d " % number + bytes(number % 7 * 20_000) for number in range(300)]
 
     for number, frame in enumerate(frames):
-        here.bus.publish(YOU, frame)
+        here.send(YOU, frame)
         if number % 50 == 0:
             await asyncio.sleep(0)
 
@@ -140,11 +164,11 @@ async def test_frames_keep_their_order(nodes: NodeFactory) -> None:
 
 async def test_any_bytes_are_carried_as_they_are(nodes: NodeFactory) -> None:
     here, there = await nodes("here"), await nodes("there")
-    await there.bus.join(YOU)
+    await there.join(YOU)
     frames = [b"x", bytes(range(256)), b"\r\n$-1\r\n", bytes(3_000_000)]
 
     for frame in frames:
-        here.bus.publish(YOU, frame)
+        here.send(YOU, frame)
 
     await there.has(len(frames), there.frames)
     assert [frame for _, frame in there.frames] == frames
@@ -155,7 +179,7 @@ async def test_joining_ends_when_frames_will_come(nodes: NodeFactory) -> None:
 
     for number in range(50):
         address = f"lab/client{number}"
-        await there.bus.join(address)
+        await there.join(address)
         assert await here.publish(address, b"frame") is Outcome.TAKEN
 
     await there.has(50, there.frames)
@@ -163,11 +187,11 @@ async def test_joining_ends_when_frames_will_come(nodes: NodeFactory) -> None:
 
 async def test_leaving_ends_when_no_more_frames_will_come(nodes: NodeFactory) -> None:
     here, there = await nodes("here"), await nodes("there")
-    await there.bus.join(YOU)
+    await there.join(YOU)
 
     for number in range(100):
-        here.bus.publish(YOU, b"%d" % number)
-    await there.bus.leave(YOU)
+        here.send(YOU, b"%d" % number)
+    await there.leave(YOU)
     received = len(there.frames)
 
     assert await here.publish(YOU, b"late") is Outcome.NOBODY
@@ -178,9 +202,9 @@ async def test_leaving_ends_when_no_more_frames_will_come(nodes: NodeFactory) ->
 async def test_an_address_can_be_left_and_joined_again(nodes: NodeFactory) -> None:
     here, there = await nodes("here"), await nodes("there")
     for _ in range(20):
-        await there.bus.join(YOU)
-        await there.bus.leave(YOU)
-    await there.bus.join(YOU)
+        await there.join(YOU)
+        await there.leave(YOU)
+    await there.join(YOU)
 
     assert await here.publish(YOU, b"frame") is Outcome.TAKEN
     await there.has(1, there.frames)
@@ -198,11 +222,11 @@ def _note(told: list[int], number: int, outcome: Outcome) -> None:
 
 async def test_the_fate_of_each_frame_is_told_in_order(nodes: NodeFactory) -> None:
     here, there = await nodes("here"), await nodes("there")
-    await there.bus.join(YOU)
+    await there.join(YOU)
     told: list[int] = []
     for number in range(100):
         address = YOU if number % 3 else f"lab/nobody{number}"
-        here.bus.publish(address, b"x", partial(_note, told, number))
+        here.send(address, b"x", partial(_note, told, number))
 
     await here.publish("lab/last", b"x")
 
@@ -248,7 +272,7 @@ async def test_live_frames_are_not_mailed(nodes: NodeFactory, redis: Redis, keys
     here, there = await nodes("here"), await nodes("there")
     await suspended(redis, keys, YOU)
     await here.publish(YOU, b"mail")
-    await there.bus.join(YOU)
+    await there.join(YOU)
 
     assert await here.publish(YOU, b"live") is Outcome.TAKEN
 
@@ -265,8 +289,8 @@ async def test_a_frame_or_an_event_can_be_for_a_node_itself(nodes: NodeFactory) 
 
     frame, event = pack({"type": "frame"}), pack(["event"])
 
-    here.bus.publish_to_node("there", frame)
-    here.bus.publish_to_node("there", event)
+    here.publish_to_node("there", frame)
+    here.publish_to_node("there", event)
 
     await there.has(1, there.own)
     await there.has(1, there.events)
@@ -278,7 +302,7 @@ async def test_a_frame_for_a_node_that_is_not_there_is_nobodys(nodes: NodeFactor
     here = await nodes("here")
     outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
-    here.bus.publish_to_node("gone", b"frame", outcome.set_result)
+    here.publish_to_node("gone", b"frame", outcome.set_result)
 
     assert await asyncio.wait_for(outcome, LIMIT) is Outcome.NOBODY
 
@@ -286,7 +310,7 @@ async def test_a_frame_for_a_node_that_is_not_there_is_nobodys(nodes: NodeFactor
 async def test_an_event_comes_to_all_nodes(nodes: NodeFactory) -> None:
     all_nodes = [await nodes(name) for name in ("a", "b", "c")]
 
-    all_nodes[0].bus.announce(b"event")
+    all_nodes[0].announce(b"event")
 
     for node in all_nodes:
         await node.has(1, node.events)
@@ -298,8 +322,8 @@ async def test_clusters_on_one_server_do_not_hear_each_other(
 ) -> None:
     here = await nodes("here")
     async with running(TestNode(valkey_url, Keys("another-cluster"), "here")) as other:
-        await other.bus.join(YOU)
-        here.bus.announce(b"event")
+        await other.join(YOU)
+        here.announce(b"event")
 
         assert await here.publish(YOU, b"frame") is Outcome.NOBODY
         assert (other.frames, other.events, other.own) == ([], [], [])
@@ -323,27 +347,27 @@ async def test_a_broken_subscription_comes_back_with_all_its_addresses(
 ) -> None:
     here, there = await nodes("here"), await nodes("there")
     addresses = [f"lab/client{number}" for number in range(600)]
-    await asyncio.gather(*(there.bus.join(address) for address in addresses))
+    await asyncio.gather(*(there.join(address) for address in addresses))
 
     await cut(redis, "subscribe", "there")
-    await asyncio.wait_for(there.restored.wait(), LIMIT)
+    await asyncio.wait_for(there.restored(), LIMIT)
 
     for address in addresses:
-        here.bus.publish(address, address.encode())
+        here.send(address, address.encode())
     await there.has(len(addresses), there.frames)
     assert [address for address, _ in there.frames] == addresses
 
 
 async def test_frames_wait_for_a_broken_publisher(nodes: NodeFactory, redis: Redis) -> None:
     here, there = await nodes("here"), await nodes("there")
-    await there.bus.join(YOU)
+    await there.join(YOU)
 
     await cut(redis, "publish", "here")
     async with asyncio.timeout(LIMIT):
         while not await links(redis, "publish", "here"):
-            here.bus.publish(YOU, b"frame")
+            here.send(YOU, b"frame")
             await asyncio.sleep(0.01)
-    here.bus.publish(YOU, b"last")
+    here.send(YOU, b"last")
 
     async with asyncio.timeout(LIMIT):
         while (YOU, b"last") not in there.frames:
@@ -369,12 +393,12 @@ async def test_no_redis_is_a_clear_error(keys: Keys) -> None:
     node = TestNode("unix:///nowhere/at/all.sock", keys, "here")
 
     with pytest.raises(RedisUnavailable, match="cannot be reached"):
-        await node.bus.start()
+        await node.start()
 
 
 async def test_a_node_has_two_connections_for_frames(nodes: NodeFactory, redis: Redis) -> None:
     here = await nodes("here")
-    await asyncio.gather(*(here.bus.join(f"lab/client{number}") for number in range(100)))
+    await asyncio.gather(*(here.join(f"lab/client{number}") for number in range(100)))
 
     assert len(await links(redis, "publish", "here")) == 1
     assert len(await links(redis, "subscribe", "here")) == 1

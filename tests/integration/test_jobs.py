@@ -16,7 +16,7 @@ from hypha_cluster.links.shard import Shard
 from hypha_cluster.node import Node
 from hypha_cluster.registry.mailboxes import Mailboxes
 from hypha_cluster.registry.nodes import Nodes
-from hypha_cluster.relay.bus import Bus
+from hypha_cluster.relay.listener import Listener
 from hypha_cluster.serving.gateway import hypercorn_settings, serve_app
 from hypha_cluster.serving.preflight import listen
 from tests.gateways import SECOND
@@ -44,10 +44,6 @@ class Flaw:
         monkeypatch.setattr(self.owner, self.method, flawed)
 
 
-def forget(node: Node) -> None:
-    node.on_restored()
-
-
 def drop_links(node: Node) -> None:
     for link in LINKS:
         link.drop()
@@ -67,8 +63,8 @@ JOBS: dict[str, tuple[Flaw, Callable[[Node], None]]] = {
     "reaper": (Flaw(Nodes, "reap"), nothing),
     "reaper, of calls": (Flaw(Mailboxes, "give_up_calls"), nothing),
     "reaper, as it tells again": (Flaw(Presence, "tell_again"), nothing),
-    "reassertion": (Flaw(ClientLife, "reassert"), forget),
-    "bus": (Flaw(Bus, "_catch_up"), drop_links),
+    "reassertion": (Flaw(ClientLife, "reassert"), drop_links),
+    "bus": (Flaw(Listener, "_catch_up"), drop_links),
     "link": (Flaw(Shard, "on_open"), drop_links),
 }
 

@@ -15,7 +15,7 @@ from tests.redis_servers import DEBIANS, HOST, VALKEY, WITHOUT_DEBIANS, RedisSer
 DOCS = Path(__file__).parents[2] / "docs" / "redis.md"
 PACKAGE = DOCS.parents[1] / "hypha_cluster"
 METHODS = {"delete": "del"}  # of redis-py, when the command has another name
-NO_COMMANDS = {"execute", "know_script", "pipeline", "register_script", "send", "settled"}
+NO_COMMANDS = {"execute", "pipeline", "register_script", "send", "settled"}
 BINARIES = [
     pytest.param(VALKEY, id="valkey"),
     pytest.param(

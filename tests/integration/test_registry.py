@@ -12,7 +12,7 @@ from hypha_cluster.links.client import StoreClient
 from hypha_cluster.registry.clients import Attachment, Claim, ClaimMode, ClientRegistry, Previous
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.public import PublicListing
-from hypha_cluster.registry.services import Services
+from hypha_cluster.registry.services import RecentlyFound, Services
 
 ANN = Identity("ann")
 BOB = Identity("bob", is_anonymous=False, email="bob@example.org")
@@ -26,7 +26,7 @@ class Store:
         self.keys = keys
         self.public = PublicListing(redis, keys)
         self.registry = ClientRegistry(redis, keys, self.public)
-        self.services = Services(redis, keys, self.public)
+        self.services = Services(redis, keys, self.public, RecentlyFound())
 
     async def claim(
         self,

@@ -16,7 +16,7 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "registry/clients", "registry/mailboxes", "registry/nodes",
     "registry/public", "registry/scripts", "registry/secret", "registry/services",
     "registry/workspaces",
-    "relay/bus", "relay/delivery", "relay/intake", "relay/publisher", "relay/spans",
+    "relay/delivery", "relay/intake", "relay/listener", "relay/publisher", "relay/spans",
     "serving/embedded", "serving/run", "serving/status", "serving/workers",
     "serving/http11/connection", "serving/http11/exchange", "serving/http11/keep_alive",
     "serving/http11/server", "serving/http11/websocket_connection",

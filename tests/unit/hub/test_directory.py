@@ -34,9 +34,6 @@ def info(full_id: str, visibility: str = "protected") -> dict[str, Any]:
 class FakeServices:
     """One workspace with a protected service, and one that is public."""
 
-    def __init__(self) -> None:
-        self.watchers: list[Any] = []
-
     async def of_workspace(self, workspace: str) -> list[dict[str, Any]]:
         return [info(f"{workspace}/c:mine"), info(f"{workspace}/c:open", "public")]
 
@@ -66,8 +63,10 @@ def directory_of(calls: FakeCalls) -> Directory:
         Connections(1, 1.0), cast(Workspaces, None)
     )  # nobody is asked for permission here
     own.add(LOGIN)
+    services = cast(Services, FakeServices())
     return Directory(
-        cast(Services, FakeServices()),
+        services,
+        services,
         cast(PublicListing, FakeListing()),
         own,
         cast(HubCalls, calls),

@@ -1,4 +1,4 @@
-"""Frames between nodes, over Redis sharded pub/sub channels keyed by client.
+"""What comes from other nodes, over Redis sharded pub/sub channels keyed by client.
 
 Delivery is at most once and in order per sender and target.
 """
@@ -10,21 +10,20 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.shard import unavailable
 from hypha_cluster.links.subscriptions import Subscriptions
-from hypha_cluster.links.urls import find_servers
-from hypha_cluster.metrics import Histogram, RedisMeter
+from hypha_cluster.metrics import Histogram
 from hypha_cluster.protocol.envelope import is_frame
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.relay.publisher import Limits, Publisher
+from hypha_cluster.relay.publisher import Publisher
 from hypha_cluster.relay.recent import RecentFrames
 
 _log = logging.getLogger(__name__)
 
 _PAUSE: Final = 1.0  # seconds until mail is asked for again
 _MANY: Final = 100  # mailboxes that are collected at once
-_RECOVERY: Final = 5.0  # seconds in which all nodes have said again who is there
 _PROBE_PATIENCE: Final = 4.0  # seconds after which frames are taken not to come through at all
 
 # The address that a frame came for, None when it has been left meanwhile; and the frame.
@@ -36,34 +35,32 @@ async def _no_mail(address: str) -> list[bytes]:
     return []
 
 
-class Bus:
-    """Publishes frames to other nodes, and hands on those that come for clients that joined.
+class Listener:
+    """Hands on the frames of other nodes that come for clients which have joined.
 
     receive(address, frame) is called for each, on_event(event) for what nodes announce to all or
-    to this one, on_node_frame(frame) for frames to this node itself, on_restored() when Redis is
-    back.
+    to this one, on_node_frame(frame) for frames to this node itself.
     collect(address) answers the mail of an address that could not be heard for a while; it is
     received before what comes anew.
     """
 
-    def __init__(self, servers: str | Servers, keys: Keys, node: str, limits: Limits) -> None:
-        self._is_alone = isinstance(servers, str)
-        if isinstance(servers, str):
-            servers = find_servers(servers, limits.relay_timeout)
+    def __init__(
+        self,
+        servers: Servers,
+        keys: Keys,
+        node: str,
+        publisher: Publisher,
+        recovery: Recovery,
+    ) -> None:
         self._servers = servers
         self._keys = keys
-        self._timeout = limits.relay_timeout
-        self._publisher = Publisher(servers, keys, node, limits)
-        self._publisher.commands.on_restored = self._restored
-        self.publish = self._publisher.publish
-        self.publish_to_node = self._publisher.publish_to_node
-        self.announce = self._publisher.announce
+        self._publisher = publisher
         self._subscriptions = Subscriptions(
             servers,
             f"hypha-{node}-subscribe",
             self._on_message,
             self._on_rejoined,
-            self._restored,
+            recovery,
         )
         self._addresses: dict[bytes, str] = {}
         self._rejoined: asyncio.Queue[bytes] = asyncio.Queue()
@@ -75,34 +72,25 @@ class Bus:
         self._events_channel = keys.events().encode()
         self._own_channels = (self._node_channel, self._events_channel)
         self._listening_since = 0.0
-        self._restored_at = float("-inf")
         self._probed_at: float | None = None  # when the probe was sent that is under way
         self.last_probe = 0.0
         self.lags = Histogram()
-
-    @property
-    def meter(self) -> RedisMeter:
-        """What publishing takes."""
-        return self._publisher.commands.meter
 
     def attach(
         self,
         receive: Receive,
         on_node_frame: Callable[[bytes], None],
         on_event: Callable[[bytes], None],
-        on_restored: Callable[[], None],
         collect: Callable[[str], Awaitable[list[bytes]]] = _no_mail,
     ) -> None:
         """Say where frames go; before `start`."""
         self._receive = receive
         self._on_node_frame = on_node_frame
         self._on_event = on_event
-        self._on_restored = on_restored
         self._collect = collect
 
     async def start(self) -> None:
         """Connect and subscribe; RedisUnavailable if Redis is not there."""
-        await self._publisher.commands.start()
         await self._subscriptions.start(self._own_channels)
         self.last_probe = time.monotonic()
 
@@ -138,11 +126,8 @@ class Bus:
         await self._subscriptions.leave(self._node_channel)
 
     async def stop(self) -> None:
-        """End the connections, after what is queued was written."""
+        """End the connections."""
         await self._subscriptions.aclose()
-        await self._publisher.commands.aclose()
-        if self._is_alone:
-            await self._servers.aclose()
 
     # Subscriptions.
 
@@ -170,7 +155,7 @@ class Bus:
         echo = self._echoes[channel] = asyncio.get_running_loop().create_future()
         self._publisher.say(channel, b"")
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._servers.access.timeout):
                 await echo
         except TimeoutError:
             raise unavailable() from None
@@ -218,15 +203,6 @@ class Bus:
         elif channel in self._addresses and channel not in self._kept:
             self._kept[channel] = []
             self._rejoined.put_nowait(channel)
-
-    def _restored(self) -> None:
-        self._restored_at = time.monotonic()
-        self._on_restored()
-
-    @property
-    def is_recovering(self) -> bool:
-        """Whether Redis is back, but perhaps not all that it knew before."""
-        return time.monotonic() - self._restored_at < _RECOVERY
 
     # Probes.
 
