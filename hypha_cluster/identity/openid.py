@@ -1,16 +1,10 @@
 """The public keys of an OpenID Connect issuer, which its access tokens are verified with."""
 
 import asyncio
-import ipaddress
-import json
 import logging
-import ssl
 import time
-import urllib.error
 from collections.abc import Callable
-from http.client import HTTPException, HTTPMessage, HTTPResponse
-from typing import IO, Any, Final, NamedTuple
-from urllib import request
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from jose import jwk
@@ -19,6 +13,7 @@ from jose.exceptions import JOSEError
 from jose.utils import base64_to_long
 
 from hypha_cluster.errors import InvalidToken, StartupError
+from hypha_cluster.identity.fetching import Fetcher, FetchFailed, NoDocument, check_issuer
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -29,11 +24,8 @@ ES256: Final = "ES256"
 _KEYS_LIFETIME: Final = 600.0  # seconds
 # How long an issuer is left alone after it had no answer, or not the key that was asked for.
 _PAUSE: Final = 10.0  # seconds
-_ANSWER_TIME: Final = 5.0  # seconds, for one document
-_PATIENCE: Final = 12.0  # seconds, for all of them
-_MAX_DOCUMENT: Final = 262_144  # bytes
+_PATIENCE: Final = 12.0  # seconds, for all documents
 _MIN_RSA_SIZE, _MAX_RSA_SIZE = 2_048, 16_384  # bits
-_HEADERS: Final = {"Accept": "application/json", "User-Agent": "hypha-cluster"}
 
 # By type and curve. A key is used with its own algorithm only, whatever a token's header says.
 _ALGORITHMS: Final[dict[tuple[str | None, str | None], str]] = {
@@ -54,10 +46,6 @@ class _Name(NamedTuple):
 _Keys = dict[_Name, Key]
 
 
-class _NoDocument(ValueError):
-    """The issuer answered, but not with what is wanted."""
-
-
 class OpenIdKeys:
     """Fetches an issuer's keys when they are needed, and keeps them while they serve."""
 
@@ -71,7 +59,7 @@ class OpenIdKeys:
         self._tasks = Tasks(supervisor)
         self._loading: asyncio.Task[None] | None = None
         try:
-            _check_issuer(issuer)
+            check_issuer(issuer)
         except ValueError as error:
             raise StartupError(f"The issuer of access tokens cannot be used: {error}") from None
 
@@ -116,8 +104,8 @@ class OpenIdKeys:
     async def _load(self) -> None:
         try:
             async with asyncio.timeout(_PATIENCE):
-                keys = await asyncio.to_thread(_fetch_keys, self.issuer)
-        except (OSError, HTTPException, ValueError) as error:
+                keys = await _fetch_keys(self.issuer)
+        except (FetchFailed, NoDocument, OSError) as error:
             # The keys that were fetched before go on being used.
             _log.warning(
                 "The keys of %s cannot be fetched: %s", self.issuer, str(error) or "timeout"
@@ -128,111 +116,21 @@ class OpenIdKeys:
         self._stale_at = self._clock() + _KEYS_LIFETIME
 
 
-def _check_issuer(issuer: str) -> None:
-    parts = urlsplit(issuer)
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("its address may only have a scheme, a host, a port and a path")
-    _check_address(issuer, secure=False)
-
-
-def _check_address(url: str, *, secure: bool) -> None:
-    """Refuse what could be listened to or changed on its way. secure: not even on loopback."""
-    parts = urlsplit(url)
-    if parts.scheme == "https" and parts.hostname:
-        return
-    if secure or parts.scheme != "http" or not _is_loopback(parts.hostname or ""):
-        raise ValueError(f"{url!r} does not begin with https://")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _fetch_keys(issuer: str) -> _Keys:
-    """Ask the issuer for its keys; blocks."""
-    secure = urlsplit(issuer).scheme == "https"
-    opener, base = _opener(secure), issuer.rstrip("/")
-    try:
-        about = _fetch(opener, f"{base}/.well-known/openid-configuration")
-    except _NoDocument:
-        about = {"issuer": issuer, "jwks_uri": f"{base}/.well-known/jwks.json"}
-    if about.get("issuer") != issuer:
-        raise ValueError(f"it calls itself {about.get('issuer')!r}; configure it by that name")
-    address = str(about.get("jwks_uri"))
-    _check_address(address, secure=secure)
-    keys = _usable(_fetch(opener, address).get("keys"))
+async def _fetch_keys(issuer: str) -> _Keys:
+    """Ask the issuer for its keys."""
+    base = issuer.rstrip("/")
+    async with Fetcher(secure=urlsplit(issuer).scheme == "https") as fetcher:
+        try:
+            about = await fetcher.get(f"{base}/.well-known/openid-configuration")
+        except NoDocument:
+            about = {"issuer": issuer, "jwks_uri": f"{base}/.well-known/jwks.json"}
+        if about.get("issuer") != issuer:
+            raise NoDocument(f"it calls itself {about.get('issuer')!r}; configure it by that name")
+        address = str(about.get("jwks_uri"))
+        keys = _usable((await fetcher.get(address)).get("keys"))
     if not keys:
-        raise ValueError(f"{address} has no RSA or P-256 key to verify signatures with")
+        raise NoDocument(f"{address} has no RSA or P-256 key to verify signatures with")
     return keys
-
-
-class _Redirects(request.HTTPRedirectHandler):
-    """Follows only where the keys could have been fetched from in the first place."""
-
-    def __init__(self, secure: bool) -> None:
-        self._secure = secure
-
-    def redirect_request(
-        self,
-        req: request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: HTTPMessage,
-        newurl: str,
-    ) -> request.Request | None:
-        _check_address(newurl, secure=self._secure)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _opener(secure: bool) -> request.OpenerDirector:
-    # The default one opens ftp:, file: and data: as well.
-    opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler(),
-        request.HTTPHandler(),
-        request.HTTPSHandler(context=ssl.create_default_context()),
-        request.UnknownHandler(),
-        _Redirects(secure),
-        request.HTTPDefaultErrorHandler(),
-        request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-def _fetch(opener: request.OpenerDirector, url: str) -> dict[str, Any]:
-    asked = request.Request(url, headers=_HEADERS)
-    try:
-        response = opener.open(asked, timeout=_ANSWER_TIME)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise _NoDocument(f"{url} answers with {error.code}") from None
-    assert response is not None
-    with response:
-        text = _read(response, url)
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise _NoDocument(f"{url} is no JSON object")
-    return document
-
-
-def _read(response: HTTPResponse, url: str) -> bytes:
-    """Read to the end; the socket's own time limit is for each piece only."""
-    deadline, text = time.monotonic() + _ANSWER_TIME, b""
-    while chunk := response.read1(_MAX_DOCUMENT):
-        text += chunk
-        if len(text) > _MAX_DOCUMENT:
-            raise ValueError(f"{url} has more than {_MAX_DOCUMENT} bytes")
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{url} takes more than {_ANSWER_TIME:g} s")
-    return text
 
 
 def _usable(entries: object) -> _Keys:

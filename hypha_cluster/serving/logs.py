@@ -55,6 +55,9 @@ def configure_logging(level: str, line_format: str) -> None:
     root.setLevel(level.upper())
     # It tells at INFO where it listens, which we tell ourselves.
     logging.getLogger("hypercorn.error").setLevel(max(logging.WARNING, root.level))
+    # They tell of each request that the hub itself makes.
+    for name in ("httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
 
 

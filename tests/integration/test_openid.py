@@ -27,7 +27,7 @@ from jose.utils import base64url_encode
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import InvalidToken
-from hypha_cluster.identity import openid
+from hypha_cluster.identity import fetching
 from hypha_cluster.identity.openid import OpenIdKeys
 from hypha_cluster.identity.tokens import Tokens
 from hypha_cluster.supervision import Supervisor
@@ -413,7 +413,7 @@ async def test_without_the_issuers_keys_nobody_is_let_in(
 async def test_a_silent_issuer_holds_up_nobody_for_long(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(openid, "_ANSWER_TIME", 0.1)
+    monkeypatch.setattr(fetching, "ANSWER_TIME", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         tokens = Tokens(SECRET, SETTINGS, OpenIdKeys(url, Supervisor()))
