@@ -34,7 +34,7 @@ from hypha_cluster.hub.services import HubServices
 from hypha_cluster.hub.visiting import Visits
 from hypha_cluster.identity.openid import OpenIdKeys
 from hypha_cluster.identity.tokens import Tokens, TokenSettings
-from hypha_cluster.links.client import StoreClient
+from hypha_cluster.links.client import RedisClient
 from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.urls import find_servers
@@ -89,7 +89,7 @@ class _Links:
     servers: Servers
     recovery: Recovery
     keys: Keys
-    redis: StoreClient
+    redis: RedisClient
     publisher: Publisher
 
 
@@ -217,6 +217,7 @@ async def _running(
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(links.redis.aclose)
         try:
+            await links.redis.start()
             await _reset(config, links, store)
             tokens = await _tokens(site, links)
             stack.push_async_callback(tokens.stop)

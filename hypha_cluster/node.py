@@ -6,8 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from redis.exceptions import RedisError
-
 from hypha_cluster import __version__
 from hypha_cluster.clients.drain import Drain
 from hypha_cluster.clients.life import ClientLife
@@ -132,7 +130,7 @@ class Node:
                 _log.warning("The lease of this node was lost; it takes a new one.")
                 await self._nodes.take_lease(self.name, self._lease)
                 self._recovery.doubt()
-        except (RedisUnavailable, RedisError) as error:
+        except RedisUnavailable as error:
             _log.warning("The lease of this node could not be renewed: %s", error)
         else:
             self._renewed = time.monotonic()
@@ -143,7 +141,7 @@ class Node:
             if not await self._presence.are_known(self._connections):
                 _log.warning("Redis does not know clients that are attached here.")
                 self._recovery.doubt()
-        except (RedisUnavailable, RedisError) as error:
+        except RedisUnavailable as error:
             _log.warning("Nothing could be checked: %s", error)
 
     async def _reap(self) -> None:
@@ -162,7 +160,7 @@ class Node:
                     )
                 for name in harvest.misjudged:
                     self._presence.announce_misjudgement(name)
-            except (RedisUnavailable, RedisError) as error:
+            except RedisUnavailable as error:
                 _log.warning("Nothing could be cleaned up: %s", error)
 
     async def _reassert(self) -> None:
@@ -171,7 +169,7 @@ class Node:
             try:
                 await self._nodes.take_lease(self.name, self._lease)
                 await self._clients.reassert()
-            except (RedisUnavailable, RedisError) as error:
+            except RedisUnavailable as error:
                 _log.warning("Redis is not told yet who is here: %s", error)
                 await asyncio.sleep(self._terms.lease_interval)
                 self._recovery.doubt()

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from hypha_cluster.config import IN_MEMORY
-from hypha_cluster.links.client import StoreClient
+from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.serving.embedded import embedded_store
 from tests.gateways import Gateway, Hub, Value
@@ -33,15 +33,17 @@ def redis_prefix() -> str:
 
 @pytest.fixture
 async def redis(valkey_url: str) -> AsyncIterator[Redis]:
+    """What tests look and change things with."""
     client = Redis.from_url(valkey_url)
     yield client
     await client.aclose()
 
 
 @pytest.fixture
-async def store_client(valkey_url: str) -> AsyncIterator[StoreClient]:
-    """What the store of a gateway works with."""
+async def redis_client(valkey_url: str) -> AsyncIterator[RedisClient]:
+    """What the registry of a gateway works with."""
     client = open_redis(valkey_url, timeout=5.0)
+    await client.start()
     yield client
     await client.aclose()
 

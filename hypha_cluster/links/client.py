@@ -1,135 +1,192 @@
-"""The client that the store works with, and its errors in the hub's words."""
+"""The commands by which the registry speaks to Redis, each sent at once and awaited when needed.
+
+What is sent in one turn of the event loop is written together, so there is no pipeline: send
+several, then await them. All keys of a command are in one slot; what must be done as one is a
+script.
+"""
 
 import asyncio
-import functools
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
-
-from redis import exceptions
-from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.links.commands import Commands
-from hypha_cluster.links.recovery import Recovery
-from hypha_cluster.links.servers import Servers
 from hypha_cluster.metrics import RedisMeter
 
 _log = logging.getLogger(__name__)
 
-_AT_EVALSHA: Final = 3  # where the first key of a script is
-_KEYLESS: Final = frozenset(("PING", "SCAN", "INFO", "TIME", "FLUSHALL", "SCRIPT LOAD"))
-
-# Of commands that were sent; those that failed are exceptions, as values.
-Replies = Sequence[asyncio.Future[Any]]
-
-S = TypeVar("S")
-P = ParamSpec("P")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+Word = str | bytes | int
 
 
-class StoreClient(Redis):
-    """redis-py's commands, sent to whichever server has the key, over one connection to each.
+class Reply(Generic[T_co]):
+    """What a command that was sent is answered: to be awaited now, later, or not at all.
 
-    All keys of a command must be in one slot; a pipeline may span several, so it is no
-    transaction: what must be done as one is a script.
-
-    scripts: by their names, which are those of operations in the metrics; each server is made to
-    know them before they are called. recovery is told when a server has been away, and may have
-    forgotten.
+    RedisUnavailable when Redis is away, or refuses. Then nobody knows whether it was done.
     """
 
+    __slots__ = ("_command", "_read", "_reply")
+
     def __init__(
-        self, servers: Servers, scripts: Mapping[str, bytes], recovery: Recovery | None = None
+        self, command: str, reply: asyncio.Future[Any], read: Callable[[Any], T_co]
     ) -> None:
-        super().__init__(protocol=2)  # for how it reads replies
-        known = list(scripts.values())
-        self._commands = Commands(
-            servers, "hypha-store", known, recovery or Recovery(), resends=True
-        )
-        self._starting = asyncio.Lock()
-        self._is_started = False
+        self._command = command
+        self._reply = reply
+        self._read = read
+
+    def __await__(self) -> Generator[Any, None, T_co]:
+        reply = yield from self._reply.__await__()
+        if isinstance(reply, RedisUnavailable):
+            raise reply
+        if isinstance(reply, Exception):
+            _log.warning("Redis refuses %s: %s", self._command, reply)
+            raise RedisUnavailable("The hub's Redis does not do its work at the moment; try again.")
+        return self._read(reply)
+
+
+async def settled(replies: Iterable[Reply[T]]) -> list[T]:
+    """What several commands are answered, in their order."""
+    return [await reply for reply in replies]
+
+
+class RedisClient:
+    """Sends commands to whichever server has the key, over one connection to each.
+
+    A command whose connection broke before the reply is sent again, so it may be done twice.
+    scripts: those that the servers are made to know, by the names that they have in the metrics.
+    """
+
+    def __init__(self, commands: Commands, scripts: Mapping[str, bytes]) -> None:
+        self._commands = commands
         self._script_names = {script_hash(script): name for name, script in scripts.items()}
         self.operations: Counter[str] = Counter()
+
+    async def start(self) -> None:
+        """Connect; RedisUnavailable if that fails."""
+        await self._commands.start()
+
+    async def aclose(self) -> None:
+        await self._commands.aclose()
+        await self._commands.servers.aclose()
 
     @property
     def meter(self) -> RedisMeter:
         """What the connections have been used for."""
         return self._commands.meter
 
-    async def aclose(self, close_connection_pool: bool | None = None) -> None:
-        await self._commands.aclose()
-        await self._commands.servers.aclose()
+    async def ordered(self, *replies: Reply[Any]) -> None:
+        """Return when whatever is sent from now on is done after these commands.
 
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
-        if not self._is_started:
-            await self._start()
-        return self._parsed(args, options, await self._send(args))
+        One server does what it is sent in that order, so nothing has to be waited for.
+        """
+        if self._commands.servers.is_cluster:
+            await settled(replies)
 
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> "_Pipeline":
-        if transaction:
-            raise NotImplementedError("What must be done as one is a script.")
-        return _Pipeline(self)
+    # Any type.
 
-    async def keys_like(self, pattern: str) -> AsyncIterator[bytes]:
+    def get(self, key: str) -> Reply[bytes | None]:
+        return self._send(key, _as_it_is, "GET", key)
+
+    def set_if_new(self, key: str, value: str) -> Reply[bool]:
+        """Say whether it was."""
+        return self._send(key, bool, "SET", key, value, "NX")
+
+    def set_for(self, key: str, value: str, lifetime: int) -> Reply[bytes]:
+        """lifetime: in ms."""
+        return self._send(key, _as_it_is, "SET", key, value, "PX", lifetime)
+
+    def pexpire(self, key: str, lifetime: int) -> Reply[bool]:
+        """Say whether it was there. lifetime: in ms."""
+        return self._send(key, bool, "PEXPIRE", key, lifetime)
+
+    def exists(self, key: str) -> Reply[bool]:
+        return self._send(key, bool, "EXISTS", key)
+
+    def delete(self, *keys: str) -> Reply[int]:
+        return self._send(keys[0], int, "DEL", *keys)
+
+    # Hashes.
+
+    def hget(self, key: str, field: str) -> Reply[bytes | None]:
+        return self._send(key, _as_it_is, "HGET", key, field)
+
+    def hmget(self, key: str, *fields: str) -> Reply[list[bytes | None]]:
+        return self._send(key, _as_it_is, "HMGET", key, *fields)
+
+    def hgetall(self, key: str) -> Reply[dict[bytes, bytes]]:
+        return self._send(key, _pairs, "HGETALL", key)
+
+    def hkeys(self, key: str) -> Reply[list[bytes]]:
+        return self._send(key, _as_it_is, "HKEYS", key)
+
+    def hset(self, key: str, fields: Mapping[str, str]) -> Reply[int]:
+        return self._send(
+            key, int, "HSET", key, *(word for item in fields.items() for word in item)
+        )
+
+    # Sets.
+
+    def smembers(self, key: str) -> Reply[list[bytes]]:
+        return self._send(key, _as_it_is, "SMEMBERS", key)
+
+    def srandmember(self, key: str, count: int) -> Reply[list[bytes]]:
+        return self._send(key, _as_it_is, "SRANDMEMBER", key, count)
+
+    def scard(self, key: str) -> Reply[int]:
+        return self._send(key, int, "SCARD", key)
+
+    def sadd(self, key: str, *members: str | bytes) -> Reply[int]:
+        return self._send(key, int, "SADD", key, *members)
+
+    def srem(self, key: str, *members: str | bytes) -> Reply[int]:
+        return self._send(key, int, "SREM", key, *members)
+
+    # Sorted sets.
+
+    def zadd(self, key: str, scores: Mapping[str, int]) -> Reply[int]:
+        words = (word for member, score in scores.items() for word in (score, member))
+        return self._send(key, int, "ZADD", key, *words)
+
+    def zrem(self, key: str, *members: str | bytes) -> Reply[int]:
+        return self._send(key, int, "ZREM", key, *members)
+
+    def zrangebyscore(self, key: str, most: int, count: int) -> Reply[list[bytes]]:
+        """The first members whose score is at most `most`."""
+        return self._send(key, _as_it_is, "ZRANGEBYSCORE", key, "-inf", most, "LIMIT", 0, count)
+
+    # Scripts.
+
+    def evalsha(self, sha: str, keys: Sequence[str], args: Iterable[Word] = ()) -> Reply[Any]:
+        """Call a script that is known."""
+        return self._send(keys[0], _as_it_is, "EVALSHA", sha, len(keys), *keys, *args)
+
+    # All of them.
+
+    async def keys_like(self, pattern: str) -> AsyncIterator[str]:
         """All keys of all servers that match; slow, and not for the path of anything."""
-        await self._start()
         for slot in self._commands.servers.some_slots():
-            cursor: Any = b"0"
+            cursor: Word = 0
             while True:
-                command = ("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-                reply = await self._commands.ask(slot, command)
-                cursor, keys = _checked(reply)
+                words = ("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+                cursor, keys = await self._send_to(slot, _as_it_is, words)
                 for key in keys:
-                    yield key
+                    yield key.decode()
                 if cursor == b"0":
                     break
 
-    async def _start(self) -> None:
-        if not self._is_started:
-            async with self._starting:
-                await self._commands.start()
-                self._is_started = True
+    def _send(self, key: str, read: Callable[[Any], T], *words: Word) -> Reply[T]:
+        return self._send_to(self._commands.servers.slot(key), read, words)
 
-    def _send(self, args: tuple[Any, ...]) -> asyncio.Future[Any]:
-        self.operations[self._operation(args)] += 1
-        slot = self._commands.servers.slot(_key(args)) if args[0] not in _KEYLESS else 0
-        return self._commands.ask(slot, _words(args))
-
-    def _operation(self, args: tuple[Any, ...]) -> str:
-        """What a command is called in the metrics."""
-        command: str = args[0]
-        if command == "EVALSHA":
-            return self._script_names[args[1]]
-        return command.lower().replace(" ", "_")
-
-    def _parsed(self, args: tuple[Any, ...], options: dict[str, Any], reply: Any) -> Any:
-        _checked(reply)
-        options.pop("keys", None)  # redis-py's, for its cache
-        parse = self.response_callbacks.get(args[0])
-        return parse(reply, **options) if parse else reply
-
-    async def execute_all(self, stack: Sequence[tuple[Any, Any]]) -> list[Any]:
-        """Send commands together, and answer all their replies."""
-        if not self._is_started:
-            await self._start()
-        replies = [await reply for reply in self.send_all(stack)]
-        return [
-            self._parsed(args, options, reply)
-            for (args, options), reply in zip(stack, replies, strict=True)
-        ]
-
-    def send_all(self, stack: Sequence[tuple[Any, Any]]) -> Replies:
-        """Send commands together, once it is started; for `settled`."""
-        return [self._send(args) for args, _ in stack]
-
-    async def settled(self, replies: Replies) -> None:
-        """Wait until commands are done; RedisUnavailable or an error of Redis if one is not."""
-        for reply in replies:
-            _checked(await reply)
+    def _send_to(self, slot: int, read: Callable[[Any], T], words: tuple[Word, ...]) -> Reply[T]:
+        name = str(words[0]).lower()
+        if name == "evalsha":
+            name = self._script_names[str(words[1])]
+        self.operations[name] += 1
+        return Reply(name, self._commands.ask(slot, words), read)
 
 
 def script_hash(script: bytes) -> str:
@@ -137,54 +194,9 @@ def script_hash(script: bytes) -> str:
     return hashlib.sha1(script).hexdigest()
 
 
-class _Pipeline(Pipeline):
-    """Commands that are sent together; each to the server that has its key."""
-
-    def __init__(self, client: StoreClient) -> None:
-        super().__init__(client.connection_pool, client.response_callbacks, False, None)
-        self._client = client
-
-    async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        stack, self.command_stack = self.command_stack, []
-        return await self._client.execute_all(stack)
-
-    def send(self) -> Replies:
-        """Send the commands, for others to go on meanwhile."""
-        stack, self.command_stack = self.command_stack, []
-        return self._client.send_all(stack)
-
-
-def _key(args: tuple[Any, ...]) -> str | bytes:
-    key = args[_AT_EVALSHA if args[0] == "EVALSHA" else 1]
-    return key if isinstance(key, str | bytes) else str(key)
-
-
-def _words(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """redis-py writes some commands as two words in one."""
-    return (*args[0].split(), *args[1:]) if " " in args[0] else args
-
-
-def _checked(reply: Any) -> Any:
-    if isinstance(reply, RedisUnavailable):
-        raise reply
-    if isinstance(reply, Exception):
-        raise exceptions.ResponseError(str(reply))
+def _as_it_is(reply: Any) -> Any:
     return reply
 
 
-def translated(
-    method: Callable[Concatenate[S, P], Awaitable[T]],
-) -> Callable[Concatenate[S, P], Awaitable[T]]:
-    """Let a method of a store fail with RedisUnavailable when Redis is away, or refuses."""
-
-    @functools.wraps(method)
-    async def wrapper(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await method(self, *args, **kwargs)
-        except exceptions.RedisError as error:
-            _log.warning("Redis refuses: %s", error)
-            raise RedisUnavailable(
-                "The hub's Redis does not do its work at the moment; try again."
-            ) from error
-
-    return wrapper
+def _pairs(reply: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(reply[::2], reply[1::2], strict=True))

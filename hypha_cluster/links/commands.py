@@ -76,7 +76,7 @@ class Commands:
         if self._clock is None:
             self._tasks.keep("servers' slots", self._keep_following)
             self._tick()
-        await asyncio.gather(*(self._shard(each).link.opened() for each in self.servers.owners()))
+        await asyncio.gather(*(self._shard(each).link.opened() for each in self.servers.in_use()))
         self._is_restored = True
 
     async def aclose(self) -> None:
@@ -113,11 +113,11 @@ class Commands:
         if self._only is not None:
             self._only.send(request)
             return
-        owner = self.servers.owner(request.slot)
-        if owner is None:
+        server = self.servers.server_of(request.slot)
+        if server is None:
             self._open_lane(request.slot, None).returned.append(request)
         else:
-            self._shard(owner).send(request)
+            self._shard(server).send(request)
 
     # The servers.
 
@@ -142,13 +142,13 @@ class Commands:
 
     def _follow(self) -> None:
         """Slots are elsewhere now: leave servers that have none, take those that are new."""
-        owners = set(self.servers.owners())
+        in_use = set(self.servers.in_use())
         self._only = None
-        for address in self._shards.keys() - owners:
+        for address in self._shards.keys() - in_use:
             shard = self._shards.pop(address)
             self._retired.append(shard)
             self._let_go(shard)
-        for address in owners:
+        for address in in_use:
             self._shard(address)
 
     def _let_go(self, shard: Shard) -> None:
@@ -216,9 +216,9 @@ class Commands:
     async def _settle(self, request: Request) -> bool:
         """Try until it is done or late; say whether it went by the ordinary way."""
         while time.monotonic() < request.deadline:
-            owner = self.servers.owner(request.slot)
-            if owner is not None:
-                shard = self._shard(owner)
+            server = self.servers.server_of(request.slot)
+            if server is not None:
+                shard = self._shard(server)
                 reply = await self._attempt(shard, request, request.command)
                 if not _is_passing(reply):
                     request.answer(reply)

@@ -42,12 +42,12 @@ class Servers(ABC):
         self._is_looking = False
 
     @abstractmethod
-    def owner(self, slot: int) -> Endpoint | None:
+    def server_of(self, slot: int) -> Endpoint | None:
         """Who has a slot, None if nobody is known to."""
 
     @abstractmethod
-    def owners(self) -> Iterable[Endpoint]:
-        """All who have slots."""
+    def in_use(self) -> Iterable[Endpoint]:
+        """All that have slots."""
 
     def slot(self, key: str | bytes) -> int:
         """The slot of a key or channel."""
@@ -109,10 +109,10 @@ class OneServer(Servers):
         super().__init__(access, supervisor)
         self._address = address
 
-    def owner(self, slot: int) -> Endpoint | None:
+    def server_of(self, slot: int) -> Endpoint | None:
         return self._address
 
-    def owners(self) -> Iterable[Endpoint]:
+    def in_use(self) -> Iterable[Endpoint]:
         return [self._address]
 
     def moved(self, slot: int, address: Endpoint) -> None:
@@ -185,10 +185,10 @@ class SentinelServers(Servers):
         self._news: Conversation | None = None
         self._master: Endpoint | None = None
 
-    def owner(self, slot: int) -> Endpoint | None:
+    def server_of(self, slot: int) -> Endpoint | None:
         return self._master
 
-    def owners(self) -> Iterable[Endpoint]:
+    def in_use(self) -> Iterable[Endpoint]:
         return [self._master] if self._master else []
 
     def moved(self, slot: int, address: Endpoint) -> None:
@@ -233,29 +233,29 @@ class ClusterServers(Servers):
         self._seeds = seeds
         self._inquiry = _Inquiry(access)
         self._slots: list[Endpoint | None] = [None] * SLOTS
-        self._owners: list[Endpoint] = []
+        self._in_use: list[Endpoint] = []
 
-    def owner(self, slot: int) -> Endpoint | None:
+    def server_of(self, slot: int) -> Endpoint | None:
         return self._slots[slot]
 
-    def owners(self) -> Iterable[Endpoint]:
-        return self._owners
+    def in_use(self) -> Iterable[Endpoint]:
+        return self._in_use
 
     def some_slots(self) -> Iterable[int]:
-        return [self._slots.index(address) for address in self._owners]
+        return [self._slots.index(address) for address in self._in_use]
 
     def slot(self, key: str | bytes) -> int:
         return slot_of(key if isinstance(key, bytes) else key.encode())
 
     def moved(self, slot: int, address: Endpoint) -> None:
         self._slots[slot] = address
-        if address not in self._owners:
-            self._owners.append(address)
+        if address not in self._in_use:
+            self._in_use.append(address)
             self._tell()
         self.doubt()
 
     async def look(self, *, elsewhere: bool = False) -> None:
-        candidates = [*self._owners, *self._seeds]
+        candidates = [*self._in_use, *self._seeds]
         asked, ranges = await self._inquiry.ask(candidates, "CLUSTER", "SLOTS", elsewhere=elsewhere)
         slots: list[Endpoint | None] = [None] * SLOTS
         for first, last, primary, *_ in ranges:
@@ -265,7 +265,7 @@ class ClusterServers(Servers):
             slots[first : last + 1] = [address] * (last + 1 - first)
         if slots != self._slots:
             self._slots = slots
-            self._owners = [address for address in dict.fromkeys(slots) if address]
+            self._in_use = [address for address in dict.fromkeys(slots) if address]
             self._tell()
 
     async def aclose(self) -> None:

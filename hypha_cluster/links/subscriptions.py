@@ -167,11 +167,11 @@ class Subscriptions:
 
     def _ask(self, channels: Iterable[bytes]) -> None:
         """Subscribe where the channels are now; what cannot be asked for goes astray."""
-        by_owner = defaultdict(list)
+        by_server = defaultdict(list)
         for channel in channels:
-            by_owner[self.servers.owner(self.servers.slot(channel))].append(channel)
-        for owner, theirs in by_owner.items():
-            station = self._stations.get(owner) if owner is not None else None
+            by_server[self._server_of(channel)].append(channel)
+        for server, theirs in by_server.items():
+            station = self._stations.get(server) if server is not None else None
             if station is not None and station.link.is_open:
                 station.ask(theirs)
             elif station is None:
@@ -222,7 +222,7 @@ class Subscriptions:
     async def resume(self, station: _Station) -> None:
         """Subscribe to all that a server has, a batch at a time, and wait until it has done so."""
         address = station.link.address
-        mine = [each for each in self._wanted if self._owner(each) == address]
+        mine = [each for each in self._wanted if self._server_of(each) == address]
         has_missed = not self._missed.isdisjoint(mine)
         for batch in _batches(mine):
             news = [self._news(channel) for channel in batch]
@@ -233,8 +233,8 @@ class Subscriptions:
         if has_missed:
             self._recovery.restored()
 
-    def _owner(self, channel: bytes) -> Endpoint | None:
-        return self.servers.owner(self.servers.slot(channel))
+    def _server_of(self, channel: bytes) -> Endpoint | None:
+        return self.servers.server_of(self.servers.slot(channel))
 
     # Slots that go elsewhere.
 
@@ -256,8 +256,8 @@ class Subscriptions:
 
     def _follow(self) -> None:
         """Listen to all servers that have slots, and no more to others."""
-        owners = set(self.servers.owners())
-        for address in self._stations.keys() - owners:
+        in_use = set(self.servers.in_use())
+        for address in self._stations.keys() - in_use:
             station = self._stations.pop(address)
             channels = station.asked | station.heard
             station.asked.clear()
@@ -265,7 +265,7 @@ class Subscriptions:
             self._missed |= channels & self._wanted.keys()
             self._stray(channels)
             self._leave_behind(station)
-        for address in owners - self._stations.keys():
+        for address in in_use - self._stations.keys():
             self._stations[address] = _Station(address, self, self._name)
 
     def _leave_behind(self, station: _Station) -> None:

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from hypha_cluster.errors import Conflict, Replaced, StillOnline
 from hypha_cluster.identity.access import Identity, Workspace
-from hypha_cluster.links.client import Replies, StoreClient, translated
+from hypha_cluster.links.client import RedisClient, Reply, settled
 from hypha_cluster.protocol.address import workspace_of
-from hypha_cluster.registry.encoding import Infos, flatten, now_ms, pairs, text
+from hypha_cluster.registry.encoding import Infos, flatten, now_ms, pairs
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.public import PublicListing
 from hypha_cluster.registry.scripts import Script
@@ -59,7 +59,7 @@ class Claim(NamedTuple):
     resumed: bool
     previous: Previous | None
     services: Infos
-    notes: Replies = ()
+    notes: Sequence[Reply[int]] = ()
 
 
 class Departure(NamedTuple):
@@ -80,7 +80,7 @@ class ClientRegistry:
 
     def __init__(
         self,
-        redis: StoreClient,
+        redis: RedisClient,
         keys: Keys,
         public: PublicListing,
         on_departure: Callable[[str], None] = lambda address: None,
@@ -96,7 +96,6 @@ class ClientRegistry:
 
     # The life of a client.
 
-    @translated
     async def claim(self, attachment: Attachment, mode: ClaimMode) -> Claim:
         """Take an address; its workspace is made if it is not there. It counts once it is `noted`.
 
@@ -134,29 +133,27 @@ class ClientRegistry:
         previous = Previous(owner, node) if owner else None
         return Claim(outcome == "resumed", previous, pairs(answer[3:]), notes)
 
-    @translated
     async def noted(self, claim: Claim) -> None:
         """Wait until a claim is known wherever it has to be."""
-        await self._redis.settled(claim.notes)
+        await settled(claim.notes)
 
     def _note_attachment(
         self, attachment: Attachment, identity: str, old_node: str, outcome: str
-    ) -> Replies:
-        keys, address = self._keys, attachment.address
-        pipe = self._redis.pipeline(transaction=False)
+    ) -> Sequence[Reply[int]]:
+        keys, redis, address = self._keys, self._redis, attachment.address
+        notes = []
         if old_node not in ("", attachment.node):
-            pipe.srem(keys.node_clients(old_node), address)
-        user: dict[Any, Any] = {"identity": identity, address: attachment.owner}
-        pipe.hset(keys.user(attachment.identity.id), mapping=user)
-        pipe.sadd(keys.node_clients(attachment.node), address)
+            notes.append(redis.srem(keys.node_clients(old_node), address))
+        user = {"identity": identity, address: attachment.owner}
+        notes.append(redis.hset(keys.user(attachment.identity.id), user))
+        notes.append(redis.sadd(keys.node_clients(attachment.node), address))
         if outcome == "resumed":
-            pipe.zrem(keys.suspended(), address)
-            pipe.zrem(keys.away(), address)
+            notes.append(redis.zrem(keys.suspended(), address))
+            notes.append(redis.zrem(keys.away(), address))
         if outcome == "made":
-            pipe.sadd(keys.workspaces(), attachment.workspace.name)
-        return pipe.send()
+            notes.append(redis.sadd(keys.workspaces(), attachment.workspace.name))
+        return notes
 
-    @translated
     async def leave(self, address: str, owner: str) -> Departure | None:
         """Remove a client for good; `owner` "" means: if its suspension has ended."""
         keys, workspace = self._keys, workspace_of(address)
@@ -189,77 +186,66 @@ class ClientRegistry:
         return departure
 
     async def _note_departure(self, departure: Departure, *, gone: bool, by_itself: bool) -> None:
-        keys = self._keys
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.srem(keys.node_clients(departure.node), departure.address)
-            if not by_itself:
-                pipe.zrem(keys.suspended(), departure.address)
-                pipe.zrem(keys.away(), departure.address)
-            if gone:
-                pipe.srem(keys.workspaces(), workspace_of(departure.address))
-            owned = [departure.address, departure.owner]
-            self._forget_user.in_pipeline(pipe, keys=[keys.user(departure.user)], args=owned)
-            await pipe.execute()
+        keys, redis = self._keys, self._redis
+        notes = [redis.srem(keys.node_clients(departure.node), departure.address)]
+        if not by_itself:
+            notes.append(redis.zrem(keys.suspended(), departure.address))
+            notes.append(redis.zrem(keys.away(), departure.address))
+        if gone:
+            notes.append(redis.srem(keys.workspaces(), workspace_of(departure.address)))
+        owned = [departure.address, departure.owner]
+        notes.append(self._forget_user(keys=[keys.user(departure.user)], args=owned))
+        await settled(notes)
 
-    @translated
     async def suspend(self, address: str, *, owner: str = "", node: str = "", grace: float) -> bool:
         """Keep a client's place for `grace` seconds, if it is attached to `owner` or `node`."""
         until = now_ms() + int(grace * 1000)
         answer = await self._suspend(keys=[self._keys.client(address)], args=[owner, node, until])
         if not answer:
             return False
-        async with self._redis.pipeline(transaction=False) as pipe:
-            # Also when it was done before: who did it may have died before this.
-            pipe.zadd(self._keys.suspended(), {address: answer[1]})
-            pipe.zadd(self._keys.away(), {address: answer[2]})
-            if node:
-                pipe.srem(self._keys.node_clients(node), address)
-            await pipe.execute()
+        # Also when it was done before: who did it may have died before this.
+        notes = [
+            self._redis.zadd(self._keys.suspended(), {address: answer[1]}),
+            self._redis.zadd(self._keys.away(), {address: answer[2]}),
+        ]
+        if node:
+            notes.append(self._redis.srem(self._keys.node_clients(node), address))
+        await settled(notes)
         return bool(answer[0])
 
-    @translated
     async def has_left(self, address: str) -> bool:
         """Whether a client said a moment ago that it leaves.
 
         A function of its that is still at work opens a connection for its next heartbeat, with
         the reconnection token; it is not to be taken for a client that comes back.
         """
-        return bool(await self._redis.exists(self._keys.left(address)))
+        return await self._redis.exists(self._keys.left(address))
 
-    @translated
     async def overdue(self) -> list[str]:
         """Some of the clients whose suspension has ended."""
-        found: list[bytes] = await self._redis.zrangebyscore(  # type: ignore[assignment]
-            self._keys.suspended(), "-inf", now_ms(), start=0, num=100
-        )
+        found = await self._redis.zrangebyscore(self._keys.suspended(), now_ms(), 100)
         return [address.decode() for address in found]
 
-    @translated
     async def drop_overdue(self, address: str) -> None:
         """The client came back meanwhile, or is gone."""
         await self._redis.zrem(self._keys.suspended(), address)
 
     # Listings.
 
-    @translated
     async def owners(self, addresses: Sequence[str]) -> list[str | None]:
         """The connection that each client has, None for who is not known."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for address in addresses:
-                pipe.hget(self._keys.client(address), "owner")
-            owners: list[bytes | None] = await pipe.execute()
+        replies = [self._redis.hget(self._keys.client(each), "owner") for each in addresses]
+        owners = await settled(replies)
         return [owner.decode() if owner is not None else None for owner in owners]
 
-    @translated
     async def clients(self, workspace: str) -> list[str]:
         members = await self._redis.smembers(self._keys.clients(workspace))
-        return sorted(text(client) for client in members)
+        return sorted(client.decode() for client in members)
 
-    @translated
     async def user_clients(self, user: str) -> list[str]:
         """Addresses of all clients of a user."""
-        fields = await self._redis.hkeys(self._keys.user(user))
-        return sorted(text(field) for field in fields if "/" in text(field))
+        fields = [field.decode() for field in await self._redis.hkeys(self._keys.user(user))]
+        return sorted(field for field in fields if "/" in field)
 
 
 def _check_outcome(outcome: str, attachment: Attachment) -> None:

@@ -75,7 +75,3 @@ def pairs(items: Sequence[bytes]) -> Infos:
     return {
         key.decode(): value.decode() for key, value in zip(items[::2], items[1::2], strict=True)
     }
-
-
-def text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

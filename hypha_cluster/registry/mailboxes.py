@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from hypha_cluster.links.client import StoreClient, translated
-from hypha_cluster.registry.encoding import now_ms, text
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.registry.encoding import now_ms
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
@@ -29,7 +29,7 @@ class Marked(NamedTuple):
 class Mailboxes:
     """Takes frames out of mailboxes, and puts them back. lifetime: of frames there, in seconds."""
 
-    def __init__(self, redis: StoreClient, keys: Keys, lifetime: float) -> None:
+    def __init__(self, redis: RedisClient, keys: Keys, lifetime: float) -> None:
         self._redis = redis
         self._keys = keys
         self._lifetime = lifetime
@@ -39,7 +39,6 @@ class Mailboxes:
         self._give_up = Script(redis, "give_up")
         self._tickets = (f"{prefix}{number}" for number in itertools.count())
 
-    @translated
     async def take(self, address: str) -> list[bytes]:
         """Frames that waited for a client, in their order; once it has joined the bus again."""
         if not await self._redis.exists(self._keys.mail(address)):
@@ -47,7 +46,6 @@ class Mailboxes:
         frames: list[bytes] = await self._take(keys=[*self._box(address), self._ticket(address)])
         return frames
 
-    @translated
     async def put_back(self, address: str, frames: Sequence[Marked]) -> list[Marked]:
         """Put frames before all that came since; answer those for which there is nobody.
 
@@ -69,15 +67,12 @@ class Mailboxes:
         )
         return [each for each, outcome in zip(frames, outcomes, strict=False) if not outcome]
 
-    @translated
     async def give_up_calls(self) -> list[tuple[str, list[bytes]]]:
         """Calls that wait for clients which have been away for too long, by their address."""
         keys = self._keys
-        found: list[bytes] = await self._redis.zrangebyscore(  # type: ignore[assignment]
-            keys.away(), "-inf", now_ms(), start=0, num=_MANY
-        )
+        found = await self._redis.zrangebyscore(keys.away(), now_ms(), _MANY)
         given_up = []
-        for address in map(text, found):
+        for address in map(bytes.decode, found):
             calls: list[bytes] | None = await self._give_up(
                 keys=[keys.client(address), *self._box(address), self._ticket(address)]
             )

@@ -5,12 +5,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
-
-from hypha_cluster.links.client import translated
+from hypha_cluster.links.client import RedisClient, settled
 from hypha_cluster.protocol.address import client_of
 from hypha_cluster.registry.clients import ClientRegistry, Departure
-from hypha_cluster.registry.encoding import text
 from hypha_cluster.registry.keys import Keys
 
 _log = logging.getLogger(__name__)
@@ -44,7 +41,13 @@ class Nodes:
     """
 
     def __init__(
-        self, redis: Redis, keys: Keys, registry: ClientRegistry, *, lease_ttl: float, grace: float
+        self,
+        redis: RedisClient,
+        keys: Keys,
+        registry: ClientRegistry,
+        *,
+        lease_ttl: float,
+        grace: float,
     ) -> None:
         self._redis = redis
         self._keys = keys
@@ -52,22 +55,17 @@ class Nodes:
         self._lease_ttl = lease_ttl
         self._grace = grace
 
-    @translated
     async def take_lease(self, name: str, about: Mapping[str, Any]) -> None:
         """about: address, version, started (Unix time), draining."""
         lease = json.dumps(about)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.set(self._keys.node(name), lease, px=int(self._lease_ttl * 1000))
-            pipe.sadd(self._keys.nodes(), name)
-            await pipe.execute()
+        taken = self._redis.set_for(self._keys.node(name), lease, int(self._lease_ttl * 1000))
+        await settled([taken, self._redis.sadd(self._keys.nodes(), name)])
 
-    @translated
     async def renew_lease(self, name: str) -> bool:
         """Say whether the lease was still there; a node without one must start afresh."""
         key = self._keys.node(name)
-        return bool(await self._redis.pexpire(key, int(self._lease_ttl * 1000)))
+        return await self._redis.pexpire(key, int(self._lease_ttl * 1000))
 
-    @translated
     async def drop_lease(self, name: str) -> None:
         """Give the lease back, after whoever is still said to be attached was suspended."""
         await self.succeed(name)
@@ -77,11 +75,6 @@ class Nodes:
         """The nodes that hold a lease."""
         return [node for node in await list_nodes(self._redis, self._keys) if node.alive]
 
-    async def _names(self) -> set[bytes]:
-        names: set[bytes] = await self._redis.smembers(self._keys.nodes())  # type: ignore[assignment]
-        return names
-
-    @translated
     async def reap(self, own: str) -> Harvest:
         """Suspend the clients of dead nodes; remove clients whose suspension has ended.
 
@@ -105,14 +98,11 @@ class Nodes:
         return Harvest(departures, misjudged)
 
     async def _dead(self) -> list[str]:
-        names = sorted(name.decode() for name in await self._names())
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.exists(self._keys.node(name))
-            leases = await pipe.execute()
+        members = await self._redis.smembers(self._keys.nodes())
+        names = sorted(name.decode() for name in members)
+        leases = await settled([self._redis.exists(self._keys.node(name)) for name in names])
         return [name for name, lease in zip(names, leases, strict=True) if not lease]
 
-    @translated
     async def succeed(self, name: str) -> None:
         """Clean up after an earlier node of this name: once its lease is ours, nobody else will."""
         while await self._clean_up_after(name):
@@ -121,7 +111,7 @@ class Nodes:
     async def _clean_up_after(self, name: str) -> bool:
         """Suspend some of the clients that a node has left behind; say whether it had any."""
         key = self._keys.node_clients(name)
-        addresses: list[bytes] = await self._redis.srandmember(key, _MANY)  # type: ignore[assignment]
+        addresses = await self._redis.srandmember(key, _MANY)
         for address in addresses:
             text = address.decode()
             suspended = await self._registry.suspend(text, node=name, grace=self._grace)
@@ -136,16 +126,14 @@ def _fate(suspended: bool) -> str:
     return "is suspended" if suspended else "is elsewhere already"
 
 
-@translated
-async def list_nodes(redis: Redis, keys: Keys) -> list[NodeInfo]:
+async def list_nodes(redis: RedisClient, keys: Keys) -> list[NodeInfo]:
     """All nodes that have not been cleaned up after."""
-    names = sorted(text(name) for name in await redis.smembers(keys.nodes()))
-    async with redis.pipeline(transaction=False) as pipe:
-        for name in names:
-            pipe.get(keys.node(name))
-            pipe.scard(keys.node_clients(name))
-        answers = await pipe.execute()
+    names = sorted(name.decode() for name in await redis.smembers(keys.nodes()))
+    leases = [redis.get(keys.node(name)) for name in names]
+    counts = [redis.scard(keys.node_clients(name)) for name in names]
     return [
-        NodeInfo(name, clients, alive=lease is not None, **json.loads(lease or "{}"))
-        for name, lease, clients in zip(names, answers[::2], answers[1::2], strict=True)
+        NodeInfo(
+            name, await count, alive=await lease is not None, **json.loads(await lease or "{}")
+        )
+        for name, lease, count in zip(names, leases, counts, strict=True)
     ]

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hypha_cluster.links.client import StoreClient, translated
-from hypha_cluster.registry.encoding import Infos, text
+from hypha_cluster.links.client import RedisClient, settled
+from hypha_cluster.registry.encoding import Infos
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
@@ -17,23 +17,21 @@ def is_public(info: Mapping[str, Any]) -> bool:
 class PublicListing:
     """Keeps the index of public services; an entry is only removed by comparing it."""
 
-    def __init__(self, redis: StoreClient, keys: Keys) -> None:
+    def __init__(self, redis: RedisClient, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
         self._unlist = Script(redis, "unlist")
 
-    @translated
     async def add(self, address: str, infos: Infos) -> None:
         public = {sid: info for sid, info in infos.items() if is_public(json.loads(info))}
         if not public:
             return
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for service, info in public.items():
-                pipe.hset(self._keys.public(service), f"{address}:{service}", info)
-            pipe.sadd(self._keys.public_names(), *public)
-            await pipe.execute()
+        entries = [
+            self._redis.hset(self._keys.public(service), {f"{address}:{service}": info})
+            for service, info in public.items()
+        ]
+        await settled([*entries, self._redis.sadd(self._keys.public_names(), *public)])
 
-    @translated
     async def remove(self, address: str, infos: Infos) -> None:
         for service, info in infos.items():
             if not is_public(json.loads(info)):
@@ -45,22 +43,17 @@ class PublicListing:
                 if await self._redis.exists(key):  # another one came between the two
                     await self._redis.sadd(self._keys.public_names(), service)
 
-    @translated
     async def all(self) -> list[dict[str, Any]]:
         """Info of every public service, whichever its workspace, with its full id."""
         names = await self._redis.smembers(self._keys.public_names())
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.hgetall(self._keys.public(text(name)))
-            listings: list[dict[bytes, bytes]] = await pipe.execute()
+        listings = [self._redis.hgetall(self._keys.public(name.decode())) for name in names]
         return [
-            {**json.loads(info), "id": text(full_id)}
-            for listing in listings
+            {**json.loads(info), "id": full_id.decode()}
+            for listing in await settled(listings)
             for full_id, info in listing.items()
         ]
 
-    @translated
     async def named(self, service: str) -> list[tuple[str, dict[str, Any]]]:
         """Full id and info of the public services of this name."""
         listing = await self._redis.hgetall(self._keys.public(service))
-        return [(text(full_id), json.loads(info)) for full_id, info in listing.items()]
+        return [(full_id.decode(), json.loads(info)) for full_id, info in listing.items()]

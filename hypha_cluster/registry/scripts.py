@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from redis.asyncio.client import Pipeline
-
-from hypha_cluster.links.client import StoreClient, script_hash
+from hypha_cluster.links.client import RedisClient, Reply, script_hash
+from hypha_cluster.links.commands import Commands
 from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.urls import find_servers
@@ -26,25 +25,24 @@ def read_scripts() -> dict[str, bytes]:
 
 def open_redis(
     servers: str | Servers, timeout: float, recovery: Recovery | None = None
-) -> StoreClient:
-    """A client for the servers, or those behind a URL; timeout in seconds, for an answer."""
+) -> RedisClient:
+    """A client for the servers, or those behind a URL; timeout in seconds, for an answer.
+
+    recovery is told when a server has been away, and may have forgotten.
+    """
     if isinstance(servers, str):
         servers = find_servers(servers, timeout)
-    return StoreClient(servers, read_scripts(), recovery)
+    scripts, recovery = read_scripts(), recovery or Recovery()
+    known = list(scripts.values())
+    return RedisClient(Commands(servers, "hypha-store", known, recovery, resends=True), scripts)
 
 
 class Script:
     """A script of this package, by its name."""
 
-    def __init__(self, redis: StoreClient, name: str) -> None:
+    def __init__(self, redis: RedisClient, name: str) -> None:
         self._redis = redis
         self._sha = script_hash(read_script(name))
 
-    async def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int] = ()) -> Any:
-        return await self._redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
-
-    def in_pipeline(
-        self, pipe: Pipeline, keys: Sequence[str], args: Sequence[str | bytes | int]
-    ) -> None:
-        """Have it called with the other commands of a pipeline."""
-        pipe.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
+    def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int] = ()) -> Reply[Any]:
+        return self._redis.evalsha(self._sha, keys, args)

@@ -2,14 +2,13 @@
 
 import secrets
 
-from hypha_cluster.links.client import StoreClient, translated
+from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.keys import Keys
 
 
-@translated
-async def shared_secret(redis: StoreClient, keys: Keys) -> str:
+async def shared_secret(redis: RedisClient, keys: Keys) -> str:
     """The secret that all nodes of this cluster share; made by the first that asks."""
-    await redis.set(keys.secret(), secrets.token_urlsafe(48), nx=True)
+    await redis.set_if_new(keys.secret(), secrets.token_urlsafe(48))
     secret = await redis.get(keys.secret())
     assert secret is not None
-    return secret.decode() if isinstance(secret, bytes) else secret
+    return secret.decode()

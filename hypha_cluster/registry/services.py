@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from hypha_cluster.errors import ClientLeft, ClientNotFound
-from hypha_cluster.links.client import StoreClient, translated
+from hypha_cluster.links.client import RedisClient, settled
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.registry.clients import Attachment
-from hypha_cluster.registry.encoding import Infos, flatten, pairs, text
+from hypha_cluster.registry.encoding import Infos, flatten, pairs
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.public import PublicListing, is_public
 from hypha_cluster.registry.read_cache import ReadCache
@@ -68,7 +68,7 @@ class Services:
     """Puts services into the registry, and finds them."""
 
     def __init__(
-        self, redis: StoreClient, keys: Keys, public: PublicListing, recent: "RecentlyFound"
+        self, redis: RedisClient, keys: Keys, public: PublicListing, recent: "RecentlyFound"
     ) -> None:
         self._redis = redis
         self._keys = keys
@@ -77,7 +77,6 @@ class Services:
         self._register = Script(redis, "register")
         self._providers = Script(redis, "providers")
 
-    @translated
     async def register(
         self, attachment: Attachment, put: Infos, remove: Iterable[str] = ()
     ) -> None:
@@ -105,16 +104,14 @@ class Services:
         await self._public.remove(attachment.address, replaced)
         self._recent.forget(attachment.workspace.name)
 
-    @translated
     async def of_workspace(self, workspace: str) -> list[dict[str, Any]]:
         """Info of every service of a workspace, with its full id."""
         found = await self._redis.hgetall(self._keys.services(workspace))
         return [
-            {**json.loads(info), "id": f"{workspace}/{text(field)}"}
+            {**json.loads(info), "id": f"{workspace}/{field.decode()}"}
             for field, info in found.items()
         ]
 
-    @translated
     async def providers(self, workspace: str, service: str) -> list[Provider]:
         """Who offers a service of this name in a workspace."""
         keys = self._keys
@@ -130,28 +127,25 @@ class Services:
             for client, state, info in rows
         ]
 
-    @translated
     async def public_providers(self, service: str) -> list[Provider]:
         """Who offers a public service of this name, in any workspace."""
         found = (await self._public.named(service))[:MANY]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for full_id, _ in found:
-                pipe.hget(self._keys.client(full_id.rpartition(":")[0]), "state")
-            states: list[bytes | None] = await pipe.execute()
+        holders = [self._keys.client(full_id.rpartition(":")[0]) for full_id, _ in found]
+        states = await settled([self._redis.hget(holder, "state") for holder in holders])
         return [
             Provider(full_id.rpartition(":")[0], service, info, state == b"online")
             for (full_id, info), state in zip(found, states, strict=True)
             if state
         ]
 
-    @translated
     async def provider(self, address: str, service: str) -> Provider | None:
         """One client's service, None when it offers none of this name."""
         workspace, _, client = address.partition("/")
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hget(self._keys.client(address), "state")
-            pipe.hget(self._keys.services(workspace), f"{client}:{service}")
-            state, info = await pipe.execute()
+        asked = (
+            self._redis.hget(self._keys.client(address), "state"),
+            self._redis.hget(self._keys.services(workspace), f"{client}:{service}"),
+        )
+        state, info = await settled(asked)
         if state is None:
             raise ClientNotFound(f"Client not found: {address}")
         if service == BUILT_IN:

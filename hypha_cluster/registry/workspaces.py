@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import lru_cache
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 from hypha_cluster.errors import BadRequest, Conflict, PermissionDenied, WorkspaceNotFound
 from hypha_cluster.identity.access import (
@@ -16,9 +16,9 @@ from hypha_cluster.identity.access import (
     Workspace,
     may,
 )
-from hypha_cluster.links.client import StoreClient, translated
+from hypha_cluster.links.client import RedisClient, settled
 from hypha_cluster.protocol.limits import WORKSPACE_SETTINGS
-from hypha_cluster.registry.encoding import flatten, text, to_json
+from hypha_cluster.registry.encoding import flatten, to_json
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.read_cache import ReadCache
 from hypha_cluster.registry.scripts import Script
@@ -57,7 +57,7 @@ def to_hash(workspace: Workspace, *, whole: bool = False) -> dict[str, str]:
 class Workspaces:
     """Reads and changes workspaces; knows the users that permission depends on."""
 
-    def __init__(self, redis: StoreClient, keys: Keys) -> None:
+    def __init__(self, redis: RedisClient, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
         self._make = Script(redis, "make_workspace")
@@ -65,42 +65,39 @@ class Workspaces:
         self._lately = ReadCache[Workspace | None]()
         self._known_lately = ReadCache[Identity | None]()
 
-    @translated
     async def find(self, name: str) -> Workspace | None:
         if name == PUBLIC:
             return PUBLIC_WORKSPACE
         return _workspace(await self._redis.hgetall(self._keys.workspace(name)))
 
-    @translated
     async def find_for(
         self, identity: Identity, name: str
     ) -> tuple[Workspace | None, Identity | None]:
         """A workspace, and who has made the token of a user who wants to enter it."""
         if identity.parent in (None, ROOT.id) or name == PUBLIC:
             return await self.find(name), await self.maker_of(identity)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(self._keys.workspace(name))
-            pipe.hget(self._keys.user(identity.parent), "identity")
-            settings, parent = await pipe.execute()
-        return _workspace(settings), _identity(parent)
+        settings = self._redis.hgetall(self._keys.workspace(name))
+        parent = self._redis.hget(self._keys.user(identity.parent), "identity")
+        return _workspace(await settings), _identity(await parent)
 
     async def get(self, name: str) -> Workspace:
         return _found(await self.find(name), name)
 
-    @translated
     async def create(self, workspace: Workspace) -> None:
         """Make a workspace; Conflict if there is one of this name."""
         keys = [self._keys.workspace(workspace.name)]
         lifetime = "" if workspace.persistent else UNUSED_LIFETIME
-        async with self._redis.pipeline(transaction=False) as pipe:
-            self._make.in_pipeline(pipe, keys, [lifetime, *flatten(to_hash(workspace))])
-            pipe.sadd(self._keys.workspaces(), workspace.name)
-            is_made, _ = await pipe.execute()
+        settings = flatten(to_hash(workspace))
+        is_made, _ = await settled(
+            [
+                self._make(keys, [lifetime, *settings]),
+                self._redis.sadd(self._keys.workspaces(), workspace.name),
+            ]
+        )
         if not is_made:
             raise Conflict(f"Workspace {workspace.name!r} exists already.")
         self._lately.forget(workspace.name)
 
-    @translated
     async def change(self, name: str, edit: Callable[[Workspace], Workspace]) -> Workspace:
         """Put what `edit` makes of a workspace in its place; its clients stay.
 
@@ -118,10 +115,10 @@ class Workspaces:
     ) -> Workspace | None:
         """Answer the changed workspace, None when somebody else was faster."""
         key = self._keys.workspace(name)
-        kept: dict[Any, Any] = await self._redis.hgetall(key)
+        kept = await self._redis.hgetall(key)
         current = _found(_workspace(kept), name)
         edited = edit(current)
-        settings = {text(field): value for field, value in kept.items()}
+        settings = {field.decode(): value for field, value in kept.items()}
         before, after = (to_hash(each, whole=True) for each in (current, edited))
         changes = [
             (field, settings.get(field, ""), value)
@@ -130,12 +127,10 @@ class Workspaces:
         ]
         return edited if await self._change([key], list(chain.from_iterable(changes))) else None
 
-    @translated
     async def names(self) -> list[str]:
         names = await self._redis.smembers(self._keys.workspaces())
-        return sorted([PUBLIC, *(text(name) for name in names)])
+        return sorted([PUBLIC, *(name.decode() for name in names)])
 
-    @translated
     async def known_user(self, user: str) -> Identity | None:
         """Who a user id belongs to, while the hub knows them."""
         if user == ROOT.id:
@@ -173,15 +168,15 @@ def _found(workspace: Workspace | None, name: str) -> Workspace:
     return workspace
 
 
-def _workspace(settings: Mapping[bytes | str, bytes | str]) -> Workspace | None:
+def _workspace(settings: Mapping[bytes, bytes]) -> Workspace | None:
     return _from_hash(tuple(settings.items())) if settings else None
 
 
-def _identity(user: bytes | str | None) -> Identity | None:
+def _identity(user: bytes | None) -> Identity | None:
     return Identity.from_wire(json.loads(user)) if user else None
 
 
 @lru_cache(maxsize=256)
-def _from_hash(settings: tuple[tuple[bytes | str, bytes | str], ...]) -> Workspace:
+def _from_hash(settings: tuple[tuple[bytes, bytes], ...]) -> Workspace:
     """Read what Redis keeps; most are read again and again, by each client that connects."""
-    return Workspace.from_wire({text(key): json.loads(value) for key, value in settings})
+    return Workspace.from_wire({key.decode(): json.loads(value) for key, value in settings})

@@ -50,7 +50,7 @@ async def check_redis(url: str) -> None:
 
 async def _hello(servers: Servers) -> Any:
     await servers.look()
-    for address in servers.owners():
+    for address in servers.in_use():
         conversation = Conversation(address, servers.access)
         try:
             await conversation.begin("hypha-check", must_be_master=servers.needs_role)

@@ -29,6 +29,7 @@ async def _nodes(config: Config) -> list[NodeInfo]:
     url = config.redis_url or running_store(config.data_dir)
     redis = open_redis(url, config.relay_timeout)
     try:
+        await redis.start()
         return await list_nodes(redis, Keys(config.redis_prefix))
     except RedisUnavailable as error:
         raise StartupError(str(error)) from error

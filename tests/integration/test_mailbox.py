@@ -9,7 +9,7 @@ from typing import Self
 import pytest
 from redis.asyncio import Redis
 
-from hypha_cluster.links.client import StoreClient
+from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.mailboxes import Mailboxes
 from tests.gateways import Gateway, Value
@@ -151,13 +151,15 @@ async def test_what_does_not_fit_is_rejected_at_once(
             await sender.call(client.address, NOTE, bytes(60_000))
 
 
-async def test_mail_is_taken_once(store_client: StoreClient, redis_prefix: str) -> None:
+async def test_mail_is_taken_once(
+    redis_client: RedisClient, redis: Redis, redis_prefix: str
+) -> None:
     keys = Keys(redis_prefix)
-    mailboxes = Mailboxes(store_client, keys, lifetime=60)
-    await store_client.rpush(keys.mail("lab/me"), b"0one", b"1two")
-    await store_client.set(keys.mail_size("lab/me"), 6)
+    mailboxes = Mailboxes(redis_client, keys, lifetime=60)
+    await redis.rpush(keys.mail("lab/me"), b"0one", b"1two")
+    await redis.set(keys.mail_size("lab/me"), 6)
 
     assert await mailboxes.take("lab/me") == [b"one", b"two"]
 
     assert await mailboxes.take("lab/me") == []
-    assert not await store_client.exists(keys.mail("lab/me"), keys.mail_size("lab/me"))
+    assert not await redis.exists(keys.mail("lab/me"), keys.mail_size("lab/me"))

@@ -4,9 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from hypha_cluster.identity.access import Identity, own_workspace
-from hypha_cluster.links.client import StoreClient
+from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.clients import Attachment, ClaimMode, ClientRegistry
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.nodes import Nodes
@@ -19,14 +20,15 @@ ABOUT: dict[str, Any] = {"address": "http://x", "started": 1, "version": "1", "d
 class Cluster:
     """Some nodes' view of Redis."""
 
-    def __init__(self, redis: StoreClient, keys: Keys) -> None:
+    def __init__(self, client: RedisClient, redis: Redis, keys: Keys) -> None:
+        self.client = client
         self.redis = redis
         self.keys = keys
-        self.registry = ClientRegistry(redis, keys, PublicListing(redis, keys))
+        self.registry = ClientRegistry(client, keys, PublicListing(client, keys))
         self.nodes = self.with_grace(60)
 
     def with_grace(self, grace: float) -> Nodes:
-        return Nodes(self.redis, self.keys, self.registry, lease_ttl=5.0, grace=grace)
+        return Nodes(self.client, self.keys, self.registry, lease_ttl=5.0, grace=grace)
 
     async def start(self, name: str) -> None:
         await self.nodes.take_lease(name, ABOUT)
@@ -50,8 +52,8 @@ class Cluster:
 
 
 @pytest.fixture
-async def cluster(store_client: StoreClient, redis_prefix: str) -> Cluster:
-    return Cluster(store_client, Keys(redis_prefix))
+async def cluster(redis_client: RedisClient, redis: Redis, redis_prefix: str) -> Cluster:
+    return Cluster(redis_client, redis, Keys(redis_prefix))
 
 
 async def test_nodes_with_a_lease_are_alive(cluster: Cluster) -> None:

@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from hypha_cluster.errors import ClientLeft, ClientNotFound, Conflict, StillOnline
 from hypha_cluster.identity.access import Identity, Workspace, own_workspace
-from hypha_cluster.links.client import StoreClient
+from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.clients import Attachment, Claim, ClaimMode, ClientRegistry, Previous
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.public import PublicListing
@@ -21,12 +22,12 @@ BOB = Identity("bob", is_anonymous=False, email="bob@example.org")
 class Store:
     """What a node has of the registry."""
 
-    def __init__(self, redis: StoreClient, keys: Keys) -> None:
+    def __init__(self, client: RedisClient, redis: Redis, keys: Keys) -> None:
         self.redis = redis
         self.keys = keys
-        self.public = PublicListing(redis, keys)
-        self.registry = ClientRegistry(redis, keys, self.public)
-        self.services = Services(redis, keys, self.public, RecentlyFound())
+        self.public = PublicListing(client, keys)
+        self.registry = ClientRegistry(client, keys, self.public)
+        self.services = Services(client, keys, self.public, RecentlyFound())
 
     async def claim(
         self,
@@ -51,8 +52,8 @@ class Store:
 
 
 @pytest.fixture
-async def store(store_client: StoreClient, redis_prefix: str) -> Store:
-    return Store(store_client, Keys(redis_prefix))
+async def store(redis_client: RedisClient, redis: Redis, redis_prefix: str) -> Store:
+    return Store(redis_client, redis, Keys(redis_prefix))
 
 
 def info(visibility: str = "protected", **more: Any) -> str:

@@ -5,10 +5,11 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from redis.asyncio import Redis
 
 from hypha_cluster.errors import Conflict, PermissionDenied, WorkspaceNotFound
 from hypha_cluster.identity.access import PUBLIC, ROOT, Identity, Workspace, own_workspace
-from hypha_cluster.links.client import StoreClient
+from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.clients import Attachment, ClaimMode, ClientRegistry
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.public import PublicListing
@@ -26,12 +27,12 @@ def keys(redis_prefix: str) -> Keys:
 
 
 @pytest.fixture
-async def workspaces(store_client: StoreClient, keys: Keys) -> Workspaces:
-    return Workspaces(store_client, keys)
+async def workspaces(redis_client: RedisClient, keys: Keys) -> Workspaces:
+    return Workspaces(redis_client, keys)
 
 
 async def join(
-    redis: StoreClient, keys: Keys, user: Identity, workspace: Workspace
+    redis: RedisClient, keys: Keys, user: Identity, workspace: Workspace
 ) -> ClientRegistry:
     registry = ClientRegistry(redis, keys, PublicListing(redis, keys))
     address = f"{workspace.name}/me"
@@ -101,25 +102,25 @@ async def test_what_is_not_there_cannot_be_changed(workspaces: Workspaces) -> No
 
 
 async def test_a_workspace_that_nobody_joins_does_not_stay_for_good(
-    workspaces: Workspaces, store_client: StoreClient, keys: Keys
+    workspaces: Workspaces, redis_client: RedisClient, redis: Redis, keys: Keys
 ) -> None:
     await workspaces.create(LAB)
-    assert 0 < await store_client.ttl(keys.workspace("lab")) <= 86_400
+    assert 0 < await redis.ttl(keys.workspace("lab")) <= 86_400
 
-    await join(store_client, keys, ANN, LAB)
+    await join(redis_client, keys, ANN, LAB)
 
-    assert await store_client.ttl(keys.workspace("lab")) == -1
+    assert await redis.ttl(keys.workspace("lab")) == -1
 
 
 async def test_a_persistent_workspace_stays_unjoined_too(
-    workspaces: Workspaces, store_client: StoreClient, keys: Keys
+    workspaces: Workspaces, redis_client: RedisClient, redis: Redis, keys: Keys
 ) -> None:
     await workspaces.create(Workspace("kept", persistent=True))
     await workspaces.create(LAB)
     await workspaces.change("lab", lambda lab: Workspace("lab", persistent=True))
 
-    assert await store_client.ttl(keys.workspace("kept")) == -1
-    assert await store_client.ttl(keys.workspace("lab")) == -1
+    assert await redis.ttl(keys.workspace("kept")) == -1
+    assert await redis.ttl(keys.workspace("lab")) == -1
 
 
 async def test_the_hubs_own_workspace_is_always_there(workspaces: Workspaces) -> None:
@@ -144,14 +145,14 @@ async def test_permission_is_required(workspaces: Workspaces) -> None:
 
 
 async def test_a_childs_permission_ends_with_its_parent(
-    workspaces: Workspaces, store_client: StoreClient, keys: Keys
+    workspaces: Workspaces, redis_client: RedisClient, redis: Redis, keys: Keys
 ) -> None:
     """An anonymous parent is forgotten with its last client."""
     await workspaces.create(LAB)
     child = Identity("child", parent="ann", scopes=("lab",))
     assert not await workspaces.may_enter(child, LAB)
 
-    registry = await join(store_client, keys, ANN, own_workspace(ANN))
+    registry = await join(redis_client, keys, ANN, own_workspace(ANN))
     assert await workspaces.known_user("ann") == ANN
     assert await workspaces.may_enter(child, LAB)
 
@@ -161,9 +162,9 @@ async def test_a_childs_permission_ends_with_its_parent(
 
 
 async def test_an_anonymous_user_is_forgotten_when_their_suspension_ends(
-    workspaces: Workspaces, store_client: StoreClient, keys: Keys
+    workspaces: Workspaces, redis_client: RedisClient, redis: Redis, keys: Keys
 ) -> None:
-    registry = await join(store_client, keys, ANN, own_workspace(ANN))
+    registry = await join(redis_client, keys, ANN, own_workspace(ANN))
     await registry.suspend("ann/me", owner="node#1", grace=0)
 
     await registry.leave("ann/me", "")

@@ -11,7 +11,7 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "hub/answering", "hub/calling", "hub/calls",
     "hub/context", "hub/manager/manager", "hub/manager/services", "hub/manager/tokens",
     "hub/manager/workspaces",
-    "links/client", "links/commands", "links/lasting_link", "links/link", "links/servers",
+    "links/commands", "links/lasting_link", "links/link", "links/servers",
     "links/shard", "links/subscriptions",
     "registry/clients", "registry/mailboxes", "registry/nodes",
     "registry/public", "registry/scripts", "registry/secret", "registry/services",

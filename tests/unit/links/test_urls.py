@@ -23,7 +23,7 @@ def test_one_server(url: str, address: Endpoint, username: str, password: str, d
     servers = find_servers(url, 5.0)
 
     assert isinstance(servers, OneServer)
-    assert servers.owner(0) == address
+    assert servers.server_of(0) == address
     assert servers.access[:3] == (username, password, db)
     assert servers.access.tls is None
 
@@ -33,7 +33,7 @@ def test_a_master_behind_sentinels() -> None:
 
     assert isinstance(servers, SentinelServers)
     assert servers.access[:3] == ("u", "p", 4)
-    assert list(servers.owners()) == []
+    assert list(servers.in_use()) == []
     assert servers.needs_role
 
 
