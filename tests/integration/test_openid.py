@@ -33,7 +33,8 @@ from hypha_cluster.identity.tokens import Tokens
 from hypha_cluster.supervision import Supervisor
 from tests.conftest import GatewayFactory
 from tests.gateways import Gateway
-from tests.integration.test_tokens import SECRET, SETTINGS, info_of, refusal_of, signed, unsigned
+from tests.integration.test_tokens import info_of, refusal_of
+from tests.token_rig import SECRET, SETTINGS, signed, unsigned
 
 AUDIENCE = Config().auth0_audience
 NAMESPACE = Config().auth0_namespace

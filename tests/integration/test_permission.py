@@ -10,8 +10,8 @@ from websockets.exceptions import InvalidStatus
 from hypha_cluster.identity.access import Identity
 from tests.conftest import GatewayFactory
 from tests.http import ask
-from tests.permission_rig import SECRET, token_of
 from tests.raw_client import CACHE, RawClient, Rejected
+from tests.token_rig import SECRET, token_of
 
 BOSS = Identity("boss", False, "boss@example.org", roles=("admin", "curator"))
 ANN = Identity("ann", False, "ann@example.org")

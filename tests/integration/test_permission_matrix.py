@@ -11,8 +11,8 @@ from websockets.exceptions import InvalidStatus
 from hypha_cluster.identity.access import LEAST, Action, Identity, Workspace, standing_of
 from tests.gateways import Gateway
 from tests.http import ask
-from tests.permission_rig import SECRET, token_of
 from tests.raw_client import RawClient, Rejected
+from tests.token_rig import SECRET, token_of
 
 ANN: Final = Identity("ann", False, "ann@example.org")
 BOB: Final = Identity("bob", False, "bob@example.org")

@@ -1,27 +1,171 @@
-"""What tokens are made of, and whom they may outlive."""
+"""The hub's own tokens: whom they speak for, until when, and how they cannot be forged."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from jose import jwt
 
-from hypha_cluster.errors import PermissionDenied
+from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied, StartupError
 from hypha_cluster.identity.access import Identity
-from hypha_cluster.identity.tokens import Tokens, TokenSettings
+from hypha_cluster.identity.tokens import Place, Tokens
+from tests.token_rig import (
+    BAD,
+    JOHN,
+    ORIGINAL,
+    ORIGINAL_RECONNECTION,
+    PLACE,
+    SECRET,
+    SETTINGS,
+    signed,
+    unsigned,
+)
 
-SETTINGS = TokenSettings("https://hub/", "the hub", "https://claims/", 10_800, 18_000)
-JOHN = Identity("john", is_anonymous=False, email="john@example.org", roles=("curator",))
 YEARS = 9 * 365 * 86_400
 
 
 @pytest.fixture
 def tokens() -> Tokens:
-    return Tokens("a secret", SETTINGS)
+    return Tokens(SECRET, SETTINGS)
 
 
 def expiring(identity: Identity, seconds: float) -> Identity:
     return replace(identity, expires_at=time.time() + seconds)
+
+
+# Whom a token speaks for, and until when.
+
+
+async def test_a_token_is_good_no_longer_than_it_says(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, made = tokens.issue(JOHN, 60), time.time()
+    await tokens.verify(token)
+
+    monkeypatch.setattr(time, "time", lambda: made + 58)
+    await tokens.verify(token)  # … and so it is remembered for a while
+
+    monkeypatch.setattr(time, "time", lambda: made + 61)
+    with pytest.raises(InvalidToken, match="expired"):
+        await tokens.verify(token)
+
+
+async def test_a_token_says_who_its_bearer_is(tokens: Tokens) -> None:
+    identity = await tokens.verify(tokens.issue(JOHN, 60))
+
+    assert identity.expires_at == pytest.approx(time.time() + 60, abs=5)
+    assert identity == Identity(
+        "john",
+        is_anonymous=False,
+        email="john@example.org",
+        roles=("curator",),
+        expires_at=identity.expires_at,
+    )
+
+
+async def test_a_user_without_an_email_address_is_anonymous(tokens: Tokens) -> None:
+    child = await tokens.verify(tokens.issue_child(JOHN, {"scopes": ["lab"]}))
+
+    assert child.is_anonymous
+    assert (child.parent, child.scopes, child.roles) == ("john", ("lab",), ("curator",))
+
+
+async def test_tokens_of_the_original_server_are_accepted(tokens: Tokens) -> None:
+    identity = await tokens.verify(f"{ORIGINAL['sub']}@imjoy@{signed(ORIGINAL)}")
+
+    assert identity == Identity(
+        ORIGINAL["sub"],
+        is_anonymous=False,
+        email="jane@example.org",
+        roles=("curator",),
+        parent="john",
+        scopes=("lab1", "lab2"),
+        expires_at=ORIGINAL["exp"],
+    )
+
+
+def test_tokens_carry_what_the_original_servers_do(tokens: Tokens) -> None:
+    for token in (tokens.issue(JOHN), tokens.issue_child(JOHN, {"scopes": ["lab"]})):
+        claims = jwt.get_unverified_claims(token.partition("@imjoy@")[2])
+        assert claims.keys() == ORIGINAL.keys()
+    claims = jwt.get_unverified_claims(tokens.issue_reconnection(JOHN, PLACE))
+    assert claims.keys() == ORIGINAL_RECONNECTION.keys() | {"user_exp", "prg"}
+
+
+@pytest.mark.parametrize("prefix", ["", "john@imjoy@"])
+async def test_a_reconnection_token_is_no_access_token(tokens: Tokens, prefix: str) -> None:
+    ours = tokens.issue_reconnection(JOHN, PLACE)
+
+    for token in (ours, signed(ORIGINAL_RECONNECTION)):
+        with pytest.raises(InvalidToken):
+            await tokens.verify(prefix + token)
+
+
+def test_an_access_token_is_no_reconnection_token(tokens: Tokens) -> None:
+    access = tokens.issue(JOHN)
+
+    for token in (access, access.partition("@imjoy@")[2], signed(ORIGINAL_RECONNECTION)):
+        with pytest.raises(InvalidToken):
+            tokens.verify_reconnection(token)
+
+
+def test_a_reconnection_token_says_which_client_comes_back(tokens: Tokens) -> None:
+    token = tokens.issue_reconnection(JOHN, Place("w" * 256, "c" * 256, "p" * 16))
+
+    assert tokens.verify_reconnection(token) == (JOHN, Place("w" * 256, "c" * 256, "p" * 16))
+
+
+def test_a_reconnection_token_does_not_outlive_the_users_own(tokens: Tokens) -> None:
+    expired = Identity("john", expires_at=time.time() - 1)
+
+    with pytest.raises(InvalidToken, match="expired"):
+        tokens.verify_reconnection(tokens.issue_reconnection(expired, PLACE))
+
+
+# What is no token.
+
+
+@pytest.mark.parametrize("token", BAD.values(), ids=BAD.keys())
+async def test_a_bad_token_is_refused(tokens: Tokens, token: str) -> None:
+    with pytest.raises(InvalidToken) as refused:
+        await tokens.verify(token)
+
+    parts = token.removeprefix("x@imjoy@").split(".")
+    assert not any(part in str(refused.value) for part in parts if len(part) > 1)
+
+
+async def test_a_hub_without_an_issuer_accepts_only_its_own_tokens(tokens: Tokens) -> None:
+    with pytest.raises(InvalidToken, match="only tokens that it made"):
+        await tokens.verify(unsigned({"alg": "RS256", "kid": "1"}, ORIGINAL))
+
+
+async def test_a_secret_that_looks_like_json_is_still_a_secret() -> None:
+    for secret in ('["a", "b"]', '{"keys": []}', "null", " 12 "):
+        tokens = Tokens(secret, SETTINGS)
+        assert (await tokens.verify(tokens.issue(JOHN))).id == "john"
+
+
+async def test_a_public_key_is_no_secret() -> None:
+    with pytest.raises(StartupError, match="jwt_secret"):
+        Tokens("-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----", SETTINGS)
+
+
+@pytest.mark.parametrize("value", [b"binary", 1, {}, ["ws/client"]])
+def test_a_parent_client_is_a_text(tokens: Tokens, value: object) -> None:
+    with pytest.raises(BadRequest, match="parent_client"):
+        tokens.issue_child(JOHN, {"scopes": ["lab"], "parent_client": value})
+
+
+async def test_scopes_are_written_once(tokens: Tokens) -> None:
+    token = tokens.issue_child(JOHN, {"scopes": ["lab"] * 10_000 + ["shed"]})
+
+    assert (await tokens.verify(token)).scopes == ("lab", "shed")
+
+
+def test_a_token_that_would_be_refused_for_its_length_is_not_made(tokens: Tokens) -> None:
+    with pytest.raises(BadRequest, match="too long"):
+        tokens.issue_child(JOHN, {"scopes": [f"workspace-{n}" for n in range(1000)]})
 
 
 # Who made a token, and until when.
