@@ -19,6 +19,7 @@ HubError
 ├── RemoteError           the provider's own function failed
 ├── ClientBusy            the target does not take its frames quickly enough
 ├── ClientLeft            the target left before it answered
+├── SessionClosed         what a function belonged to is over
 ├── RedisUnavailable      the hub cannot reach its Redis
 └── CallTimeout           no answer in time
 
@@ -133,6 +134,12 @@ class ClientLeft(HubError):
     """The target left before it answered."""
 
     status = 502
+
+
+class SessionClosed(HubError):
+    """The conversation in which a function was passed is over."""
+
+    status = 410
 
 
 class RedisUnavailable(HubError):

@@ -4,6 +4,7 @@ It is at `<workspace>/workspace-manager` on every node, for calls to the hub, an
 `<workspace>/~<node>` for answers to calls that this node has placed.
 """
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Coroutine
@@ -16,8 +17,9 @@ from hypha_cluster.errors import (
     HubError,
 )
 from hypha_cluster.hub.calling import HubCalls
-from hypha_cluster.hub.calls import Call, Heartbeat, Outgoing
+from hypha_cluster.hub.calls import Call, Heartbeat, Outgoing, arguments_of
 from hypha_cluster.hub.services import HubServices
+from hypha_cluster.hub.sessions import Callback
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
@@ -121,16 +123,32 @@ class HubClient:
             self._receive_answer(frame, source, target)
 
     def _receive_answer(self, frame: Frame, source: str, target: str) -> None:
-        if self._calls.take_answer(frame, source):
-            caller = rpc.Caller.of(frame, source, target)
+        if rpc.is_answer(frame.envelope["method"]):
+            self._calls.settle(frame, source)
+            return
+        caller = rpc.Caller.of(frame, source, target)
+        try:
+            callback = self._calls.callback(frame, source)
+        except HubError as error:
+            self._reply_now(caller, caller.reject, rpc.error(str(error)))
+            return
+        if callback is None:
             self._reply_now(caller, caller.resolve, None)
+        else:
+            work = self._answer_callback(caller, callback)
+            callback.session.tasks.spawn("callback", work, lambda error: self._failed(caller))
+
+    async def _answer_callback(self, caller: rpc.Caller, callback: Callback) -> None:
+        try:
+            await self._answer_with(caller, callback.session.answer(callback))
+        except asyncio.CancelledError:
+            text = f"Parent session was closed: {callback.session.name}"
+            self._reply_now(caller, caller.reject, rpc.error(text))
+            raise
 
     def _receive_call(self, frame: Frame, source: str, target: str) -> None:
         service, _, function = frame.envelope["method"][len(_SERVICES) :].partition(".")
-        args = list(frame.body.get("args") or [])
-        kwargs: dict[str, Any] = {}
-        if frame.body.get("with_kwargs") and args and isinstance(args[-1], dict):
-            kwargs = args.pop()
+        args, kwargs = arguments_of(frame)
         caller = rpc.Caller.of(frame, source, target)
         call = Call(caller, service, function, args, kwargs)
         if service == _BUILT_IN:
@@ -175,14 +193,16 @@ class HubClient:
         return self._services.describe(call)
 
     async def _answer(self, call: Call, envelope: dict[str, Any]) -> None:
-        caller = call.caller
-        with self._tracer.answer(envelope, caller.address):
-            try:
-                result = await self._with_heartbeat(caller, self._services.answer(call))
-            except HubError as error:
-                await self._reply(caller, caller.reject, rpc.error(str(error)))
-            else:
-                await self._reply(caller, caller.resolve, result)
+        with self._tracer.answer(envelope, call.caller.address):
+            await self._answer_with(call.caller, self._services.answer(call))
+
+    async def _answer_with(self, caller: rpc.Caller, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            result = await self._with_heartbeat(caller, work)
+        except HubError as error:
+            await self._reply(caller, caller.reject, rpc.error(str(error)))
+        else:
+            await self._reply(caller, caller.resolve, result)
 
     async def _with_heartbeat(self, caller: rpc.Caller, work: Coroutine[Any, Any, Any]) -> Any:
         """Keep the caller from giving up while the hub is at work (PROTOCOL 3.4)."""

@@ -1,12 +1,21 @@
 """Calls that the hub places at clients, and what else it sends them, in chunks if it is long."""
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
-from hypha_cluster.errors import CallTimeout, HubError, RemoteError
+from hypha_cluster.errors import (
+    CallTimeout,
+    HubError,
+    PermissionDenied,
+    RemoteError,
+    SessionClosed,
+)
 from hypha_cluster.hub.calls import Behalf, Outgoing, PlacedCall
+from hypha_cluster.hub.sessions import Callback, CallSession
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import workspace_of
@@ -14,7 +23,9 @@ from hypha_cluster.protocol.envelope import Frame, pack
 from hypha_cluster.protocol.limits import SINGLE_FRAME
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.tracing import Tracer
+from hypha_cluster.supervision import Supervisor, Tasks
 
+HEARTBEAT: Final = "heartbeat"  # the callback of rpc.promise by which a callee shows life
 _ALIVE_PATIENCE: Final = 3.0  # seconds
 
 
@@ -26,13 +37,23 @@ def peer_address(workspace: str, node: str) -> str:
 class HubCalls:
     """Calls clients' functions; a client has `call_timeout` seconds to answer."""
 
-    def __init__(self, node: str, delivery: Delivery, tracer: Tracer, call_timeout: float) -> None:
+    def __init__(
+        self,
+        node: str,
+        delivery: Delivery,
+        tracer: Tracer,
+        call_timeout: float,
+        supervisor: Supervisor,
+    ) -> None:
         self._node = node
         self._delivery = delivery
         self._tracer = tracer
         self._call_timeout = call_timeout
         self._loop = asyncio.get_running_loop()
+        self._supervisor = supervisor
         self._placed: dict[str, PlacedCall] = {}
+        self._by_target: defaultdict[str, set[str]] = defaultdict(set)  # sessions of calls
+        self._sessions: dict[str, CallSession] = {}
 
     async def call(
         self,
@@ -57,6 +78,31 @@ class HubCalls:
         envelope = rpc.call_envelope(target, method)
         return await self.place(Outgoing(source, user, envelope, body), patient=patient)
 
+    @contextlib.asynccontextmanager
+    async def session(
+        self, target: str, *, behalf: Behalf | None = None
+    ) -> AsyncIterator[CallSession]:
+        """Converse with a client: call it, and let it call what the session offers.
+
+        When the block ends, whatever is still called is refused, and what the client was asked to
+        do is broken off: a published client does so when nobody takes its heartbeat any more.
+        """
+        user, workspace = behalf or (ROOT, workspace_of(target))
+
+        async def place(method: str, args: list[Any], kwargs: dict[str, Any] | None) -> Any:
+            return await self.call(
+                target, method, args, kwargs, behalf=Behalf(user, workspace), patient=True
+            )
+
+        name, tasks = self._new_session(), Tasks(self._supervisor)
+        address = peer_address(workspace, self._node)
+        session = self._sessions[name] = CallSession(name, target, address, place, tasks)
+        try:
+            yield session
+        finally:
+            del self._sessions[name]
+            await tasks.stop()
+
     async def is_alive(self, address: str) -> bool:
         """Whether a client that looks attached still answers."""
         try:
@@ -76,6 +122,7 @@ class HubCalls:
         deadline = asyncio.timeout(self._call_timeout)
         placed = PlacedCall(target, self._loop.create_future(), deadline)
         self._placed[session] = placed
+        self._by_target[target].add(session)
         frame.envelope["session"] = session
         interval = self._call_timeout / 2 if patient else 0.0
         answers_to = peer_address(workspace_of(frame.source), self._node)
@@ -88,7 +135,13 @@ class HubCalls:
             method = frame.envelope["method"]
             raise CallTimeout(f"{target} did not answer {method} in time.") from None
         finally:
-            del self._placed[session]
+            self._drop(session)
+
+    def _drop(self, session: str) -> None:
+        target = self._placed.pop(session).target
+        self._by_target[target].discard(session)
+        if not self._by_target[target]:
+            del self._by_target[target]
 
     def _new_session(self) -> str:
         """A name that nobody can guess: else one could have another client give the answer."""
@@ -146,28 +199,44 @@ class HubCalls:
         envelope = rpc.call_envelope(message.envelope["to"], guard.CACHE + action)
         await self.place(Outgoing(message.source, message.user, envelope, {"args": args}))
 
-    def take_answer(self, frame: Frame, source: str) -> bool:
-        """Take what `source` says of a call; say whether that is a heartbeat, to be answered."""
+    # What comes from clients that were called.
+
+    def settle(self, frame: Frame, source: str) -> None:
+        """Take the answer of `source` to a call."""
         session, _, verb = frame.envelope["method"].rpartition(".")
         placed = self._placed.get(session)
         if placed is None or placed.target != source or placed.answer.done():
-            return False
+            return
         args = frame.body.get("args") or [None]
         if verb == "resolve":
             placed.answer.set_result(args[0])
-        elif verb == "reject":
+        else:
             placed.answer.set_exception(RemoteError(rpc.error_text(args[0])))
-        elif verb == "heartbeat":
-            placed.deadline.reschedule(self._loop.time() + self._call_timeout)
-            return True
-        return False
+
+    def callback(self, frame: Frame, source: str) -> Callback | None:
+        """Take a call of what a session offers; None when it is a heartbeat, and noted.
+
+        SessionClosed, PermissionDenied, or what is wrong with the call.
+        """
+        method: str = frame.envelope["method"]
+        name, _, function = method.partition(".")
+        known = self._sessions.get(name) or self._placed.get(name)
+        if known is None:
+            raise SessionClosed(f"Parent session was closed: {name}")
+        if known.target != source:
+            raise PermissionDenied(f"Access denied for method call {method} from {source}.")
+        if isinstance(known, CallSession):
+            return known.take(function, frame)
+        if function != HEARTBEAT or known.answer.done():
+            raise SessionClosed(f"Parent session was closed: {name}")
+        known.deadline.reschedule(self._loop.time() + self._call_timeout)
+        return None
 
     def waiting_for(self, target: str) -> int:
         """How many calls of the hub's own wait for a target."""
-        return sum(placed.target == target for placed in self._placed.values())
+        return len(self._by_target.get(target, ()))
 
     def target_left(self, address: str, error: HubError) -> None:
         """Nobody is at `address` any more: end the calls that wait for it."""
-        for placed in self._placed.values():
-            if placed.target == address:
-                placed.fail(error)
+        for session in self._by_target.get(address, ()):
+            self._placed[session].fail(error)

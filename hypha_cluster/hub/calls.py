@@ -1,15 +1,46 @@
 """Calls as the hub's own client sees them: made to it, on somebody's behalf, on their way."""
 
 import asyncio
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from hypha_cluster.errors import HubError
+from hypha_cluster.errors import BadRequest, HubError
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import workspace_of
-from hypha_cluster.protocol.envelope import Seal
+from hypha_cluster.protocol.envelope import Frame, Seal
+from hypha_cluster.protocol.limits import SHOWN
+
+
+def arguments_of(frame: Frame) -> tuple[list[Any], dict[str, Any]]:
+    """What a call passes, by position and by keyword (PROTOCOL 3.6)."""
+    args = list(frame.body.get("args") or [])
+    if frame.body.get("with_kwargs") and args and isinstance(args[-1], dict):
+        return args, args.pop()
+    return args, {}
+
+
+def check_arguments(
+    function: Callable[..., Any], name: str, args: Sequence[Any], names: Iterable[str]
+) -> None:
+    """Match arguments with parameters first, so that a mismatch is the caller's mistake."""
+    keywords = tuple(names)
+    try:
+        check = _check_again if len("".join(keywords)) <= SHOWN else _check_shape
+        check(function, len(args), keywords)
+    except TypeError as error:
+        raise BadRequest(f"{name}: {error}") from None
+
+
+def _check_shape(function: Callable[..., Any], many: int, names: tuple[str, ...]) -> None:
+    """TypeError unless a function takes so many arguments and these names."""
+    inspect.signature(function).bind(*range(many), **dict.fromkeys(names))
+
+
+_check_again = lru_cache(maxsize=256)(_check_shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,12 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from hypha_cluster.errors import (
-    BadRequest,
     ClientLeft,
     FunctionNotFound,
     PermissionDenied,
     ServiceNotFound,
 )
-from hypha_cluster.hub.calls import Call
+from hypha_cluster.hub.calls import Call, check_arguments
 from hypha_cluster.hub.context import Context
 from hypha_cluster.identity.access import MANAGER, PUBLIC, Identity
 from hypha_cluster.protocol import rpc
@@ -32,17 +31,20 @@ Function = Callable[..., Awaitable[Any]]
 DEFAULT: Final = "default"
 _OWN: Final = f"/{MANAGER}"
 _KEYS: Final = frozenset(("id", "name", "description", "type", "config", "docs"))
-_MAX_REMEMBERED: Final = 100  # characters of the names of arguments
 
 
 @dataclass(frozen=True, eq=False)
 class HubService:
     """One service of the hub's own, ready to be offered.
 
-    functions: by name; their docstrings and parameters are what callers see. aliases: other names
-    of functions. workspace: the one that it is offered in, None for each. visibility: `public`
-    for everybody, `protected` for those who may enter the workspace. is_listed: whether listings
-    show it. is_on_http: whether it may be called over HTTP. config: what clients see besides.
+    functions: by name; their docstrings and parameters are what callers see.
+    aliases: other names of functions.
+    workspace: the one that it is offered in, None for each.
+    visibility: `public` for everybody, `protected` for those who may enter the workspace.
+    judging: functions of a protected one that look themselves at who calls, so that anybody may.
+    is_listed: whether listings show it.
+    is_on_http: whether it may be called over HTTP.
+    config: what clients see besides.
     """
 
     id: str
@@ -53,6 +55,7 @@ class HubService:
     type: str = "generic"
     workspace: str | None = PUBLIC
     visibility: str = "public"
+    judging: frozenset[str] = frozenset()
     is_listed: bool = True
     is_on_http: bool = True
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -79,6 +82,10 @@ class HubService:
         if function is None:
             raise FunctionNotFound(f"The hub has no function {self.id}.{name}.")
         return function
+
+    def guards(self, name: str) -> bool:
+        """Whether a function is for those who may enter the workspace."""
+        return self.visibility != "public" and self.aliases.get(name, name) not in self.judging
 
     def info(self, workspace: str) -> dict[str, Any]:
         """What a listing says of it (PROTOCOL 6.1)."""
@@ -205,36 +212,20 @@ class HubServices:
     ) -> Any:
         """Call a function; whatever is wrong with the call is a HubError."""
         found = self.get(context.workspace, service)
-        if found.visibility != "public":
-            await context.require()
         called = found.function(function)
+        if (
+            found.visibility != "public"
+            and found.aliases.get(function, function) not in found.judging
+        ):
+            await context.require()
         named = {key: value for key, value in kwargs.items() if key != "_rkwargs"}
-        _check_arguments(called, function, args, named)
+        check_arguments(called, function, [context, *args], named)
         return await called(context, *args, **named)
 
 
 def is_hub(address: str) -> bool:
     """Whether an address is a manager's, in whichever workspace."""
     return address.endswith(_OWN)
-
-
-def _check_arguments(
-    function: Function, name: str, args: list[Any], kwargs: dict[str, Any]
-) -> None:
-    """Match arguments with parameters first, so that a mismatch is the caller's."""
-    try:
-        check = _check_again if len("".join(kwargs)) <= _MAX_REMEMBERED else _check_shape
-        check(function, len(args), tuple(kwargs))
-    except TypeError as error:
-        raise BadRequest(f"{name}: {error}") from None
-
-
-def _check_shape(function: Function, many: int, names: tuple[str, ...]) -> None:
-    """TypeError unless a function takes so many arguments, behind the context, and these names."""
-    inspect.signature(function).bind(None, *range(many), **dict.fromkeys(names))
-
-
-_check_again = lru_cache(maxsize=256)(_check_shape)
 
 
 def signature_of(name: str, function: Function) -> str:

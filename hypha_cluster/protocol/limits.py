@@ -113,6 +113,18 @@ PENDING_CALLS: Final = _calls.limit(
 TRACED_CALLS: Final = _calls.limit(
     10_000, "calls", "calls that are followed by tracing at once", "some are never answered"
 )
+CALLBACKS: Final = _calls.limit(
+    1_000,
+    "calls",
+    "calls of the functions that the hub has passed in one call of its own, which wait",
+    "clients await the answer to one before they make the next",
+)
+CALLBACK_BYTES: Final = _calls.limit(
+    4_194_304,
+    "bytes",
+    "what these calls may hold; a larger one is taken when nothing else waits",
+    "some pieces of a stream on their way, while one is written",
+)
 SHORTEST_INTERVAL: Final = _calls.limit(
     0.1, "seconds", "the least between two heartbeats of the hub's", "not a flood"
 )

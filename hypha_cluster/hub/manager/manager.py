@@ -56,6 +56,9 @@ def manager_service(
         },
         workspace=None,
         visibility="protected",
+        judging=frozenset(
+            ("get_service", "get_workspace_info", "list_services", "list_user_clients")
+        ),
         is_listed=False,
         is_on_http=False,
         config={"require_context": True},

@@ -50,7 +50,14 @@ LOGIN = HubService(
     aliases={"begin": "start"},
 )
 PRIVATE = HubService(
-    "private", "Private", "", {"start": start}, workspace=None, visibility="protected"
+    "private",
+    "Private",
+    "",
+    {"start": start, "look": start},
+    aliases={"see": "look"},
+    workspace=None,
+    visibility="protected",
+    judging=frozenset(("look",)),
 )
 
 
@@ -139,6 +146,11 @@ async def test_what_there_is_not_is_not_found(own: HubServices) -> None:
 async def test_a_protected_service_is_for_those_who_may_enter(own: HubServices) -> None:
     with pytest.raises(PermissionDenied):
         await own.call(visit(own, "home"), "private", "start", [], {})
+
+
+@pytest.mark.parametrize("function", ["look", "see"])
+async def test_a_function_may_judge_itself_who_calls(own: HubServices, function: str) -> None:
+    assert await own.call(visit(own, "home"), "private", function, ["k"], {}) == "public home k"
 
 
 def call_of_ann(workspace: str, service: str, function: str, *args: Any) -> Call:
