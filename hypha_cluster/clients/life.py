@@ -19,7 +19,6 @@ from hypha_cluster.errors import (
     ClientLeft,
     Conflict,
     HubError,
-    RedisUnavailable,
     Replaced,
     StillOnline,
 )
@@ -224,6 +223,16 @@ class ClientLife:
     async def _claim(self, attachment: Attachment, admission: Admission) -> Claim:
         mode = ClaimMode.RESUME if admission.program else ClaimMode.NEW
         try:
+            return await self._claim_unless_taken(attachment, mode)
+        except Conflict:
+            raise
+        except BaseException:
+            # It may have been done all the same, and nobody would undo it.
+            self.presence.suspend_later(attachment)
+            raise
+
+    async def _claim_unless_taken(self, attachment: Attachment, mode: ClaimMode) -> Claim:
+        try:
             return await self._registry.claim(attachment, mode)
         except Replaced:
             raise
@@ -233,10 +242,6 @@ class ClientLife:
                 raise
             is_own = isinstance(conflict, StillOnline)
             return await self._registry.claim(attachment, ClaimMode.TAKE if is_own else mode)
-        except RedisUnavailable:
-            # It may have been done all the same, and nobody would undo it.
-            self.presence.suspend_later(attachment)
-            raise
 
     def refused(self, error: HubError) -> None:
         """Somebody was not let in, or is put off."""

@@ -11,7 +11,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketState
 
 from hypha_cluster import log_fields
 from hypha_cluster.clients.life import GOING_AWAY, ClientLife
@@ -72,6 +72,10 @@ class WebSocketApi:
             _log.info("A client was refused: %s", error)
             await websocket.send_denial_response(PlainTextResponse(str(error), 403))
             return
+        except Exception:
+            # Whatever it is: an error as the answer, or an end right after it, disables clients.
+            await _put_off(websocket)
+            raise
         await self._live(connection, socket)
 
     async def _live(self, connection: Connection, socket: AsgiSocket) -> None:
@@ -161,8 +165,12 @@ def _socket_of(websocket: WebSocket, supervisor: Supervisor) -> AsgiSocket:
 
 
 async def _put_off(websocket: WebSocket) -> None:
-    """Let a client in and send it away later: it tries again, but would not after a refusal."""
-    await websocket.accept()
+    """Let a client in and send it away later: it tries again, but would not after a refusal.
+
+    It may be in already, when something failed right after that.
+    """
+    if websocket.application_state is WebSocketState.CONNECTING:
+        await websocket.accept()
     await asyncio.sleep(PATIENCE)
     await websocket.close(GOING_AWAY, "the relay is unavailable")
 

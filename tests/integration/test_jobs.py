@@ -1,13 +1,11 @@
 """Whatever job of a node dies, the node is ready again within seconds, and serves who is there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from hypha_cluster.app import create_app
 from hypha_cluster.clients.life import ClientLife
 from hypha_cluster.clients.presence import Presence
 from hypha_cluster.config import Config
@@ -17,31 +15,11 @@ from hypha_cluster.node import Node
 from hypha_cluster.registry.mailboxes import Mailboxes
 from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.relay.listener import Listener
-from hypha_cluster.serving.gateway import hypercorn_settings, serve_app
-from hypha_cluster.serving.preflight import listen
 from tests.gateways import SECOND
+from tests.in_process import Flaw, served
 from tests.raw_client import RawClient
 
 PATIENCE = 15 * SECOND
-
-
-class Flaw:
-    """Makes a method fail once, with an error that nobody expects of it."""
-
-    def __init__(self, owner: type, method: str) -> None:
-        self.owner, self.method = owner, method
-        self.has_failed = False
-
-    def put_into(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        sound = getattr(self.owner, self.method)
-
-        async def flawed(*args: Any, **kwargs: Any) -> Any:
-            if not self.has_failed:
-                self.has_failed = True
-                raise KeyError("nobody expects this")
-            return await sound(*args, **kwargs)
-
-        monkeypatch.setattr(self.owner, self.method, flawed)
 
 
 def drop_links(node: Node) -> None:
@@ -67,20 +45,6 @@ JOBS: dict[str, tuple[Flaw, Callable[[Node], None]]] = {
     "bus": (Flaw(Listener, "_catch_up"), drop_links),
     "link": (Flaw(Shard, "on_open"), drop_links),
 }
-
-
-@asynccontextmanager
-async def served(config: Config) -> AsyncIterator[tuple[str, Node]]:
-    app = create_app(config)
-    listener = listen(config.host, config.port)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    ready = asyncio.Event()
-    settings = hypercorn_settings(config, listener.detach())
-    serving = asyncio.create_task(serve_app(app, settings, ready.set))
-    await ready.wait()
-    yield url, app.state.node
-    serving.cancel()
-    await asyncio.wait([serving])
 
 
 async def until(reached: Callable[[], bool]) -> None:

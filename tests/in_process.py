@@ -1,0 +1,62 @@
+"""A gateway in the process of the test, into which faults can be put."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypercorn.asyncio import serve
+
+from hypha_cluster.app import create_app
+from hypha_cluster.config import Config
+from hypha_cluster.node import Node
+from hypha_cluster.serving.gateway import hypercorn_settings
+from hypha_cluster.serving.http11.server import install, uninstall
+from hypha_cluster.serving.http11.websocket_upgrade import end_outliving
+from hypha_cluster.serving.preflight import listen
+
+
+class Flaw:
+    """Makes a method fail once; unless it is told otherwise, as nobody expects it to."""
+
+    def __init__(self, owner: type, method: str, error: Exception | None = None) -> None:
+        self.owner, self.method = owner, method
+        self.error = error or KeyError("nobody expects this")
+        self.has_failed = False
+
+    def put_into(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sound = getattr(self.owner, self.method)
+
+        async def flawed(*args: Any, **kwargs: Any) -> Any:
+            if not self.has_failed:
+                self.has_failed = True
+                raise self.error
+            return await sound(*args, **kwargs)
+
+        monkeypatch.setattr(self.owner, self.method, flawed)
+
+
+@asynccontextmanager
+async def served(config: Config) -> AsyncIterator[tuple[str, Node]]:
+    """Serve a gateway; give its URL and its node."""
+    ready, stop = asyncio.Event(), asyncio.Event()
+
+    async def until_stopped() -> None:
+        ready.set()
+        await stop.wait()
+
+    install()
+    app: Any = create_app(config)
+    with listen(config.host, config.port) as listener:
+        settings = hypercorn_settings(config, os.dup(listener.fileno()))
+        serving = asyncio.create_task(serve(app, settings, shutdown_trigger=until_stopped))
+        try:
+            await ready.wait()
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", app.state.node
+        finally:
+            stop.set()
+            await end_outliving(1.0)
+            await serving
+            uninstall()
