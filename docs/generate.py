@@ -1,6 +1,8 @@
 """Writes the pages that are made from the code: `python -m docs.generate`."""
 
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from docs.messages import messages_page
@@ -8,14 +10,17 @@ from hypha_cluster.config import Config
 from hypha_cluster.identity.access import LEAST, RULES, Standing
 from hypha_cluster.metrics import BOUNDS, METRICS, About
 from hypha_cluster.protocol.limits import TABLE, Limit
+from hypha_cluster.registry.keys import Keys
 from hypha_cluster.settings import YEAR, Setting, amount
 
 FOLDER = Path(__file__).parent
+ARCHITECTURE = FOLDER / "architecture.md"
 OPERATIONS = FOLDER / "operations.md"
 SECURITY = FOLDER / "security.md"
 # Between these lines of a page that is written by hand stands what is made.
 LIMITS = "<!-- Made by `python -m docs.generate` from hypha_cluster/protocol/limits.py. -->\n"
 PERMISSION = "<!-- Made by `python -m docs.generate` from hypha_cluster/identity/access.py. -->\n"
+KEYS = "<!-- Made by `python -m docs.generate` from hypha_cluster/registry/keys.py. -->\n"
 END = "<!-- End of what is made. -->\n"
 
 SETTINGS_HEAD = """\
@@ -65,6 +70,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "settings.md": SETTINGS_HEAD + "".join(settings),
         FOLDER / "metrics.md": METRICS_HEAD.format(bounds=bounds) + "".join(metrics),
         FOLDER / "messages.md": messages_page(),
+        ARCHITECTURE: _with_made(ARCHITECTURE, KEYS, keys_table()),
         OPERATIONS: _with_made(OPERATIONS, LIMITS, limits_table()),
         SECURITY: _with_made(SECURITY, PERMISSION, permission_tables()),
     }
@@ -75,6 +81,26 @@ def _with_made(page: Path, mark: str, made: str) -> str:
     before, _, rest = page.read_text(encoding="utf-8").partition(mark)
     after = rest.partition(END)[2]
     return f"{before}{mark}\n{made}\n{END}{after}"
+
+
+def keys_table() -> str:
+    """Every key and channel by an example, and what it holds."""
+    keys, rows = Keys(), ["| key or channel | what it is |", "|---|---|"]
+    for name, method in inspect.getmembers(Keys, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        examples = {parameter: _example(parameter) for parameter in _parameters(method)}
+        key = getattr(keys, name)(**examples)
+        rows.append(f"| `{key}` | {' '.join((inspect.getdoc(method) or '').split())} |")
+    return "\n".join(rows) + "\n"
+
+
+def _parameters(method: Callable[..., object]) -> list[str]:
+    return list(inspect.signature(method).parameters)[1:]
+
+
+def _example(parameter: str) -> str:
+    return "WORKSPACE/CLIENT" if parameter == "address" else parameter.upper()
 
 
 def permission_tables() -> str:
