@@ -1,84 +1,34 @@
-"""The `hypha-cluster` command."""
+"""The `hypha-cluster` command.
+
+Everything else is imported within `main`, so that Ctrl-C meanwhile is Ctrl-C, and no traceback.
+"""
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
-
-from hypha_cluster.config import Config
-from hypha_cluster.errors import StartupError
-from hypha_cluster.settings import FlagParser, add_flags
-
-Command = Callable[[Sequence[str]], None]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run one sub-command; a mistake of the user's is one line on stderr and exit code 2."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        _run(words)
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    from hypha_cluster.commands import main as commands
+    from hypha_cluster.errors import StartupError
+
+    try:
+        commands.run(words)
         sys.stdout.flush()
     except StartupError as error:
         sys.stderr.write(f"hypha-cluster: {error}\n")
         return 2
-    except KeyboardInterrupt:
-        pass
-    except BrokenPipeError:  # whoever read our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-
-def _run(words: Sequence[str]) -> None:
-    name = words[0] if words else "--help"
-    if name in ("--help", "-h"):
-        sys.stdout.write(_usage())
-    elif name == "--version":
-        sys.stdout.write(f"hypha-cluster {version('hypha-cluster')}\n")
-    elif name in COMMANDS:
-        COMMANDS[name](words[1:])
-    else:
-        raise StartupError(f"unknown command {name!r}; there are {', '.join(COMMANDS)}")
-
-
-def serve(words: Sequence[str]) -> None:
-    """Run a hub on this machine."""
-    from hypha_cluster.serving import run
-
-    run.serve(_config("serve", words))
-
-
-def show_config(words: Sequence[str]) -> None:
-    """Print the settings in force, secrets masked."""
-    for about, value in _config("config", words).shown():
-        changed = "*" if value != about.default else " "
-        shown = f"{value!r} {about.unit}".rstrip()
-        sys.stdout.write(f"{changed} {about.name:<28}{shown:<38}{about.env:<36}{about.help}\n")
-
-
-def show_status(words: Sequence[str]) -> None:
-    """Print the gateways of a cluster; --json for programs."""
-    from hypha_cluster.serving import status
-
-    as_json = JSON_FLAG in words
-    config = _config("status", [word for word in words if word != JSON_FLAG])
-    sys.stdout.write(status.report(config, as_json=as_json))
-
-
-JSON_FLAG = "--json"
-COMMANDS: dict[str, Command] = {"serve": serve, "config": show_config, "status": show_status}
-
-
-def _config(command: str, words: Sequence[str]) -> Config:
-    if {"-h", "--help"} & set(words):
-        parser = FlagParser(prog=f"hypha-cluster {command}", description=COMMANDS[command].__doc__)
-        add_flags(parser, Config.settings())
-        parser.parse_args(["--help"])
-    return Config.load(words)
-
-
-def _usage() -> str:
-    lines = [f"  {name:<10}{command.__doc__}" for name, command in COMMANDS.items()]
-    return "\n".join(["usage: hypha-cluster COMMAND [--help]", "", *lines, ""])
 
 
 if __name__ == "__main__":

@@ -2,13 +2,17 @@
 
 import json
 import logging
+import os
 import re
 import sys
 from datetime import UTC, datetime
+from typing import TextIO
 
 from hypha_cluster import log_fields
 
-TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+TEXT = "%(asctime)s %(level)s %(gateway)s%(name)s: %(message)s"
+COLOURS = {"DEBUG": "\x1b[2m", "INFO": "\x1b[32m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m"}
+PLAIN = "\x1b[0m"
 SECRETS = re.compile(
     r"((?:token|secret|password|code)=|Bearer\s+)[^\s&\"']+"  # queries and headers
     r"|(?<![\w-])eyJ[\w-]+\.[\w-]+\.[\w-]+",  # a token by itself
@@ -21,10 +25,16 @@ HINTS = ("=", "bearer", "eyj")
 class TextFormatter(logging.Formatter):
     """One line for a person, with tokens taken out."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_colour: bool = False) -> None:
         super().__init__(TEXT)
+        self._in_colour = in_colour
 
     def format(self, record: logging.LogRecord) -> str:
+        node = log_fields.fields(record).get("node")
+        record.gateway = f"{node} " if node else ""
+        record.level = record.levelname
+        if self._in_colour and (colour := COLOURS.get(record.levelname)):
+            record.level = f"{colour}{record.levelname}{PLAIN}"
         return _without_secrets(super().format(record))
 
 
@@ -49,7 +59,8 @@ class JsonFormatter(logging.Formatter):
 def configure_logging(level: str, line_format: str) -> None:
     """Send all logs to stderr."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if line_format == "json" else TextFormatter())
+    text = TextFormatter(in_colour=wants_colour(sys.stderr))
+    handler.setFormatter(JsonFormatter() if line_format == "json" else text)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -59,6 +70,11 @@ def configure_logging(level: str, line_format: str) -> None:
     for name in ("httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether a person looks at it, who has not said otherwise (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _without_secrets(text: str) -> str:

@@ -60,7 +60,7 @@ def children_of(pid: int) -> set[int]:
 
 
 def workers_of(gateway: Gateway) -> set[int]:
-    return {child for child in children_of(gateway.pid) if "spawn_main" in command_line(child)}
+    return {child for child in children_of(gateway.pid) if "serving.worker" in command_line(child)}
 
 
 def command_line(pid: int) -> str:
@@ -109,6 +109,15 @@ def test_a_directory_in_use_is_told_in_one_line(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert f"data directory {tmp_path} is in use by another hub" in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "redis+cluster://127.0.0.1:1"])
+def test_status_tells_once_that_redis_does_not_answer(url: str) -> None:
+    ended = hypha_cluster("status", f"--redis-url={url}")
+
+    assert ended.returncode == 2
+    assert re.fullmatch(r"hypha-cluster: .*127.0.0.1:1.*\n", ended.stderr)
+    assert not ended.stdout
 
 
 def test_a_mistaken_variable_is_told() -> None:
@@ -247,6 +256,53 @@ def test_a_worker_that_dies_is_replaced(gateway_factory: GatewayFactory) -> None
     assert len(before) == 2
     assert "ended (-9)" in gateway.log()
     assert status(f"{gateway.url}/health/ready") == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_log_calls_a_gateway_by_one_name(gateway_factory: GatewayFactory) -> None:
+    gateway = gateway_factory(workers=2, node_name="east")
+    eventually(lambda: gateway.log().count(" is up.") == 2, "start both")
+
+    os.kill(min(workers_of(gateway)), signal.SIGKILL)
+    eventually(lambda: gateway.log().count(" is up.") == 3, "replace the worker")
+
+    up = re.findall(r" INFO (\S+) hypha_cluster.app: Gateway (\S+) is up.", gateway.log())
+    ended = re.findall(r"Gateway (\S+) ended \(-9\)", gateway.log())
+    assert {name for line in up for name in line} == {"east-0", "east-1"}
+    assert [(name, name) for name in ended] == up[2:]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    "moment", ["modules load", "the store starts", "a worker starts", "all start"]
+)
+def test_ctrl_c_during_the_start_leaves_no_traceback(
+    tmp_path: Path, workers: int, moment: str
+) -> None:
+    """As a terminal does it: all processes of the hub are told."""
+    data_dir = tmp_path / "data"
+    hub = subprocess.Popen(
+        command("serve", port=0, host="127.0.0.1", data_dir=str(data_dir), workers=workers),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    reached = {
+        "modules load": lambda: "hiredis" in Path(f"/proc/{hub.pid}/maps").read_text(),
+        "the store starts": (data_dir / "gateway.lock").exists,
+        "a worker starts": lambda: len(children_of(hub.pid)) >= 2 or workers == 1,
+        "all start": lambda: len(children_of(hub.pid)) >= 1 + workers or workers == 1,
+    }
+    eventually(reached[moment], moment)
+
+    os.killpg(hub.pid, signal.SIGINT)
+    _, errors = hub.communicate(timeout=60 * SECOND)
+
+    assert "Traceback" not in errors
+    assert "Fatal" not in errors
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -6,7 +6,7 @@ import hypha_cluster
 
 PACKAGE = Path(hypha_cluster.__file__).parent
 ELSEWHERE = {  # module or package: tested in tests/integration, tests/conformance or tests/cluster
-    "__main__", "app", "node", "server", "telemetry", "web",
+    "__main__", "app", "commands/main", "node", "server", "telemetry", "web",
     "clients/drain", "clients/handover", "clients/life", "clients/mail", "clients/presence",
     "hub/answering", "hub/calling", "hub/calls",
     "hub/context", "hub/manager/manager", "hub/manager/services", "hub/manager/tokens",
@@ -17,7 +17,7 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "registry/public", "registry/scripts", "registry/secret", "registry/services",
     "registry/workspaces",
     "relay/delivery", "relay/intake", "relay/listener", "relay/publisher", "relay/spans",
-    "serving/embedded", "serving/run", "serving/status", "serving/workers",
+    "serving/embedded", "serving/run", "serving/status",
     "serving/http11/connection", "serving/http11/exchange", "serving/http11/keep_alive",
     "serving/http11/server", "serving/http11/websocket_connection",
     "serving/http11/websocket_stream", "serving/http11/websocket_upgrade",

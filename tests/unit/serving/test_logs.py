@@ -1,12 +1,14 @@
 """Log lines: their two shapes, and what they must not show."""
 
+import io
 import json
 import logging
 import sys
 
 import pytest
 
-from hypha_cluster.serving.logs import JsonFormatter, TextFormatter
+from hypha_cluster import log_fields
+from hypha_cluster.serving.logs import JsonFormatter, TextFormatter, wants_colour
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl"
 
@@ -43,6 +45,34 @@ def test_tokens_are_taken_out_of_tracebacks() -> None:
 
     assert TOKEN not in JsonFormatter().format(entry)
     assert TOKEN not in TextFormatter().format(entry)
+
+
+def test_a_line_for_a_person_names_its_gateway_if_it_has_one() -> None:
+    parents = TextFormatter().format(record("hello"))
+    token = log_fields.node.set("east-1")
+    workers = TextFormatter().format(record("hello"))
+    log_fields.node.reset(token)
+
+    assert parents.endswith(" INFO hub: hello")
+    assert workers.endswith(" INFO east-1 hub: hello")
+
+
+def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    warning = record("careful")
+    warning.levelno, warning.levelname = logging.WARNING, "WARNING"
+
+    assert "\x1b[33mWARNING\x1b[0m" in TextFormatter(in_colour=True).format(warning)
+    assert "\x1b" not in TextFormatter().format(warning)
+    assert wants_colour(Terminal())
+    assert not wants_colour(io.StringIO())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not wants_colour(Terminal())
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_a_line_for_a_program_is_json() -> None:

@@ -1,0 +1,1 @@
+"""What the `hypha-cluster` command can do."""

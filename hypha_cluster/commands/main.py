@@ -1,0 +1,67 @@
+"""Finds the sub-command that was asked for, and runs it."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from hypha_cluster.config import Config
+from hypha_cluster.errors import StartupError
+from hypha_cluster.settings import FlagParser, add_flags
+
+Command = Callable[[Sequence[str]], None]
+
+
+def run(words: Sequence[str]) -> None:
+    """Run one sub-command; raise StartupError for a mistake of the user's."""
+    name = words[0] if words else "--help"
+    if name in ("--help", "-h"):
+        sys.stdout.write(_usage())
+    elif name == "--version":
+        sys.stdout.write(f"hypha-cluster {version('hypha-cluster')}\n")
+    elif name in COMMANDS:
+        COMMANDS[name](words[1:])
+    else:
+        raise StartupError(f"unknown command {name!r}; there are {', '.join(COMMANDS)}")
+
+
+def serve(words: Sequence[str]) -> None:
+    """Run a hub on this machine."""
+    from hypha_cluster.serving import run
+
+    run.serve(_config("serve", words))
+
+
+def show_config(words: Sequence[str]) -> None:
+    """Print the settings in force, secrets masked."""
+    for about, value in _config("config", words).shown():
+        changed = "*" if value != about.default else " "
+        shown = f"{value!r} {about.unit}".rstrip()
+        sys.stdout.write(f"{changed} {about.name:<28}{shown:<38}{about.env:<36}{about.help}\n")
+
+
+def show_status(words: Sequence[str]) -> None:
+    """Print the gateways of a cluster; --json for programs."""
+    from hypha_cluster.serving import status
+
+    logging.getLogger().addHandler(logging.NullHandler())  # an error says it all, and once
+    as_json = JSON_FLAG in words
+    config = _config("status", [word for word in words if word != JSON_FLAG])
+    sys.stdout.write(status.report(config, as_json=as_json))
+
+
+JSON_FLAG = "--json"
+COMMANDS: dict[str, Command] = {"serve": serve, "config": show_config, "status": show_status}
+
+
+def _config(command: str, words: Sequence[str]) -> Config:
+    if {"-h", "--help"} & set(words):
+        parser = FlagParser(prog=f"hypha-cluster {command}", description=COMMANDS[command].__doc__)
+        add_flags(parser, Config.settings())
+        parser.parse_args(["--help"])
+    return Config.load(words)
+
+
+def _usage() -> str:
+    lines = [f"  {name:<10}{command.__doc__}" for name, command in COMMANDS.items()]
+    return "\n".join(["usage: hypha-cluster COMMAND [--help]", "", *lines, ""])

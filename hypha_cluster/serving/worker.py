@@ -1,0 +1,64 @@
+"""One of several gateway processes: what its parent tells it, and what it answers.
+
+The parent writes one line to standard input, the settings; they hold secrets, so they are in no
+argument and no variable. The end of the input is the end of the parent. The worker writes one line
+to standard output, as JSON: `ready`, or why it cannot start.
+"""
+
+import json
+import os
+import sys
+import threading
+from io import FileIO
+from typing import Final
+
+from hypha_cluster.config import Config
+from hypha_cluster.errors import StartupError
+from hypha_cluster.serving.gateway import run_gateway
+from hypha_cluster.serving.logs import configure_logging
+
+READY: Final = "ready"
+
+
+def main() -> int:
+    """Serve on the descriptor that the only argument names, until told to stop."""
+    said = _Report()
+    # Without a buffer, whose lock a thread would still hold at the end.
+    orders = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115  (it stays open)
+    settings = orders.readline()
+    if not settings:
+        return 1  # the parent is gone already
+    config = Config(**json.loads(settings))
+    configure_logging(config.log_level, config.log_format)
+    threading.Thread(target=_end_with_parent, args=(orders,), daemon=True).start()
+    try:
+        run_gateway(config, int(sys.argv[1]), said.ready)
+    except StartupError as error:
+        said.write(str(error))
+        return 2
+    return 0
+
+
+class _Report:
+    """The way to the parent, kept from everything else that writes to standard output."""
+
+    def __init__(self) -> None:
+        self._output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+
+    def write(self, text: str) -> None:
+        self._output.write(json.dumps(text) + "\n")
+        self._output.flush()
+
+    def ready(self) -> None:
+        self.write(READY)
+
+
+def _end_with_parent(orders: FileIO) -> None:
+    """Nobody else would stop this worker, and its port must become free."""
+    orders.readall()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
