@@ -30,6 +30,7 @@ from hypha_cluster.hub.manager.manager import manager_service
 from hypha_cluster.hub.manager.services import ServiceFunctions
 from hypha_cluster.hub.manager.tokens import TokenFunctions
 from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
+from hypha_cluster.hub.rights import Rights
 from hypha_cluster.hub.services import HubServices
 from hypha_cluster.hub.visiting import Visits
 from hypha_cluster.identity.openid import OpenIdKeys
@@ -53,7 +54,8 @@ from hypha_cluster.registry.services import RecentlyFound, RecentServices, Servi
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
-from hypha_cluster.relay.intake import Intake
+from hypha_cluster.relay.holding import Holding
+from hypha_cluster.relay.intake import Intake, Onward
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.listener import Listener
 from hypha_cluster.relay.pending import Deliveries, PendingCalls
@@ -128,6 +130,7 @@ class _Hub:
     visits: Visits
     services: ServiceFunctions
     client: HubClient
+    holding: Holding
     intake: Intake
 
 
@@ -230,6 +233,7 @@ async def _running(
         except HubError as error:
             raise StartupError(str(error)) from error
         stack.push_async_callback(hub.client.stop)
+        stack.push_async_callback(hub.holding.stop)
         stack.push_async_callback(clients.stop)
         app.state.node = node
         health = HealthApi(node.unready_because, node.dead_because, _metrics(links, node))
@@ -329,8 +333,10 @@ def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub
     client = HubClient(
         relay.delivery, calls, own, site.tracer, config.max_message_size, site.supervisor
     )
-    intake = Intake(site.name, client, relay.delivery, relay.ledger, site.counts, relay.reader)
-    return _Hub(calls, directory, Visits(directory, own, calls), services, client, intake)
+    holding = Holding(Rights(store.workspaces, directory), site.supervisor)
+    onward = Onward(client, relay.delivery, relay.ledger)
+    intake = Intake(site.name, onward, site.counts, relay.reader, holding)
+    return _Hub(calls, directory, Visits(directory, own, calls), services, client, holding, intake)
 
 
 def _open_clients(

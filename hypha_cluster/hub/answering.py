@@ -63,7 +63,9 @@ class HubClient:
 
     # Messages in chunks from one client to another.
 
-    def relay_chunk(self, connection: Connection, frame: Frame, target: str) -> None:
+    def relay_chunk(
+        self, connection: Connection, frame: Frame, target: str, step: chunks.Step
+    ) -> None:
         """Pass on one call of the cache of `target`, and the answer to it.
 
         The next one has to wait for that: if one got lost, the target would put together other
@@ -71,7 +73,6 @@ class HubClient:
         guess, so that nobody but the target can say that it arrived.
         """
         caller = rpc.Caller.of(frame, connection.address, target)
-        step = connection.chunks.check(frame, target)
         self._run(self._relay_chunk(connection, caller, frame.envelope["method"], step), caller)
 
     async def _relay_chunk(
@@ -252,7 +253,7 @@ class HubClient:
 
     def _receive_assembled(self, message: bytes, source: str, target: str) -> None:
         frame = self._reader.read(message)
-        guard.check_call(frame, source)
+        guard.check_call(frame, source, target)
         self.receive(frame, source, target)
 
     def forget(self, source: str) -> None:

@@ -6,7 +6,7 @@ guard would stop in a frame could hide in the chunks, so the hub follows each me
 (PROTOCOL 2.5) without keeping more of it than msgpack needs to find its way.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Set
 from secrets import token_urlsafe
 from typing import Any, Final, NamedTuple
 
@@ -18,12 +18,14 @@ from hypha_cluster.protocol.guard import (
     BODY_KEYS,
     CACHE,
     CALL_KEYS,
+    NO_REFERENCES,
     check_built_in,
     check_method,
     check_promise,
     shown,
 )
 from hypha_cluster.protocol.limits import CHUNK, CHUNK_ITEMS, MESSAGES
+from hypha_cluster.protocol.references import Reference, References
 
 _SMALL: Final = 1_024  # bytes of an unpacker's buffer at first; it grows with what it is fed
 _PARAMETERS: Final = {
@@ -88,6 +90,7 @@ class _Message:
             max_map_len=CHUNK_ITEMS,
         )
         self._steps = _read(self._unpacker, source, target)
+        self._references = References(source, target)
         self._done = False
 
     @property
@@ -96,7 +99,8 @@ class _Message:
         behind: int = self._size - self._unpacker.tell()
         return behind
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes) -> Set[Reference]:
+        """Read on; answer to which services of others functions in these bytes lead."""
         self._size += len(data)
         if self._size > self._max_size:
             raise BadFrame(f"A message in chunks has at most {self._max_size} bytes.")
@@ -107,6 +111,7 @@ class _Message:
             self._done = next(self._steps, True)
         except (ValueError, TypeError, msgpack.UnpackException) as error:
             raise BadFrame(f"The message in chunks is not valid msgpack: {error}.") from None
+        return self._references.feed(data)
 
     def finish(self) -> None:
         """The whole message has come."""
@@ -118,7 +123,8 @@ class Step(NamedTuple):
     """What of a call of a cache goes to the target.
 
     session: the one there that waits for the message, to be kept from timing out. is_last:
-    whether the message has come whole, or was given up.
+    whether the message has come whole, or was given up. references: services of others to which
+    functions in these bytes lead.
     """
 
     args: list[Any]
@@ -126,6 +132,7 @@ class Step(NamedTuple):
     is_last: bool
     key: tuple[str, str]
     message: _Message
+    references: Set[Reference]
 
 
 class ChunkGuard:
@@ -167,10 +174,10 @@ class ChunkGuard:
         if call.action == "process":
             message.finish()
             return self._step(key, message, [False])
-        message.append(call.data)
+        references = message.append(call.data)
         self._messages[key] = message
         self._make_room()
-        return self._step(key, message, [call.data, False])
+        return self._step(key, message, [call.data, False], references)
 
     def _take(self, key: tuple[str, str], call: CacheCall) -> _Message:
         message = self._messages.pop(key, None)
@@ -182,10 +189,16 @@ class ChunkGuard:
             raise BadFrame("Wait for the answer to one part of a message before the next.")
         return message
 
-    def _step(self, key: tuple[str, str], message: _Message, args: list[Any]) -> Step:
+    def _step(
+        self,
+        key: tuple[str, str],
+        message: _Message,
+        args: list[Any],
+        references: Set[Reference] = NO_REFERENCES,
+    ) -> Step:
         message.in_flight = True
-        session = key[1] if message.heartbeat else None
-        return Step([self._own + key[1], *args], session, key not in self._messages, key, message)
+        session, is_last = key[1] if message.heartbeat else None, key not in self._messages
+        return Step([self._own + key[1], *args], session, is_last, key, message, references)
 
     def arrived(self, step: Step) -> None:
         """The target has taken it."""

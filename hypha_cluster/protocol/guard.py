@@ -6,12 +6,14 @@ some msgpack; so whatever a client sends is checked here before another one gets
 """
 
 import re
+from collections.abc import Set
 from typing import Any, Final
 
 from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.address import client_of, workspace_of
 from hypha_cluster.protocol.envelope import Frame, pack
 from hypha_cluster.protocol.limits import CLIENT_FRAME, SHOWN
+from hypha_cluster.protocol.references import Reference, References, are_own
 
 BODY_KEYS: Final = frozenset(("args", "with_kwargs", "promise"))
 CALL_KEYS: Final = frozenset(("type", "from", "to", "user", "method", "session", "parent"))
@@ -27,6 +29,11 @@ _HUB: Final = "workspace-manager"
 # A path is walked through items *and attributes*, so these lead out of what was offered.
 _WAY_OUT: Final = re.compile(r"(?:^|\.)(?:__[^.]*__|__[^.]*|constructor|prototype)(?=\.|$)")
 _CONTEXT_MANAGER: Final = re.compile(r"services\.[^_].*\.__(?:enter|exit|aenter|aexit)__")
+# Keys that are looked for by their bytes, in one go; most frames have none but their promise's.
+_MARKS: Final = re.compile(rb"_(?:_proto__|rtarget)")
+_PROTO: Final = b"__proto__"
+_TARGET: Final = b"_rtarget"
+NO_REFERENCES: Final[Set[Reference]] = frozenset()
 _SESSION_WAY_OUT: Final = re.compile(r"(?:^|\.)(?:_|timer(?:\.|$))")
 
 
@@ -52,25 +59,39 @@ def _is_context_manager(method: str) -> bool:
     return _CONTEXT_MANAGER.fullmatch(method) is not None and method.count(".__") == 1
 
 
-def check_call(frame: Frame, source: str) -> bytes | memoryview:
-    """Check a frame of type `method` from `source`; answer the body that may be forwarded."""
-    body = frame.body
-    check_method(frame.envelope)
+def check_call(frame: Frame, source: str, target: str) -> tuple[bytes | memoryview, Set[Reference]]:
+    """Check a frame of type `method` from `source`.
+
+    Answer the body that may be forwarded, and the services of other workspaces to which functions
+    in it lead.
+    """
+    body, method = frame.body, check_method(frame.envelope)
     _check_target(frame)
-    check_built_in(frame.envelope["method"], source, frame.envelope.get("to", ""))
+    check_built_in(method, source, target)
     if not isinstance(body.get("args", []), list):
         raise BadFrame("'args' of a call is a list.")
-    if "promise" in body:
-        check_promise(body["promise"], source)
-    if not frame.envelope["method"].startswith(CACHE):  # that takes text and bytes, and no map
-        _check_keys(frame)
+    callbacks = check_promise(body["promise"], source) if "promise" in body else 0
+    references = NO_REFERENCES
+    if not method.startswith(CACHE):  # that takes text and bytes, and no map
+        marks = _MARKS.findall(frame.raw)
+        if len(marks) != callbacks:
+            references = _check_marks(frame, marks, source, target)
     if body.keys() <= BODY_KEYS:
-        return frame.body_bytes
-    return pack({key: value for key, value in body.items() if key in BODY_KEYS})
+        return frame.body_bytes, references
+    return pack({key: value for key, value in body.items() if key in BODY_KEYS}), references
 
 
-def check_method(envelope: dict[str, Any]) -> None:
-    """Check what the envelope of a call says of the function and its session."""
+def _check_marks(frame: Frame, marks: list[bytes], source: str, target: str) -> Set[Reference]:
+    """Look at what may be a dangerous key, or a function that is not of the promise."""
+    if _PROTO in marks:
+        _check_keys(frame)
+    if are_own(frame.raw, marks.count(_TARGET), source):
+        return NO_REFERENCES
+    return References(source, target).feed(frame.raw)
+
+
+def check_method(envelope: dict[str, Any]) -> str:
+    """Check what the envelope of a call says of the function and its session; answer its path."""
     method = envelope.get("method")
     if not isinstance(method, str):
         raise BadFrame("A call needs a method, as text.")
@@ -78,6 +99,7 @@ def check_method(envelope: dict[str, Any]) -> None:
     for key in ("session", "parent"):
         if not isinstance(envelope.get(key, ""), str):
             raise BadFrame(f"{key!r} of a call is text.")
+    return method
 
 
 def check_built_in(method: str, source: str, target: str) -> None:
@@ -91,13 +113,16 @@ def check_built_in(method: str, source: str, target: str) -> None:
         raise BadFrame(f"{shown(method)} may be called from the client's own workspace only.")
 
 
-def check_promise(promise: object, source: str) -> None:
-    """A promise leads back to whoever makes the call; else callees could be sent elsewhere."""
+def check_promise(promise: object, source: str) -> int:
+    """A promise leads back to whoever makes the call; else callees could be sent elsewhere.
+
+    Answer how many functions it has.
+    """
     if not isinstance(promise, dict):
         raise BadFrame("'promise' of a call is a map.")
     if type(promise.get("interval", 0)) not in (int, float):
         raise BadFrame("'interval' of a promise is a number of seconds.")
-    callers = (source, client_of(source))
+    callers, callbacks = (source, client_of(source)), 0
     for name in _CALLBACKS:
         if name not in promise:
             continue
@@ -108,6 +133,8 @@ def check_promise(promise: object, source: str) -> None:
             or reference.get("_rtarget") not in callers
         ):
             raise BadFrame(f"{name!r} of a promise leads back to the caller, {source}.")
+        callbacks += 1
+    return callbacks
 
 
 def check_message(frame: Frame) -> None:
@@ -122,7 +149,8 @@ def check_message(frame: Frame) -> None:
     if not isinstance(frame.envelope.get("method", ""), str):
         raise BadFrame("'method' of a frame is text.")
     _check_target(frame)
-    _check_keys(frame)
+    if _PROTO in frame.raw:
+        _check_keys(frame)
 
 
 def _check_target(frame: Frame) -> None:
@@ -144,7 +172,7 @@ def _is_for_hub(frame: Frame) -> bool:
 
 def _check_keys(frame: Frame) -> None:
     """JavaScript's decoder refuses a whole frame for a key `__proto__` (PROTOCOL 2.1)."""
-    if b"__proto__" in frame.raw and _has_proto_key([frame.envelope, frame.body]):
+    if _has_proto_key([frame.envelope, frame.body]):
         raise BadFrame("No map may have a key '__proto__'.")
 
 

@@ -76,6 +76,19 @@ DEPTH: Final = _frames.limit(
     "JavaScript's encoder goes to 100",
 )
 
+REFERENCES: Final = _frames.limit(
+    1_000,
+    "functions",
+    "functions of others than the sender in one message",
+    "each is looked at; the objects that programs pass on have some dozens",
+)
+FUNCTION_TEXT: Final = _frames.limit(
+    16_384,
+    "bytes",
+    "a text that describes a function of another workspace: its path, signature or docs",
+    "in a message in chunks it is kept until it has come whole",
+)
+
 _chunks = _Topic("Messages in chunks")
 _chunks.setting(
     "--max-message-size", "a message in chunks", "the receiver has to put it together in memory"

@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from hypha_cluster.errors import BadRequest
+from hypha_cluster.errors import BadFrame, BadRequest
 from hypha_cluster.protocol.address import absolute, workspace_of
 from hypha_cluster.protocol.envelope import Frame
-from hypha_cluster.protocol.guard import BUILT_IN, PING, check_path
+from hypha_cluster.protocol.guard import BUILT_IN, PING, check_path, shown
 from hypha_cluster.protocol.limits import DEPTH, LONGEST_INTERVAL, SHORTEST_INTERVAL
 
 _CACHE_FUNCTIONS: Final = ("create", "append", "process", "remove")
@@ -36,6 +36,18 @@ def error_text(value: object) -> str:
 def is_answer(method: str) -> bool:
     """Whether a method is a callback of a promise, by which a call is answered (PROTOCOL 3.3)."""
     return method.endswith((".resolve", ".reject")) and not method.startswith("services.")
+
+
+def reject_instead_of(method: object) -> str | None:
+    """The callback that rejects the call which `method` would answer, None if it answers none."""
+    if not isinstance(method, str) or not is_answer(method):
+        return None
+    reject = method.rpartition(".")[0] + ".reject"
+    try:
+        check_path(reject)
+    except BadFrame:
+        return None
+    return reject
 
 
 def is_reference(value: object) -> bool:
@@ -121,7 +133,7 @@ def rewrite_references(
     if depth > DEPTH:
         raise BadRequest(f"A value has at most {DEPTH} levels.")
     if isinstance(value, dict):
-        if value.get("_rtype") == "method":
+        if value.get("_rtype") == "method" or "_rtarget" in value:  # in a file it has no type
             return change(value)
         return {k: rewrite_references(item, change, depth + 1) for k, item in value.items()}
     if isinstance(value, list):
@@ -130,13 +142,18 @@ def rewrite_references(
 
 
 def relayed(value: Any, workspace: str) -> Any:
-    """An encoded value as it is passed on to a third: targets absolute, signatures simple."""
+    """What a client of a workspace offers, as it is passed on: targets absolute, signatures simple.
+
+    No function of it leads to another workspace: whoever gets it would call that as themselves.
+    """
 
     def change(method: dict[str, Any]) -> dict[str, Any]:
         target, path = method.get("_rtarget"), method.get("_rmethod")
         if not isinstance(target, str) or not isinstance(path, str):
             raise BadRequest("A function that travels has '_rtarget' and '_rmethod', as text.")
         check_path(path)
+        if workspace_of(absolute(target, workspace)) != workspace:
+            raise BadRequest(f"A function leads to another workspace: {shown(target)}.")
         changed = {**method, "_rtarget": absolute(target, workspace)}
         signature = changed.pop("_rsig", None)
         if isinstance(signature, str) and _SIMPLE_SIGNATURE.fullmatch(signature):

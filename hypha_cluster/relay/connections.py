@@ -24,6 +24,12 @@ class Socket(Protocol):
     def buffered(self) -> int:
         """Bytes that were sent and not yet taken by the network."""
 
+    def pause(self) -> None:
+        """Read no more from the client."""
+
+    def resume(self) -> None:
+        """Go on reading."""
+
     def close(self, code: int, reason: str = "") -> None:
         """Begin the closing handshake."""
 
@@ -61,6 +67,7 @@ class Connection:
         "sent",
         "services",
         "socket",
+        "unread",
     )
 
     def __init__(
@@ -88,6 +95,8 @@ class Connection:
         # Until the mailbox was delivered, frames wait: those from the bus, older than the others.
         self.arrived: list[bytes] = []
         self.held: list[bytes] | None = []
+        # Frames that it has sent after one that waits for the registry.
+        self.unread: list[bytes] | None = None
         self.over = asyncio.Event()  # all that the client sent by it has been routed
         # Two steps of a drain: frames for it go to its mailbox, and its connection is closed.
         self.is_sent_away = self.is_told_to_go = False

@@ -2,6 +2,9 @@
 
 import logging
 import time
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from hypha_cluster.errors import BadFrame, HubError
@@ -9,10 +12,13 @@ from hypha_cluster.identity.access import MANAGER
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol import guard, rpc
 from hypha_cluster.protocol.address import absolute, client_of
-from hypha_cluster.protocol.envelope import Frame, FrameReader
+from hypha_cluster.protocol.chunks import Step
+from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.protocol.limits import CLIENT_FRAME
+from hypha_cluster.protocol.references import Reference
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.holding import Holding
 from hypha_cluster.relay.ledger import Ledger
 
 _log = logging.getLogger(__name__)
@@ -24,8 +30,17 @@ class Hub(Protocol):
     def receive(self, frame: Frame, source: str, target: str) -> None:
         """Take a checked frame from `source` to `target`, an address of the hub's."""
 
-    def relay_chunk(self, connection: Connection, frame: Frame, target: str) -> None:
-        """Pass on one call of the message cache of another client."""
+    def relay_chunk(self, connection: Connection, frame: Frame, target: str, step: Step) -> None:
+        """Pass on one call of the message cache of another client, which was checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """Where frames go on."""
+
+    hub: Hub
+    delivery: Delivery
+    ledger: Ledger
 
 
 class Intake:
@@ -34,22 +49,26 @@ class Intake:
     def __init__(
         self,
         node: str,
-        hub: Hub,
-        delivery: Delivery,
-        ledger: Ledger,
+        onward: Onward,
         counts: Counts,
         reader: FrameReader,
+        holding: Holding,
     ) -> None:
         self._own = (f"/{MANAGER}", f"/~{node}")
-        self._hub = hub
-        self._delivery = delivery
-        self._ledger = ledger
+        self._hub = onward.hub
+        self._delivery = onward.delivery
+        self._ledger = onward.ledger
         self._counts = counts
         self._reader = reader
+        self._holding = holding
 
     def route(self, connection: Connection, raw: bytes) -> None:
-        """Forward one frame that a client sent."""
+        """Forward one frame that a client sent, in its turn."""
         connection.heard_at = time.monotonic()
+        if connection.unread is not None:
+            connection.unread.append(raw)
+            connection.socket.pause()  # which it may be no longer, if it was slowed down before
+            return
         try:
             frame = self._reader.read(raw)
         except BadFrame as error:
@@ -60,14 +79,9 @@ class Intake:
             return  # PROTOCOL 2.2: some clients report errors of their own so
         target = absolute(to, connection.attachment.workspace.name)
         try:
-            sealed = self._seal(connection, frame, target)
+            self._pass(connection, frame, target)
         except BadFrame as error:
-            self._counts.frames_refused += 1
-            _tell(connection, "refused", error)
-            self._delivery.reject(frame, connection.address, target, error)
-            return
-        if sealed is not None:
-            self._forward(connection, frame, target, sealed)
+            self._refuse(connection, frame, target, error)
 
     def _ignore(self, connection: Connection, raw: bytes, error: BadFrame) -> None:
         """Forward nothing; tell the sender, if the frame says where."""
@@ -78,21 +92,80 @@ class Intake:
             target = absolute(to, connection.attachment.workspace.name)
             self._delivery.reject(frame, connection.address, target, error)
 
-    def _seal(self, connection: Connection, frame: Frame, target: str) -> bytes | None:
-        """The frame as its target may see it, None when that is the hub itself."""
+    def _refuse(self, connection: Connection, frame: Frame, target: str, error: HubError) -> None:
+        """Tell who waits for an answer that it does not come."""
+        self._counts.frames_refused += 1
+        _tell(connection, "refused", error)
+        if "promise" in frame.body:
+            self._delivery.reject(frame, connection.address, target, error)
+        else:
+            self._refuse_answer(connection, frame, target, error)
+
+    def _refuse_answer(
+        self, connection: Connection, frame: Frame, target: str, error: HubError
+    ) -> None:
+        """Have a call rejected whose answer may not pass, as its callee could have done."""
+        reject = rpc.reject_instead_of(frame.envelope.get("method"))
+        if reject is None:
+            return
+        body = pack(
+            {"args": [rpc.error(f"The answer of {connection.address} was refused: {error}")]}
+        )
+        envelope = rpc.call_envelope(target, reject)
+        refusal = Frame(envelope, {}, body, b"")
+        if target.endswith(self._own):
+            self._tell_hub(connection, refusal, target)
+        else:
+            self._forward(connection, refusal, target, connection.seal.call(envelope, body))
+
+    def _pass(self, connection: Connection, frame: Frame, target: str) -> None:
+        """Check a frame, and let it go on."""
         envelope = frame.envelope
         if envelope.get("type") != "method":
             guard.check_message(frame)
-            return connection.seal.message({**envelope, "to": target})
-        body = guard.check_call(frame, connection.address)
+            sealed = connection.seal.message({**envelope, "to": target})
+            self._forward(connection, frame, target, sealed)
+            return
+        body, references = guard.check_call(frame, connection.address, target)
         if target.endswith(self._own):
             self._tell_hub(connection, frame, target)
-            return None
+            return
         if envelope["method"].startswith(guard.CACHE) and not client_of(target).startswith("~"):
-            self._hub.relay_chunk(connection, frame, target)
-            return None
+            self._pass_chunk(connection, frame, target)
+            return
         envelope["to"] = target
-        return connection.seal.call(envelope, body)
+        sealed = connection.seal.call(envelope, body)
+        if references:
+            forward = partial(self._forward, connection, frame, target, sealed)
+            self._hold(connection, frame, target, references, forward)
+        else:
+            self._forward(connection, frame, target, sealed)
+
+    def _pass_chunk(self, connection: Connection, frame: Frame, target: str) -> None:
+        step = connection.chunks.check(frame, target)
+        relay = partial(self._hub.relay_chunk, connection, frame, target, step)
+        if step.references:
+            self._hold(connection, frame, target, step.references, relay)
+        else:
+            relay()
+
+    def _hold(
+        self,
+        connection: Connection,
+        frame: Frame,
+        target: str,
+        references: Set[Reference],
+        go_on: Callable[[], None],
+    ) -> None:
+        """Let it go on when it is known that the client may pass on what is in it."""
+
+        def settle(error: HubError | None) -> None:
+            if error is None:
+                go_on()
+            else:
+                self._refuse(connection, frame, target, error)
+
+        self._holding.hold(connection, references, settle, self.route)
 
     def _tell_hub(self, connection: Connection, frame: Frame, target: str) -> None:
         self._counts.frames_hub += 1

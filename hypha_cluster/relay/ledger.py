@@ -71,4 +71,6 @@ def _waiting(connection: Connection, frame: Frame) -> PendingCall | None:
     reject = rpc.reject_path(frame.body.get("promise"))
     if frame.envelope["type"] != "method" or session is None or reject is None:
         return None
+    if connection.over.is_set():  # its client has gone while the frame had to wait
+        return None
     return PendingCall(connection.address, session, reject, connection.heard_at)

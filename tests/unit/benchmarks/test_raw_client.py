@@ -26,4 +26,4 @@ def test_the_hub_lets_a_call_and_its_reply_pass() -> None:
     for frame, sender in ((call, "ws/a"), (reply, "ws/b")):
         (payload,) = _received(frame)
         assert isinstance(payload, bytes)
-        check_call(FrameReader(10_000).read(payload), sender)
+        check_call(FrameReader(10_000).read(payload), sender, "ws/b")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hypha_cluster.errors import BadFrame
+from hypha_cluster.protocol.address import absolute
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.protocol.guard import (
     check_call,
@@ -15,8 +16,9 @@ from hypha_cluster.protocol.guard import (
     shown,
 )
 from hypha_cluster.protocol.limits import CLIENT_FRAME
+from hypha_cluster.protocol.references import Reference
 
-ME = "home/me"
+ME, YOU = "home/me", "away/you"
 
 
 def read(envelope: dict[str, Any], body: dict[str, Any] | None = None) -> Frame:
@@ -25,7 +27,9 @@ def read(envelope: dict[str, Any], body: dict[str, Any] | None = None) -> Frame:
 
 
 def call(body: dict[str, Any], **envelope: Any) -> bytes:
-    return bytes(check_call(read({"method": "services.s.f", **envelope}, body), ME))
+    target = absolute(envelope.get("to") or YOU, "home")
+    frame = read({"method": "services.s.f", **envelope}, body)
+    return bytes(check_call(frame, ME, target)[0])
 
 
 def reference(target: object = ME, method: object = "s.resolve") -> dict[str, Any]:
@@ -260,3 +264,35 @@ def test_what_a_client_has_for_itself_is_for_its_workspace(function: str, to: st
 @pytest.mark.parametrize("function", ["ping", "get_service", "message_cache.create"])
 def test_what_clients_need_to_talk_at_all_is_for_everybody(function: str) -> None:
     call({"args": []}, method=f"services.built-in.{function}", to="abroad/you")
+
+
+# Functions of others.
+
+
+def leads(args: list[Any], **body: Any) -> set[Reference]:
+    frame = read({"method": "services.s.f"}, {"args": args, **body})
+    return set(check_call(frame, ME, YOU)[1])
+
+
+def promised() -> dict[str, Any]:
+    return {name: reference(method=f"s.{name}") for name in ("resolve", "reject", "heartbeat")}
+
+
+def test_a_call_with_its_promise_leads_nowhere_else() -> None:
+    assert leads([1], promise=promised()) == set()
+    assert leads([reference(), reference("me")], promise=promised()) == set()
+
+
+@pytest.mark.parametrize("promise", [{}, promised(), {"resolve": reference(), "x": 1, "y": 2}])
+def test_where_functions_among_the_arguments_lead_is_told(promise: dict[str, Any]) -> None:
+    foreign = reference("away/other", "services.closed.f")
+
+    assert leads([{"a": foreign}], promise=promise) == {Reference("away/other", "closed")}
+    assert leads([foreign, foreign, reference()]) == {Reference("away/other", "closed")}
+
+
+def test_what_is_hidden_in_a_promise_is_told_too() -> None:
+    foreign = reference("away/other", "services.closed.f")
+
+    assert leads([], promise={**promised(), "x": foreign}) == {Reference("away/other", "closed")}
+    assert leads([], promise={"resolve": {**reference(), "_rdoc": foreign}}) != set()

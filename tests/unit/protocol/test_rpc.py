@@ -58,12 +58,29 @@ def test_a_promise_of_the_hubs_asks_for_heartbeats_only_when_it_needs_them() -> 
 
 
 def test_references_that_are_passed_on_are_absolute() -> None:
-    near, far = rpc.reference("c", "services.s.f"), rpc.reference("other/c", "s.1")
+    near, far = rpc.reference("c", "services.s.f"), rpc.reference("home/d", "s.1")
 
     relayed = rpc.relayed({"f": near, "g": [far]}, "home")
 
     assert relayed == {"f": {**near, "_rtarget": "home/c"}, "g": [far]}
     assert near["_rtarget"] == "c"
+
+
+@pytest.mark.parametrize("target", ["other/c", "homely/c", "/c", "home"])
+@pytest.mark.parametrize("method", ["services.s.f", "s.1"])
+def test_functions_that_lead_to_another_workspace_are_not_passed_on(
+    target: str, method: str
+) -> None:
+    leads = rpc.reference(target, method)
+    service = {"f": rpc.reference("c", "services.s.f"), "g": [{"h": leads}]}
+    untyped = {"_rtype": "iostream", "_rnative": "js:blob", "read": {**leads, "_rtype": 5}}
+
+    if "/" in target:
+        for value in (service, untyped):
+            with pytest.raises(BadRequest, match="another workspace"):
+                rpc.relayed(value, "home")
+    else:
+        assert rpc.relayed(leads, "home")["_rtarget"] == f"home/{target}"
 
 
 def test_other_values_are_passed_on_as_they_are() -> None:

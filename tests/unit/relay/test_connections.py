@@ -20,6 +20,13 @@ class FakeSocket:
         self.stuck = stuck
         self.taken = 0
         self.closed: list[Any] = []
+        self.is_paused = False
+
+    def pause(self) -> None:
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.is_paused = False
 
     def send(self, frame: bytes) -> None:
         if not self.closed:

@@ -1,0 +1,151 @@
+"""Functions among the values of a message that lead to somebody other than its sender.
+
+Whoever gets a function calls it as themselves (PROTOCOL 3.1), so a stranger could have them call
+what is protected. A function is found by the bytes of its key `_rtarget`, and not by walking
+through the values: so a message costs no more for having many, and may come in parts.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from hypha_cluster.errors import BadFrame
+from hypha_cluster.protocol.address import absolute, client_of, workspace_of
+from hypha_cluster.protocol.envelope import pack
+from hypha_cluster.protocol.limits import FUNCTION_TEXT, REFERENCES
+
+# All that msgpack has to write the key `_rtarget`: a text of eight characters.
+_KEY: Final = rb"(?:\xa8|\xd9\x08|\xda\x00\x08|\xdb\x00\x00\x00\x08)_rtarget"
+_LONGEST_KEY: Final = 13
+# How every published client begins a function: a map of three entries or more, and these first.
+_BEGIN: Final = pack("_rtype") + pack("method") + pack("_rtarget")
+_MAPS: Final = range(0x83, 0x90)
+_NO_TEXT: Final = (0xC0, 0xC2, 0xC3)  # None, False, True
+_SIZES: Final = {0xD9: 1, 0xDA: 2, 0xDB: 4}  # bytes that say the length of a text, by its first
+
+
+class Reference(NamedTuple):
+    """A service to which a function leads."""
+
+    address: str
+    service: str
+
+
+class _Unfinished(Exception):
+    """The rest has yet to come."""
+
+
+def are_own(message: bytes, many: int, source: str) -> bool:
+    """Whether all of `many` functions in a message are the sender's: true of most that have any."""
+    return many == sum(map(message.count, _own_targets(source)))
+
+
+@lru_cache(maxsize=1_024)
+def _own_targets(source: str) -> tuple[bytes, ...]:
+    """How the key and the value of a function's target begin that is the sender's own."""
+    return tuple(pack("_rtarget") + pack(name) for name in (source, client_of(source)))
+
+
+class References:
+    """Finds what leads to services of other workspaces in one message from `source` to `target`."""
+
+    def __init__(self, source: str, target: str) -> None:
+        self._source = source
+        self._target = target
+        own = b"|".join(re.escape(pack(name)) for name in (source, client_of(source)))
+        self._others = re.compile(_KEY + b"(?!" + own + b")")  # without the sender's own functions
+        self._many = 0
+        self._kept = b""  # of what has come, as much as may belong to a function
+        self._next = 0  # where in it to go on
+
+    def feed(self, data: bytes) -> set[Reference]:
+        """Look through the next bytes of the message."""
+        data = self._kept + data
+        found = set()
+        for match in self._others.finditer(data, self._next):
+            try:
+                reference = self._read(data, match)
+            except _Unfinished:
+                self._keep(data, match.start())
+                break
+            if reference is not None:
+                found.add(reference)
+        else:
+            self._keep(data, max(len(data) - _LONGEST_KEY, self._next))
+        return found
+
+    def _keep(self, data: bytes, start: int) -> None:
+        """Keep what stands in front of a key that begins at `start` too."""
+        first = max(start - len(_BEGIN), 0)
+        self._kept, self._next = data[first:], start - first
+
+    def _read(self, data: bytes, key: "re.Match[bytes]") -> Reference | None:
+        """The service that a function leads to, if it is in another workspace."""
+        rest = _Rest(data, key.end())
+        target = rest.text()
+        if target is None:  # so clients make nothing of it
+            return None
+        address = self._meant(target)
+        if workspace_of(address) == workspace_of(self._source):
+            return None
+        self._many += 1
+        if self._many > REFERENCES:
+            raise BadFrame(f"A message has at most {REFERENCES:,} functions of other workspaces.")
+        start = key.end() - len(_BEGIN)
+        if start < 1 or data[start - 1] not in _MAPS or not data.startswith(_BEGIN, start):
+            raise _odd("begins with '_rtype': 'method', '_rtarget'")
+        method = rest.method(data[start - 1] - _MAPS[0])
+        services, _, path = method.partition(".")
+        # The path of a callback begins with its session, and a client knows who may call that.
+        return Reference(address, path.partition(".")[0]) if services == "services" else None
+
+    def _meant(self, target: str) -> str:
+        """Whom the receiver will call. Clients take the workspace's name alone as it is."""
+        workspace = workspace_of(self._source)
+        return absolute(target, workspace_of(self._target) if target == workspace else workspace)
+
+
+class _Rest:
+    """What stands behind the key `_rtarget`."""
+
+    def __init__(self, data: bytes, start: int) -> None:
+        self._data = data
+        self._at = start
+
+    def method(self, more: int) -> str:
+        """The path of the function, which comes next; `more` entries stand behind it.
+
+        None of them may be another path, for the last one counts.
+        """
+        if self.text() != "_rmethod" or (method := self.text()) is None:
+            raise _odd("has '_rmethod' behind '_rtarget', as text")
+        for _ in range(more):
+            if self.text() in (None, "_rtype", "_rtarget", "_rmethod"):
+                raise _odd("has each key once, as text")
+            if self.text() is None and self._data[self._at - 1] not in _NO_TEXT:
+                raise _odd("has no values but text, true, false and null")
+        return method
+
+    def text(self) -> str | None:
+        """The next value, if it is text."""
+        first = self._take(1)[0]
+        if 0xA0 <= first <= 0xBF:
+            size = first & 0x1F
+        elif first in _SIZES:
+            size = int.from_bytes(self._take(_SIZES[first]))
+        else:
+            return None
+        if size > FUNCTION_TEXT:
+            raise _odd(f"has no text of more than {FUNCTION_TEXT:,} bytes")
+        return self._take(size).decode(errors="replace")
+
+    def _take(self, size: int) -> bytes:
+        taken = self._data[self._at : self._at + size]
+        if len(taken) < size:
+            raise _Unfinished
+        self._at += size
+        return taken
+
+
+def _odd(rule: str) -> BadFrame:
+    return BadFrame(f"A function of another workspace {rule}.")

@@ -1,0 +1,58 @@
+"""Holds back what a client sends while it is looked up whether functions in it may travel."""
+
+from collections.abc import Callable, Set
+from typing import Protocol
+
+from hypha_cluster.errors import HubError
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.protocol.references import Reference
+from hypha_cluster.relay.connections import Connection
+from hypha_cluster.supervision import Supervisor, Tasks
+
+Settle = Callable[[HubError | None], None]
+Route = Callable[[Connection, bytes], None]
+
+
+class Rights(Protocol):
+    """Knows who may pass on which functions of others."""
+
+    async def require(self, identity: Identity, references: Set[Reference]) -> None:
+        """Return if they may; else the HubError says what may not."""
+
+
+class Holding:
+    """Keeps the order of a client's frames when one of them has to wait for the registry."""
+
+    def __init__(self, rights: Rights, supervisor: Supervisor) -> None:
+        self._rights = rights
+        self._tasks = Tasks(supervisor)
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+
+    def hold(
+        self, connection: Connection, references: Set[Reference], settle: Settle, route: Route
+    ) -> None:
+        """Call `settle` with the verdict on a frame; until then, those behind it are `unread`.
+
+        They go on to `route` afterwards, in their order.
+        """
+        connection.unread = []
+        connection.socket.pause()
+        work = self._ask(connection, references, settle, route)
+        self._tasks.spawn("ask about functions", work, detail=connection.address)
+
+    async def _ask(
+        self, connection: Connection, references: Set[Reference], settle: Settle, route: Route
+    ) -> None:
+        try:
+            await self._rights.require(connection.attachment.identity, references)
+        except HubError as error:
+            settle(error)
+        else:
+            settle(None)
+        finally:
+            unread, connection.unread = connection.unread or [], None
+            connection.socket.resume()
+            for raw in unread:  # one of them may have to wait too
+                route(connection, raw)
