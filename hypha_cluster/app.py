@@ -195,7 +195,8 @@ def _cors(origins: str) -> dict[str, Any]:
 
 async def _on_hub_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HubError)
-    return error_response(error.status, str(error))
+    headers = {"Retry-After": "1"} if error.status == 503 else None
+    return error_response(error.status, str(error), headers)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

@@ -5,6 +5,9 @@ HubError
 │   └── BadFrame          a frame that may not pass
 ├── NotAcceptable         the answer does not fit the form that was asked for
 ├── TooLarge              more than the hub takes
+├── UnsupportedMediaType  a body of a kind that the hub does not read
+├── TooSlow               the request did not come in time
+├── Overloaded            the hub has no room at the moment
 ├── InvalidToken          who the caller says to be cannot be verified
 ├── PermissionDenied      the caller is known, and may not
 ├── NotFound
@@ -58,6 +61,25 @@ class TooLarge(HubError):
 
     status = 413
     close_code = 1009
+
+
+class UnsupportedMediaType(HubError):
+    """A body of a kind that the hub does not read."""
+
+    status = 415
+
+
+class TooSlow(HubError):
+    """The request did not come in time."""
+
+    status = 408
+
+
+class Overloaded(HubError):
+    """The hub has no room at the moment, and may have in a second."""
+
+    status = 503
+    close_code = 1013
 
 
 class InvalidToken(HubError):

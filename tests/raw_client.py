@@ -56,9 +56,9 @@ def frame(envelope: object, *bodies: object) -> bytes:
     return pack(envelope) + b"".join(map(pack, bodies))
 
 
-def unpack(data: bytes) -> Received:
+def unpack(data: bytes, limit: int = 1_024_000) -> Received:
     """Read a frame as strictly as the published Python client does."""
-    unpacker = msgpack.Unpacker(max_buffer_size=1_024_000)
+    unpacker = msgpack.Unpacker(max_buffer_size=limit)
     unpacker.feed(data)
     envelope = unpacker.unpack()
     return Received(envelope, unpacker.unpack() if unpacker.tell() < len(data) else {})
@@ -193,6 +193,23 @@ class RawClient:
         return await self.call(to, CACHE + action, *args)
 
     # What comes in.
+
+    def take_chunks(self) -> None:
+        """Have a message cache, and take what is put together in it for a frame."""
+        parts: dict[str, bytearray] = {}
+
+        def create(key: str, *_: object) -> None:
+            parts[key] = bytearray()
+
+        def append(key: str, data: bytes, *_: object) -> None:
+            parts[key] += data
+
+        def process(key: str, *_: object) -> None:
+            message = unpack(bytes(parts.pop(key)), 2**30)
+            self._taking = asyncio.create_task(self._take(message))
+
+        for action in (create, append, process):
+            self.functions[CACHE + action.__name__] = action
 
     async def until(self, condition: Callable[[Received], bool]) -> Received:
         """Wait for a frame, or return the first that has come already."""

@@ -207,3 +207,42 @@ _http.setting("--max-message-size", "the body of a request", "it is kept until i
 LISTED_WORKSPACES: Final = _http.limit(
     1_000, "workspaces", "workspaces that `/api/stats` tells of one by one", "each is looked up"
 )
+INFLATION: Final = _http.limit(
+    100,
+    "times",
+    "how many times larger a compressed body may be than what was sent, if it is above a MiB",
+    "a few KB of zeros would fill the memory of a gateway; text shrinks to a tenth",
+)
+ARGUMENT_VALUES: Final = _http.limit(
+    1_200_000,
+    "values",
+    "values in the arguments of one call over HTTP",
+    "nobody else is served while they are read; an image of 512 by 512 points has 1,049,089",
+)
+ARGUMENT_CONTAINERS: Final = _http.limit(
+    300_000,
+    "lists and maps",
+    "lists and maps in the arguments of one call over HTTP",
+    "each costs 50 times its bytes in memory; such an image has 262,657",
+)
+SMALL_BODY: Final = _http.limit(
+    1_048_576,
+    "bytes",
+    "a body that needs no room among the large ones",
+    "whoever may open connections may send as much by WebSocket",
+)
+LARGE_BODIES: Final = _http.limit(
+    134_217_728,
+    "bytes",
+    "all large bodies that a gateway has in memory at once; a single one may have more",
+    "each takes about four times its size until the function has answered; more are answered 503",
+)
+BODY_PATIENCE: Final = _http.limit(
+    30.0, "seconds", "how long a body may be on its way", "it is kept until it has come whole"
+)
+BODY_PACE: Final = _http.limit(
+    16_384,
+    "bytes a second",
+    "for how many bytes that have come a body has one second more",
+    "slow networks are faster, and nobody holds the room of the others for ever",
+)

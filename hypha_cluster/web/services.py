@@ -1,8 +1,8 @@
 """/{workspace}/services…: list services and call their functions over HTTP (PROTOCOL 8)."""
 
-import json
-import zlib
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgpack
@@ -11,22 +11,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from hypha_cluster.errors import (
-    BadRequest,
-    NotAcceptable,
-    TooLarge,
-)
+from hypha_cluster.errors import NotAcceptable
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.visiting import Visitor, Visits
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import parse_service_id
+from hypha_cluster.protocol.limits import SMALL_BODY
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.web.arguments import JSON, MSGPACK, from_body, from_query
+from hypha_cluster.web.bodies import Lease, Room, read_body
 from hypha_cluster.web.lookup import Gatekeeper, base_url_of, token_of
 
-JSON: Final = "application/json"
-MSGPACK: Final = "application/msgpack"
 MODE: Final = "_mode"  # the query parameter that says which of several providers answers
 
 
@@ -48,6 +45,7 @@ class ServicesApi:
         self._visits = visits
         self._public_base_url = public_base_url
         self._max_body = max_body
+        self._room = Room()
 
     def routes(self) -> list[Route]:
         function = "/{workspace}/services/{service}/{function}"
@@ -81,8 +79,9 @@ class ServicesApi:
         member = await self._visits.member(visitor, provider, path)
         if not rpc.is_reference(member):
             return _answer(request, member)
-        arguments = await self._arguments(request)
-        result = await self._visits.call(visitor, provider, member, [], arguments)
+        with self._room.lease() as lease:
+            arguments = await self._arguments(request, lease)
+            result = await self._visits.call(visitor, provider, member, [], arguments)
         return _answer(request, result)
 
     # Who, where, what.
@@ -103,23 +102,13 @@ class ServicesApi:
         wanted = parse_service_id(service)
         return visitor, await self._visits.find(visitor, wanted, name, mode=mode)
 
-    async def _arguments(self, request: Request) -> dict[str, Any]:
-        if request.method == "GET":
-            pairs = request.query_params.multi_items()
-            return {key: parse_parameter(value) for key, value in pairs if key != MODE}
-        arguments = _decode(await self._body(request), _content_type(request))
-        _check_arguments(arguments)
-        return arguments
-
-    async def _body(self, request: Request) -> bytes:
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > self._max_body:
-                raise TooLarge(f"A request body has at most {self._max_body} bytes.")
-        if request.headers.get("content-encoding", "").lower() != "gzip":
-            return bytes(body)
-        return _inflate(bytes(body), self._max_body)
+    async def _arguments(self, request: Request, lease: Lease) -> dict[str, Any]:
+        if request.method == "POST":
+            body = await read_body(request, lease, self._max_body)
+            decode = partial(from_body, body, _content_type(request))
+            return decode() if len(body) <= SMALL_BODY else await asyncio.to_thread(decode)
+        pairs = request.query_params.multi_items()
+        return from_query(pair for pair in pairs if pair[0] != MODE)
 
 
 class _Plain:
@@ -133,62 +122,8 @@ class _Plain:
         await response(scope, receive, send)
 
 
-def _inflate(body: bytes, limit: int) -> bytes:
-    inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-    try:
-        inflated = inflater.decompress(body, limit)
-    except zlib.error as error:
-        raise BadRequest(f"The request body is not valid gzip: {error}") from None
-    if inflater.unconsumed_tail:
-        raise TooLarge(f"A request body has at most {limit} bytes.")
-    return inflated
-
-
 def _content_type(request: Request) -> str:
     return request.headers.get("content-type", JSON).partition(";")[0].strip().lower() or JSON
-
-
-def _decode(body: bytes, content_type: str) -> dict[str, Any]:
-    if content_type not in (JSON, MSGPACK):
-        raise BadRequest(f"The content-type is {JSON} or {MSGPACK}, not {content_type!r}.")
-    if not body:
-        return {}
-    try:
-        value = json.loads(body) if content_type == JSON else msgpack.unpackb(body)
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise BadRequest(f"The request body is not valid {content_type}: {error}") from None
-    if not isinstance(value, dict):
-        raise BadRequest("The request body is a map of the function's arguments.")
-    return value
-
-
-def _check_arguments(arguments: dict[str, Any]) -> None:
-    """What travels on to a client is what a client could have sent (PROTOCOL 2.1)."""
-
-    def refuse(_: dict[str, Any]) -> dict[str, Any]:
-        raise BadRequest("A function cannot be passed over HTTP; connect by WebSocket.")
-
-    rpc.rewrite_references(arguments, refuse)
-    try:
-        msgpack.packb(arguments)
-    except (ValueError, OverflowError, TypeError) as error:
-        raise BadRequest(f"The arguments cannot be sent as msgpack: {error}") from None
-
-
-def parse_parameter(text: str) -> Any:
-    """A query parameter as the original hub reads it (PROTOCOL 8.3)."""
-    if text.isdecimal() and text.isascii():
-        return int(text)
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    if text.startswith("{"):
-        try:
-            return json.loads(text)
-        except ValueError:
-            pass
-    return text
 
 
 def described(value: Any) -> Any:

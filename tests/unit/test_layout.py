@@ -6,7 +6,7 @@ import hypha_cluster
 
 PACKAGE = Path(hypha_cluster.__file__).parent
 ELSEWHERE = {  # module or package: tested in tests/integration, tests/conformance or tests/cluster
-    "__main__", "app", "commands/main", "node", "server", "telemetry", "web",
+    "__main__", "app", "commands/main", "node", "server", "telemetry",
     "clients/drain", "clients/handover", "clients/life", "clients/mail", "clients/presence",
     "hub/answering", "hub/calling", "hub/calls",
     "hub/context", "hub/manager/manager", "hub/manager/services", "hub/manager/tokens",
@@ -21,6 +21,8 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "serving/http11/connection", "serving/http11/exchange", "serving/http11/keep_alive",
     "serving/http11/server", "serving/http11/websocket_connection",
     "serving/http11/websocket_stream", "serving/http11/websocket_upgrade",
+    "web/health", "web/lookup", "web/pages", "web/request_ids", "web/services", "web/sockets",
+    "web/stats", "web/tracing", "web/websocket",
 }  # fmt: skip
 
 
