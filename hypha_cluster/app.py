@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ from hypha_cluster.clients.life import ClientLife, Relay, Stores, Terms
 from hypha_cluster.clients.presence import departure
 from hypha_cluster.config import Config
 from hypha_cluster.errors import HubError, StartupError
+from hypha_cluster.features.built_in import all_features
+from hypha_cluster.features.feature import Feature, Features, Grounds
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.directory import Directory
@@ -72,6 +74,9 @@ from hypha_cluster.web.websocket import WebSocketApi
 
 _log = logging.getLogger(__name__)
 
+# Features to switch on, each with its settings.
+Chosen = Sequence[tuple[type[Feature], Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class _Site:
@@ -82,6 +87,7 @@ class _Site:
     counts: Counts
     tracer: Tracer
     supervisor: Supervisor
+    features: Chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,9 @@ class _Relay:
 class _Hub:
     """The hub as a peer of its clients, on one node."""
 
+    tokens: Tokens
+    gatekeeper: Gatekeeper
+    own: HubServices
     calls: HubCalls
     directory: Directory
     visits: Visits
@@ -134,14 +143,19 @@ class _Hub:
     intake: Intake
 
 
-def create_app(config: Config) -> Starlette:
-    """The application of one node; its lifespan starts and stops the node."""
-    counts = Counts()
+def create_app(config: Config, features: Chosen | None = None) -> Starlette:
+    """The application of one node; its lifespan starts and stops the node.
+
+    features: by default all that are there, as they are by default.
+    """
+    chosen = [(feature, feature.Settings()) for feature in all_features()]
+    chosen = chosen if features is None else list(features)
     name = config.node_name or f"gateway-{secrets.token_hex(4)}"
+    counts = Counts()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with _running(config, name, app, counts):
+        async with _running(config, chosen, name, app, counts):
             yield
 
     @contextlib.asynccontextmanager
@@ -212,10 +226,11 @@ async def _on_failure(request: Request, error: Exception) -> Response:
 
 @contextlib.asynccontextmanager
 async def _running(
-    config: Config, name: str, app: Starlette, counts: Counts
+    config: Config, chosen: Chosen, name: str, app: Starlette, counts: Counts
 ) -> AsyncIterator[None]:
     log_fields.node.set(name)
-    site = _Site(config, name, counts, _tracer(config, app), Supervisor(counts.task_failures))
+    tracer, supervisor = _tracer(config, app), Supervisor(counts.task_failures)
+    site = _Site(config, name, counts, tracer, supervisor, chosen)
     links = _open_links(site)
     store = _open_store(site, links)
     async with contextlib.AsyncExitStack() as stack:
@@ -228,6 +243,7 @@ async def _running(
             relay = _open_relay(site, links)
             hub = _open_hub(site, store, relay, tokens)
             clients = _open_clients(site, links, store, relay, hub)
+            features = _open_features(site, links, store, hub)
             node = _open_node(site, links, store, relay, hub, clients)
             stack.push_async_callback(node.stop)
             await node.start(address=config.node_url, version=__version__)
@@ -238,7 +254,8 @@ async def _running(
         stack.push_async_callback(clients.stop)
         app.state.node = node
         health = HealthApi(node.unready_because, node.dead_because, _metrics(links, node))
-        app.router.routes.extend(_routes(site, store, hub, clients, tokens, health))
+        app.router.routes.extend(_routes(site, store, hub, clients, health, features))
+        await stack.enter_async_context(features.running())
         _log.info("Gateway %s is up.", name)
         yield
 
@@ -337,7 +354,11 @@ def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub
     holding = Holding(Rights(store.workspaces, directory), site.supervisor)
     onward = Onward(client, relay.delivery, relay.ledger)
     intake = Intake(site.name, onward, site.counts, relay.reader, holding)
-    return _Hub(calls, directory, Visits(directory, own, calls), services, client, holding, intake)
+    gatekeeper = Gatekeeper(tokens, store.workspaces, store.registry)
+    visits = Visits(directory, own, calls)
+    return _Hub(
+        tokens, gatekeeper, own, calls, directory, visits, services, client, holding, intake
+    )
 
 
 def _open_clients(
@@ -400,20 +421,42 @@ def _metrics(links: _Links, node: Node) -> CollectorRegistry:
     )
 
 
+def _open_features(site: _Site, links: _Links, store: _Store, hub: _Hub) -> Features:
+    config = site.config
+    grounds = Grounds(
+        node=site.name,
+        base_path=config.base_path,
+        public_base_url=config.public_base_url,
+        max_message_size=config.max_message_size,
+        directory=hub.directory,
+        visits=hub.visits,
+        calls=hub.calls,
+        gatekeeper=hub.gatekeeper,
+        tokens=hub.tokens,
+        workspaces=store.workspaces,
+        redis=links.redis,
+        keys=links.keys,
+        supervisor=site.supervisor,
+    )
+    opened = [feature(settings, grounds) for feature, settings in site.features]
+    features = Features(opened, site.supervisor)
+    hub.own.add(*features.services())
+    return features
+
+
 def _routes(
     site: _Site,
     store: _Store,
     hub: _Hub,
     clients: ClientLife,
-    tokens: Tokens,
     health: HealthApi,
+    features: Features,
 ) -> list[BaseRoute]:
     config = site.config
-    gatekeeper = Gatekeeper(tokens, store.workspaces, store.registry)
     routes: list[BaseRoute] = [
         # First what is asked for most; no other route has paths like these.
         *WebSocketApi(
-            gatekeeper,
+            hub.gatekeeper,
             clients,
             hub.intake,
             hub.services.recover,
@@ -421,7 +464,7 @@ def _routes(
             site.supervisor,
         ).routes(),
         *ServicesApi(
-            gatekeeper,
+            hub.gatekeeper,
             store.workspaces,
             hub.directory,
             hub.visits,
@@ -430,7 +473,8 @@ def _routes(
         ).routes(),
         *health.routes(),
         *PagesApi().routes(),
-        *StatsApi(gatekeeper, store.nodes, store.workspaces).routes(),
+        *StatsApi(hub.gatekeeper, store.nodes, store.workspaces).routes(),
+        *features.routes(),
     ]
     if not config.base_path:
         return routes

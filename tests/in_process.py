@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypercorn.asyncio import serve
 
-from hypha_cluster.app import create_app
+from hypha_cluster.app import Chosen, create_app
 from hypha_cluster.config import Config
 from hypha_cluster.node import Node
 from hypha_cluster.serving.gateway import hypercorn_settings
@@ -39,7 +39,7 @@ class Flaw:
 
 
 @asynccontextmanager
-async def served(config: Config) -> AsyncIterator[tuple[str, Node]]:
+async def served(config: Config, features: Chosen | None = None) -> AsyncIterator[tuple[str, Node]]:
     """Serve a gateway; give its URL and its node."""
     ready, stop = asyncio.Event(), asyncio.Event()
 
@@ -48,7 +48,7 @@ async def served(config: Config) -> AsyncIterator[tuple[str, Node]]:
         await stop.wait()
 
     install()
-    app: Any = create_app(config)
+    app: Any = create_app(config, features)
     with listen(config.host, config.port) as listener:
         settings = hypercorn_settings(config, os.dup(listener.fileno()))
         serving = asyncio.create_task(serve(app, settings, shutdown_trigger=until_stopped))

@@ -16,6 +16,7 @@ from hypha_cluster.errors import (
     FunctionNotFound,
     PermissionDenied,
     ServiceNotFound,
+    StartupError,
 )
 from hypha_cluster.hub.calls import Call, check_arguments
 from hypha_cluster.hub.context import Context
@@ -128,10 +129,10 @@ class HubServices:
         self._services: dict[str, HubService] = {}
 
     def add(self, *services: HubService) -> None:
-        """Offer services; ValueError when an id is taken."""
+        """Offer services; StartupError when an id is taken."""
         for service in services:
             if service.id in self._services:
-                raise ValueError(f"the hub has a service {service.id!r} already")
+                raise StartupError(f"two features offer a service {service.id!r} of the hub's")
             self._services[service.id] = service
 
     def find(self, workspace: str, service: str) -> HubService | None:

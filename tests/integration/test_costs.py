@@ -7,8 +7,6 @@ its limit; if it makes something dearer and is worth that, raise it and say in t
 import asyncio
 import functools
 import itertools
-import os
-import socket
 import sys
 import urllib.request
 from collections import Counter
@@ -21,17 +19,13 @@ from typing import Any
 
 import hypercorn
 import pytest
-from hypercorn.asyncio import serve
 from redis.asyncio import Redis
 
 import hypha_cluster
-from hypha_cluster.app import create_app
 from hypha_cluster.config import Config
 from hypha_cluster.log_fields import good_request_id
-from hypha_cluster.serving.gateway import hypercorn_settings
-from hypha_cluster.serving.http11.server import install, uninstall
-from hypha_cluster.serving.http11.websocket_upgrade import end_outliving
 from tests.conftest import GatewayFactory
+from tests.in_process import served
 from tests.raw_client import LIMIT, MANAGER, RawClient
 
 TIMES = 20
@@ -149,26 +143,9 @@ async def test_no_operation_needs_more_commands(
 
 @asynccontextmanager
 async def node_in_this_process(redis_url: str, prefix: str) -> AsyncIterator[str]:
-    ready, stop = asyncio.Event(), asyncio.Event()
-    config = Config(redis_url=redis_url, redis_prefix=prefix, **QUIET)
-
-    async def until_stopped() -> None:
-        ready.set()
-        await stop.wait()
-
-    install()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        settings = hypercorn_settings(config, os.dup(listener.fileno()))
-        app: Any = create_app(config)
-        serving = asyncio.create_task(serve(app, settings, shutdown_trigger=until_stopped))
-        try:
-            await ready.wait()
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            stop.set()
-            await end_outliving(1.0)
-            await serving
-            uninstall()
+    config = Config(redis_url=redis_url, redis_prefix=prefix, port=0, **QUIET)
+    async with served(config) as (url, _):
+        yield url
 
 
 class Profile:

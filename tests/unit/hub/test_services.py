@@ -11,6 +11,7 @@ from hypha_cluster.errors import (
     FunctionNotFound,
     PermissionDenied,
     ServiceNotFound,
+    StartupError,
 )
 from hypha_cluster.hub.calls import Call
 from hypha_cluster.hub.context import Context
@@ -205,7 +206,7 @@ def test_a_listing_has_what_is_offered_in_its_workspace(own: HubServices) -> Non
 
 
 def test_an_id_can_be_taken_once(own: HubServices) -> None:
-    with pytest.raises(ValueError, match="'login'"):
+    with pytest.raises(StartupError, match="'login'"):
         own.add(LOGIN)
 
 

@@ -1,0 +1,125 @@
+"""What a feature is, and which there are: those of this package, and extensions.
+
+An extension is a class that a distribution names in the entry point group
+`hypha_cluster.features`; what is built in comes by the same door.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, ClassVar, Final
+
+from starlette.routing import BaseRoute
+
+from hypha_cluster.errors import StartupError
+from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.hub.directory import Directory
+from hypha_cluster.hub.services import HubService
+from hypha_cluster.hub.visiting import Visits
+from hypha_cluster.identity.tokens import Tokens
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.supervision import Supervisor, Tasks
+from hypha_cluster.web.lookup import Gatekeeper
+
+GROUP: Final = "hypha_cluster.features"
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What a feature may build on: the parts of the node that it runs in.
+
+    base_path: under which everything is served too; empty, or begins with a slash.
+    public_base_url: the address that users reach the hub by; empty, if a request has to tell.
+    max_message_size: bytes of a request body that is taken whole.
+    """
+
+    node: str
+    base_path: str
+    public_base_url: str
+    max_message_size: int
+    directory: Directory
+    visits: Visits
+    calls: HubCalls
+    gatekeeper: Gatekeeper
+    tokens: Tokens
+    workspaces: Workspaces
+    redis: RedisClient
+    keys: Keys
+    supervisor: Supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class NoSettings:
+    """Nothing to set."""
+
+
+class Feature:
+    """Something that the hub does besides passing frames on; a subclass says what.
+
+    name: of its job in logs and metrics. Settings: a frozen dataclass of `setting(…)` fields, whose
+    flags, environment variables and rows in the docs are made from it.
+    """
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[Any]] = NoSettings
+
+    def __init__(self, settings: Any, grounds: Grounds) -> None:
+        """Make what the methods below answer; nothing runs before the node is up."""
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Ways in over HTTP and WebSocket, behind those of the hub itself."""
+        return ()
+
+    def services(self) -> Sequence[HubService]:
+        """Services of the hub's own that clients and HTTP find."""
+        return ()
+
+    async def run(self) -> None:
+        """A job for as long as the node is up; it starts again when it fails."""
+
+
+def extensions(points: Iterable[EntryPoint] | None = None) -> list[type[Feature]]:
+    """The features of other distributions that are installed; StartupError names a broken one."""
+    found = entry_points(group=GROUP) if points is None else points
+    return [_load(point) for point in sorted(found, key=lambda point: point.name)]
+
+
+def _load(point: EntryPoint) -> type[Feature]:
+    where = f"the extension {point.name} ({point.value})"
+    try:
+        feature = point.load()
+    except (ImportError, AttributeError) as error:
+        raise StartupError(f"{where} cannot be loaded: {error}") from None
+    if not (isinstance(feature, type) and issubclass(feature, Feature)):
+        raise StartupError(f"{where} is no subclass of hypha_cluster.features.feature.Feature")
+    made = getattr(feature.Settings, "__dataclass_params__", None)
+    if made is None or not made.frozen:
+        raise StartupError(f"{where}: its Settings are no frozen dataclass")
+    return feature
+
+
+class Features:
+    """The features that one node has switched on."""
+
+    def __init__(self, features: Iterable[Feature], supervisor: Supervisor) -> None:
+        self._features = list(features)
+        self._jobs = Tasks(supervisor)
+
+    def routes(self) -> list[BaseRoute]:
+        return [route for feature in self._features for route in feature.routes()]
+
+    def services(self) -> list[HubService]:
+        return [service for feature in self._features for service in feature.services()]
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Do the jobs of all of them meanwhile."""
+        for feature in self._features:
+            self._jobs.keep(feature.name, feature.run)
+        try:
+            yield
+        finally:
+            await self._jobs.stop()
