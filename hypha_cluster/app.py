@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Mount, Router as Routes
 
 from hypha_cluster import __version__, log_fields
 from hypha_cluster.clients.drain import Drain
+from hypha_cluster.clients.expulsion import Expulsion
 from hypha_cluster.clients.life import ClientLife, Relay, Stores, Terms
 from hypha_cluster.clients.presence import departure
 from hypha_cluster.config import Config
@@ -50,6 +51,7 @@ from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.mailboxes import Mailboxes
 from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.registry.public import PublicListing
+from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.registry.secret import shared_secret
 from hypha_cluster.registry.services import RecentlyFound, RecentServices, Services
@@ -112,6 +114,7 @@ class _Store:
     public: PublicListing
     workspaces: Workspaces
     nodes: Nodes
+    revocations: Revocations
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +232,7 @@ async def _running(
     config: Config, chosen: Chosen, name: str, app: Starlette, counts: Counts
 ) -> AsyncIterator[None]:
     log_fields.node.set(name)
-    tracer, supervisor = _tracer(config, app), Supervisor(counts.task_failures)
-    site = _Site(config, name, counts, tracer, supervisor, chosen)
+    site = _site(config, chosen, name, app, counts)
     links = _open_links(site)
     store = _open_store(site, links)
     async with contextlib.AsyncExitStack() as stack:
@@ -244,6 +246,7 @@ async def _running(
             hub = _open_hub(site, store, relay, tokens)
             clients = _open_clients(site, links, store, relay, hub)
             features = _open_features(site, links, store, hub)
+            await stack.enter_async_context(_expelling(site, store, relay, clients))
             node = _open_node(site, links, store, relay, hub, clients)
             stack.push_async_callback(node.stop)
             await node.start(address=config.node_url, version=__version__)
@@ -253,11 +256,16 @@ async def _running(
         stack.push_async_callback(hub.holding.stop)
         stack.push_async_callback(clients.stop)
         app.state.node = node
-        health = HealthApi(node.unready_because, node.dead_because, _metrics(links, node))
-        app.router.routes.extend(_routes(site, store, hub, clients, health, features))
+        routes = _routes(site, store, hub, clients, _health(links, node), features)
+        app.router.routes.extend(routes)
         await stack.enter_async_context(features.running())
         _log.info("Gateway %s is up.", name)
         yield
+
+
+def _site(config: Config, chosen: Chosen, name: str, app: Starlette, counts: Counts) -> _Site:
+    supervisor = Supervisor(counts.task_failures)
+    return _Site(config, name, counts, _tracer(config, app), supervisor, chosen)
 
 
 def _tracer(config: Config, app: Starlette) -> Tracer:
@@ -290,7 +298,8 @@ def _open_store(site: _Site, links: _Links) -> _Store:
     mailboxes = Mailboxes(redis, keys, config.reconnect_grace)
     nodes = Nodes(redis, keys, registry, lease_ttl=config.lease_ttl, grace=config.reconnect_grace)
     workspaces = Workspaces(redis, keys)
-    return _Store(recent, registry, services, mailboxes, public, workspaces, nodes)
+    revocations = Revocations(redis, keys)
+    return _Store(recent, registry, services, mailboxes, public, workspaces, nodes, revocations)
 
 
 async def _reset(config: Config, links: _Links, store: _Store) -> None:
@@ -354,7 +363,7 @@ def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub
     holding = Holding(Rights(store.workspaces, directory), site.supervisor)
     onward = Onward(client, relay.delivery, relay.ledger)
     intake = Intake(site.name, onward, site.counts, relay.reader, holding)
-    gatekeeper = Gatekeeper(tokens, store.workspaces, store.registry)
+    gatekeeper = Gatekeeper(tokens, store.revocations.book, store.workspaces, store.registry)
     visits = Visits(directory, own, calls)
     return _Hub(
         tokens, gatekeeper, own, calls, directory, visits, services, client, holding, intake
@@ -383,6 +392,20 @@ def _open_clients(
     )
 
 
+@contextlib.asynccontextmanager
+async def _expelling(
+    site: _Site, store: _Store, relay: _Relay, clients: ClientLife
+) -> AsyncIterator[None]:
+    """Know what is revoked before anybody is let in, and go on looking."""
+    await store.revocations.load()
+    expulsion = Expulsion(store.revocations, relay.connections, clients, site.supervisor)
+    expulsion.start()
+    try:
+        yield
+    finally:
+        await expulsion.stop()
+
+
 def _open_node(
     site: _Site, links: _Links, store: _Store, relay: _Relay, hub: _Hub, clients: ClientLife
 ) -> Node:
@@ -409,6 +432,10 @@ def _open_node(
         clients.mail.collect_missed,
     )
     return node
+
+
+def _health(links: _Links, node: Node) -> HealthApi:
+    return HealthApi(node.unready_because, node.dead_because, _metrics(links, node))
 
 
 def _metrics(links: _Links, node: Node) -> CollectorRegistry:

@@ -290,6 +290,14 @@ class ClientLife:
         finally:
             self._leaving.discard(owner)
 
+    async def expel(self, connection: Connection) -> None:
+        """Have a client leave that may not be here, even if it does not answer the close."""
+        async with self._lock(connection.address):
+            connection.socket.close(SUPERSEDED, "not admitted any more")
+            await self._end(connection, SUPERSEDED)
+        await asyncio.sleep(HEARING)
+        connection.socket.abort()
+
     async def run(self) -> None:
         """Give up addresses that other nodes have got, for as long as this node lives."""
         while True:

@@ -12,9 +12,24 @@ PUBLIC = "public"
 _ADMIN = "admin"
 
 
+class Origin(NamedTuple):
+    """The token that somebody came with, so that it can be revoked.
+
+    token: its id. made_at: when it was made (Unix time), 0 if it does not say. makers: the ids of
+    the tokens that it was made with, one with the other.
+    """
+
+    token: str
+    made_at: float
+    makers: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom a token speaks for, or an anonymous user (PROTOCOL 7.2)."""
+    """Whom a token speaks for, or an anonymous user (PROTOCOL 7.2).
+
+    origin: None for who came without a token, and for who is known by name only.
+    """
 
     id: str
     is_anonymous: bool = True
@@ -23,6 +38,7 @@ class Identity:
     parent: str | None = None
     scopes: tuple[str, ...] = ()
     expires_at: float | None = None
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_child(self) -> bool:

@@ -13,7 +13,7 @@ from jose.backends.base import Key
 from jose.exceptions import ExpiredSignatureError, JOSEError
 
 from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied, StartupError
-from hypha_cluster.identity.access import PUBLIC, ROOT, Identity
+from hypha_cluster.identity.access import PUBLIC, ROOT, Identity, Origin
 from hypha_cluster.identity.openid import ES256, RS256, OpenIdKeys
 from hypha_cluster.protocol.limits import CHILD_TOKEN, NAME, TOKEN, TOKEN_LIFETIME, VERIFIED_TOKENS
 
@@ -105,6 +105,7 @@ class Tokens:
             roles=caller.roles,
             parent=caller.parent or caller.id,
             scopes=tuple(dict.fromkeys(config["scopes"])),
+            origin=_origin_of_child(caller),
         )
         lifetime = config.get("expires_in") or self._settings.lifetime
         token = self._issue(child, _end_of_child(caller, lifetime), parent_client)
@@ -114,7 +115,7 @@ class Tokens:
 
     def _issue(self, identity: Identity, expires_at: float, parent_client: str | None) -> str:
         claims = self._claims(identity, self._settings.audience, expires_at)
-        claims["pc"] = parent_client
+        claims |= {"jti": generated_id(), "pc": parent_client}
         return f"{identity.id}{_PREFIX}{self._sign(claims)}"
 
     def issue_reconnection(self, identity: Identity, place: Place) -> str:
@@ -123,15 +124,19 @@ class Tokens:
         claims |= {"ws": place.workspace, "cid": place.client, "prg": place.program}
         # The user's own expiry, not the token's, goes on to bind them (PROTOCOL 1.6).
         claims["user_exp"] = identity.expires_at
+        if identity.origin is not None:
+            claims |= {"tok": identity.origin.token, "tok_iat": identity.origin.made_at}
         return self._sign(claims)
 
     def _claims(self, identity: Identity, audience: str, expires_at: float) -> dict[str, Any]:
-        namespace = self._settings.namespace
+        namespace, origin = self._settings.namespace, identity.origin
+        made_with = {"via": " ".join(origin.makers)} if origin and origin.makers else {}
         return {
+            **made_with,
             "iss": self._settings.issuer,
             "aud": audience,
             "sub": identity.id,
-            "iat": int(time.time()),
+            "iat": time.time(),
             "exp": expires_at,
             "gty": "client-credentials",
             "scope": " ".join(identity.scopes),
@@ -168,7 +173,9 @@ class Tokens:
         if "cid" in claims:
             # The original gives its reconnection tokens the audience of access tokens.
             raise InvalidToken("Invalid token: it is for reconnecting only.")
-        return self._identity(claims, claims["exp"])
+        token = _text(claims, "jti") or _digest(signed)
+        origin = Origin(token, _made_at(claims, "iat"), _via(claims))
+        return self._identity(claims, claims["exp"], origin)
 
     def verify_reconnection(self, token: str) -> Reconnection:
         claims = self._verify_own(token, self._settings.reconnection_audience)
@@ -179,7 +186,10 @@ class Tokens:
         if expires_at is not None and _time(expires_at) <= time.time():
             raise InvalidToken("The token that this client connected with has expired.")
         place = Place(workspace, client, program)
-        return Reconnection(self._identity(claims, expires_at), place)
+        origin = None
+        if access := _text(claims, "tok"):
+            origin = Origin(access, _made_at(claims, "tok_iat"), _via(claims))
+        return Reconnection(self._identity(claims, expires_at, origin), place)
 
     def _verify_own(self, token: str, audience: str) -> dict[str, Any]:
         if _header(token).get("alg") != _ALGORITHM:
@@ -202,9 +212,12 @@ class Tokens:
         key = await self._openid.find(kid, algorithm)
         claims = _decode(token, key, algorithm, self._settings.audience, self._openid.issuer)
         # Only this hub makes children: a claim of this name means something else elsewhere.
-        return self._identity({**claims, "parent": None}, claims["exp"])
+        origin = Origin(_digest(token), _made_at(claims, "iat"))
+        return self._identity({**claims, "parent": None}, claims["exp"], origin)
 
-    def _identity(self, claims: dict[str, Any], expires_at: float | None) -> Identity:
+    def _identity(
+        self, claims: dict[str, Any], expires_at: float | None, origin: Origin | None
+    ) -> Identity:
         email = _text(claims, f"{self._settings.namespace}email")
         return Identity(
             id=_user(claims),
@@ -214,7 +227,30 @@ class Tokens:
             parent=_text(claims, "parent"),
             scopes=tuple((_text(claims, "scope", math.inf) or "").split()),
             expires_at=expires_at,
+            origin=origin,
         )
+
+
+def _digest(token: str) -> str:
+    """What stands for the id of a token that the hub has not given one."""
+    return hashlib.sha256(token.encode()).hexdigest()[:32]
+
+
+def _made_at(claims: dict[str, Any], name: str) -> float:
+    """When a token was made; 0 if it does not say, so that whatever is revoked, it is, too."""
+    value = claims.get(name)
+    return 0.0 if value is None or isinstance(value, str) else _time(value)
+
+
+def _via(claims: dict[str, Any]) -> tuple[str, ...]:
+    return (*(_text(claims, "via", math.inf) or "").split(),)
+
+
+def _origin_of_child(maker: Identity) -> Origin | None:
+    """With which tokens it is made; its own id and date it gets when it is signed."""
+    if maker.origin is None:
+        return None
+    return Origin("", 0.0, (*maker.origin.makers, maker.origin.token))
 
 
 def _end_of_child(maker: Identity, lifetime: float) -> float:

@@ -99,6 +99,10 @@ class Keys:
         """Sorted set of addresses by the time, in ms, from which they count as away."""
         return f"{self.prefix}:away"
 
+    def revoked(self) -> str:
+        """Hash: `token:…`, `user:…` or `workspace:…` → [before, until], and `version`."""
+        return f"{self.prefix}:revoked"
+
     def secret(self) -> str:
         """The signing secret, when none is configured."""
         return f"{self.prefix}:secret"

@@ -14,6 +14,7 @@ from hypha_cluster.errors import (
 )
 from hypha_cluster.identity.access import Action, Identity, Workspace, may, own_workspace
 from hypha_cluster.identity.names import check_client_id, check_workspace_name
+from hypha_cluster.identity.revocation import RevocationBook
 from hypha_cluster.identity.tokens import Tokens, generated_id
 from hypha_cluster.registry.clients import ClientRegistry
 from hypha_cluster.registry.workspaces import Workspaces
@@ -22,8 +23,15 @@ from hypha_cluster.registry.workspaces import Workspaces
 class Gatekeeper:
     """Decides on admission; a refusal is a HubError whose text says why."""
 
-    def __init__(self, tokens: Tokens, workspaces: Workspaces, registry: ClientRegistry) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        revoked: RevocationBook,
+        workspaces: Workspaces,
+        registry: ClientRegistry,
+    ) -> None:
         self._tokens = tokens
+        self._revoked = revoked
         self._registry = registry
         self._workspaces = workspaces
 
@@ -44,12 +52,13 @@ class Gatekeeper:
     async def identify(self, token: str | None) -> Identity:
         """Whom a token speaks for; without one, somebody new and anonymous."""
         if token:
-            return await self._tokens.verify(token)
+            return self._revoked.admit(await self._tokens.verify(token))
         return Identity(generated_id())
 
     async def _readmit(self, token: str, client: str, query: Mapping[str, str]) -> Admission:
         reconnection = self._tokens.verify_reconnection(token)
         identity, (name, owner, program) = reconnection
+        identity = self._revoked.admit(identity)
         if owner != client:
             raise InvalidToken("The reconnection token belongs to another client_id.")
         if (query.get("workspace") or name) != name:

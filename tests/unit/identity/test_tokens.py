@@ -88,7 +88,7 @@ async def test_tokens_of_the_original_server_are_accepted(tokens: Tokens) -> Non
 def test_tokens_carry_what_the_original_servers_do(tokens: Tokens) -> None:
     for token in (tokens.issue(JOHN), tokens.issue_child(JOHN, {"scopes": ["lab"]})):
         claims = jwt.get_unverified_claims(token.partition("@imjoy@")[2])
-        assert claims.keys() == ORIGINAL.keys()
+        assert claims.keys() == ORIGINAL.keys() | {"jti"}
     claims = jwt.get_unverified_claims(tokens.issue_reconnection(JOHN, PLACE))
     assert claims.keys() == ORIGINAL_RECONNECTION.keys() | {"user_exp", "prg"}
 
@@ -227,3 +227,64 @@ async def test_only_an_admin_of_everything_writes_any_address_into_a_token(token
     for maker in (deputy, JOHN):
         with pytest.raises(PermissionDenied, match="can only be your own"):
             tokens.issue_child(maker, wish)
+
+
+# Which token it is, so that it can be revoked.
+
+
+async def test_a_token_has_an_id_of_its_own_and_says_when_it_was_made(tokens: Tokens) -> None:
+    first, second = [(await tokens.verify(tokens.issue(JOHN))).origin for _ in range(2)]
+
+    assert first
+    assert second
+    assert first.token != second.token
+    assert first.made_at == pytest.approx(time.time(), abs=5)
+    assert first.makers == ()
+
+
+async def test_a_child_says_with_which_tokens_it_was_made(tokens: Tokens) -> None:
+    maker = await tokens.verify(tokens.issue(JOHN))
+    child = await child_of(tokens, maker, ["lab"])
+    grandchild = await child_of(tokens, child, ["lab"])
+
+    assert maker.origin
+    assert child.origin
+    assert grandchild.origin
+    assert child.origin.makers == (maker.origin.token,)
+    assert grandchild.origin.makers == (maker.origin.token, child.origin.token)
+
+
+async def test_a_reconnection_token_is_of_the_token_that_its_client_came_with(
+    tokens: Tokens,
+) -> None:
+    maker = await tokens.verify(tokens.issue(JOHN))
+    child = await child_of(tokens, maker, ["lab"])
+
+    for identity in (maker, child):
+        token = tokens.issue_reconnection(identity, PLACE)
+        assert tokens.verify_reconnection(token).identity.origin == identity.origin
+    anonymous = tokens.issue_reconnection(Identity("nobody"), PLACE)
+    assert tokens.verify_reconnection(anonymous).identity.origin is None
+
+
+async def test_a_token_of_the_original_is_known_by_what_it_looks_like(tokens: Tokens) -> None:
+    token = signed(ORIGINAL)
+
+    first, again = [(await tokens.verify(f"{p}@imjoy@{token}")).origin for p in "ab"]
+    other = (await tokens.verify(f"a@imjoy@{signed(ORIGINAL | {'pc': None})}")).origin
+
+    assert first == again
+    assert first
+    assert first.made_at == ORIGINAL["iat"]
+    assert other != first
+
+
+async def test_what_does_not_say_when_it_was_made_was_made_before_everything(
+    tokens: Tokens,
+) -> None:
+    undated = {name: value for name, value in ORIGINAL.items() if name != "iat"}
+
+    origin = (await tokens.verify(f"a@imjoy@{signed(undated)}")).origin
+
+    assert origin
+    assert origin.made_at == 0

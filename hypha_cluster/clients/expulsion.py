@@ -1,0 +1,70 @@
+"""Ends the connections of those whose token was revoked, on every gateway within a second."""
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from hypha_cluster.clients.life import GOING_AWAY, ClientLife
+from hypha_cluster.registry.revocations import Revocations
+from hypha_cluster.relay.connections import Connection, Connections
+from hypha_cluster.supervision import Supervisor, Tasks
+
+_log = logging.getLogger(__name__)
+
+LOOK_EVERY: Final = 0.4  # seconds
+# Who was let in just before is attached by then; and nobody may take longer (PROTOCOL 1.3).
+ADMISSION: Final = 10.0  # seconds
+
+
+class Expulsion:
+    """Looks for revocations, and at all connections when there are new ones."""
+
+    def __init__(
+        self,
+        revocations: Revocations,
+        connections: Connections,
+        clients: ClientLife,
+        supervisor: Supervisor,
+    ) -> None:
+        self._revocations = revocations
+        self._connections = connections
+        self._clients = clients
+        self._tasks = Tasks(supervisor)
+        self._changed_at = float("-inf")
+
+    def start(self) -> None:
+        """Go on until `stop`."""
+        self._tasks.keep("revocations", self._run)
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if await self._revocations.load():
+                self._changed_at = time.monotonic()
+            if time.monotonic() - self._changed_at < ADMISSION:
+                self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        book = self._revocations.book
+        for connection in self._connections:
+            identity = connection.attachment.identity
+            if book.is_revoked(identity):
+                self._expel(connection)
+            elif (left := book.admit(identity)) is not identity:
+                self._narrow(connection, left.scopes)
+
+    def _narrow(self, connection: Connection, scopes: tuple[str, ...]) -> None:
+        """It may go on with what is left of its token: with that it comes back by itself."""
+        lost = set(connection.attachment.identity.scopes).difference(scopes)
+        if connection.attachment.workspace.name in lost:
+            self._expel(connection)
+        else:
+            connection.socket.close(GOING_AWAY, "revoked in part")
+
+    def _expel(self, connection: Connection) -> None:
+        _log.info("%s goes: its token has been revoked.", connection.address)
+        self._tasks.spawn("expel", self._clients.expel(connection), detail=connection.address)
