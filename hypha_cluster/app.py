@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Router as Routes
 
 from hypha_cluster import __version__, log_fields
-from hypha_cluster.clients.drain import Drain
+from hypha_cluster.clients.drain import Drain, Work
 from hypha_cluster.clients.expulsion import Expulsion
 from hypha_cluster.clients.life import ClientLife, Relay, Stores, Terms
 from hypha_cluster.clients.presence import departure
@@ -413,9 +413,8 @@ def _open_node(
     terms = NodeTerms(
         site.name, config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time
     )
-    drain = Drain(
-        clients, relay.connections, relay.deliveries, hub.client, hub.calls, site.supervisor
-    )
+    work = Work(relay.pending, relay.deliveries, hub.client, hub.calls)
+    drain = Drain(clients, relay.connections, work, site.supervisor)
     watched = Watched(
         links.publisher,
         relay.listener,

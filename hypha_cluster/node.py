@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from hypha_cluster import __version__
 from hypha_cluster.clients.drain import Drain
-from hypha_cluster.clients.life import ClientLife
+from hypha_cluster.clients.life import GOING_AWAY, ClientLife
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.shard import SLEEP
@@ -213,11 +213,42 @@ class Node:
     # The end.
 
     async def drain(self) -> None:
-        """Send the clients to other nodes, without losing what they sent or are waiting for."""
+        """Send the clients to other nodes, without losing what they sent or are waiting for.
+
+        Where there is no other node that goes on, they would only come back to this one.
+        """
         self._draining_since = time.monotonic()
         self._counts.drains += 1
         self._lease["draining"] = True
         await self._renew(anew=True)
         _log.info("Draining %d clients.", len(self._connections))
-        await asyncio.sleep(self._terms.drain_delay)
-        await self._drain.empty(self._terms.drain_time)
+        if await self._has_siblings():
+            await asyncio.sleep(self._terms.drain_delay)
+            await self._send_away()
+        else:
+            _log.info("No other gateway is there: this one ends when its clients are at rest.")
+        await self._drain.settle()
+
+    def dismiss(self) -> None:
+        """End the connections that are left, once the port is closed: nobody comes back by it."""
+        for connection in self._connections:
+            connection.is_told_to_go = True
+            connection.socket.close(GOING_AWAY, "going away")
+
+    async def _send_away(self) -> None:
+        """Send clients away for as long as there are siblings; they may be told to stop too."""
+        tasks = Tasks(self._supervisor)
+        sending = tasks.spawn("drain", self._drain.empty(self._terms.drain_time))
+        try:
+            while not sending.done() and await self._has_siblings():
+                await asyncio.wait([sending], timeout=self._terms.lease_interval)
+        finally:
+            await tasks.stop()
+
+    async def _has_siblings(self) -> bool:
+        """Whether other nodes go on; that is taken for granted while Redis is away."""
+        try:
+            alive = await self._nodes.alive()
+        except RedisUnavailable:
+            return True
+        return any(node.name != self.name and not node.draining for node in alive)

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from hypha_cluster.clients.life import GOING_AWAY, ClientLife
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.relay.connections import Connection, Connections
-from hypha_cluster.relay.pending import Deliveries
+from hypha_cluster.relay.pending import Deliveries, PendingCalls
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -25,23 +25,24 @@ MAX_PAUSE: Final = 0.02  # seconds between two clients, when they are few
 LOOK_EVERY: Final = 0.1  # seconds; for clients that come late
 
 
+class Work(NamedTuple):
+    """What may be under way at a node when it ends."""
+
+    pending: PendingCalls
+    deliveries: Deliveries
+    hub: HubClient
+    calls: HubCalls
+
+
 class Drain:
     """Sends clients away, each in its own time."""
 
     def __init__(
-        self,
-        clients: ClientLife,
-        connections: Connections,
-        deliveries: Deliveries,
-        hub: HubClient,
-        calls: HubCalls,
-        supervisor: Supervisor,
+        self, clients: ClientLife, connections: Connections, work: Work, supervisor: Supervisor
     ) -> None:
         self._clients = clients
         self._connections = connections
-        self._deliveries = deliveries
-        self._hub = hub
-        self._calls = calls
+        self._pending, self._deliveries, self._hub, self._calls = work
         self._departures = Tasks(supervisor)
 
     async def empty(self, seconds: float) -> None:
@@ -57,6 +58,30 @@ class Drain:
             _log.warning("%d clients did not go in time.", len(self._connections))
             for connection in self._connections:
                 connection.socket.abort()
+        finally:
+            await self._departures.stop()
+
+    async def settle(self) -> None:
+        """Bring everybody to rest where they are, when no other gateway would take them over.
+
+        Calls that are under way get some time to end. Then all connections end at once, with this
+        gateway: if somebody holds its port open, clients wait there for its successor, and for no
+        longer than that takes to start.
+        """
+        await _wait_until(lambda: not (self._pending or self._calls), BUSY_PATIENCE)
+        self._deliveries.watch()
+        begun: set[Connection] = set()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while late := [each for each in self._connections if each not in begun]:
+                    begun.update(late)
+                    for connection in late:
+                        self._departures.spawn(
+                            "departure", self._starve(connection), detail=connection.address
+                        )
+                    await self._departures.settled()
+        except TimeoutError:
+            _log.warning("Not all clients came to rest in time.")
         finally:
             await self._departures.stop()
 
@@ -80,10 +105,16 @@ class Drain:
         )
 
     async def _send(self, connection: Connection) -> None:
-        """First starve a client: frames for it go to its mailbox. Then tell it to go.
+        """Starve a client, then tell it to go."""
+        await self._starve(connection)
+        if self._is_here(connection):
+            connection.is_told_to_go = True
+            connection.socket.close(GOING_AWAY, "going away")
 
-        That is when it has been quiet for a moment, which it is once it has answered what it had
-        and waits for replies itself.
+    async def _starve(self, connection: Connection) -> None:
+        """Have frames for a client go to its mailbox; return when it has been quiet for a moment.
+
+        That is once it has answered what it had, and waits for replies itself.
         """
         await self._wait_until(connection, lambda: self._is_idle(connection), BUSY_PATIENCE)
         if not self._is_here(connection):
@@ -99,8 +130,6 @@ class Drain:
             return is_quiet and self._is_free(connection) and not is_busy
 
         await self._wait_until(connection, is_waiting, QUIET_PATIENCE)
-        connection.is_told_to_go = True
-        connection.socket.close(GOING_AWAY, "going away")
 
     async def _time_to_answer(self, connection: Connection) -> float:
         """Seconds; a client that gets no processor is not idle, only because it is quiet."""
@@ -119,12 +148,20 @@ class Drain:
     async def _wait_until(
         self, connection: Connection, reached: Callable[[], bool], patience: float
     ) -> None:
-        deadline = time.monotonic() + patience + max(0.0, MIN_AGE - connection.age())
-        # Looked at now and then, so that nothing on the path of a frame has to signal it.
-        while not reached() and self._is_here(connection):
-            if time.monotonic() > deadline:
-                return
-            await asyncio.sleep(QUIET / 4)
+        patience += max(0.0, MIN_AGE - connection.age())
+        await _wait_until(lambda: reached() or not self._is_here(connection), patience)
 
     def _is_here(self, connection: Connection) -> bool:
         return self._connections.get(connection.address) is connection
+
+
+async def _wait_until(reached: Callable[[], bool], patience: float) -> None:
+    """Wait, but no longer than `patience`.
+
+    It is looked at now and then, so that nothing on the path of a frame has to signal it.
+    """
+    deadline = time.monotonic() + patience
+    while not reached():
+        if time.monotonic() > deadline:
+            return
+        await asyncio.sleep(QUIET / 4)

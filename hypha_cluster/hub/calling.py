@@ -232,6 +232,9 @@ class HubCalls:
         known.deadline.reschedule(self._loop.time() + self._call_timeout)
         return None
 
+    def __len__(self) -> int:
+        return len(self._placed)
+
     def waiting_for(self, target: str) -> int:
         """How many calls of the hub's own wait for a target."""
         return len(self._by_target.get(target, ()))

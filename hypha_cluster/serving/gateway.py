@@ -34,6 +34,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 KEEP_ALIVE = 75.0
 # After the drain there is nobody left to be patient with.
 GRACE = 2.0
+# In which Hypercorn closes its port, once it was told to.
+CLOSING = 0.05
 
 # mallopt's parameters in glibc, and what they are set to.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -104,23 +106,20 @@ async def serve_app(
     # Not left to Hypercorn, which makes a traceback of a StartupError, and skips the end of the
     # lifespan when it is cancelled.
     async with app.router.lifespan_context(app):
-        await _until_closed(
-            asyncio.create_task(
-                serve_with_hypercorn(
-                    _without_lifespan(app),
-                    settings,
-                    shutdown_trigger=until_drained,
-                    mode="asgi",
-                )
-            ),
-            closing,
+        serving = serve_with_hypercorn(
+            _without_lifespan(app), settings, shutdown_trigger=until_drained, mode="asgi"
         )
+        await _until_closed(asyncio.create_task(serving), closing, app.state.node.dismiss)
 
 
-async def _until_closed(serving: asyncio.Task[None], closing: asyncio.Event) -> None:
+async def _until_closed(
+    serving: asyncio.Task[None], closing: asyncio.Event, dismiss: Callable[[], None]
+) -> None:
     """Wait for Hypercorn, but don't let a connection keep it once it is closing."""
     closed = asyncio.create_task(closing.wait())
     await asyncio.wait({serving, closed}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({serving}, timeout=CLOSING)
+    dismiss()
     await asyncio.wait({serving}, timeout=2 * GRACE)
     closed.cancel()
     if not serving.done():

@@ -37,6 +37,9 @@ class Node:
         await asyncio.sleep(self.draining_takes)
         self.diary.append("drained")
 
+    def dismiss(self) -> None:
+        self.diary.append("dismiss")
+
 
 @pytest.fixture
 def diary() -> list[str]:
@@ -97,7 +100,7 @@ async def test_sigterm_drains_before_the_node_stops(app: Starlette, diary: list[
 
     await serve(app, visit)
 
-    assert diary == ["start", "drain", "drained", "stop"]
+    assert diary == ["start", "drain", "drained", "dismiss", "stop"]
 
 
 async def test_requests_are_served_while_the_node_drains(app: Starlette) -> None:
@@ -117,7 +120,7 @@ async def test_ctrl_c_does_not_wait_for_a_drain(app: Starlette, diary: list[str]
 
     await serve(app, visit)
 
-    assert diary == ["start", "stop"]
+    assert diary == ["start", "dismiss", "stop"]
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
@@ -133,7 +136,7 @@ async def test_a_second_signal_ends_the_drain(
 
     await serve(app, visit)
 
-    assert diary == ["start", "drain", "stop"]
+    assert diary == ["start", "drain", "dismiss", "stop"]
 
 
 async def test_a_drain_that_fails_does_not_keep_the_node(
@@ -149,7 +152,7 @@ async def test_a_drain_that_fails_does_not_keep_the_node(
 
     await serve(app, visit)
 
-    assert diary == ["start", "stop"]
+    assert diary == ["start", "dismiss", "stop"]
     assert "no way out" in caplog.text
 
 
