@@ -29,7 +29,7 @@ HubError
 StartupError              what stops a node from starting
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class HubError(Exception):
@@ -109,6 +109,12 @@ class WorkspaceNotFound(NotFound):
 
 class ClientNotFound(NotFound):
     """There is no such client."""
+
+    @classmethod
+    def at(cls, address: str) -> Self:
+        """Nobody is at an address. Programs look for the client's id behind the colon."""
+        workspace, _, client = address.rpartition("/")
+        return cls(f"Client not found: {client} (of workspace {workspace}) is not connected.")
 
 
 class ServiceNotFound(NotFound):

@@ -19,6 +19,7 @@ MANAGER = "workspace-manager"
 CACHE = "services.built-in.message_cache."
 
 Function = Callable[..., Any]
+NO_ANSWER = object()  # what a function returns that leaves its caller waiting
 
 
 class Rejected(Exception):
@@ -121,6 +122,11 @@ class RawClient:
     async def close(self) -> None:
         await self._socket.close()
         await self._reader
+
+    def leave(self) -> object:
+        """Begin to leave for good; as the function of a service: answer nothing."""
+        self._leaving = asyncio.create_task(self._socket.close())
+        return NO_ANSWER
 
     def break_off(self) -> None:
         """End the TCP connection without a word."""
@@ -245,6 +251,8 @@ class RawClient:
             self._settle(self._waiting[session], verb, received.args)
         elif received.method in self.functions and "promise" in received.body:
             result = self.functions[received.method](*received.args)
+            if result is NO_ANSWER:
+                return
             resolve = received.body["promise"].get("resolve")
             if resolve is None:
                 return

@@ -30,7 +30,7 @@ class Mail:
     async def put_back(self, address: str, frames: Sequence[bytes]) -> None:
         """Put what came for a client that has gone before its later mail, or reject it."""
         marked = [self._delivery.marked(frame) for frame in frames]
-        error: HubError = ClientNotFound(f"Client not found: {address} is not connected.")
+        error: HubError = ClientNotFound.at(address)
         rejected: Sequence[Marked] = marked
         try:
             rejected = await self._mailboxes.put_back(address, marked)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import cachetools
 
-from hypha_cluster.errors import ServiceNotFound
+from hypha_cluster.errors import ClientLeft, NotFound, ServiceNotFound
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.selection import Load, Selection
 from hypha_cluster.hub.services import HubServices, is_hub
@@ -74,6 +74,25 @@ class Directory:
     ) -> Provider | None:
         """The same, by what was so a moment ago: not longer than a ReadCache keeps it."""
         return await self._lately.find(wanted, home, inside=inside, mode=mode)
+
+    async def get(
+        self, wanted: ServiceQuery, home: str, *, inside: bool, mode: str, base_url: str
+    ) -> Description | None:
+        """A service as its provider describes it, None when nobody offers one of that name.
+
+        A provider that leaves while it is asked is nobody, unless it is asked for by its id.
+        """
+        gone: set[str] = set()
+        while provider := await self._now.find(
+            wanted, home, inside=inside, mode=mode, without=gone
+        ):
+            try:
+                return await self.fetch(provider, base_url)
+            except (ClientLeft, NotFound):
+                if wanted.client is not None:
+                    raise
+                gone.add(provider.address)
+        return None
 
     # What there is.
 

@@ -1,7 +1,7 @@
 """Which services a query means, and which of several providers answers (PROTOCOL 6.2, 6.3)."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, Final
 
 from hypha_cluster.errors import BadRequest, PermissionDenied, ServiceNotFound
@@ -62,12 +62,19 @@ class Selection:
         self._load = load
 
     async def find(
-        self, wanted: ServiceQuery, home: str, *, inside: bool, mode: str = "random"
+        self,
+        wanted: ServiceQuery,
+        home: str,
+        *,
+        inside: bool,
+        mode: str = "random",
+        without: Container[str] = (),
     ) -> Provider | None:
         """The provider that is meant, None when nobody offers a service of that name.
 
         home: the workspace that a bare name is looked up in first. inside: whether the caller may
-        use what is protected in the workspace asked for.
+        use what is protected in the workspace asked for. without: addresses of clients that are
+        known to have left.
         """
         if mode not in MODES:
             raise BadRequest(f"A mode is one of {', '.join(MODES)}, not {mode!r}.")
@@ -81,7 +88,8 @@ class Selection:
         if not visible and wanted.workspace is None:
             own = self._own.named(PUBLIC, wanted.service)
             visible = [own] if own else await self._services.public_providers(wanted.service)
-        return choose(visible, mode, self._load)
+        there = [provider for provider in visible if provider.address not in without]
+        return choose(there, mode, self._load)
 
     async def _offered(self, workspace: str, service: str) -> list[Provider]:
         """Who offers a service in a workspace: the hub alone where it does."""

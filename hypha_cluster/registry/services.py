@@ -147,7 +147,7 @@ class Services:
         )
         state, info = await settled(asked)
         if state is None:
-            raise ClientNotFound(f"Client not found: {address}")
+            raise ClientNotFound.at(address)
         if service == BUILT_IN:
             info = b'{"config": {"visibility": "public"}}'
         if info is None:

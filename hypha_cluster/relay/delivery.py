@@ -223,7 +223,7 @@ def _error_of(outcome: Outcome, target: str, *, is_recovering: bool) -> HubError
         return RedisUnavailable(f"The relay is unavailable; {target} could not be reached.")
     if is_recovering:
         return RedisUnavailable(f"The relay has just come back; {target} is not known there yet.")
-    return ClientNotFound(f"Client not found: {target} is not connected.")
+    return ClientNotFound.at(target)
 
 
 def _away(target: str) -> HubError:

@@ -135,15 +135,20 @@ class ServiceFunctions:
         self, context: Context, query: str | dict[str, Any]
     ) -> dict[str, Any] | None:
         """A service as its provider describes it, ready to be called; None if there is none."""
-        if isinstance(query, dict) and query.get("launch"):
-            raise BadRequest("This hub cannot launch applications; ask for a running service.")
         wanted = parse_query(query)
-        if wanted is None:
-            return None
-        inside = (wanted.workspace or context.workspace) == context.home
-        mode = query.get("mode", "random") if isinstance(query, dict) else "random"
-        provider = await self._directory.find(wanted, context.workspace, inside=inside, mode=mode)
-        return await self._directory.fetch(provider, context.base_url) if provider else None
+        options = query if isinstance(query, dict) else {}
+        found = None
+        if wanted is not None:
+            found = await self._directory.get(
+                wanted,
+                context.workspace,
+                inside=(wanted.workspace or context.workspace) == context.home,
+                mode=options.get("mode", "random"),
+                base_url=context.base_url,
+            )
+        if found is None and options.get("launch"):
+            raise BadRequest("This hub cannot launch applications; ask for a running service.")
+        return found
 
 
 def _check_service(service: object) -> None:
