@@ -19,9 +19,12 @@ from starlette.routing import BaseRoute, Mount, Router as Routes
 
 from hypha_cluster import __version__, log_fields
 from hypha_cluster.clients.drain import Drain, Work
+from hypha_cluster.clients.events import Events
 from hypha_cluster.clients.expulsion import Expulsion
-from hypha_cluster.clients.life import ClientLife, Relay, Stores, Terms
-from hypha_cluster.clients.presence import departure
+from hypha_cluster.clients.handover import Handover
+from hypha_cluster.clients.life import ClientLife, Records, Relay, Terms
+from hypha_cluster.clients.mail import Mail
+from hypha_cluster.clients.presence import Presence, departure
 from hypha_cluster.config import Config
 from hypha_cluster.errors import HubError, StartupError
 from hypha_cluster.features.built_in import all_features
@@ -43,7 +46,7 @@ from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.urls import find_servers
 from hypha_cluster.metrics import Counts, node_registry, redis_readings
-from hypha_cluster.node import Node, Terms as NodeTerms, Watched
+from hypha_cluster.node import Clients, Node, Terms as NodeTerms, Watched
 from hypha_cluster.protocol.envelope import FrameReader
 from hypha_cluster.protocol.limits import CLIENT_FRAME
 from hypha_cluster.registry.clients import ClientRegistry
@@ -56,14 +59,15 @@ from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.registry.secret import shared_secret
 from hypha_cluster.registry.services import RecentlyFound, RecentServices, Services
 from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.relay.bus import Receivers
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.holding import Holding
 from hypha_cluster.relay.intake import Intake, Onward
 from hypha_cluster.relay.ledger import Ledger
-from hypha_cluster.relay.listener import Listener
+from hypha_cluster.relay.listener import RedisListener
 from hypha_cluster.relay.pending import Deliveries, PendingCalls
-from hypha_cluster.relay.publisher import Limits, Publisher
+from hypha_cluster.relay.publisher import Limits, RedisPublisher
 from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.health import CountAnswers, HealthApi
@@ -100,7 +104,7 @@ class _Links:
     recovery: Recovery
     keys: Keys
     redis: RedisClient
-    publisher: Publisher
+    publisher: RedisPublisher
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,6 @@ class _Store:
 class _Relay:
     """What one node has of the relay."""
 
-    listener: Listener
     connections: Connections
     pending: PendingCalls
     deliveries: Deliveries
@@ -144,6 +147,14 @@ class _Hub:
     client: HubClient
     holding: Holding
     intake: Intake
+
+
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    """The clients of one node, and how they are heard on the bus."""
+
+    listener: RedisListener
+    parts: Clients
 
 
 def create_app(config: Config, features: Chosen | None = None) -> Starlette:
@@ -246,17 +257,17 @@ async def _running(
             hub = _open_hub(site, store, relay, tokens)
             clients = _open_clients(site, links, store, relay, hub)
             features = _open_features(site, links, store, hub)
-            await stack.enter_async_context(_expelling(site, store, relay, clients))
-            node = _open_node(site, links, store, relay, hub, clients)
+            await stack.enter_async_context(_expelling(site, store, relay, clients.parts.life))
+            node = _open_node(site, links, store, relay, clients)
             stack.push_async_callback(node.stop)
             await node.start(address=config.node_url, version=__version__)
         except HubError as error:
             raise StartupError(str(error)) from error
         stack.push_async_callback(hub.client.stop)
         stack.push_async_callback(hub.holding.stop)
-        stack.push_async_callback(clients.stop)
+        stack.push_async_callback(clients.parts.life.stop)
         app.state.node = node
-        routes = _routes(site, store, hub, clients, _health(links, node), features)
+        routes = _routes(site, store, hub, clients.parts.life, _health(links, node), features)
         app.router.routes.extend(routes)
         await stack.enter_async_context(features.running())
         _log.info("Gateway %s is up.", name)
@@ -282,7 +293,7 @@ def _open_links(site: _Site) -> _Links:
     recovery, keys = Recovery(), Keys(config.redis_prefix)
     redis = open_redis(servers, config.relay_timeout, recovery)
     limits = Limits(config.mailbox_size, config.mailbox_frames, config.reconnect_grace)
-    publisher = Publisher(servers, keys, site.name, limits, recovery)
+    publisher = RedisPublisher(servers, keys, site.name, limits, recovery)
     return _Links(servers, recovery, keys, redis, publisher)
 
 
@@ -328,15 +339,13 @@ async def _tokens(site: _Site, links: _Links) -> Tokens:
 
 def _open_relay(site: _Site, links: _Links) -> _Relay:
     config, counts = site.config, site.counts
-    publisher = links.publisher
-    listener = Listener(links.servers, links.keys, site.name, publisher, links.recovery)
     connections = Connections(config.outbox_size, config.send_timeout)
     # Reading more than any client sends would only cost time.
     reader = FrameReader(min(config.max_frame_size, CLIENT_FRAME))
     pending, deliveries = PendingCalls(counts.calls), Deliveries(reader)
     ledger = Ledger(pending, deliveries, site.tracer)
-    delivery = Delivery(connections, publisher, ledger, deliveries, counts, reader)
-    return _Relay(listener, connections, pending, deliveries, ledger, delivery, reader)
+    delivery = Delivery(connections, links.publisher, ledger, deliveries, counts, reader)
+    return _Relay(connections, pending, deliveries, ledger, delivery, reader)
 
 
 def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub:
@@ -370,35 +379,41 @@ def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub
     )
 
 
-def _open_clients(
-    site: _Site, links: _Links, store: _Store, relay: _Relay, hub: _Hub
-) -> ClientLife:
-    config = site.config
-    return ClientLife(
-        Stores(store.registry, store.services, store.recent, store.mailboxes),
-        Relay(
-            links.publisher,
-            relay.listener,
-            links.recovery,
-            relay.connections,
-            relay.delivery,
-            relay.ledger,
-            site.counts,
-        ),
+def _open_clients(site: _Site, links: _Links, store: _Store, relay: _Relay, hub: _Hub) -> _Clients:
+    config, counts = site.config, site.counts
+    handover = Handover(site.name, links.publisher, relay.connections)
+    mail = Mail(store.mailboxes, relay.connections, relay.delivery)
+    grace = config.reconnect_grace
+    presence = Presence(store.registry, store.services, links.publisher, counts, grace)
+    events = Events(handover, relay.delivery, hub.client, store.recent, links.recovery, counts)
+    listener = RedisListener(
+        links.servers,
+        links.keys,
+        site.name,
+        links.publisher,
+        Receivers(relay.delivery.receive, hub.intake.receive_own, events.take, mail.collect_missed),
+        links.recovery,
+    )
+    life = ClientLife(
+        Records(store.registry, presence, mail, handover),
+        Relay(listener, relay.connections, relay.delivery, relay.ledger, counts),
         hub.client,
         hub.calls,
-        Terms(site.name, config.max_message_size, config.reconnect_grace),
+        Terms(site.name, config.max_message_size),
         site.supervisor,
     )
+    work = Work(relay.pending, relay.deliveries, hub.client, hub.calls)
+    drain = Drain(life, relay.connections, work, site.supervisor)
+    return _Clients(listener, Clients(life, mail, presence, drain))
 
 
 @contextlib.asynccontextmanager
 async def _expelling(
-    site: _Site, store: _Store, relay: _Relay, clients: ClientLife
+    site: _Site, store: _Store, relay: _Relay, life: ClientLife
 ) -> AsyncIterator[None]:
     """Know what is revoked before anybody is let in, and go on looking."""
     await store.revocations.load()
-    expulsion = Expulsion(store.revocations, relay.connections, clients, site.supervisor)
+    expulsion = Expulsion(store.revocations, relay.connections, life, site.supervisor)
     expulsion.start()
     try:
         yield
@@ -406,31 +421,20 @@ async def _expelling(
         await expulsion.stop()
 
 
-def _open_node(
-    site: _Site, links: _Links, store: _Store, relay: _Relay, hub: _Hub, clients: ClientLife
-) -> Node:
+def _open_node(site: _Site, links: _Links, store: _Store, relay: _Relay, clients: _Clients) -> Node:
     config = site.config
     terms = NodeTerms(
         site.name, config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time
     )
-    work = Work(relay.pending, relay.deliveries, hub.client, hub.calls)
-    drain = Drain(clients, relay.connections, work, site.supervisor)
     watched = Watched(
         links.publisher,
-        relay.listener,
+        clients.listener,
         links.recovery,
         relay.connections,
         relay.pending,
         site.counts,
     )
-    node = Node(store.nodes, watched, clients, drain, terms, site.supervisor)
-    relay.listener.attach(
-        relay.delivery.receive,
-        hub.client.receive_sealed,
-        clients.on_event,
-        clients.mail.collect_missed,
-    )
-    return node
+    return Node(store.nodes, watched, clients.parts, terms, site.supervisor)
 
 
 def _health(links: _Links, node: Node) -> HealthApi:
@@ -474,7 +478,7 @@ def _routes(
     site: _Site,
     store: _Store,
     hub: _Hub,
-    clients: ClientLife,
+    life: ClientLife,
     health: HealthApi,
     features: Features,
 ) -> list[BaseRoute]:
@@ -483,7 +487,7 @@ def _routes(
         # First what is asked for most; no other route has paths like these.
         *WebSocketApi(
             hub.gatekeeper,
-            clients,
+            life,
             hub.intake,
             hub.services.recover,
             config.public_base_url,

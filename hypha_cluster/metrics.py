@@ -82,6 +82,7 @@ class Counts:
     http: Histogram = field(default_factory=Histogram)
     loop_delays: Histogram = field(default_factory=Histogram)
     task_failures: Counter[str] = field(default_factory=Counter)
+    dropped_messages: Counter[str] = field(default_factory=Counter)
 
     def readings(self) -> "dict[str, Reading]":
         """What the metrics that are kept here are read from."""
@@ -94,6 +95,7 @@ class Counts:
             "http_answers": lambda: self.http_answers,
             "drains": lambda: self.drains,
             "task_failures": lambda: self.task_failures,
+            "dropped_messages": lambda: self.dropped_messages,
             "call_duration_seconds": lambda: self.calls,
             "http_duration_seconds": lambda: self.http,
             "loop_delay_seconds": lambda: self.loop_delays,
@@ -159,6 +161,14 @@ METRICS: Final = (
         ROUTES,
     ),
     About("mailed_frames", "counter", "Frames of route `bus` that were put into a mailbox."),
+    About(
+        "dropped_messages",
+        "counter",
+        "Messages of other gateways that this one does not understand: damaged, or of another "
+        "release. A rolling upgrade may have some; else there are none.",
+        "kind",
+        ("event", "frame"),
+    ),
     About("rejects", "counter", "Calls that the hub rejected for their target."),
     About(
         "call_duration_seconds",

@@ -9,15 +9,17 @@ from typing import Any, NamedTuple
 from hypha_cluster import __version__
 from hypha_cluster.clients.drain import Drain
 from hypha_cluster.clients.life import GOING_AWAY, ClientLife
+from hypha_cluster.clients.mail import Mail
+from hypha_cluster.clients.presence import Presence
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.shard import SLEEP
 from hypha_cluster.metrics import Counts, Reading
 from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.relay.connections import Connections
-from hypha_cluster.relay.listener import Listener
+from hypha_cluster.relay.listener import RedisListener
 from hypha_cluster.relay.pending import PendingCalls
-from hypha_cluster.relay.publisher import Publisher
+from hypha_cluster.relay.publisher import RedisPublisher
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -37,12 +39,21 @@ class Terms:
 class Watched(NamedTuple):
     """What a node looks after of the relay."""
 
-    publisher: Publisher
-    listener: Listener
+    publisher: RedisPublisher
+    listener: RedisListener
     recovery: Recovery
     connections: Connections
     pending: PendingCalls
     counts: Counts
+
+
+class Clients(NamedTuple):
+    """The clients of a node: their lives, their mail, what is told of them, and their end here."""
+
+    life: ClientLife
+    mail: Mail
+    presence: Presence
+    drain: Drain
 
 
 class Node:
@@ -52,8 +63,7 @@ class Node:
         self,
         nodes: Nodes,
         watched: Watched,
-        clients: ClientLife,
-        drain: Drain,
+        clients: Clients,
         terms: Terms,
         supervisor: Supervisor,
     ) -> None:
@@ -61,16 +71,13 @@ class Node:
         self._nodes = nodes
         self._publisher, self._listener, self._recovery = watched[:3]
         self._connections, self._pending, self._counts = watched[3:]
-        self._clients = clients
-        self._presence = clients.presence
-        self._drain = drain
+        self._clients, self._mail, self._presence, self._drain = clients
         self._terms = terms
         self._supervisor = supervisor
         self._tasks = Tasks(supervisor)
         self._lease: dict[str, Any] = {}
         self._renewed = 0.0
         self._lag = 0.0
-        self._draining_since: float | None = None
 
     async def start(self, *, address: str, version: str) -> None:
         """Take the lease, open the bus, and go on until `stop`."""
@@ -79,12 +86,11 @@ class Node:
             "address": address,
             "version": version,
             "started": started,
-            "draining": False,
         }
         await self._publisher.start()
         await self._listener.start()
         await self._nodes.succeed(self.name)
-        await self._nodes.take_lease(self.name, self._lease)
+        await self._nodes.take_lease(self.name, self._about())
         self._renewed = time.monotonic()
         self._tasks.keep("bus", self._listener.run)
         self._tasks.keep("handover", self._clients.run)
@@ -100,6 +106,9 @@ class Node:
             await self._drop_lease()
         await self._listener.stop()
         await self._publisher.aclose()
+
+    def _about(self) -> dict[str, Any]:
+        return {**self._lease, "draining": self._drain.is_on}
 
     async def _drop_lease(self) -> None:
         try:
@@ -125,10 +134,10 @@ class Node:
     async def _renew(self, *, anew: bool = False) -> None:
         try:
             if anew:
-                await self._nodes.take_lease(self.name, self._lease)
+                await self._nodes.take_lease(self.name, self._about())
             elif not await self._nodes.renew_lease(self.name):
                 _log.warning("The lease of this node was lost; it takes a new one.")
-                await self._nodes.take_lease(self.name, self._lease)
+                await self._nodes.take_lease(self.name, self._about())
                 self._recovery.doubt()
         except RedisUnavailable as error:
             _log.warning("The lease of this node could not be renewed: %s", error)
@@ -148,7 +157,7 @@ class Node:
         while True:
             await asyncio.sleep(self._terms.lease_interval)
             try:
-                await self._clients.mail.give_up_calls()
+                await self._mail.give_up_calls()
                 await self._presence.tell_again()
                 harvest = await self._nodes.reap(self.name)
                 for departure in harvest.departures:
@@ -167,7 +176,7 @@ class Node:
         while True:
             await self._recovery.needed()
             try:
-                await self._nodes.take_lease(self.name, self._lease)
+                await self._nodes.take_lease(self.name, self._about())
                 await self._clients.reassert()
             except RedisUnavailable as error:
                 _log.warning("Redis is not told yet who is here: %s", error)
@@ -178,7 +187,7 @@ class Node:
         """What keeps this node from being ready; empty when nothing does."""
         now, terms = time.monotonic(), self._terms
         reasons = self._supervisor.unready_because()
-        if self._draining_since is not None:
+        if self._drain.is_on:
             reasons.append("draining")
         if now - self._renewed > terms.lease_ttl:
             reasons.append("lease not renewed")
@@ -202,13 +211,9 @@ class Node:
             "loop_lag_seconds": lambda: self._lag,
             "tasks": lambda: len(asyncio.all_tasks()),
             "ready": lambda: not self.unready_because(),
-            "draining_seconds": self._draining_for,
+            "draining_seconds": self._drain.seconds,
             "bus_lag_seconds": lambda: self._listener.lags,
         }
-
-    def _draining_for(self) -> float:
-        since = self._draining_since
-        return 0.0 if since is None else time.monotonic() - since
 
     # The end.
 
@@ -217,9 +222,8 @@ class Node:
 
         Where there is no other node that goes on, they would only come back to this one.
         """
-        self._draining_since = time.monotonic()
+        self._drain.begin()
         self._counts.drains += 1
-        self._lease["draining"] = True
         await self._renew(anew=True)
         _log.info("Draining %d clients.", len(self._connections))
         if await self._has_siblings():
@@ -232,8 +236,7 @@ class Node:
     def dismiss(self) -> None:
         """End the connections that are left, once the port is closed: nobody comes back by it."""
         for connection in self._connections:
-            connection.is_told_to_go = True
-            connection.socket.close(GOING_AWAY, "going away")
+            connection.close(GOING_AWAY, "going away")
 
     async def _send_away(self) -> None:
         """Send clients away for as long as there are siblings; they may be told to stop too."""

@@ -119,8 +119,8 @@ class RawClient:
     def address(self) -> str:
         return f"{self.workspace}/{self.client_id}"
 
-    async def close(self) -> None:
-        await self._socket.close()
+    async def close(self, code: int = 1000) -> None:
+        await self._socket.close(code)
         await self._reader
 
     def leave(self) -> object:

@@ -44,13 +44,26 @@ class Drain:
         self._connections = connections
         self._pending, self._deliveries, self._hub, self._calls = work
         self._departures = Tasks(supervisor)
+        self._began: float | None = None
+
+    @property
+    def is_on(self) -> bool:
+        return self._began is not None
+
+    def seconds(self) -> float:
+        """For how long it has been going on."""
+        return 0.0 if self._began is None else time.monotonic() - self._began
+
+    def begin(self) -> None:
+        """Note from now on what clients still have to answer."""
+        self._began = time.monotonic()
+        self._deliveries.watch()
 
     async def empty(self, seconds: float) -> None:
         """Send everybody away within that time, and who comes meanwhile.
 
         In the end connections are broken: when the last clients had PATIENCE.
         """
-        self._deliveries.watch()
         try:
             async with asyncio.timeout(seconds + PATIENCE):
                 await self._send_all(seconds / 2)
@@ -69,7 +82,6 @@ class Drain:
         longer than that takes to start.
         """
         await _wait_until(lambda: not (self._pending or self._calls), BUSY_PATIENCE)
-        self._deliveries.watch()
         begun: set[Connection] = set()
         try:
             async with asyncio.timeout(PATIENCE):
@@ -100,16 +112,14 @@ class Drain:
         self._departures.spawn(
             "departure",
             self._send(connection),
-            lambda error: connection.socket.close(GOING_AWAY, "going away"),
+            lambda error: connection.close(GOING_AWAY, "going away"),
             detail=connection.address,
         )
 
     async def _send(self, connection: Connection) -> None:
         """Starve a client, then tell it to go."""
         await self._starve(connection)
-        if self._is_here(connection):
-            connection.is_told_to_go = True
-            connection.socket.close(GOING_AWAY, "going away")
+        connection.close(GOING_AWAY, "going away")
 
     async def _starve(self, connection: Connection) -> None:
         """Have frames for a client go to its mailbox; return when it has been quiet for a moment.
@@ -117,7 +127,7 @@ class Drain:
         That is once it has answered what it had, and waits for replies itself.
         """
         await self._wait_until(connection, lambda: self._is_idle(connection), BUSY_PATIENCE)
-        if not self._is_here(connection):
+        if connection.is_ending:
             return
         quiet = max(QUIET, SLOWNESS * await self._time_to_answer(connection))
         await self._clients.set_aside(connection)
@@ -149,10 +159,7 @@ class Drain:
         self, connection: Connection, reached: Callable[[], bool], patience: float
     ) -> None:
         patience += max(0.0, MIN_AGE - connection.age())
-        await _wait_until(lambda: reached() or not self._is_here(connection), patience)
-
-    def _is_here(self, connection: Connection) -> bool:
-        return self._connections.get(connection.address) is connection
+        await _wait_until(lambda: reached() or connection.is_ending, patience)
 
 
 async def _wait_until(reached: Callable[[], bool], patience: float) -> None:

@@ -63,7 +63,7 @@ class Expulsion:
         if connection.attachment.workspace.name in lost:
             self._expel(connection)
         else:
-            connection.socket.close(GOING_AWAY, "revoked in part")
+            connection.close(GOING_AWAY, "revoked in part")
 
     def _expel(self, connection: Connection) -> None:
         _log.info("%s goes: its token has been revoked.", connection.address)

@@ -9,61 +9,69 @@ import asyncio
 import logging
 from typing import Final, NamedTuple
 
-from hypha_cluster.protocol.envelope import pack
-from hypha_cluster.relay.publisher import Outcome, Publisher
+from hypha_cluster.relay.bus import Outcome, Publisher
+from hypha_cluster.relay.connections import Connections, Stage
+from hypha_cluster.relay.events import ANSWER, REQUEST, write_event
 
 _log = logging.getLogger(__name__)
 
-REQUEST: Final = "ousted"
-ANSWER: Final = "handed over"
 PATIENCE: Final = 1.0  # seconds to wait for a node that listens, but does not answer
 
 
 class Request(NamedTuple):
-    """`asker`, a node, has got the address that `owner`, a connection, had until now."""
+    """`asker`, a node, has got the address that `holder`, a connection, had until now."""
 
     address: str
-    owner: str
+    holder: str
     asker: str
 
 
 class Handover:
     """Both sides of it, for one node. `requests` are those of other nodes, to be answered."""
 
-    def __init__(self, node: str, publisher: Publisher) -> None:
-        self._node = node
+    def __init__(self, node: str, publisher: Publisher, connections: Connections) -> None:
+        self.node = node
         self._publisher = publisher
+        self._connections = connections
         self._awaited: dict[str, asyncio.Future[None]] = {}
         self.requests: asyncio.Queue[Request] = asyncio.Queue()
 
-    async def obtain(self, address: str, owner: str, node: str) -> None:
+    async def obtain(self, address: str, holder: str, node: str) -> None:
         """Have a node give an address up; return when it has, or is dead, or does not answer."""
-        given = self._awaited[owner] = asyncio.get_running_loop().create_future()
+        given = self._awaited[holder] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(PATIENCE):
-                self._ask(address, owner, node)
+                self._ask(address, holder, node)
                 await given
         except TimeoutError:
             _log.warning("Node %s was asked for %s and does not answer.", node, address)
         finally:
-            del self._awaited[owner]
+            del self._awaited[holder]
 
-    def _ask(self, address: str, owner: str, node: str) -> None:
+    def _ask(self, address: str, holder: str, node: str) -> None:
         def on_outcome(outcome: Outcome) -> None:  # there is no such node any more
-            self._end(owner)
+            self.take_answer(holder)
 
-        event = pack([REQUEST, address, owner, self._node])
+        event = write_event(REQUEST, address, holder, self.node)
         self._publisher.publish_to_node(node, event, on_outcome)
+
+    def take_request(self, request: Request) -> None:
+        """Another node has an address by now: what is here of its last holder has to go."""
+        connection = self._connections.held_by(request.holder)
+        if connection is None:
+            self.confirm(request)
+        elif connection.stage is Stage.ARRIVING and not self._connections.has(connection):
+            connection.enter(Stage.CLOSING)  # it was overtaken before it got here
+            self.confirm(request)
+        else:
+            self.requests.put_nowait(request)
 
     def confirm(self, request: Request) -> None:
         """Say that an address was given up."""
-        self._publisher.publish_to_node(request.asker, pack([ANSWER, request.owner]))
+        self._publisher.publish_to_node(request.asker, write_event(ANSWER, request.holder))
 
-    def on_answer(self, owner: str) -> None:
+    def take_answer(self, holder: str) -> None:
         """Another node has given up what it was asked for."""
-        self._end(owner)
-
-    def _end(self, owner: str) -> None:
-        given = self._awaited.get(owner)
+        given = self._awaited.get(holder)
         if given is not None and not given.done():
             given.set_result(None)

@@ -10,11 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-import msgpack
-
-from hypha_cluster.clients.handover import ANSWER, REQUEST, Handover, Request
+from hypha_cluster.clients.handover import Handover, Request
 from hypha_cluster.clients.mail import Mail
-from hypha_cluster.clients.presence import LEFT, MISJUDGED, Presence
+from hypha_cluster.clients.presence import Presence
 from hypha_cluster.errors import (
     ClientLeft,
     Conflict,
@@ -25,10 +23,7 @@ from hypha_cluster.errors import (
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.identity.access import Identity, Workspace
-from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.metrics import Counts
-from hypha_cluster.protocol.address import workspace_of
-from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.registry.clients import (
     PATIENCE,
     Attachment,
@@ -37,13 +32,11 @@ from hypha_cluster.registry.clients import (
     ClientRegistry,
     Previous,
 )
-from hypha_cluster.registry.mailboxes import Mailboxes
-from hypha_cluster.registry.services import RecentlyFound, Services
-from hypha_cluster.relay.connections import Connection, Connections, Socket
+from hypha_cluster.relay.bus import Listener
+from hypha_cluster.relay.connections import Connection, Connections, Socket, Stage
 from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.events import write_calls
 from hypha_cluster.relay.ledger import Ledger
-from hypha_cluster.relay.listener import Listener
-from hypha_cluster.relay.publisher import Publisher
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -55,6 +48,7 @@ SETTLING: Final = 0.02  # seconds until a browser has told a page that its conne
 LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will not be back
 # With any other code, releases up to 0.5.31 would open one more, and oust themselves for ever.
 SUPERSEDED: Final = 1000
+_SENT_AWAY: Final = (Stage.SET_ASIDE, Stage.CLOSING)
 GOING_AWAY: Final = 1012  # makes every release of the client come back at once (PROTOCOL 1.4)
 
 
@@ -67,21 +61,19 @@ class Admission(NamedTuple):
     program: str = ""
 
 
-class Stores(NamedTuple):
-    """What Redis keeps of clients."""
+class Records(NamedTuple):
+    """What Redis and the other nodes know of clients, and how they are told."""
 
     registry: ClientRegistry
-    services: Services
-    recent: RecentlyFound
-    mailboxes: Mailboxes
+    presence: Presence
+    mail: Mail
+    handover: Handover
 
 
 class Relay(NamedTuple):
     """What a client's life here has to do with the relay."""
 
-    publisher: Publisher
     listener: Listener
-    recovery: Recovery
     connections: Connections
     delivery: Delivery
     ledger: Ledger
@@ -90,11 +82,10 @@ class Relay(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a connection is held to; sizes in bytes, times in seconds."""
+    """Where a connection is, and how many bytes a message in chunks may have."""
 
     node: str
     max_message_size: int
-    reconnect_grace: float
 
 
 class ClientLife:
@@ -102,19 +93,15 @@ class ClientLife:
 
     def __init__(
         self,
-        stores: Stores,
+        records: Records,
         relay: Relay,
         hub: HubClient,
         calls: HubCalls,
         terms: Terms,
         supervisor: Supervisor,
     ) -> None:
-        self._connections, self._delivery, self._ledger = relay[3:6]
-        self._listener, self._recovery, self._counts = relay.listener, relay.recovery, relay.counts
-        self._registry, services, self._recent, mailboxes = stores
-        self.mail = Mail(mailboxes, self._connections, self._delivery)
-        grace = terms.reconnect_grace
-        self.presence = Presence(self._registry, services, relay.publisher, self._counts, grace)
+        self._registry, self._presence, self._mail, self._handover = records
+        self._listener, self._connections, self._delivery, self._ledger, self._counts = relay
         self._hub = hub
         self._calls = calls
         self._terms = terms
@@ -123,11 +110,6 @@ class ClientLife:
         self._serial = itertools.count(1)
         self._detaching = Tasks(supervisor)
         self._handing_over = Tasks(supervisor)
-        self._handover = Handover(terms.node, relay.publisher)
-        # Owners whose claims are on their way, those of them that are outdated, and who is leaving.
-        self._arriving: set[str] = set()
-        self._outrun: set[str] = set()
-        self._leaving: set[str] = set()
         # One connection of a client comes or goes at a time.
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
@@ -144,60 +126,64 @@ class ClientLife:
 
         Raises Conflict when another client has the address, and what Redis's absence raises.
         """
-        attachment = self._attachment(admission, PAGE_PATIENCE if refresh_after else PATIENCE)
-        self._arriving.add(attachment.owner)
+        connection = Connection(
+            self._attachment(admission, PAGE_PATIENCE if refresh_after else PATIENCE),
+            socket,
+            base_url=base_url,
+            refresh_after=refresh_after,
+            max_message_size=self._terms.max_message_size,
+        )
+        self._connections.expect(connection)
         try:
-            claim = await self._claim(attachment, admission)
-            connection = Connection(
-                attachment,
-                socket,
-                claim.services,
-                base_url=base_url,
-                refresh_after=refresh_after,
-                max_message_size=self._terms.max_message_size,
-            )
-            async with self._lock(attachment.address):
+            claim = await self._claim(connection.attachment, admission)
+            is_amnesic = bool(admission.program) and not claim.resumed
+            connection.claimed(claim.services, is_amnesic=is_amnesic)
+            async with self._lock(connection.address):
                 await self._open(connection, claim, accept)
-        finally:
-            self._arriving.discard(attachment.owner)
-            self._outrun.discard(attachment.owner)
-        connection.is_amnesic = bool(admission.program) and not claim.resumed
+        except BaseException:
+            await self._abandon(connection)
+            raise
         self._counts.attached += 1
         self._counts.resumed += claim.resumed
-        _log.info("%s %s.", attachment.address, "is back" if claim.resumed else "is attached")
+        _log.info("%s %s.", connection.address, "is back" if claim.resumed else "is attached")
         return connection
 
     async def _open(
         self, connection: Connection, claim: Claim, accept: Callable[[], Awaitable[None]]
     ) -> None:
-        if connection.attachment.owner in self._outrun:
+        if connection.stage is Stage.CLOSING:  # another node has its address already
             await accept()
-            self._oust(connection)
+            self._note_ousted(connection)
+            connection.socket.close(SUPERSEDED, "attached elsewhere")
             return
-        self._arriving.discard(connection.attachment.owner)
         previous = self._connections.attach(connection)
-        try:
-            if previous is not None:
-                self._oust(previous)
-                await self._hear_out(previous)
-            if claim.previous is not None:
-                await self._obtain(connection.address, claim.previous)
-            await self._listener.join(connection.address)
-            await self._registry.noted(claim)
-            await accept()
-            await self._go_live(connection, is_back=claim.resumed)
-        except BaseException:
-            await self._end(connection, code=GOING_AWAY)
-            raise
+        if previous is not None:
+            self._oust(previous)
+            await self._hear_out(previous)
+        if claim.previous is not None:
+            await self._obtain(connection.address, claim.previous)
+        await self._listener.join(connection.address)
+        await self._registry.noted(claim)
+        await accept()
+        await self._go_live(connection, is_back=claim.resumed)
+
+    async def _abandon(self, connection: Connection) -> None:
+        """It could not be attached."""
+        connection.enter(Stage.GONE)
+        if not self._connections.has(connection):
+            self._connections.forget(connection)
+            return
+        async with self._lock(connection.address):
+            await self._end(connection, has_left=False)
 
     async def _go_live(self, connection: Connection, *, is_back: bool) -> None:
         """Deliver the mail once all that was sent before is in it, or has come here."""
         address = connection.address
         if is_back:
             echoed = self._listener.echoed(address)
-            mail, _ = await asyncio.gather(self.mail.collect(address), echoed)
+            mail, _ = await asyncio.gather(self._mail.collect(address), echoed)
         else:
-            mail = await self.mail.collect(address)
+            mail = await self._mail.collect(address)
         self._delivery.deliver(connection, mail)
 
     async def _obtain(self, address: str, previous: Previous) -> None:
@@ -228,7 +214,7 @@ class ClientLife:
             raise
         except BaseException:
             # It may have been done all the same, and nobody would undo it.
-            self.presence.suspend_later(attachment)
+            self._presence.suspend_later(attachment)
             raise
 
     async def _claim_unless_taken(self, attachment: Attachment, mode: ClaimMode) -> Claim:
@@ -258,43 +244,46 @@ class ClientLife:
 
     async def detach(self, connection: Connection, code: int) -> None:
         """A connection is over; the client left if it said so, else its place is kept."""
-        connection.over.set()
+        has_left = code in LEAVING and connection.stage is not Stage.CLOSING
+        connection.enter(Stage.GONE)
         async with self._lock(connection.address):
-            await self._end(connection, code)
+            await self._end(connection, has_left=has_left)
 
-    async def _end(self, connection: Connection, code: int) -> None:
+    async def _end(self, connection: Connection, *, has_left: bool) -> None:
         if not self._connections.detach(connection):
+            self._connections.forget(connection)
             return  # a newer connection of the same client has its place, here or elsewhere
         try:
             await self._vacate(connection)
         finally:  # whatever went wrong, nobody is to be said to be here who is not
-            if code in LEAVING and not connection.is_sent_away:
-                await self.presence.leave(connection.attachment)
+            if has_left:
+                await self._presence.leave(connection.attachment)
             else:
-                await self.presence.suspend(connection.attachment)
+                await self._presence.suspend(connection.attachment)
 
     async def _vacate(self, connection: Connection) -> None:
         """Hear the address no more; what still came goes before what has come to its mailbox.
 
         So do the calls that the client waits for, for the node where it will be.
         """
-        address, owner = connection.address, connection.attachment.owner
-        self._leaving.add(owner)
+        address = connection.address
         try:
-            arrived, held = connection.go_live()
-            frames = [*arrived, *held, *await self._listener.leave(address)]
+            came_after = await self._listener.leave(address)
+            arrived, held = connection.take_waiting()
+            frames = [*arrived, *held, *came_after]
             self._hub.forget(address)
             if calls := self._ledger.forget(address):
-                frames.append(pack([(target, call.session, call.reject) for target, call in calls]))
-            await self.mail.put_back(address, frames)
+                waiting = [(target, call.session, call.reject) for target, call in calls]
+                frames.append(write_calls(waiting))
+            await self._mail.put_back(address, frames)
         finally:
-            self._leaving.discard(owner)
+            self._connections.forget(connection)
 
     async def expel(self, connection: Connection) -> None:
         """Have a client leave that may not be here, even if it does not answer the close."""
         async with self._lock(connection.address):
-            connection.socket.close(SUPERSEDED, "not admitted any more")
-            await self._end(connection, SUPERSEDED)
+            connection.close(SUPERSEDED, "not admitted any more")
+            await self._end(connection, has_left=True)
         await asyncio.sleep(HEARING)
         connection.socket.abort()
 
@@ -304,24 +293,11 @@ class ClientLife:
             request = await self._handover.requests.get()
             self._handing_over.spawn("hand over", self._hand_over(request), detail=request.address)
 
-    def _take_request(self, request: Request) -> None:
-        if self._has(request) is not None or request.owner in self._leaving:
-            self._handover.requests.put_nowait(request)
-            return
-        if request.owner in self._arriving:
-            self._outrun.add(request.owner)
-        self._handover.confirm(request)
-
-    def _has(self, request: Request) -> Connection | None:
-        connection = self._connections.get(request.address)
-        is_meant = connection is not None and connection.attachment.owner == request.owner
-        return connection if is_meant else None
-
     async def _hand_over(self, request: Request) -> None:
-        connection = self._has(request)
-        if connection is not None and connection.is_sent_away:
+        connection = self._connections.held_by(request.holder)
+        if connection is not None and connection.stage in _SENT_AWAY:
             await self._hear_out(connection)
-        async with self._lock(request.address):  # until it has gone that is just going
+        async with self._lock(request.address):  # wait for a detach that is in progress
             if connection is not None:
                 await self._yield(connection)
         if connection is not None:
@@ -335,7 +311,7 @@ class ClientLife:
         page that had both, and saw the end of the old one last, would not use the new one.
         """
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(connection.over.wait(), HEARING)
+            await asyncio.wait_for(connection.gone.wait(), HEARING)
             if connection.refresh_after:
                 await asyncio.sleep(SETTLING)
 
@@ -345,52 +321,41 @@ class ClientLife:
             self._oust(connection)
             await self._vacate(connection)
 
-    def on_event(self, payload: bytes) -> None:
-        """Take what a node has announced, to all or to this one."""
-        kind, *what = msgpack.unpackb(payload)
-        if kind == LEFT:
-            self._recent.forget(workspace_of(what[0]))
-            self._target_left(*what)
-        elif kind == MISJUDGED and what == [self._terms.node]:
-            self._recovery.doubt()
-        elif kind == REQUEST:
-            self._take_request(Request(*what))
-        elif kind == ANSWER:
-            self._handover.on_answer(*what)
-
-    def _target_left(self, address: str) -> None:
-        error = ClientLeft(f"Client {address} left before it answered.")
-        self._delivery.target_left(address, error)
-        self._hub.target_left(address, error)
-
     async def reassert(self) -> None:
         """Say again who is attached here and what they offer: Redis may have lost it."""
         for connection in self._connections:
-            if not connection.is_sent_away:
-                await self._reassert(connection)
+            async with self._lock(connection.address):
+                if connection.stage is Stage.LIVE:
+                    await self._reassert(connection)
 
     async def _reassert(self, connection: Connection) -> None:
         try:
-            await self.presence.assert_again(connection)
+            await self._presence.assert_again(connection)
         except (Conflict, ClientLeft):
-            async with self._lock(connection.address):
-                await self._yield(connection)
+            await self._yield(connection)
 
     def _oust(self, connection: Connection) -> None:
         """The client is attached anew by now: end this connection, and clean up nothing."""
+        self._note_ousted(connection)
+        connection.close(SUPERSEDED, "attached elsewhere")
+
+    def _note_ousted(self, connection: Connection) -> None:
+        address = connection.address
         _log.info(
-            "%s is attached anew; its old connection ends.",
-            connection.address,
-            extra={"client": connection.address},
+            "%s is attached anew; its old connection ends.", address, extra={"client": address}
         )
         self._counts.ousted += 1
-        connection.socket.close(SUPERSEDED, "attached elsewhere")
 
     async def set_aside(self, connection: Connection) -> None:
-        """Have frames for a client go to its mailbox, though it is still here and is heard."""
+        """Have frames for a client go to its mailbox, though it is still here and is heard.
+
+        Nothing, when the client has gone or is attached elsewhere by now.
+        """
         async with self._lock(connection.address):
-            connection.is_sent_away = True
+            if connection.stage is not Stage.LIVE:
+                return
+            connection.enter(Stage.SET_ASIDE)
             self._counts.sent_away += 1
             for frame in await self._listener.leave(connection.address):
-                connection.send(frame)
-            await self.presence.suspend(connection.attachment)
+                self._delivery.receive(connection.address, frame)
+            await self._presence.suspend(connection.attachment)

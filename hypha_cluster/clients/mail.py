@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hypha_cluster.errors import ClientNotFound, HubError, RedisUnavailable
 from hypha_cluster.registry.mailboxes import CALL, Mailboxes, Marked
-from hypha_cluster.relay.connections import Connections
+from hypha_cluster.relay.connections import Connections, Stage
 from hypha_cluster.relay.delivery import Delivery
 
 
@@ -23,8 +23,8 @@ class Mail:
     async def collect_missed(self, address: str) -> list[bytes]:
         """What came for a client here while this node could not hear it."""
         connection = self._connections.get(address)
-        if connection is None or connection.held is not None:
-            return []  # it collects its mail itself when it is attached
+        if connection is None or connection.stage not in (Stage.LIVE, Stage.SET_ASIDE):
+            return []  # it collects its mail when it has arrived, or somebody else does
         return await self._mailboxes.take(address)
 
     async def put_back(self, address: str, frames: Sequence[bytes]) -> None:

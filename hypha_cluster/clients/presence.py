@@ -11,16 +11,14 @@ from typing import Final
 
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.metrics import Counts
-from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.registry.clients import Attachment, ClaimMode, ClientRegistry
 from hypha_cluster.registry.services import Services
-from hypha_cluster.relay.connections import Connection, Connections
-from hypha_cluster.relay.publisher import Publisher
+from hypha_cluster.relay.bus import Publisher
+from hypha_cluster.relay.connections import Connection, Connections, Stage
+from hypha_cluster.relay.events import LEFT, MISJUDGED, write_event
 
 _log = logging.getLogger(__name__)
 
-LEFT: Final = "left"
-MISJUDGED: Final = "misjudged"
 SAMPLE: Final = 5  # clients that are looked for in Redis at a time
 
 Tell = Callable[[Attachment], Awaitable[None]]
@@ -28,7 +26,7 @@ Tell = Callable[[Attachment], Awaitable[None]]
 
 def departure(address: str) -> bytes:
     """The event that a client is gone for good: calls to it end now."""
-    return pack([LEFT, address])
+    return write_event(LEFT, address)
 
 
 class Presence:
@@ -94,15 +92,15 @@ class Presence:
 
     def announce_misjudgement(self, node: str) -> None:
         """Tell a node that was taken to be dead to say again who is attached to it."""
-        self._publisher.announce(pack([MISJUDGED, node]))
+        self._publisher.announce(write_event(MISJUDGED, node))
 
     async def are_known(self, connections: Connections) -> bool:
         """Whether Redis knows some of the clients here; to be called now and then."""
-        attached = [each for each in connections if not each.is_sent_away]
+        attached = [each for each in connections if each.stage is Stage.LIVE]
         some = random.sample(attached, min(SAMPLE, len(attached)))
         owners = await self._registry.owners([each.address for each in some])
         return all(
-            owner is not None or connections.get(connection.address) is not connection
+            owner is not None or connection.stage is not Stage.LIVE
             for connection, owner in zip(some, owners, strict=True)
         )
 
@@ -111,6 +109,7 @@ class Presence:
 
         Raises Conflict or ClientLeft when it is another connection's by now.
         """
-        claim = await self._registry.claim(connection.attachment, ClaimMode.ASSERT)
-        await self._registry.noted(claim)
-        await self._services.register(connection.attachment, connection.services)
+        async with connection.registering:  # what it registers meanwhile comes after this
+            claim = await self._registry.claim(connection.attachment, ClaimMode.ASSERT)
+            await self._registry.noted(claim)
+            await self._services.register(connection.attachment, connection.services)

@@ -105,14 +105,6 @@ class HubClient:
 
     # What comes to the hub.
 
-    def receive_sealed(self, frame: bytes) -> None:
-        """Take a sealed frame that came over the bus for this node itself."""
-        try:
-            read = self._reader.read(frame)
-            self.receive(read, read.envelope["from"], read.envelope["to"])
-        except HubError as error:  # another node let it pass, perhaps one of another version
-            _log.error("A frame from another node was dropped: %s", error)
-
     def receive(self, frame: Frame, source: str, target: str) -> None:
         """Take a checked frame from `source` to `target`, an address of the hub's."""
         method: str = frame.envelope["method"]

@@ -101,6 +101,12 @@ class FrameReader:
         except msgpack.OutOfData:
             self._start_afresh()
             return self.read(sealed).envelope
+        except (ValueError, TypeError, msgpack.UnpackException) as error:
+            self._start_afresh()
+            raise BadFrame(f"The frame is not valid msgpack with text keys: {error}.") from None
+        if type(envelope) is not dict:
+            self._start_afresh()
+            raise BadFrame(f"A frame begins with a map, not {type(envelope).__name__}.")
         self._offset += len(look)
         unpacker.read_bytes(self._offset - unpacker.tell())
         return envelope

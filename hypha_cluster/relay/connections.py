@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from enum import Enum, auto
 from typing import Any, Final, Protocol
 
 from hypha_cluster.protocol.chunks import ChunkGuard
@@ -12,6 +13,26 @@ from hypha_cluster.relay.sealing import seal_of
 
 REFRESHED: Final = 0.8  # of `refresh_after`, when clients ask for their connection info again
 REFRESHING: Final = 1.0  # seconds before and after that in which they do
+
+
+class Stage(Enum):
+    """Where in its life a connection is (docs/pictures/client-life.svg)."""
+
+    ARRIVING = auto()  # its client is being attached; what comes for it waits
+    LIVE = auto()
+    SET_ASIDE = auto()  # frames for it go to its mailbox; what it sends is still routed
+    CLOSING = auto()  # it was told to go
+    GONE = auto()  # all that its client sent has been routed
+
+
+_ARRIVING, _LIVE, _SET_ASIDE = Stage.ARRIVING, Stage.LIVE, Stage.SET_ASIDE
+_NEXT: Final = {
+    Stage.ARRIVING: {Stage.LIVE, Stage.CLOSING, Stage.GONE},
+    Stage.LIVE: {Stage.SET_ASIDE, Stage.CLOSING, Stage.GONE},
+    Stage.SET_ASIDE: {Stage.CLOSING, Stage.GONE},
+    Stage.CLOSING: {Stage.GONE},
+    Stage.GONE: set(),
+}
 
 
 class Socket(Protocol):
@@ -54,11 +75,9 @@ class Connection:
         "chunks",
         "attached_at",
         "heard_at",
+        "gone",
         "held",
         "is_amnesic",
-        "is_sent_away",
-        "is_told_to_go",
-        "over",
         "progress",
         "refresh_after",
         "refreshed_at",
@@ -67,6 +86,7 @@ class Connection:
         "sent",
         "services",
         "socket",
+        "stage",
         "unread",
     )
 
@@ -74,7 +94,6 @@ class Connection:
         self,
         attachment: Attachment,
         socket: Socket,
-        services: Infos,
         *,
         base_url: str,
         refresh_after: float,
@@ -86,7 +105,9 @@ class Connection:
         self.refresh_after = refresh_after
         self.refreshed_at = time.monotonic()
         self.socket = socket
-        self.services = services
+        self.stage = Stage.ARRIVING
+        self.gone = asyncio.Event()
+        self.services: Infos = {}
         self.registering = asyncio.Lock()  # of `services`, which change together with Redis
         # Service id → the service as the client last announced it, and as it is kept.
         self.announced: dict[str, tuple[dict[str, Any], str]] = {}
@@ -94,17 +115,41 @@ class Connection:
         self.chunks = ChunkGuard(attachment.address, max_message_size)
         # Until the mailbox was delivered, frames wait: those from the bus, older than the others.
         self.arrived: list[bytes] = []
-        self.held: list[bytes] | None = []
+        self.held: list[bytes] = []
         # Frames that it has sent after one that waits for the registry.
         self.unread: list[bytes] | None = None
-        self.over = asyncio.Event()  # all that the client sent by it has been routed
-        # Two steps of a drain: frames for it go to its mailbox, and its connection is closed.
-        self.is_sent_away = self.is_told_to_go = False
         self.is_amnesic = False  # it came back, but the hub no longer knew what it offers
         self.attached_at = self.heard_at = time.monotonic()
         self.sent = 0  # bytes
         # Bytes that a slow client had taken, and since when not one more.
         self.progress: tuple[int, float] | None = None
+
+    def enter(self, stage: Stage) -> None:
+        """Go on to another stage; the only place where that changes."""
+        if stage not in _NEXT[self.stage]:
+            raise ValueError(f"{self.address} cannot be {stage.name}: it is {self.stage.name}.")
+        self.stage = stage
+        if stage is Stage.GONE:
+            self.gone.set()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it was told to go, or is gone."""
+        return self.stage in (Stage.CLOSING, Stage.GONE)
+
+    def close(self, code: int, reason: str) -> None:
+        """Tell it to go, unless that has been done."""
+        if Stage.CLOSING in _NEXT[self.stage]:
+            self.enter(Stage.CLOSING)
+            self.socket.close(code, reason)
+
+    def claimed(self, services: Infos, *, is_amnesic: bool) -> None:
+        """Its client has its address, and offers what it offered before.
+
+        is_amnesic: it came back, but the hub no longer knew it.
+        """
+        self.services = services
+        self.is_amnesic = is_amnesic
 
     def age(self) -> float:
         """Seconds since it was attached."""
@@ -122,16 +167,16 @@ class Connection:
         return abs(time.monotonic() - due) < REFRESHING
 
     def send(self, frame: bytes) -> None:
-        if self.held is None:
+        if self.stage is _ARRIVING:
+            self.held.append(frame)
+        else:
             self.sent += len(frame)
             self.socket.send(frame)
-        else:
-            self.held.append(frame)
 
-    def go_live(self) -> tuple[list[bytes], list[bytes]]:
-        """From now on frames are sent; answer those that came before, by the bus and from here."""
-        arrived, held = self.arrived, self.held or []
-        self.arrived, self.held = [], None
+    def take_waiting(self) -> tuple[list[bytes], list[bytes]]:
+        """The frames that wait for it: those that came by the bus, and those from here."""
+        arrived, held = self.arrived, self.held
+        self.arrived, self.held = [], []
         return arrived, held
 
 
@@ -143,7 +188,9 @@ class Connections:
     """
 
     def __init__(self, outbox_size: int, send_timeout: float) -> None:
-        self._connections: dict[str, Connection] = {}
+        self._connections: dict[str, Connection] = {}  # by their addresses
+        # By their holders: from when they arrive until nothing is left of them to be cleaned up.
+        self._holders: dict[str, Connection] = {}
         self._outbox_size = outbox_size
         self._send_timeout = send_timeout
         self._stalled: set[Connection] = set()
@@ -159,12 +206,30 @@ class Connections:
     def get(self, address: str) -> Connection | None:
         return self._connections.get(address)
 
+    def has(self, connection: Connection) -> bool:
+        """Whether a connection has its place."""
+        return self._connections.get(connection.address) is connection
+
+    def held_by(self, holder: str) -> Connection | None:
+        """The connection that a holder of an address is, if it is here."""
+        return self._holders.get(holder)
+
+    def expect(self, connection: Connection) -> None:
+        """A connection arrives, and may get its place."""
+        self._holders[connection.attachment.owner] = connection
+
     def attach(self, connection: Connection) -> Connection | None:
-        """Put a connection in its place; answer the one that had it."""
+        """Put a connection in its place; answer the one that had it, of which nothing is left."""
         previous = self._connections.get(connection.address)
+        if previous is not None:
+            self.forget(previous)
         self._connections[connection.address] = connection
         self._emptied.clear()
         return previous
+
+    def forget(self, connection: Connection) -> None:
+        """Nothing is left of a connection that others could ask for."""
+        self._holders.pop(connection.attachment.owner, None)
 
     def detach(self, connection: Connection) -> bool:
         """Say whether the connection still had its place."""
@@ -216,5 +281,5 @@ class Connections:
 
 
 def _drop(connection: Connection) -> None:
-    connection.socket.close(1013, "too slow")
+    connection.close(1013, "too slow")
     connection.socket.abort()

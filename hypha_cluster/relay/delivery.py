@@ -10,9 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-import msgpack
-
 from hypha_cluster.errors import (
+    BadFrame,
     ClientBusy,
     ClientLeft,
     ClientNotFound,
@@ -25,14 +24,18 @@ from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import client_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, is_frame, pack
 from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
-from hypha_cluster.relay.connections import Connection, Connections
+from hypha_cluster.relay.bus import Outcome, Publisher
+from hypha_cluster.relay.connections import Connection, Connections, Stage
+from hypha_cluster.relay.events import read_calls, write_calls
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import Deliveries, PendingCall
-from hypha_cluster.relay.publisher import Outcome, Publisher
 
 _log = logging.getLogger(__name__)
 
-NOTHING: Final = pack([])  # calls to be inherited: none
+NOTHING: Final = write_calls([])  # calls to be inherited: none
+
+_LIVE, _SET_ASIDE = Stage.LIVE, Stage.SET_ASIDE
+_HEARD_HERE: Final = frozenset((Stage.LIVE, Stage.ARRIVING))
 
 Reject = Callable[[HubError], None]
 
@@ -61,7 +64,7 @@ class Delivery:
     def send(self, target: str, frame: bytes, reject: Reject | None = None) -> None:
         """Bring a sealed frame to its target; the one delivery path."""
         connection = self._connections.get(target)
-        if connection is None or connection.is_sent_away:
+        if connection is None or connection.stage not in _HEARD_HERE:
             self._counts.frames_bus += 1
             self._publish(target, self._ledger.relayed(target, frame), reject)
             return
@@ -78,7 +81,7 @@ class Delivery:
         A page that waits for it is not told to go before: it would not come back by itself.
         """
         connection = self._connections.get(target)
-        if connection is not None and connection.is_sent_away and not connection.is_told_to_go:
+        if connection is not None and connection.stage is _SET_ASIDE:
             connection.send(frame)
         else:
             self.send(target, frame)
@@ -91,8 +94,10 @@ class Delivery:
 
     def _busy(self, connection: Connection, sealed: bytes) -> None:
         """The target is slow: answers are still let through, what is new is turned away."""
-        frame, target = self._reader.read(sealed), connection.address
-        if "promise" in frame.body:
+        frame, target = self._read(sealed), connection.address
+        if frame is None:
+            return
+        if isinstance(frame.body.get("promise"), dict):
             error = ClientBusy(f"Client {target} is busy: it does not take its messages in time.")
             self.reject(frame, rpc.answers_to(frame), target, error)
         elif rpc.is_answer(frame.envelope.get("method", "")):
@@ -124,14 +129,18 @@ class Delivery:
         connection = self._connections.get(joined) if joined else None
         if connection is None:  # it went while the frame was on its way
             self._send_after(joined, frame)
-        elif connection.held is not None:
-            connection.arrived.append(frame)
+        elif connection.stage is not _LIVE and connection.stage is not _SET_ASIDE:
+            connection.arrived.append(frame)  # it waits for its mail, or goes to its mailbox
         elif taken := self._take(connection, frame):
             self._offer(connection, taken)
 
     def deliver(self, connection: Connection, mail: list[bytes]) -> None:
         """Hand over what has waited for a client, in its order; then it is live."""
-        arrived, held = connection.go_live()
+        if connection.stage is not Stage.ARRIVING:  # it was told to go meanwhile
+            connection.arrived[:0] = mail
+            return
+        connection.enter(Stage.LIVE)
+        arrived, held = connection.take_waiting()
         for frame in (*mail, *arrived):
             if taken := self._take(connection, frame):
                 connection.send(taken)
@@ -146,44 +155,74 @@ class Delivery:
             return None
         try:
             envelope = self._reader.read_envelope(frame)
-        except HubError as error:
-            _log.error("A frame from another node was dropped: %s", error)
+            if type(envelope.get("from")) is not str or type(envelope.get("method", "")) is not str:
+                raise BadFrame("A frame of another node says who sends it and what for, as text.")
+        except BadFrame as error:
+            self._drop(error)
             return None
         return self._ledger.arrived(connection.address, envelope, frame)
 
-    def _inherit(self, caller: str, calls: bytes) -> None:
+    def _drop(self, error: HubError) -> None:
+        """Drop what another node has let pass, perhaps one of another release."""
+        self._counts.dropped_messages["frame"] += 1
+        _log.error("A frame from another node was dropped: %s", error)
+
+    def _inherit(self, caller: str, message: bytes) -> None:
         """Take over from another node what a client waits for that is attached here by now.
 
         A target may have left meanwhile; so each is sent a message that says nothing.
         """
-        for target, session, reject in msgpack.unpackb(calls):
+        calls = read_calls(message)
+        if calls is None:
+            self._drop(BadFrame("It is neither a frame nor calls that a client waits for."))
+            return
+        for target, session, reject in calls:
             call = PendingCall(caller, session, reject, time.monotonic())
             self._ledger.inherit(target, call)
             if self._connections.get(target) is None:
                 self._publish(target, NOTHING, partial(self._give_up, target, call))
 
     def _send_after(self, joined: str | None, frame: bytes) -> None:
+        if joined is not None:
+            self._resend(joined, frame)
+            return
+        try:
+            target = self._reader.read_envelope(frame).get("to")
+        except BadFrame as error:
+            self._drop(error)
+        else:
+            if isinstance(target, str):
+                self.send(target, frame)
+
+    def _resend(self, target: str, frame: bytes) -> None:
         if is_frame(frame):
-            self.send(joined or self._reader.read_envelope(frame)["to"], frame)
-        elif joined is not None:
-            self._publish(joined, frame, None)
+            self.send(target, frame)
+        else:
+            self._publish(target, frame, None)
 
     # What a mailbox has, or had.
 
     def marked(self, sealed: bytes) -> Marked:
         """A frame with the mark that it has in a mailbox."""
-        if is_frame(sealed):
-            frame = self._reader.read(sealed)
-            if rpc.reject_path(frame.body.get("promise")) is not None:
-                return Marked(CALL, sealed)
+        frame = self._read(sealed) if is_frame(sealed) else None
+        if frame is not None and rpc.reject_path(frame.body.get("promise")) is not None:
+            return Marked(CALL, sealed)
         return Marked(OTHER, sealed)
 
     def give_up(self, target: str, sealed: bytes, error: HubError | None = None) -> None:
         """Reject a call that waited for a client; unless it says otherwise, one that stays away."""
-        if not is_frame(sealed):
-            return
-        frame = self._reader.read(sealed)
-        self.reject(frame, frame.envelope["from"], target, error or _away(target))
+        frame = self._read(sealed) if is_frame(sealed) else None
+        source = frame.envelope.get("from") if frame is not None else None
+        if frame is not None and isinstance(source, str):
+            self.reject(frame, source, target, error or _away(target))
+
+    def _read(self, sealed: bytes) -> Frame | None:
+        """A frame that another node may have sealed, or None."""
+        try:
+            return self._reader.read(sealed)
+        except BadFrame as error:
+            self._drop(error)
+            return None
 
     # Back to the caller.
 

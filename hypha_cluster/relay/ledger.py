@@ -5,7 +5,7 @@ from typing import Any
 
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Frame
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connections import Connection, Stage
 from hypha_cluster.relay.pending import Deliveries, PendingCall, PendingCalls
 from hypha_cluster.relay.tracing import Tracer
 
@@ -71,6 +71,6 @@ def _waiting(connection: Connection, frame: Frame) -> PendingCall | None:
     reject = rpc.reject_path(frame.body.get("promise"))
     if frame.envelope["type"] != "method" or session is None or reject is None:
         return None
-    if connection.over.is_set():  # its client has gone while the frame had to wait
+    if connection.stage is Stage.GONE:  # its client has gone while the frame had to wait
         return None
     return PendingCall(connection.address, session, reject, connection.heard_at)

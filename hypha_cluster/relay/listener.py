@@ -1,12 +1,8 @@
-"""What comes from other nodes, over Redis sharded pub/sub channels keyed by client.
-
-Delivery is at most once and in order per sender and target.
-"""
+"""Hears what other nodes publish, by Redis sharded pub/sub channels keyed by client."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from hypha_cluster.errors import RedisUnavailable
@@ -17,7 +13,8 @@ from hypha_cluster.links.subscriptions import Subscriptions
 from hypha_cluster.metrics import Histogram
 from hypha_cluster.protocol.envelope import is_frame
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.relay.publisher import Publisher
+from hypha_cluster.relay.bus import Receivers
+from hypha_cluster.relay.publisher import RedisPublisher
 from hypha_cluster.relay.recent import RecentFrames
 
 _log = logging.getLogger(__name__)
@@ -26,47 +23,52 @@ _PAUSE: Final = 1.0  # seconds until mail is asked for again
 _MANY: Final = 100  # mailboxes that are collected at once
 _PROBE_PATIENCE: Final = 4.0  # seconds after which frames are taken not to come through at all
 
-# The address that a frame came for, None when it has been left meanwhile; and the frame.
-Receive = Callable[[str | None, bytes], None]
+
+class _Channel:
+    """What a node hears of one address, from when it joins to when it has left."""
+
+    __slots__ = ("address", "catching_up", "echo", "is_left", "kept")
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.is_left = False
+        # What comes while older frames are collected, or while it is being left.
+        self.kept: list[bytes] | None = None
+        self.catching_up = asyncio.Lock()
+        self.echo: asyncio.Future[None] | None = None
+
+    def keep(self) -> None:
+        """Keep what comes from now on."""
+        if self.kept is None:
+            self.kept = []
+
+    def take_kept(self) -> list[bytes]:
+        """What was kept; from now on nothing is."""
+        kept, self.kept = self.kept, None
+        return kept or []
 
 
-async def _no_mail(address: str) -> list[bytes]:
-    """Collect nothing."""
-    return []
-
-
-class Listener:
-    """Hands on the frames of other nodes that come for clients which have joined.
-
-    receive(address, frame) is called for each, on_event(event) for what nodes announce to all or
-    to this one, on_node_frame(frame) for frames to this node itself.
-    collect(address) answers the mail of an address that could not be heard for a while; it is
-    received before what comes anew.
-    """
+class RedisListener:
+    """Hands on what is published for the addresses that are joined, and for the node itself."""
 
     def __init__(
         self,
         servers: Servers,
         keys: Keys,
         node: str,
-        publisher: Publisher,
+        publisher: RedisPublisher,
+        receivers: Receivers,
         recovery: Recovery,
     ) -> None:
         self._servers = servers
         self._keys = keys
         self._publisher = publisher
+        self._receivers = receivers
         self._subscriptions = Subscriptions(
-            servers,
-            f"hypha-{node}-subscribe",
-            self._on_message,
-            self._on_rejoined,
-            recovery,
+            servers, f"hypha-{node}-subscribe", self._on_message, self._on_rejoined, recovery
         )
-        self._addresses: dict[bytes, str] = {}
-        self._rejoined: asyncio.Queue[bytes] = asyncio.Queue()
-        # What came before the mail was collected, or while a channel was being left.
-        self._kept: dict[bytes, list[bytes]] = {}
-        self._echoes: dict[bytes, asyncio.Future[None]] = {}
+        self._channels: dict[bytes, _Channel] = {}
+        self._rejoined: asyncio.Queue[_Channel] = asyncio.Queue()
         self._recent = RecentFrames()
         self._node_channel = keys.node_channel(node).encode()
         self._events_channel = keys.events().encode()
@@ -75,19 +77,6 @@ class Listener:
         self._probed_at: float | None = None  # when the probe was sent that is under way
         self.last_probe = 0.0
         self.lags = Histogram()
-
-    def attach(
-        self,
-        receive: Receive,
-        on_node_frame: Callable[[bytes], None],
-        on_event: Callable[[bytes], None],
-        collect: Callable[[str], Awaitable[list[bytes]]] = _no_mail,
-    ) -> None:
-        """Say where frames go; before `start`."""
-        self._receive = receive
-        self._on_node_frame = on_node_frame
-        self._on_event = on_event
-        self._collect = collect
 
     async def start(self) -> None:
         """Connect and subscribe; RedisUnavailable if Redis is not there."""
@@ -102,25 +91,6 @@ class Listener:
                 channels.append(self._rejoined.get_nowait())
             await asyncio.gather(*map(self._catch_up, channels))
 
-    async def _catch_up(self, channel: bytes) -> None:
-        address = self._addresses.get(channel)
-        if address is None:
-            return  # it is left, and with it what was kept
-        mail: list[bytes] = []
-        try:
-            mail = await self._collect(address)
-        except RedisUnavailable as error:
-            _log.warning("The mail of %s is left for later: %s", address, error)
-            asyncio.get_running_loop().call_later(_PAUSE, self._rejoined.put_nowait, channel)
-        # A primary that became a replica goes on saying what is said at the new one, where it
-        # went to the mailbox as well.
-        new = [frame for frame in mail if frame not in self._recent]
-        if channel not in self._addresses:  # it is being left, which answers what is kept
-            self._kept[channel][:0] = new
-            return
-        for frame in (*new, *self._kept.pop(channel, ())):
-            self._receive(self._addresses[channel], frame)
-
     async def deafen(self) -> None:
         """Be no longer there for other nodes: they are told so, and do not wait for an answer."""
         await self._subscriptions.leave(self._node_channel)
@@ -129,12 +99,12 @@ class Listener:
         """End the connections."""
         await self._subscriptions.aclose()
 
-    # Subscriptions.
+    # Addresses.
 
     async def join(self, address: str) -> None:
         """Take the frames for an address; returns when Redis has acknowledged it."""
         channel = self._keys.channel(address).encode()
-        self._addresses[channel] = address
+        self._channels[channel] = _Channel(address)
         await self._subscriptions.join(channel)
 
     async def leave(self, address: str) -> list[bytes]:
@@ -142,67 +112,104 @@ class Listener:
 
         Answers the frames that still came meanwhile.
         """
-        channel = self._keys.channel(address).encode()
-        if self._addresses.pop(channel, None) is None:
+        name = self._keys.channel(address).encode()
+        channel = self._channels.get(name)
+        if channel is None or channel.is_left:
             return []
-        self._kept.setdefault(channel, [])
-        await self._subscriptions.leave(channel)
-        return self._kept.pop(channel)
+        channel.is_left = True
+        channel.keep()
+        await self._subscriptions.leave(name)
+        async with channel.catching_up:  # what it has collected belongs to what is answered
+            if self._channels.get(name) is channel:
+                del self._channels[name]
+            return channel.take_kept()
 
     async def echoed(self, address: str) -> None:
         """Return when all has come back that this node published for an address it has joined."""
-        channel = self._keys.channel(address).encode()
-        echo = self._echoes[channel] = asyncio.get_running_loop().create_future()
-        self._publisher.say(channel, b"")
+        name = self._keys.channel(address).encode()
+        channel = self._channels[name]
+        channel.echo = asyncio.get_running_loop().create_future()
+        self._publisher.say(name, b"")
         try:
             async with asyncio.timeout(self._servers.access.timeout):
-                await echo
+                await channel.echo
         except TimeoutError:
             raise unavailable() from None
         finally:
-            self._echoes.pop(channel, None)
+            channel.echo = None
 
-    def _on_message(self, channel: bytes, payload: bytes) -> None:
-        if channel in self._own_channels:
-            self._on_own_channel(channel, payload)
+    # What could not be heard for a while.
+
+    def _on_rejoined(self, name: bytes) -> None:
+        if name == self._node_channel:
+            self._listening_since = time.monotonic()
             return
-        if not payload:
-            self._on_echo(channel)
+        channel = self._channels.get(name)
+        if channel is not None and not channel.is_left:
+            channel.keep()
+            self._rejoined.put_nowait(channel)
+
+    async def _catch_up(self, channel: _Channel) -> None:
+        async with channel.catching_up:
+            if channel.is_left:
+                return  # whoever left it has what was kept
+            channel.keep()
+            # A primary that became a replica goes on saying what is said at the new one, where it
+            # went to the mailbox as well.
+            mail = [frame for frame in await self._missed(channel) if frame not in self._recent]
+            self._hand_on(channel, mail)
+
+    def _hand_on(self, channel: _Channel, mail: list[bytes]) -> None:
+        """The mail of a channel, and what was kept meanwhile."""
+        frames = [*mail, *channel.take_kept()]
+        if channel.is_left:  # meanwhile
+            channel.kept = frames
             return
-        if self._servers.is_cluster and self._recent.repeats(payload):
+        for frame in frames:
+            self._receivers.frame(channel.address, frame)
+
+    async def _missed(self, channel: _Channel) -> list[bytes]:
+        is_done = False
+        try:
+            mail = await self._receivers.missed(channel.address)
+            is_done = True
+        except RedisUnavailable as error:
+            _log.warning("The mail of %s is left for later: %s", channel.address, error)
+            return []
+        finally:
+            if not is_done:
+                asyncio.get_running_loop().call_later(_PAUSE, self._rejoined.put_nowait, channel)
+        return mail
+
+    # What is said.
+
+    def _on_message(self, name: bytes, payload: bytes) -> None:
+        channel = self._channels.get(name)
+        if channel is None:
+            self._on_other_message(name, payload)
+        elif not payload:
+            if channel.echo is not None and not channel.echo.done():
+                channel.echo.set_result(None)
+        elif self._servers.is_cluster and self._recent.repeats(payload):
             return
-        if self._kept and channel in self._kept:
-            self._kept[channel].append(payload)
+        elif channel.kept is not None:
+            channel.kept.append(payload)
         else:
-            self._receive(self._addresses.get(channel), payload)
+            self._receivers.frame(channel.address, payload)
 
-    def _on_echo(self, channel: bytes) -> None:
-        echo = self._echoes.get(channel)
-        if echo is not None and not echo.done():
-            echo.set_result(None)
-
-    def _on_own_channel(self, channel: bytes, payload: bytes) -> None:
-        if channel == self._events_channel:
-            self._on_event(payload)
+    def _on_other_message(self, name: bytes, payload: bytes) -> None:
+        """Take what is for this node itself, for all nodes, or for an address that was left."""
+        if name == self._events_channel:
+            self._receivers.event(payload)
+        elif name != self._node_channel:
+            if payload and not (self._servers.is_cluster and self._recent.repeats(payload)):
+                self._receivers.frame(None, payload)
         elif not payload:
             self._on_probe()
         elif is_frame(payload):
-            self._on_node_frame(payload)
+            self._receivers.own(payload)
         else:
-            self._on_event(payload)
-
-    def _on_probe(self) -> None:
-        self.last_probe = time.monotonic()
-        if self._probed_at is not None:
-            self.lags.observe(self.last_probe - self._probed_at)
-            self._probed_at = None
-
-    def _on_rejoined(self, channel: bytes) -> None:
-        if channel == self._node_channel:
-            self._listening_since = time.monotonic()
-        elif channel in self._addresses and channel not in self._kept:
-            self._kept[channel] = []
-            self._rejoined.put_nowait(channel)
+            self._receivers.event(payload)
 
     # Probes.
 
@@ -220,3 +227,9 @@ class Listener:
     def excuse(self) -> None:
         """This process itself has slept: that nothing was heard says nothing of Redis."""
         self._listening_since = time.monotonic()
+
+    def _on_probe(self) -> None:
+        self.last_probe = time.monotonic()
+        if self._probed_at is not None:
+            self.lags.observe(self.last_probe - self._probed_at)
+            self._probed_at = None

@@ -98,7 +98,7 @@ class Deliveries:
         if self._is_watching:
             envelope = self._reader.read_envelope(frame)
             session = envelope.get("session")
-            if session and not rpc.is_answer(envelope.get("method", "")):
+            if type(session) is str and not rpc.is_answer(envelope.get("method", "")):
                 self._by_callee[callee].add(session)
 
     def answered(self, callee: str, session: str) -> None:

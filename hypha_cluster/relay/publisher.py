@@ -6,8 +6,6 @@ goes to its mailbox, in the same script (deliver.lua).
 
 import logging
 import time
-from collections.abc import Callable
-from enum import IntEnum
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
@@ -20,25 +18,12 @@ from hypha_cluster.links.shard import Request, unavailable
 from hypha_cluster.metrics import RedisMeter
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import read_script
+from hypha_cluster.relay.bus import OnOutcome, Outcome
 
 _log = logging.getLogger(__name__)
 
 MOST_UNANSWERED: Final = 64 * 1024 * 1024  # bytes; a Redis that takes no more is as good as away
 _MANY_TARGETS: Final = 4_096
-
-
-class Outcome(IntEnum):
-    """What became of a frame that was published; more than 0 is the number of takers."""
-
-    TAKEN = 1
-    NOBODY = 0
-    MAILED = -1
-    MAILBOX_FULL = -2
-    UNAVAILABLE = -3
-    AWAY = -4
-
-
-OnOutcome = Callable[[Outcome], None]
 
 
 class Limits(NamedTuple):
@@ -57,7 +42,7 @@ class _Target(NamedTuple):
     head: tuple[bytes, ...]
 
 
-class Publisher:
+class RedisPublisher:
     """Publishes frames and events, by a connection to Redis of its own."""
 
     def __init__(
@@ -104,11 +89,6 @@ class Publisher:
         *,
         is_call: bool = False,
     ) -> None:
-        """Send a frame to whoever has joined `address`; later, say what became of it.
-
-        is_call: somebody waits for an answer and can be told that there will be none, so the
-        frame is not kept for a client that stays away.
-        """
         size = len(frame)
         if self._unanswered > MOST_UNANSWERED:
             _tell(on_outcome, unavailable())
@@ -126,7 +106,6 @@ class Publisher:
         self.say(self._keys.node_channel(node), frame, on_outcome)
 
     def announce(self, event: bytes) -> None:
-        """Tell all nodes, this one included, what changed."""
         self.say(self._events_channel, event)
 
     def say(

@@ -1,7 +1,7 @@
 """Frames between nodes: the contract of the bus, on a real server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Protocol
@@ -13,8 +13,9 @@ from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.urls import find_servers
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.relay.listener import Listener
-from hypha_cluster.relay.publisher import Limits, OnOutcome, Outcome, Publisher
+from hypha_cluster.relay.bus import OnOutcome, Outcome, Receivers
+from hypha_cluster.relay.listener import RedisListener
+from hypha_cluster.relay.publisher import Limits, RedisPublisher
 from tests.gateways import SECOND
 from tests.raw_client import pack
 
@@ -22,6 +23,10 @@ LIMIT = 10 * SECOND
 ME, YOU = "lab/me", "lab/you"
 LIMITS = Limits(mailbox_size=1_000, mailbox_frames=5, mail_lifetime=60.0)
 TIMEOUT = 2.0  # seconds
+
+
+async def no_mail(address: str) -> list[bytes]:
+    return []
 
 
 class TestNode:
@@ -32,13 +37,16 @@ class TestNode:
     def __init__(self, url: str, keys: Keys, name: str, limits: Limits = LIMITS) -> None:
         self._servers = find_servers(url, TIMEOUT)
         self._recovery = Recovery()
-        self._publisher = Publisher(self._servers, keys, name, limits, self._recovery)
-        self._listener = Listener(self._servers, keys, name, self._publisher, self._recovery)
+        self._publisher = RedisPublisher(self._servers, keys, name, limits, self._recovery)
+        receivers = Receivers(self._receive, self._take_own, self._take_event, self._missed)
+        self._listener = RedisListener(
+            self._servers, keys, name, self._publisher, receivers, self._recovery
+        )
         self.frames: list[tuple[str | None, bytes]] = []
         self.own: list[bytes] = []
         self.events: list[bytes] = []
+        self.missed: Callable[[str], Awaitable[list[bytes]]] = no_mail
         self._changed = asyncio.Condition()
-        self._listener.attach(self._receive, self._take_own, self._take_event)
         self.join, self.leave = self._listener.join, self._listener.leave
         self.announce = self._publisher.announce
         self.publish_to_node = self._publisher.publish_to_node
@@ -62,6 +70,9 @@ class TestNode:
     def _receive(self, address: str | None, frame: bytes) -> None:
         self.frames.append((address, frame))
         self._wake()
+
+    async def _missed(self, address: str) -> list[bytes]:
+        return await self.missed(address)
 
     def _take_own(self, frame: bytes) -> None:
         self.own.append(frame)
@@ -402,3 +413,83 @@ async def test_a_node_has_two_connections_for_frames(nodes: NodeFactory, redis: 
 
     assert len(await links(redis, "publish", "here")) == 1
     assert len(await links(redis, "subscribe", "here")) == 1
+
+
+# What could not be heard for a while.
+
+
+class Mailbox:
+    """Mail that is handed over when it is told to; `asked` when somebody waits for it."""
+
+    def __init__(self, *mail: bytes) -> None:
+        self.asked, self.given = asyncio.Event(), asyncio.Event()
+        self._mail = list(mail)
+
+    async def take(self, address: str) -> list[bytes]:
+        self.asked.set()
+        await self.given.wait()
+        mail, self._mail = self._mail, []
+        return mail
+
+    async def fail(self, address: str) -> list[bytes]:
+        await self.take(address)
+        raise RedisUnavailable("It loads.")
+
+
+async def test_what_was_missed_comes_before_what_comes_anew(
+    nodes: NodeFactory, redis: Redis
+) -> None:
+    here, there = await nodes("here"), await nodes("there")
+    mailbox = Mailbox(b"missed")
+    there.missed = mailbox.take
+    await there.join(YOU)
+
+    await cut(redis, "subscribe", "there")
+    await asyncio.wait_for(mailbox.asked.wait(), LIMIT)
+    assert await here.publish(YOU, b"new") is Outcome.TAKEN
+    mailbox.given.set()
+
+    await there.has(2, there.frames)
+    assert there.frames == [(YOU, b"missed"), (YOU, b"new")]
+
+
+async def test_an_address_can_be_left_while_what_it_missed_is_collected(
+    nodes: NodeFactory, redis: Redis
+) -> None:
+    here, there = await nodes("here"), await nodes("there")
+    mailbox = Mailbox(b"missed")
+    there.missed = mailbox.take
+    await there.join(YOU)
+    await cut(redis, "subscribe", "there")
+    await asyncio.wait_for(mailbox.asked.wait(), LIMIT)
+    assert await here.publish(YOU, b"new") is Outcome.TAKEN
+
+    leaving = asyncio.create_task(there.leave(YOU))
+    while await here.publish(YOU, b"late") is Outcome.TAKEN:
+        pass
+    mailbox.given.set()
+
+    frames = await asyncio.wait_for(leaving, LIMIT)
+    assert frames[:2] == [b"missed", b"new"]
+    assert there.frames == []
+
+
+async def test_a_mailbox_that_cannot_be_read_loses_nothing_of_a_client_that_goes(
+    nodes: NodeFactory, redis: Redis
+) -> None:
+    here, there = await nodes("here"), await nodes("there")
+    mailbox = Mailbox()
+    there.missed = mailbox.fail
+    await there.join(YOU)
+    await cut(redis, "subscribe", "there")
+    await asyncio.wait_for(mailbox.asked.wait(), LIMIT)
+    assert await here.publish(YOU, b"new") is Outcome.TAKEN
+
+    leaving = asyncio.create_task(there.leave(YOU))
+    while await here.publish(YOU, b"late") is Outcome.TAKEN:
+        pass
+    mailbox.given.set()
+
+    assert (await asyncio.wait_for(leaving, LIMIT))[:1] == [b"new"]
+    await there.join(YOU)  # and the node goes on
+    assert await here.publish(YOU, b"again") is Outcome.TAKEN

@@ -12,7 +12,7 @@ from hypha_cluster.clients.mail import Mail
 from hypha_cluster.config import Config
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.registry.clients import ClientRegistry
-from hypha_cluster.relay.listener import Listener
+from hypha_cluster.relay.listener import RedisListener
 from tests.in_process import Flaw, served
 from tests.raw_client import RawClient
 
@@ -24,7 +24,7 @@ FLAWS: Final = [
     for owner, method in [
         (ClientRegistry, "claim"),
         (ClientRegistry, "noted"),
-        (Listener, "join"),
+        (RedisListener, "join"),
         (Mail, "collect"),
         (Handover, "obtain"),
     ]

@@ -14,7 +14,7 @@ from hypha_cluster.links.shard import Shard
 from hypha_cluster.node import Node
 from hypha_cluster.registry.mailboxes import Mailboxes
 from hypha_cluster.registry.nodes import Nodes
-from hypha_cluster.relay.listener import Listener
+from hypha_cluster.relay.listener import RedisListener
 from tests.gateways import SECOND
 from tests.in_process import Flaw, served
 from tests.raw_client import RawClient
@@ -42,7 +42,7 @@ JOBS: dict[str, tuple[Flaw, Callable[[Node], None]]] = {
     "reaper, of calls": (Flaw(Mailboxes, "give_up_calls"), nothing),
     "reaper, as it tells again": (Flaw(Presence, "tell_again"), nothing),
     "reassertion": (Flaw(ClientLife, "reassert"), drop_links),
-    "bus": (Flaw(Listener, "_catch_up"), drop_links),
+    "bus": (Flaw(RedisListener, "_catch_up"), drop_links),
     "link": (Flaw(Shard, "on_open"), drop_links),
 }
 

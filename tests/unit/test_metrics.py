@@ -95,4 +95,5 @@ def test_a_label_never_names_a_workspace_a_client_or_a_user() -> None:
     labels = {about.label for about in METRICS} - {""}
 
     known = {"version", "event", "reason", "route", "status", "operation", "connection", "task"}
+    known.add("kind")  # of a message between gateways
     assert labels == known

@@ -70,7 +70,6 @@ def own() -> HubServices:
         Connection(
             attachment,
             cast(Socket, None),
-            {},
             base_url="http://hub",
             refresh_after=0.0,
             max_message_size=1_000,

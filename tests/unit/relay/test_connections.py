@@ -7,7 +7,7 @@ import pytest
 
 from hypha_cluster.identity.access import Identity, own_workspace
 from hypha_cluster.registry.clients import Attachment
-from hypha_cluster.relay.connections import Connection, Connections
+from hypha_cluster.relay.connections import Connection, Connections, Stage
 
 ANN = Identity("ann")
 
@@ -43,15 +43,64 @@ class FakeSocket:
         self.closed.append("aborted")
 
 
-def connection(
+def arriving(
     socket: FakeSocket, client: str = "me", owner: str = "node#1", refresh_after: float = 0.0
 ) -> Connection:
     attachment = Attachment(f"ann/{client}", client, own_workspace(ANN), ANN, owner, "node")
-    made = Connection(
-        attachment, socket, {}, base_url="", refresh_after=refresh_after, max_message_size=1_000
+    return Connection(
+        attachment, socket, base_url="", refresh_after=refresh_after, max_message_size=1_000
     )
-    made.go_live()
+
+
+def connection(
+    socket: FakeSocket, client: str = "me", owner: str = "node#1", refresh_after: float = 0.0
+) -> Connection:
+    made = arriving(socket, client, owner, refresh_after)
+    made.enter(Stage.LIVE)
     return made
+
+
+ARROWS = {
+    (Stage.ARRIVING, Stage.LIVE),
+    (Stage.LIVE, Stage.SET_ASIDE),
+    *((stage, Stage.CLOSING) for stage in (Stage.ARRIVING, Stage.LIVE, Stage.SET_ASIDE)),
+    *((stage, Stage.GONE) for stage in Stage if stage is not Stage.GONE),
+}
+WAY = {  # to each stage
+    Stage.ARRIVING: [],
+    Stage.LIVE: [Stage.LIVE],
+    Stage.SET_ASIDE: [Stage.LIVE, Stage.SET_ASIDE],
+    Stage.CLOSING: [Stage.CLOSING],
+    Stage.GONE: [Stage.GONE],
+}
+
+
+@pytest.mark.parametrize("stage", Stage)
+@pytest.mark.parametrize("other", Stage)
+async def test_a_connection_goes_only_the_ways_that_there_are(stage: Stage, other: Stage) -> None:
+    mine = arriving(FakeSocket())
+    for step in WAY[stage]:
+        mine.enter(step)
+
+    if (stage, other) in ARROWS:
+        mine.enter(other)
+        assert mine.stage is other
+    else:
+        with pytest.raises(ValueError, match=f"cannot be {other.name}: it is {stage.name}"):
+            mine.enter(other)
+        assert mine.stage is stage
+    assert mine.gone.is_set() is (mine.stage is Stage.GONE)
+
+
+async def test_a_connection_is_told_to_go_once() -> None:
+    socket = FakeSocket()
+    mine = connection(socket)
+
+    mine.close(1012, "going away")
+    mine.close(1000, "attached elsewhere")
+
+    assert mine.stage is Stage.CLOSING
+    assert socket.closed == [1012]
 
 
 @pytest.fixture
@@ -120,13 +169,12 @@ async def test_the_last_one_to_go_empties_a_node(connections: Connections) -> No
 async def test_what_comes_before_the_mail_waits_for_it() -> None:
     socket = FakeSocket()
     attachment = Attachment("ann/me", "me", own_workspace(ANN), ANN, "node#1", "node")
-    mine = Connection(
-        attachment, socket, {}, base_url="", refresh_after=0.0, max_message_size=1_000
-    )
+    mine = Connection(attachment, socket, base_url="", refresh_after=0.0, max_message_size=1_000)
 
     mine.send(b"live 1")
     assert socket.sent == []
-    assert mine.go_live() == ([], [b"live 1"])
+    assert mine.take_waiting() == ([], [b"live 1"])
+    mine.enter(Stage.LIVE)
     mine.send(b"live 2")
 
     assert socket.sent == [b"live 2"]

@@ -1,0 +1,56 @@
+"""What other nodes tell this one, and what comes of it here."""
+
+import logging
+
+from hypha_cluster.clients.handover import Handover, Request
+from hypha_cluster.errors import ClientLeft
+from hypha_cluster.hub.answering import HubClient
+from hypha_cluster.links.recovery import Recovery
+from hypha_cluster.metrics import Counts
+from hypha_cluster.protocol.address import workspace_of
+from hypha_cluster.registry.services import RecentlyFound
+from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.events import ANSWER, LEFT, MISJUDGED, REQUEST, read_event
+
+_log = logging.getLogger(__name__)
+
+
+class Events:
+    """Hands on what nodes announce, to all or to this one."""
+
+    def __init__(
+        self,
+        handover: Handover,
+        delivery: Delivery,
+        hub: HubClient,
+        recent: RecentlyFound,
+        recovery: Recovery,
+        counts: Counts,
+    ) -> None:
+        self._handover = handover
+        self._delivery = delivery
+        self._hub = hub
+        self._recent = recent
+        self._recovery = recovery
+        self._counts = counts
+
+    def take(self, data: bytes) -> None:
+        """Act on an event; one that this node does not know is dropped, and counted."""
+        event = read_event(data)
+        if event is None:
+            self._counts.dropped_messages["event"] += 1
+            _log.info("An event of another node is not understood here: %s", data[:100].hex())
+        elif event.kind == LEFT:
+            self._target_left(*event.about)
+        elif event.kind == REQUEST:
+            self._handover.take_request(Request(*event.about))
+        elif event.kind == ANSWER:
+            self._handover.take_answer(*event.about)
+        elif event.kind == MISJUDGED and event.about == [self._handover.node]:
+            self._recovery.doubt()
+
+    def _target_left(self, address: str) -> None:
+        self._recent.forget(workspace_of(address))
+        error = ClientLeft(f"Client {address} left before it answered.")
+        self._delivery.target_left(address, error)
+        self._hub.target_left(address, error)

@@ -1,0 +1,78 @@
+"""What nodes tell each other, as bytes: an array with a version, a kind, and what it is about.
+
+In a rolling upgrade nodes of two releases hear each other. So a reader drops what it does not
+know, and says so; and what a node of the release before has to understand is written as that
+release reads it: without a version.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import msgpack
+
+from hypha_cluster.protocol.envelope import pack
+
+VERSION: Final = 1
+
+LEFT: Final = "left"  # address: a client is gone for good
+MISJUDGED: Final = "misjudged"  # node: it was taken to be dead, and has to say who is attached
+REQUEST: Final = "ousted"  # address, holder, asker: see handover.py
+ANSWER: Final = "handed over"  # holder
+
+# How many texts each kind comes with.
+_ARITY: Final = {LEFT: 1, MISJUDGED: 1, REQUEST: 3, ANSWER: 1}
+# What nodes without versions understand; anything else they ignore, if it is an array.
+_UNVERSIONED: Final = frozenset(_ARITY)
+
+
+class Event(NamedTuple):
+    """What a node tells others. about: texts, as many as its kind has."""
+
+    kind: str
+    about: Sequence[str]
+
+
+def write_event(kind: str, *about: str) -> bytes:
+    if kind in _UNVERSIONED:
+        return pack([kind, *about])
+    return pack([VERSION, kind, *about])
+
+
+def read_event(data: bytes) -> Event | None:
+    """An event; None for what is none, or is of a kind or version that this node does not know."""
+    values = _read_array(data)
+    if values and type(values[0]) is int:
+        version, *values = values
+        if version != VERSION:
+            return None
+    if not values:
+        return None
+    kind, *about = values
+    if type(kind) is not str or _ARITY.get(kind) != len(about):
+        return None
+    return Event(kind, about) if all(type(each) is str for each in about) else None
+
+
+def write_calls(calls: Sequence[tuple[str, str, str]]) -> bytes:
+    """Calls that a client waits for, for the node where it will be: target, session, reject."""
+    return pack(calls)
+
+
+def read_calls(data: bytes) -> list[tuple[str, str, str]] | None:
+    """The same as they were written; None for what is none."""
+    values, calls = _read_array(data), []
+    if values is None:
+        return None
+    for each in values:
+        if type(each) is not list or len(each) != 3 or any(type(text) is not str for text in each):
+            return None
+        calls.append((each[0], each[1], each[2]))
+    return calls
+
+
+def _read_array(data: bytes) -> list[Any] | None:
+    try:
+        values = msgpack.unpackb(data)
+    except (ValueError, msgpack.UnpackException):
+        return None
+    return values if type(values) is list else None

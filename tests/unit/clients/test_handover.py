@@ -1,0 +1,133 @@
+"""Nodes ask each other to give addresses up."""
+
+import asyncio
+
+import pytest
+
+from hypha_cluster.clients.handover import Handover, Request
+from hypha_cluster.relay.bus import OnOutcome, Outcome
+from hypha_cluster.relay.connections import Connection, Connections, Stage
+from hypha_cluster.relay.events import ANSWER, REQUEST, write_event
+from tests.unit.relay.test_connections import FakeSocket, arriving
+
+
+class FakePublisher:
+    """Notes what nodes are told. outcome: what becomes of it, when that is told."""
+
+    is_recovering = False
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, bytes]] = []
+        self.outcome: Outcome | None = None
+
+    def publish(
+        self,
+        address: str,
+        frame: bytes,
+        on_outcome: OnOutcome | None = None,
+        *,
+        is_call: bool = False,
+    ) -> None:
+        raise NotImplementedError
+
+    def publish_to_node(self, node: str, frame: bytes, on_outcome: OnOutcome | None = None) -> None:
+        self.told.append((node, frame))
+        if self.outcome is not None and on_outcome is not None:
+            on_outcome(self.outcome)
+
+    def announce(self, event: bytes) -> None:
+        raise NotImplementedError
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.publisher = FakePublisher()
+        self.connections = Connections(outbox_size=100, send_timeout=10.0)
+        self.handover = Handover("here", self.publisher, self.connections)
+        self.request = Request("ann/me", "node#1", "there")
+
+    def arrive(self) -> Connection:
+        connection = arriving(FakeSocket())
+        self.connections.expect(connection)
+        return connection
+
+    @property
+    def is_confirmed(self) -> bool:
+        return ("there", write_event(ANSWER, "node#1")) in self.publisher.told
+
+
+@pytest.fixture
+async def rig() -> Rig:
+    return Rig()
+
+
+async def test_an_address_is_obtained_when_its_node_has_given_it_up(rig: Rig) -> None:
+    obtaining = asyncio.create_task(rig.handover.obtain("ann/me", "there#1", "there"))
+    await asyncio.sleep(0)
+    assert rig.publisher.told == [("there", write_event(REQUEST, "ann/me", "there#1", "here"))]
+    assert not obtaining.done()
+
+    rig.handover.take_answer("there#7")
+    rig.handover.take_answer("there#1")
+
+    await asyncio.wait_for(obtaining, 1)
+
+
+async def test_nobody_waits_for_a_node_that_is_not_there(rig: Rig) -> None:
+    rig.publisher.outcome = Outcome.NOBODY
+
+    await asyncio.wait_for(rig.handover.obtain("ann/me", "there#1", "there"), 1)
+
+
+async def test_an_answer_that_nobody_waits_for_is_nothing(rig: Rig) -> None:
+    rig.handover.take_answer("there#1")
+
+
+async def test_a_holder_that_is_not_here_is_given_up_at_once(rig: Rig) -> None:
+    rig.handover.take_request(rig.request)
+
+    assert rig.is_confirmed
+    assert rig.handover.requests.empty()
+
+
+async def test_a_connection_is_overtaken_before_it_has_its_place(rig: Rig) -> None:
+    connection = rig.arrive()
+
+    rig.handover.take_request(rig.request)
+
+    assert connection.stage is Stage.CLOSING
+    assert rig.is_confirmed
+
+
+async def test_a_connection_that_has_its_place_is_to_give_it_up(rig: Rig) -> None:
+    rig.connections.attach(rig.arrive())
+
+    rig.handover.take_request(rig.request)
+
+    assert rig.handover.requests.get_nowait() == rig.request
+    assert not rig.is_confirmed
+
+
+async def test_a_connection_that_just_goes_is_waited_for(rig: Rig) -> None:
+    connection = rig.arrive()
+    rig.connections.attach(connection)
+    connection.enter(Stage.GONE)
+    rig.connections.detach(connection)
+
+    rig.handover.take_request(rig.request)
+
+    assert rig.handover.requests.get_nowait() == rig.request
+    rig.connections.forget(connection)
+    rig.handover.take_request(rig.request)
+    assert rig.is_confirmed
+
+
+async def test_a_connection_whose_place_another_one_has_is_not_waited_for(rig: Rig) -> None:
+    rig.connections.attach(rig.arrive())
+    newer = arriving(FakeSocket(), owner="node#2")
+    rig.connections.expect(newer)
+    rig.connections.attach(newer)
+
+    rig.handover.take_request(rig.request)
+
+    assert rig.is_confirmed
