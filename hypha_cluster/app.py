@@ -70,11 +70,12 @@ from hypha_cluster.relay.pending import Deliveries, PendingCalls
 from hypha_cluster.relay.publisher import Limits, RedisPublisher
 from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor
+from hypha_cluster.web.answers import error_response
 from hypha_cluster.web.health import CountAnswers, HealthApi
 from hypha_cluster.web.lookup import Gatekeeper
 from hypha_cluster.web.pages import PagesApi
 from hypha_cluster.web.request_ids import HEADER, RequestIds
-from hypha_cluster.web.services import ServicesApi, error_response
+from hypha_cluster.web.services import ServicesApi
 from hypha_cluster.web.stats import StatsApi
 from hypha_cluster.web.websocket import WebSocketApi
 

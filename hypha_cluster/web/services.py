@@ -1,26 +1,25 @@
 """/{workspace}/services…: list services and call their functions over HTTP (PROTOCOL 8)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
-import msgpack
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from hypha_cluster.errors import NotAcceptable
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.visiting import Visitor, Visits
-from hypha_cluster.identity.access import Identity
+from hypha_cluster.identity.access import PUBLIC, Identity
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import parse_service_id
 from hypha_cluster.protocol.limits import SMALL_BODY
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.web.arguments import JSON, MSGPACK, from_body, from_query
+from hypha_cluster.web.answers import answer, content_type
+from hypha_cluster.web.arguments import JSON, from_body, from_query
 from hypha_cluster.web.bodies import Lease, Room, read_body
 from hypha_cluster.web.lookup import Gatekeeper, base_url_of, token_of
 
@@ -58,31 +57,38 @@ class ServicesApi:
 
     async def info(self, request: Request) -> Response:
         identity, name = await self._identify(request), request.path_params["workspace"]
-        workspace = await self._workspaces.require(identity, name)
-        return JSONResponse(workspace.to_wire())
+        if name == PUBLIC:  # whose settings are no secret
+            return await answer(request, (await self._workspaces.get(name)).to_wire())
+        return await answer(request, (await self._workspaces.require(identity, name)).to_wire())
 
     async def list(self, request: Request) -> Response:
-        """Infos of the services of a workspace that the caller may see."""
+        """Infos of the services of a workspace that the caller may see, ids without it."""
         name = request.path_params["workspace"]
         _, inside = await self._enter(request, name)
-        return JSONResponse(await self._directory.visible(name, inside=inside))
+        infos = await self._directory.visible(name, inside=inside)
+        return await answer(
+            request, [{**info, "id": info["id"].partition("/")[2]} for info in infos]
+        )
 
     async def describe(self, request: Request) -> Response:
         """A service as its provider describes it, functions by their names."""
         visitor, provider = await self._find(request)
-        return JSONResponse(described(await self._visits.describe(visitor, provider)))
+        service = await self._visits.describe(visitor, provider)
+        return await answer(request, service, describe=True)
 
     async def call(self, request: Request) -> Response:
         """Call a function with the parameters of the query or the body as keyword arguments."""
         visitor, provider = await self._find(request)
         path: str = request.path_params["function"]
         member = await self._visits.member(visitor, provider, path)
+        if request.method == "HEAD":  # it is there; asking for that does not call it
+            return Response(media_type=JSON)
         if not rpc.is_reference(member):
-            return _answer(request, member)
+            return await answer(request, member)
         with self._room.lease() as lease:
             arguments = await self._arguments(request, lease)
             result = await self._visits.call(visitor, provider, member, [], arguments)
-        return _answer(request, result)
+        return await answer(request, result)
 
     # Who, where, what.
 
@@ -103,9 +109,10 @@ class ServicesApi:
         return visitor, await self._visits.find(visitor, wanted, name, mode=mode)
 
     async def _arguments(self, request: Request, lease: Lease) -> dict[str, Any]:
-        if request.method == "POST":
-            body = await read_body(request, lease, self._max_body)
-            decode = partial(from_body, body, _content_type(request))
+        """Those of the body; those of the query if there is no body."""
+        body = await read_body(request, lease, self._max_body) if request.method == "POST" else b""
+        if body:
+            decode = partial(from_body, body, content_type(request))
             return decode() if len(body) <= SMALL_BODY else await asyncio.to_thread(decode)
         pairs = request.query_params.multi_items()
         return from_query(pair for pair in pairs if pair[0] != MODE)
@@ -120,34 +127,3 @@ class _Plain:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._endpoint(Request(scope, receive, send))
         await response(scope, receive, send)
-
-
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", JSON).partition(";")[0].strip().lower() or JSON
-
-
-def described(value: Any) -> Any:
-    """An encoded value for people to read: functions by their names, the rest as it is."""
-    if rpc.is_reference(value):
-        return {"type": "function", "name": value["_rmethod"].rpartition(".")[2]}
-    if isinstance(value, dict):
-        return {key: described(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [described(item) for item in value]
-    return value
-
-
-def _answer(request: Request, value: Any) -> Response:
-    value = described(value)
-    if _content_type(request) == MSGPACK or MSGPACK in request.headers.get("accept", ""):
-        return Response(msgpack.packb(value), media_type=MSGPACK)
-    try:
-        return JSONResponse(value)
-    except (TypeError, ValueError):
-        raise NotAcceptable(
-            f"The result has values that JSON cannot carry; ask with 'Accept: {MSGPACK}'."
-        ) from None
-
-
-def error_response(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse({"success": False, "detail": text}, status, headers)

@@ -41,7 +41,7 @@ async def test_the_front_page_names_the_hub(hub: Hub) -> None:
 async def test_services_are_listed(lab: Lab) -> None:
     answer = await ask(f"{lab.url}/services")
 
-    assert [info["id"] for info in answer.value] == [f"{lab.provider.address}:open"]
+    assert [info["id"] for info in answer.value] == [f"{lab.provider.client_id}:open"]
 
 
 async def test_a_service_is_described_with_the_names_of_its_functions(lab: Lab) -> None:
