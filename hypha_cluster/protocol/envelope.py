@@ -4,12 +4,15 @@ The first map is the envelope, which the hub reads and seals; the second is the 
 checked and passes through as the bytes it came in.
 """
 
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain, repeat
 from typing import Any, Final, NamedTuple
 
 import msgpack
 
 from hypha_cluster.errors import BadFrame
-from hypha_cluster.protocol.limits import SEAL
+from hypha_cluster.protocol.limits import CONTAINERS, FIELD, SEAL
 
 _CALL_FIELDS: Final = ("type", "to", "method", "session", "parent")
 _FIXMAP: Final = [bytes((0x80 | n,)) for n in range(16)]
@@ -52,6 +55,8 @@ class FrameReader:
     def _read(self, frame: bytes) -> Frame:
         if _LONG_ARRAYS[0] in frame or _LONG_ARRAYS[1] in frame:
             self._check_lengths(frame)
+        if len(frame) > CONTAINERS:
+            return self._read_counting(frame)
         unpacker = self._unpacker
         unpacker.feed(frame)
         envelope = unpacker.unpack()
@@ -68,6 +73,19 @@ class FrameReader:
             raise ValueError("two maps were expected")
         return Frame(envelope, body, memoryview(frame)[start:end], frame)
 
+    def _read_counting(self, frame: bytes) -> Frame:
+        """Read a frame that is long enough to have too many lists and maps."""
+        count = _counter()
+        unpacker = msgpack.Unpacker(
+            max_buffer_size=self._max_frame_size, list_hook=count, object_hook=count
+        )
+        unpacker.feed(frame)
+        envelope, start = _as_map(unpacker.unpack()), unpacker.tell()
+        if start == len(frame):
+            return Frame(envelope, {}, b"", frame)
+        body = _as_map(unpacker.unpack())
+        return Frame(envelope, body, memoryview(frame)[start : unpacker.tell()], frame)
+
     def _check_lengths(self, frame: bytes) -> None:
         """See that what the frame announces is there, without making anything of it.
 
@@ -80,14 +98,15 @@ class FrameReader:
             unpacker.skip()
 
     def salvage(self, frame: bytes) -> Frame | None:
-        """What can be made out of a frame that may not pass, so that its sender can be told."""
-        unpacker = msgpack.Unpacker(
-            max_buffer_size=self._max_frame_size, strict_map_key=False, unicode_errors="replace"
-        )
+        """What can be made out of a frame that may not pass, so that its sender can be told.
+
+        Only what says who waits for which answer: the rest may be what is wrong with it.
+        """
         try:
-            self._check_lengths(frame)
+            unpacker = msgpack.Unpacker(max_buffer_size=self._max_frame_size, read_size=_SMALL)
             unpacker.feed(frame)
-            return Frame(_as_map(unpacker.unpack()), _as_map(unpacker.unpack()), b"", frame)
+            envelope = _fields(unpacker, frame, ("type", "to", "method", "session"))
+            return Frame(envelope, _fields(unpacker, frame, ("promise",)), b"", frame)
         except (ValueError, TypeError, msgpack.UnpackException, msgpack.OutOfData):
             return None
 
@@ -114,6 +133,42 @@ class FrameReader:
     def _start_afresh(self) -> None:
         self._unpacker = msgpack.Unpacker(max_buffer_size=self._max_frame_size)
         self._offset = 0
+
+
+def _counter() -> Callable[[Any], Any]:
+    """A hook that leaves lists and maps as they are, until there are too many.
+
+    It runs no Python code, so that counting costs little: `zip` takes a turn and is at its end each
+    time, whereupon `next` answers its default, which is what it was called with.
+    """
+    turns = chain(repeat(None, CONTAINERS), _too_many())
+    return partial(next, zip(turns, (), strict=False))
+
+
+def _too_many() -> Iterator[None]:
+    raise BadFrame(f"A frame has at most {CONTAINERS:,} lists and maps.")
+    yield  # type: ignore[unreachable]  # makes a generator of it, which raises when it is asked
+
+
+def _fields(unpacker: msgpack.Unpacker, frame: bytes, names: tuple[str, ...]) -> dict[str, Any]:
+    """Some fields of the next map; of two of one name the last, as clients take it."""
+    found = {}
+    for _ in range(unpacker.read_map_header()):
+        name, value = (_skipped(unpacker, frame) for _ in range(2))
+        if len(name) <= _SMALL and (key := _lenient(name)) in names and len(value) <= FIELD:
+            found[key] = _lenient(value)
+    return found
+
+
+def _skipped(unpacker: msgpack.Unpacker, frame: bytes) -> memoryview:
+    """The bytes of the next value."""
+    start = unpacker.tell()
+    unpacker.skip()
+    return memoryview(frame)[start : unpacker.tell()]
+
+
+def _lenient(packed: memoryview) -> Any:
+    return msgpack.unpackb(packed, strict_map_key=False, unicode_errors="replace")
 
 
 def _as_map(value: object) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Set
 from typing import Any, Final
 
+import msgpack
+
 from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.address import client_of, workspace_of
 from hypha_cluster.protocol.envelope import Frame, pack
@@ -31,8 +33,9 @@ _WAY_OUT: Final = re.compile(r"(?:^|\.)(?:__[^.]*__|__[^.]*|constructor|prototyp
 _CONTEXT_MANAGER: Final = re.compile(r"services\.[^_].*\.__(?:enter|exit|aenter|aexit)__")
 # Keys that are looked for by their bytes, in one go; most frames have none but their promise's.
 _MARKS: Final = re.compile(rb"_(?:_proto__|rtarget)")
+_LONG: Final = 4_096  # bytes from which a look at the values may be quicker than one at the bytes
+_LOOKS: Final = 64  # values that are looked at
 _PROTO: Final = b"__proto__"
-_TARGET: Final = b"_rtarget"
 NO_REFERENCES: Final[Set[Reference]] = frozenset()
 _SESSION_WAY_OUT: Final = re.compile(r"(?:^|\.)(?:_|timer(?:\.|$))")
 
@@ -72,7 +75,7 @@ def check_call(frame: Frame, source: str, target: str) -> tuple[bytes | memoryvi
         raise BadFrame("'args' of a call is a list.")
     callbacks = check_promise(body["promise"], source) if "promise" in body else 0
     references = NO_REFERENCES
-    if not method.startswith(CACHE):  # that takes text and bytes, and no map
+    if (len(frame.raw) < _LONG or not _is_plain(frame)) and not method.startswith(CACHE):
         marks = _MARKS.findall(frame.raw)
         if len(marks) != callbacks:
             references = _check_marks(frame, marks, source, target)
@@ -81,12 +84,40 @@ def check_call(frame: Frame, source: str, target: str) -> tuple[bytes | memoryvi
     return pack({key: value for key, value in body.items() if key in BODY_KEYS}), references
 
 
+def _is_plain(frame: Frame) -> bool:
+    """Whether a look at the values shows that it is, say, one array, and needs no scan."""
+    body = frame.body
+    if body.keys() - BODY_KEYS or not _is_bare(body.get("promise", {})):
+        return False
+    pending, looks = [body.get("args", [])], _LOOKS
+    while pending and looks > 0:
+        value = pending.pop()
+        if isinstance(value, dict):
+            if "_rtarget" in value or "__proto__" in value:
+                return False
+            value = value.values()
+        looks -= len(value)
+        if looks > 0:
+            pending.extend(item for item in value if isinstance(item, dict | list))
+    return looks > 0
+
+
+def _is_bare(promise: dict[str, Any]) -> bool:
+    """Whether a promise that was checked has its callbacks in it, and nothing besides."""
+    callbacks = [promise[name] for name in _CALLBACKS if name in promise]
+    return len(promise) == len(callbacks) + ("interval" in promise) and not any(
+        isinstance(value, dict | list) or key == "__proto__"
+        for callback in callbacks
+        for key, value in callback.items()
+    )
+
+
 def _check_marks(frame: Frame, marks: list[bytes], source: str, target: str) -> Set[Reference]:
     """Look at what may be a dangerous key, or a function that is not of the promise."""
+    if are_own(frame.raw, len(marks), source):
+        return NO_REFERENCES
     if _PROTO in marks:
         _check_keys(frame)
-    if are_own(frame.raw, marks.count(_TARGET), source):
-        return NO_REFERENCES
     return References(source, target).feed(frame.raw)
 
 
@@ -172,18 +203,14 @@ def _is_for_hub(frame: Frame) -> bool:
 
 def _check_keys(frame: Frame) -> None:
     """JavaScript's decoder refuses a whole frame for a key `__proto__` (PROTOCOL 2.1)."""
-    if _has_proto_key([frame.envelope, frame.body]):
+    unpacker = msgpack.Unpacker(max_buffer_size=len(frame.raw), object_hook=_refuse_proto)
+    unpacker.feed(frame.raw)
+    unpacker.unpack()
+    if unpacker.tell() < len(frame.raw):
+        unpacker.unpack()
+
+
+def _refuse_proto(value: dict[str, Any]) -> dict[str, Any]:
+    if "__proto__" in value:
         raise BadFrame("No map may have a key '__proto__'.")
-
-
-def _has_proto_key(values: list[Any]) -> bool:
-    pending = values
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            if "__proto__" in value:
-                return True
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
-    return False
+    return value

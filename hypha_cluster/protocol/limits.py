@@ -76,6 +76,19 @@ DEPTH: Final = _frames.limit(
     "JavaScript's encoder goes to 100",
 )
 
+CONTAINERS: Final = _frames.limit(
+    200_000,
+    "lists and maps",
+    "lists and maps in one frame, and in a message in chunks to the hub itself",
+    "reading them takes 10 ms, in which others wait; a client that sends points as lists of two "
+    "numbers has 170,000 at most in a frame",
+)
+FIELD: Final = _frames.limit(
+    65_536,
+    "bytes",
+    "a field of a frame that may not pass, if it is to be read all the same to tell the sender",
+    "the reject of a promise has some hundred",
+)
 REFERENCES: Final = _frames.limit(
     1_000,
     "functions",

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import tracemalloc
 from typing import Any
 
 import msgpack
@@ -16,6 +17,7 @@ from hypha_cluster.protocol.envelope import (
     trace_parent,
     with_trace_parent,
 )
+from hypha_cluster.protocol.limits import CLIENT_FRAME, CONTAINERS, FIELD
 
 LIMIT = 100_000
 USER = {"id": "me", "is_anonymous": True}
@@ -167,3 +169,87 @@ def test_a_trace_is_put_into_a_frame_found_and_replaced(reader: FrameReader) -> 
         {"args": [1]},
     ]
     assert reader.read_envelope(twice) == unpack_all(twice)[0]
+
+
+# Many lists and maps.
+
+
+def many(item: bytes, number: int) -> bytes:
+    return pack(CALL) + b"\x81\xa4args\xdd" + number.to_bytes(4) + item * number
+
+
+@pytest.mark.parametrize("item", [b"\x90", b"\x80", b"\x91\x90", b"\x92\x01\x02", b"\x81\xa1a\x80"])
+def test_a_frame_with_more_lists_and_maps_than_any_client_sends_is_refused(item: bytes) -> None:
+    reader = FrameReader(CLIENT_FRAME)
+
+    with pytest.raises(BadFrame, match="at most 200,000 lists and maps"):
+        reader.read(many(item, CONTAINERS + 1))
+
+
+def test_a_frame_with_as_many_as_clients_may_send_is_read_as_it_is() -> None:
+    reader = FrameReader(CLIENT_FRAME)
+    points = [[number % 100, 1] for number in range(CONTAINERS - 3)]
+    records = [{"id": number, "tags": []} for number in range(30_000)]
+
+    for args in (points, records, [bytes(range(0x80, 0xA0)) * 10_000], ["ж" * 200_000]):
+        frame = reader.read(pack(CALL) + pack({"args": args}))
+
+        assert frame.envelope == CALL
+        assert frame.body == {"args": args}
+        assert bytes(frame.body_bytes) == pack({"args": args})
+
+
+def test_a_refused_frame_costs_its_sender_only_what_was_read() -> None:
+    reader = FrameReader(CLIENT_FRAME)
+    frames = [many(b"\x80", 900_000), many(b"\x90", 900_000)]
+
+    for raw in frames:
+        tracemalloc.start()
+        with pytest.raises(BadFrame):
+            reader.read(raw)
+        reader.salvage(raw)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert peak < 40 * len(raw)
+
+
+def test_the_next_frame_is_read_as_ever() -> None:
+    reader = FrameReader(CLIENT_FRAME)
+    with pytest.raises(BadFrame):
+        reader.read(many(b"\x80", 900_000))
+
+    assert reader.read(pack(CALL) + pack({"args": [1]})).body == {"args": [1]}
+
+
+# Telling the sender.
+
+
+def test_of_a_frame_that_may_not_pass_only_what_tells_its_sender_is_read() -> None:
+    reader = FrameReader(CLIENT_FRAME)
+    promise = {"reject": {"_rmethod": "x.reject"}}
+    body = {"args": [{1: 2, (): "x"}], "promise": promise, "junk": [[]] * 10_000}
+    raw = pack({**CALL, "junk": [1]}) + pack(body)
+
+    frame = reader.salvage(raw)
+
+    assert frame == Frame(CALL, {"promise": promise}, b"", raw)
+
+
+def test_of_two_promises_the_last_one_counts() -> None:
+    one, two = ({"reject": {"_rmethod": f"{name}.reject"}} for name in "ab")
+    body = b"\x82" + (pack("promise") + pack(one)) + (pack("promise") + pack(two))
+
+    frame = FrameReader(LIMIT).salvage(pack(CALL) + body)
+
+    assert frame is not None
+    assert frame.body == {"promise": two}
+
+
+def test_a_promise_that_is_too_long_is_not_read() -> None:
+    raw = pack(CALL) + pack({"promise": {"reject": ["x" * FIELD]}})
+
+    frame = FrameReader(LIMIT).salvage(raw)
+
+    assert frame is not None
+    assert frame.body == {}

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -296,3 +297,68 @@ def test_what_is_hidden_in_a_promise_is_told_too() -> None:
 
     assert leads([], promise={**promised(), "x": foreign}) == {Reference("away/other", "closed")}
     assert leads([], promise={"resolve": {**reference(), "_rdoc": foreign}}) != set()
+
+
+# Long frames, whose values are looked at where that is quicker.
+
+PADDING: dict[str, Any] = {
+    "one array": bytes(100_000),
+    "a list of numbers": list(range(10_000)),
+    "many records": [{"a": number, "b": []} for number in range(1_000)],
+    "text": "x" * 10_000,
+}
+PLACES: dict[str, Callable[[Any], Any]] = {
+    "beside it": lambda hidden: [hidden],
+    "in a list": lambda hidden: [[1, [2, [hidden]]]],
+    "in a map": lambda hidden: [{"a": {"b": {"c": hidden}}}],
+    "among many": lambda hidden: [*range(200), hidden],
+    "deep": lambda hidden: [[[[[[[[[[[[hidden]]]]]]]]]]]],
+}
+
+
+@pytest.mark.parametrize("padding", PADDING)
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("first", [True, False])
+def test_nothing_is_overlooked_in_a_long_frame(padding: str, place: str, first: bool) -> None:
+    foreign = reference("away/other", "services.closed.f")
+    for hidden in (foreign, {"__proto__": 1}):
+        values = [PADDING[padding], *PLACES[place](hidden)]
+        values = values if first else values[::-1]
+
+        if hidden is foreign:
+            assert leads(values) == {Reference("away/other", "closed")}
+        else:
+            with pytest.raises(BadFrame, match="__proto__"):
+                leads(values)
+
+
+@pytest.mark.parametrize("padding", PADDING)
+def test_a_long_frame_without_functions_leads_nowhere(padding: str) -> None:
+    assert leads([{"_rtype": "ndarray", "_rvalue": PADDING[padding]}], promise=promised()) == set()
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        lambda hidden: {**promised(), "x": hidden},
+        lambda hidden: {**promised(), "resolve": {**reference(), "_rdoc": hidden}},
+        lambda hidden: {**promised(), "resolve": {**reference(), "_rdoc": [hidden]}},
+    ],
+)
+def test_nothing_is_overlooked_in_the_promise_of_a_long_frame(
+    hide: Callable[[Any], dict[str, Any]],
+) -> None:
+    foreign = reference("away/other", "services.closed.f")
+
+    assert leads([bytes(9_000)], promise=hide(foreign)) == {Reference("away/other", "closed")}
+    with pytest.raises(BadFrame, match="__proto__"):
+        leads([bytes(9_000)], promise=hide({"__proto__": 1}))
+    with pytest.raises(BadFrame, match="__proto__"):
+        leads([bytes(9_000)], promise={"resolve": {**reference(), "__proto__": 1}})
+
+
+def test_what_is_hidden_beside_the_arguments_of_a_long_frame_is_not_forwarded() -> None:
+    frame = read({"method": "services.s.f"}, {"args": [bytes(9_000)], "x": {"__proto__": 1}})
+
+    with pytest.raises(BadFrame, match="__proto__"):
+        check_call(frame, ME, YOU)
