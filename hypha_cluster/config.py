@@ -133,7 +133,8 @@ class Config:
     ping_interval: float = setting(
         20.0, "Time between pings of a connection.", "seconds", within=(0.1, HOUR)
     )
-    ping_timeout: float = setting(20.0, "How long a pong may take.", "seconds", within=(0.1, HOUR))
+    # Longer than a program computes: one that is closed meanwhile spins, and never comes back.
+    ping_timeout: float = setting(120.0, "How long a pong may take.", "seconds", within=(0.1, HOUR))
     relay_timeout: float = setting(
         5.0, "How long frames wait for a Redis that is away.", "seconds", within=(0.1, 5 * MINUTE)
     )

@@ -22,6 +22,7 @@ from hypha_cluster.relay.intake import Intake
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.lookup import Gatekeeper, base_url_of
 from hypha_cluster.web.sockets import AsgiSocket
+from hypha_cluster.web.unfit_clients import is_of_next_generation, turn_away, warn_of_websockets
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,9 @@ class WebSocketApi:
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection; a refusal is HTTP 403 with the reason, as clients understand it."""
+        if is_of_next_generation(websocket):
+            await turn_away(websocket)
+            return
         socket = _socket_of(websocket, self._supervisor)
         try:
             connection = await self._attach(websocket, socket)
@@ -76,6 +80,7 @@ class WebSocketApi:
             # Whatever it is: an error as the answer, or an end right after it, disables clients.
             await _put_off(websocket)
             raise
+        warn_of_websockets(websocket.headers, connection.address)
         await self._live(connection, socket)
 
     async def _live(self, connection: Connection, socket: AsgiSocket) -> None:
