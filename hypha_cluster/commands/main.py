@@ -50,8 +50,21 @@ def show_status(words: Sequence[str]) -> None:
     sys.stdout.write(status.report(config, as_json=as_json))
 
 
+def manage_users(words: Sequence[str]) -> None:
+    """Add, list or remove users who sign in with a password."""
+    from hypha_cluster.commands import users
+
+    logging.getLogger().addHandler(logging.NullHandler())  # an error says it all, and once
+    sys.stdout.write(users.run(words))
+
+
 JSON_FLAG = "--json"
-COMMANDS: dict[str, Command] = {"serve": serve, "config": show_config, "status": show_status}
+COMMANDS: dict[str, Command] = {
+    "serve": serve,
+    "config": show_config,
+    "status": show_status,
+    "user": manage_users,
+}
 
 
 def _config(command: str, words: Sequence[str]) -> Config:

@@ -123,6 +123,9 @@ class RedisClient:
     def hkeys(self, key: str) -> Reply[list[bytes]]:
         return self._send(key, _as_it_is, "HKEYS", key)
 
+    def hlen(self, key: str) -> Reply[int]:
+        return self._send(key, int, "HLEN", key)
+
     def hset(self, key: str, fields: Mapping[str, str]) -> Reply[int]:
         return self._send(
             key, int, "HSET", key, *(word for item in fields.items() for word in item)

@@ -215,6 +215,17 @@ VERIFIED_TOKENS: Final = _tokens.limit(
     "callers over HTTP bring the same token again and again",
 )
 
+_accounts = _Topic("Passwords")
+SHORTEST_PASSWORD: Final = _accounts.limit(
+    8, "characters", "the least that a password has", "shorter ones are tried out"
+)
+LONGEST_PASSWORD: Final = _accounts.limit(
+    256, "characters", "the most that a password has", "it is hashed, which takes time"
+)
+PASSWORDS: Final = _accounts.limit(
+    2, "passwords", "passwords that one gateway checks at once", "each takes 64 MiB and a CPU"
+)
+
 _http = _Topic("HTTP")
 _http.setting("--max-message-size", "the body of a request", "it is kept until it has come whole")
 LISTED_WORKSPACES: Final = _http.limit(

@@ -99,6 +99,26 @@ class Keys:
         """Sorted set of addresses by the time, in ms, from which they count as away."""
         return f"{self.prefix}:away"
 
+    def accounts(self) -> str:
+        """Hash: name → account as JSON, with the hash of its password."""
+        return f"{self.prefix}:{{accounts}}"
+
+    def account_names(self) -> str:
+        """Hash: e-mail address → name of the account that has it."""
+        return f"{self.prefix}:{{accounts}}:addresses"
+
+    def invitation(self, digest: str) -> str:
+        """What somebody with a secret of this digest may do once, as JSON. Expires in a day."""
+        return f"{self.prefix}:invitation:{digest}"
+
+    def first_invitation(self) -> str:
+        """The secret of the invitation to be the first admin. Expires with it."""
+        return f"{self.prefix}:first-invitation"
+
+    def told(self, what: str) -> str:
+        """That a gateway has told its operator something. Expires in seconds."""
+        return f"{self.prefix}:told:{what}"
+
     def revoked(self) -> str:
         """Hash: `token:…`, `user:…` or `workspace:…` → [before, until], and `version`."""
         return f"{self.prefix}:revoked"

@@ -1,0 +1,169 @@
+"""`hypha-cluster user …`: the accounts that the hub keeps itself."""
+
+import argparse
+import asyncio
+import getpass
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from typing import Final, NamedTuple
+
+from hypha_cluster.config import IN_MEMORY, Config
+from hypha_cluster.errors import HubError, StartupError
+from hypha_cluster.identity.accounts import Account, Passwords, check_password
+from hypha_cluster.identity.revocation import Revocation
+from hypha_cluster.registry.accounts import ADMIN, Accounts, Invitation
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.revocations import Revocations
+from hypha_cluster.registry.scripts import open_redis
+from hypha_cluster.serving.embedded import embedded_store, running_store
+from hypha_cluster.settings import FlagParser
+
+USAGE: Final = """\
+usage: hypha-cluster user add NAME --email ADDRESS [--admin] [--password-stdin]
+       hypha-cluster user passwd NAME [--password-stdin]
+       hypha-cluster user list [--json]
+       hypha-cluster user remove NAME
+
+Users who sign in with a password that the hub keeps. --password-stdin reads the password from
+standard input; without it you are asked for it or, where nobody can be asked, get a link by which
+the user chooses one. `passwd` and `remove` end all tokens that the user has had so far.
+
+The flags of `serve` say which cluster: --redis-url, --redis-prefix, or --data-dir of a hub with an
+embedded store.
+"""
+
+
+class _Book(NamedTuple):
+    """What the sub-commands work with."""
+
+    accounts: Accounts
+    revocations: Revocations
+    base_url: str
+
+
+def run(words: Sequence[str]) -> str:
+    """Do what is asked for; answer what to print. StartupError for a mistake."""
+    if not words or {"-h", "--help"} & set(words):
+        return USAGE
+    action = _ACTIONS.get(words[0])
+    if action is None:
+        raise StartupError(f"unknown command user {words[0]!r}; there are {', '.join(_ACTIONS)}")
+    asked, rest = _parser(words[0]).parse_known_args(words[1:])
+    config = Config.load(rest)
+    with _store(config) as url:
+        return asyncio.run(_do(action, asked, config, url))
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    parser = FlagParser(add_help=False)
+    if name != "list":
+        parser.add_argument("name")
+    else:
+        parser.add_argument("--json", action="store_true")
+    if name == "add":
+        parser.add_argument("--email", required=True)
+        parser.add_argument("--admin", action="store_true")
+    if name in ("add", "passwd"):
+        parser.add_argument("--password-stdin", action="store_true")
+    return parser
+
+
+@contextmanager
+def _store(config: Config) -> Iterator[str]:
+    """The cluster's Redis; an embedded store is started if no hub runs on it."""
+    if config.data_dir == IN_MEMORY and not config.redis_url:
+        raise StartupError(f"--data-dir {IN_MEMORY} keeps nothing; name a folder, or a Redis")
+    with ExitStack() as stack:
+        try:
+            url = config.redis_url or running_store(config.data_dir)
+        except StartupError:
+            url = stack.enter_context(embedded_store(config.data_dir))
+        yield url
+
+
+@asynccontextmanager
+async def _opened(config: Config, url: str) -> AsyncIterator[_Book]:
+    redis, keys = open_redis(url, config.relay_timeout), Keys(config.redis_prefix)
+    try:
+        await redis.start()
+        yield _Book(Accounts(redis, keys), Revocations(redis, keys), config.base_url)
+    except HubError as error:
+        raise StartupError(str(error)) from error
+    finally:
+        await redis.aclose()
+
+
+async def _do(action: "_Action", asked: argparse.Namespace, config: Config, url: str) -> str:
+    async with _opened(config, url) as book:
+        return await action(book, asked)
+
+
+async def _add(book: _Book, asked: argparse.Namespace) -> str:
+    roles = (ADMIN,) if asked.admin else ()
+    password = await _password(asked)
+    await book.accounts.add(Account(asked.name, asked.email, roles, password, time.time()))
+    return await _outcome(book, asked.name, password, "is there")
+
+
+async def _set_password(book: _Book, asked: argparse.Namespace) -> str:
+    password = await _password(asked)
+    await book.accounts.set_password(asked.name, password)
+    await _end_tokens(book, asked.name)
+    return await _outcome(book, asked.name, password, "has a new password")
+
+
+async def _outcome(book: _Book, name: str, password: str, text: str) -> str:
+    if password:
+        return f"User {name} {text}.\n"
+    secret = await book.accounts.invite(Invitation(name))
+    return (
+        f"User {name} chooses a password at this address, once and within a day:\n"
+        f"{book.base_url}/login/invitation?code={secret}\n"
+    )
+
+
+async def _list(book: _Book, asked: argparse.Namespace) -> str:
+    accounts = await book.accounts.all()
+    if asked.json:
+        shown = [{"name": a.name, "email": a.email, "roles": a.roles} for a in accounts]
+        return json.dumps(shown, indent=2) + "\n"
+    if not accounts:
+        return "There are no users yet; `hypha-cluster user add` makes one.\n"
+    width = max(len(account.name) for account in accounts)
+    lines = (f"{a.name:<{width}}  {a.email}  {' '.join(a.roles)}".rstrip() for a in accounts)
+    return "".join(f"{line}\n" for line in lines)
+
+
+async def _remove(book: _Book, asked: argparse.Namespace) -> str:
+    await book.accounts.remove(asked.name)
+    await _end_tokens(book, asked.name)
+    return f"User {asked.name} is gone; their workspaces stay.\n"
+
+
+async def _end_tokens(book: _Book, name: str) -> None:
+    now = time.time()
+    await book.revocations.note(Revocation.of_user(name, now, now))
+
+
+async def _password(asked: argparse.Namespace) -> str:
+    """The hash of the password that is given; empty where nobody can be asked."""
+    if asked.password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        password = getpass.getpass(f"Password of {asked.name}: ")
+    else:
+        return ""
+    check_password(password, asked.name)
+    return await Passwords().hashed(password)
+
+
+_Action = Callable[[_Book, argparse.Namespace], Awaitable[str]]
+_ACTIONS: Final[dict[str, _Action]] = {
+    "add": _add,
+    "passwd": _set_password,
+    "list": _list,
+    "remove": _remove,
+}
