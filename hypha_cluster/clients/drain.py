@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -44,6 +43,7 @@ class Drain:
         self._connections = connections
         self._pending, self._deliveries, self._hub, self._calls = work
         self._departures = Tasks(supervisor)
+        self._clock, self._sleep = supervisor.clock, supervisor.sleep
         self._began: float | None = None
 
     @property
@@ -52,11 +52,11 @@ class Drain:
 
     def seconds(self) -> float:
         """For how long it has been going on."""
-        return 0.0 if self._began is None else time.monotonic() - self._began
+        return 0.0 if self._began is None else self._clock() - self._began
 
     def begin(self) -> None:
         """Note from now on what clients still have to answer."""
-        self._began = time.monotonic()
+        self._began = self._clock()
         self._deliveries.watch()
 
     async def empty(self, seconds: float) -> None:
@@ -64,15 +64,15 @@ class Drain:
 
         In the end connections are broken: when the last clients had PATIENCE.
         """
+        deadline = self._clock() + seconds + PATIENCE
         try:
-            async with asyncio.timeout(seconds + PATIENCE):
-                await self._send_all(seconds / 2)
-        except TimeoutError:
-            _log.warning("%d clients did not go in time.", len(self._connections))
-            for connection in self._connections:
-                connection.socket.abort()
+            await self._send_all(seconds / 2, deadline)
         finally:
             await self._departures.stop()
+        if self._connections:
+            _log.warning("%d clients did not go in time.", len(self._connections))
+        for connection in self._connections:
+            connection.socket.abort()
 
     async def settle(self) -> None:
         """Bring everybody to rest where they are, when no other gateway would take them over.
@@ -81,7 +81,7 @@ class Drain:
         gateway: if somebody holds its port open, clients wait there for its successor, and for no
         longer than that takes to start.
         """
-        await _wait_until(lambda: not (self._pending or self._calls), BUSY_PATIENCE)
+        await self._wait_until(lambda: not (self._pending or self._calls), BUSY_PATIENCE)
         begun: set[Connection] = set()
         try:
             async with asyncio.timeout(PATIENCE):
@@ -97,16 +97,16 @@ class Drain:
         finally:
             await self._departures.stop()
 
-    async def _send_all(self, spread: float) -> None:
+    async def _send_all(self, spread: float, deadline: float) -> None:
         pause = min(spread / max(len(self._connections), 1), MAX_PAUSE)
         begun: set[Connection] = set()
-        while len(self._connections):
+        while self._connections and self._clock() < deadline:
             for connection in self._connections:
                 if connection not in begun:
                     begun.add(connection)
                     self._begin(connection)
-                    await asyncio.sleep(pause)
-            await asyncio.sleep(LOOK_EVERY)
+                    await self._sleep(pause)
+            await self._sleep(LOOK_EVERY)
 
     def _begin(self, connection: Connection) -> None:
         self._departures.spawn(
@@ -126,7 +126,7 @@ class Drain:
 
         That is once it has answered what it had, and waits for replies itself.
         """
-        await self._wait_until(connection, lambda: self._is_idle(connection), BUSY_PATIENCE)
+        await self._wait_with(connection, lambda: self._is_idle(connection), BUSY_PATIENCE)
         if connection.is_ending:
             return
         quiet = max(QUIET, SLOWNESS * await self._time_to_answer(connection))
@@ -139,13 +139,13 @@ class Drain:
             is_busy = is_awaited or connection.is_to_refresh()
             return is_quiet and self._is_free(connection) and not is_busy
 
-        await self._wait_until(connection, is_waiting, QUIET_PATIENCE)
+        await self._wait_with(connection, is_waiting, QUIET_PATIENCE)
 
     async def _time_to_answer(self, connection: Connection) -> float:
         """Seconds; a client that gets no processor is not idle, only because it is quiet."""
-        started = time.monotonic()
+        started = self._clock()
         await self._calls.is_alive(connection.address)
-        return time.monotonic() - started
+        return self._clock() - started
 
     def _is_idle(self, connection: Connection) -> bool:
         """Old enough to be closed, and not in the middle of what only this node can end."""
@@ -155,20 +155,18 @@ class Drain:
         """Whether nothing is under way between the client and the hub itself."""
         return not len(connection.chunks) and not self._hub.is_serving(connection.address)
 
-    async def _wait_until(
+    async def _wait_with(
         self, connection: Connection, reached: Callable[[], bool], patience: float
     ) -> None:
+        """Wait, for as long as a client is here, and until it may be closed."""
         patience += max(0.0, MIN_AGE - connection.age())
-        await _wait_until(lambda: reached() or connection.is_ending, patience)
+        await self._wait_until(lambda: reached() or connection.is_ending, patience)
 
+    async def _wait_until(self, reached: Callable[[], bool], patience: float) -> None:
+        """Wait, but no longer than `patience`.
 
-async def _wait_until(reached: Callable[[], bool], patience: float) -> None:
-    """Wait, but no longer than `patience`.
-
-    It is looked at now and then, so that nothing on the path of a frame has to signal it.
-    """
-    deadline = time.monotonic() + patience
-    while not reached():
-        if time.monotonic() > deadline:
-            return
-        await asyncio.sleep(QUIET / 4)
+        It is looked at now and then, so that nothing on the path of a frame has to signal it.
+        """
+        deadline = self._clock() + patience
+        while not reached() and self._clock() <= deadline:
+            await self._sleep(QUIET / 4)

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import logging
 import secrets
+import time
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from hypha_cluster.registry.clients import (
     Previous,
 )
 from hypha_cluster.relay.bus import Listener
-from hypha_cluster.relay.connections import Connection, Connections, Socket, Stage
+from hypha_cluster.relay.connections import Clock, Connection, Connections, Socket, Stage
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.events import write_calls
 from hypha_cluster.relay.ledger import Ledger
@@ -86,6 +87,7 @@ class Terms:
 
     node: str
     max_message_size: int
+    clock: Clock = time.monotonic
 
 
 class ClientLife:
@@ -132,6 +134,7 @@ class ClientLife:
             base_url=base_url,
             refresh_after=refresh_after,
             max_message_size=self._terms.max_message_size,
+            clock=self._terms.clock,
         )
         self._connections.expect(connection)
         try:

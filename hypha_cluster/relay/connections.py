@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
@@ -13,6 +13,9 @@ from hypha_cluster.relay.sealing import seal_of
 
 REFRESHED: Final = 0.8  # of `refresh_after`, when clients ask for their connection info again
 REFRESHING: Final = 1.0  # seconds before and after that in which they do
+
+
+Clock = Callable[[], float]  # seconds, of which only differences count
 
 
 class Stage(Enum):
@@ -73,6 +76,7 @@ class Connection:
         "attachment",
         "base_url",
         "chunks",
+        "clock",
         "attached_at",
         "heard_at",
         "gone",
@@ -98,12 +102,13 @@ class Connection:
         base_url: str,
         refresh_after: float,
         max_message_size: int,
+        clock: Clock = time.monotonic,
     ) -> None:
         self.attachment = attachment
         self.address = attachment.address
         self.base_url = base_url
         self.refresh_after = refresh_after
-        self.refreshed_at = time.monotonic()
+        self.refreshed_at = clock()
         self.socket = socket
         self.stage = Stage.ARRIVING
         self.gone = asyncio.Event()
@@ -119,7 +124,8 @@ class Connection:
         # Frames that it has sent after one that waits for the registry.
         self.unread: list[bytes] | None = None
         self.is_amnesic = False  # it came back, but the hub no longer knew what it offers
-        self.attached_at = self.heard_at = time.monotonic()
+        self.clock = clock
+        self.attached_at = self.heard_at = clock()
         self.sent = 0  # bytes
         # Bytes that a slow client had taken, and since when not one more.
         self.progress: tuple[int, float] | None = None
@@ -153,18 +159,18 @@ class Connection:
 
     def age(self) -> float:
         """Seconds since it was attached."""
-        return time.monotonic() - self.attached_at
+        return self.clock() - self.attached_at
 
     def quiet_for(self) -> float:
         """Seconds since the client last sent anything."""
-        return time.monotonic() - self.heard_at
+        return self.clock() - self.heard_at
 
     def is_to_refresh(self) -> bool:
         """Whether the client is about to ask for its connection info, if it does so often."""
         if not self.refresh_after:
             return False
         due = self.refreshed_at + REFRESHED * self.refresh_after
-        return abs(time.monotonic() - due) < REFRESHING
+        return abs(self.clock() - due) < REFRESHING
 
     def send(self, frame: bytes) -> None:
         if self.stage is _ARRIVING:
@@ -187,12 +193,15 @@ class Connections:
     that it is dropped, as is one that takes nothing for `send_timeout` seconds.
     """
 
-    def __init__(self, outbox_size: int, send_timeout: float) -> None:
+    def __init__(
+        self, outbox_size: int, send_timeout: float, clock: Clock = time.monotonic
+    ) -> None:
         self._connections: dict[str, Connection] = {}  # by their addresses
         # By their holders: from when they arrive until nothing is left of them to be cleaned up.
         self._holders: dict[str, Connection] = {}
         self._outbox_size = outbox_size
         self._send_timeout = send_timeout
+        self._clock = clock
         self._stalled: set[Connection] = set()
         self._emptied = asyncio.Event()
         self._emptied.set()
@@ -213,6 +222,10 @@ class Connections:
     def held_by(self, holder: str) -> Connection | None:
         """The connection that a holder of an address is, if it is here."""
         return self._holders.get(holder)
+
+    def known(self) -> int:
+        """How many connections there are, with those that have no place yet, or no more."""
+        return len(self._holders)
 
     def expect(self, connection: Connection) -> None:
         """A connection arrives, and may get its place."""
@@ -267,7 +280,7 @@ class Connections:
 
     def drop_stalled(self) -> None:
         """Drop clients that have taken nothing for too long; to be called now and then."""
-        now = time.monotonic()
+        now = self._clock()
         for connection in list(self._stalled):
             buffered = connection.socket.buffered
             taken = connection.sent - buffered

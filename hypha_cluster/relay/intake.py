@@ -1,7 +1,6 @@
 """What comes in: each frame of a client is read, checked, sealed with who sent it, and sent on."""
 
 import logging
-import time
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from functools import partial
@@ -64,7 +63,7 @@ class Intake:
 
     def route(self, connection: Connection, raw: bytes) -> None:
         """Forward one frame that a client sent, in its turn."""
-        connection.heard_at = time.monotonic()
+        connection.heard_at = connection.clock()
         if connection.unread is not None:
             connection.unread.append(raw)
             connection.socket.pause()  # which it may be no longer, if it was slowed down before

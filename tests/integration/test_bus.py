@@ -1,8 +1,8 @@
-"""Frames between nodes: the contract of the bus, on a real server."""
+"""Frames between nodes: the contract of the bus, on a real server and of its twin in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Protocol
 
@@ -13,9 +13,10 @@ from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.urls import find_servers
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.relay.bus import OnOutcome, Outcome, Receivers
+from hypha_cluster.relay.bus import Listener, Outcome, Publisher, Receivers
 from hypha_cluster.relay.listener import RedisListener
 from hypha_cluster.relay.publisher import Limits, RedisPublisher
+from tests.fakes import MemoryBus, MemoryListener, MemoryPublisher
 from tests.gateways import SECOND
 from tests.raw_client import pack
 
@@ -34,38 +35,18 @@ class TestNode:
 
     __test__ = False
 
-    def __init__(self, url: str, keys: Keys, name: str, limits: Limits = LIMITS) -> None:
-        self._servers = find_servers(url, TIMEOUT)
-        self._recovery = Recovery()
-        self._publisher = RedisPublisher(self._servers, keys, name, limits, self._recovery)
-        receivers = Receivers(self._receive, self._take_own, self._take_event, self._missed)
-        self._listener = RedisListener(
-            self._servers, keys, name, self._publisher, receivers, self._recovery
-        )
+    def __init__(self) -> None:
         self.frames: list[tuple[str | None, bytes]] = []
         self.own: list[bytes] = []
         self.events: list[bytes] = []
         self.missed: Callable[[str], Awaitable[list[bytes]]] = no_mail
+        self.receivers = Receivers(self._receive, self._take_own, self._take_event, self._missed)
         self._changed = asyncio.Condition()
-        self.join, self.leave = self._listener.join, self._listener.leave
-        self.announce = self._publisher.announce
-        self.publish_to_node = self._publisher.publish_to_node
-        self.restored = self._recovery.needed
 
-    async def start(self) -> None:
-        await self._publisher.start()
-        await self._listener.start()
-
-    async def run(self) -> None:
-        await self._listener.run()
-
-    async def stop(self) -> None:
-        await self._listener.stop()
-        await self._publisher.aclose()
-        await self._servers.aclose()
-
-    def send(self, address: str, frame: bytes, on_outcome: OnOutcome | None = None) -> None:
-        self._publisher.publish(address, frame, on_outcome)
+    def open(self, publisher: Publisher, listener: Listener) -> None:
+        self.send, self.announce = publisher.publish, publisher.announce
+        self.publish_to_node = publisher.publish_to_node
+        self.join, self.leave, self.echoed = listener.join, listener.leave, listener.echoed
 
     def _receive(self, address: str | None, frame: bytes) -> None:
         self.frames.append((address, frame))
@@ -103,21 +84,90 @@ class TestNode:
         return outcomes[0] if outcomes else Outcome.TAKEN
 
 
+class Rig(Protocol):
+    """One of the two buses, and what is behind it."""
+
+    def running(self, name: str, limits: Limits) -> AbstractAsyncContextManager[TestNode]:
+        """A node on this bus."""
+
+    async def suspend(self, address: str) -> None:
+        """Have a client between two connections."""
+
+    async def mail(self, address: str) -> list[bytes]:
+        """What waits for a client."""
+
+    async def cut(self, node: str) -> None:
+        """Break what a node hears by; it hears again by itself."""
+
+
+class RedisRig:
+    """The real bus."""
+
+    def __init__(self, url: str, redis: Redis, keys: Keys) -> None:
+        self._url = url
+        self._redis = redis
+        self._keys = keys
+        self.recoveries: dict[str, Recovery] = {}
+
+    @asynccontextmanager
+    async def running(self, name: str, limits: Limits) -> AsyncIterator[TestNode]:
+        servers, recovery, node = find_servers(self._url, TIMEOUT), Recovery(), TestNode()
+        publisher = RedisPublisher(servers, self._keys, name, limits, recovery)
+        listener = RedisListener(servers, self._keys, name, publisher, node.receivers, recovery)
+        self.recoveries[name] = recovery
+        await publisher.start()
+        await listener.start()
+        node.open(publisher, listener)
+        keeper = asyncio.create_task(listener.run())
+        yield node
+        keeper.cancel()
+        await asyncio.wait([keeper])
+        await listener.stop()
+        await publisher.aclose()
+        await servers.aclose()
+
+    async def suspend(self, address: str) -> None:
+        await self._redis.hset(self._keys.client(address), "state", "suspended")
+
+    async def mail(self, address: str) -> list[bytes]:
+        marked: list[bytes] = await self._redis.lrange(self._keys.mail(address), 0, -1)  # type: ignore[assignment]
+        assert all(frame.startswith(b"0") for frame in marked)  # 0: no calls
+        return [frame[1:] for frame in marked]
+
+    async def cut(self, node: str) -> None:
+        await cut(self._redis, "subscribe", node)
+
+
+class MemoryRig:
+    """The bus that unit tests have."""
+
+    def __init__(self) -> None:
+        self._bus = MemoryBus(LIMITS)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def running(self, name: str, limits: Limits) -> AsyncIterator[TestNode]:
+        node = TestNode()
+        node.open(
+            MemoryPublisher(self._bus, limits), MemoryListener(self._bus, name, node.receivers)
+        )
+        yield node
+        await asyncio.gather(*self._tasks)
+
+    async def suspend(self, address: str) -> None:
+        self._bus.known.add(address)
+
+    async def mail(self, address: str) -> list[bytes]:
+        return self._bus.mail.get(address, [])
+
+    async def cut(self, node: str) -> None:
+        listener = self._bus.nodes[node]
+        listener.lose()
+        self._tasks.add(asyncio.create_task(listener.hear_again()))
+
+
 class NodeFactory(Protocol):
     async def __call__(self, name: str, limits: Limits = LIMITS) -> TestNode: ...
-
-
-@asynccontextmanager
-async def running(node: TestNode) -> AsyncIterator[TestNode]:
-    await node.start()
-    keeper = asyncio.create_task(node.run())
-    try:
-        yield node
-    finally:
-        keeper.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeper
-        await node.stop()
 
 
 @pytest.fixture
@@ -125,14 +175,36 @@ def keys(redis_prefix: str) -> Keys:
     return Keys(redis_prefix)
 
 
+@pytest.fixture(params=["redis", "memory"])
+def rig(request: pytest.FixtureRequest) -> Rig:
+    if request.param == "memory":
+        return MemoryRig()
+    real: Rig = request.getfixturevalue("redis_rig")
+    return real
+
+
 @pytest.fixture
-async def nodes(valkey_url: str, keys: Keys) -> AsyncIterator[NodeFactory]:
+def redis_rig(valkey_url: str, redis: Redis, keys: Keys) -> RedisRig:
+    return RedisRig(valkey_url, redis, keys)
+
+
+@pytest.fixture
+async def nodes(rig: Rig) -> AsyncIterator[NodeFactory]:
     async with AsyncExitStack() as stack:
 
         async def start(name: str, limits: Limits = LIMITS) -> TestNode:
-            return await stack.enter_async_context(
-                running(TestNode(valkey_url, keys, name, limits))
-            )
+            return await stack.enter_async_context(rig.running(name, limits))
+
+        yield start
+
+
+@pytest.fixture
+async def redis_nodes(redis_rig: RedisRig) -> AsyncIterator[NodeFactory]:
+    """Nodes on the real bus, for what only that has."""
+    async with AsyncExitStack() as stack:
+
+        async def start(name: str, limits: Limits = LIMITS) -> TestNode:
+            return await stack.enter_async_context(redis_rig.running(name, limits))
 
         yield start
 
@@ -247,20 +319,25 @@ async def test_the_fate_of_each_frame_is_told_in_order(nodes: NodeFactory) -> No
 # Mail.
 
 
-async def suspended(redis: Redis, keys: Keys, address: str) -> None:
-    await redis.hset(keys.client(address), "state", "suspended")
-
-
-async def test_a_frame_for_a_client_that_is_away_waits_for_it(
-    nodes: NodeFactory, redis: Redis, keys: Keys
-) -> None:
+async def test_a_frame_for_a_client_that_is_away_waits_for_it(nodes: NodeFactory, rig: Rig) -> None:
     here = await nodes("here")
-    await suspended(redis, keys, YOU)
+    await rig.suspend(YOU)
 
     outcomes = [await here.publish(YOU, frame) for frame in (b"one", b"two")]
 
     assert outcomes == [Outcome.MAILED] * 2
-    assert await redis.lrange(keys.mail(YOU), 0, -1) == [b"0one", b"0two"]  # 0: no calls
+    assert await rig.mail(YOU) == [b"one", b"two"]
+
+
+async def test_mail_is_counted_and_expires(
+    redis_nodes: NodeFactory, redis_rig: Rig, redis: Redis, keys: Keys
+) -> None:
+    here = await redis_nodes("here")
+    await redis_rig.suspend(YOU)
+
+    outcomes = [await here.publish(YOU, frame) for frame in (b"one", b"two")]
+
+    assert outcomes == [Outcome.MAILED] * 2
     assert int(await redis.get(keys.mail_size(YOU)) or 0) == 6
     for key in (keys.mail(YOU), keys.mail_size(YOU)):
         assert 55_000 < await redis.pttl(key) <= 60_000
@@ -268,20 +345,20 @@ async def test_a_frame_for_a_client_that_is_away_waits_for_it(
 
 @pytest.mark.parametrize(("size", "frames"), [(400, 2), (10, 5), (1_001, 0)])
 async def test_a_mailbox_takes_no_more_than_it_may(
-    nodes: NodeFactory, redis: Redis, keys: Keys, size: int, frames: int
+    nodes: NodeFactory, rig: Rig, size: int, frames: int
 ) -> None:
     here = await nodes("here")
-    await suspended(redis, keys, YOU)
+    await rig.suspend(YOU)
 
     outcomes = [await here.publish(YOU, bytes(size)) for _ in range(7)]
 
     assert outcomes == [Outcome.MAILED] * frames + [Outcome.MAILBOX_FULL] * (7 - frames)
-    assert await redis.llen(keys.mail(YOU)) == frames
+    assert len(await rig.mail(YOU)) == frames
 
 
-async def test_live_frames_are_not_mailed(nodes: NodeFactory, redis: Redis, keys: Keys) -> None:
+async def test_live_frames_are_not_mailed(nodes: NodeFactory, rig: Rig) -> None:
     here, there = await nodes("here"), await nodes("there")
-    await suspended(redis, keys, YOU)
+    await rig.suspend(YOU)
     await here.publish(YOU, b"mail")
     await there.join(YOU)
 
@@ -289,7 +366,18 @@ async def test_live_frames_are_not_mailed(nodes: NodeFactory, redis: Redis, keys
 
     await there.has(1, there.frames)
     assert there.frames == [(YOU, b"live")]
-    assert await redis.lrange(keys.mail(YOU), 0, -1) == [b"0mail"]
+    assert await rig.mail(YOU) == [b"mail"]
+
+
+async def test_an_echo_comes_after_all_that_was_published_before(nodes: NodeFactory) -> None:
+    here = await nodes("here")
+    await here.join(ME)
+    for number in range(20):
+        here.send(ME, b"%d" % number)
+
+    await here.echoed(ME)
+
+    assert len(here.frames) == 20
 
 
 # Nodes among themselves.
@@ -329,10 +417,11 @@ async def test_an_event_comes_to_all_nodes(nodes: NodeFactory) -> None:
 
 
 async def test_clusters_on_one_server_do_not_hear_each_other(
-    nodes: NodeFactory, valkey_url: str
+    redis_nodes: NodeFactory, valkey_url: str, redis: Redis
 ) -> None:
-    here = await nodes("here")
-    async with running(TestNode(valkey_url, Keys("another-cluster"), "here")) as other:
+    here = await redis_nodes("here")
+    another = RedisRig(valkey_url, redis, Keys("another-cluster"))
+    async with another.running("here", LIMITS) as other:
         await other.join(YOU)
         here.announce(b"event")
 
@@ -354,14 +443,14 @@ async def cut(redis: Redis, kind: str, node: str) -> None:
 
 
 async def test_a_broken_subscription_comes_back_with_all_its_addresses(
-    nodes: NodeFactory, redis: Redis
+    redis_nodes: NodeFactory, redis_rig: RedisRig, redis: Redis
 ) -> None:
-    here, there = await nodes("here"), await nodes("there")
+    here, there = await redis_nodes("here"), await redis_nodes("there")
     addresses = [f"lab/client{number}" for number in range(600)]
     await asyncio.gather(*(there.join(address) for address in addresses))
 
     await cut(redis, "subscribe", "there")
-    await asyncio.wait_for(there.restored(), LIMIT)
+    await asyncio.wait_for(redis_rig.recoveries["there"].needed(), LIMIT)
 
     for address in addresses:
         here.send(address, address.encode())
@@ -369,8 +458,8 @@ async def test_a_broken_subscription_comes_back_with_all_its_addresses(
     assert [address for address, _ in there.frames] == addresses
 
 
-async def test_frames_wait_for_a_broken_publisher(nodes: NodeFactory, redis: Redis) -> None:
-    here, there = await nodes("here"), await nodes("there")
+async def test_frames_wait_for_a_broken_publisher(redis_nodes: NodeFactory, redis: Redis) -> None:
+    here, there = await redis_nodes("here"), await redis_nodes("there")
     await there.join(YOU)
 
     await cut(redis, "publish", "here")
@@ -387,9 +476,9 @@ async def test_frames_wait_for_a_broken_publisher(nodes: NodeFactory, redis: Red
 
 
 async def test_a_publisher_that_comes_back_knows_its_script(
-    nodes: NodeFactory, redis: Redis
+    redis_nodes: NodeFactory, redis: Redis
 ) -> None:
-    here = await nodes("here")
+    here = await redis_nodes("here")
     await redis.script_flush()
 
     await cut(redis, "publish", "here")
@@ -401,14 +490,17 @@ async def test_a_publisher_that_comes_back_knows_its_script(
 
 
 async def test_no_redis_is_a_clear_error(keys: Keys) -> None:
-    node = TestNode("unix:///nowhere/at/all.sock", keys, "here")
+    rig = RedisRig("unix:///nowhere/at/all.sock", Redis(), keys)
 
     with pytest.raises(RedisUnavailable, match="cannot be reached"):
-        await node.start()
+        async with rig.running("here", LIMITS):
+            pass
 
 
-async def test_a_node_has_two_connections_for_frames(nodes: NodeFactory, redis: Redis) -> None:
-    here = await nodes("here")
+async def test_a_node_has_two_connections_for_frames(
+    redis_nodes: NodeFactory, redis: Redis
+) -> None:
+    here = await redis_nodes("here")
     await asyncio.gather(*(here.join(f"lab/client{number}") for number in range(100)))
 
     assert len(await links(redis, "publish", "here")) == 1
@@ -436,15 +528,13 @@ class Mailbox:
         raise RedisUnavailable("It loads.")
 
 
-async def test_what_was_missed_comes_before_what_comes_anew(
-    nodes: NodeFactory, redis: Redis
-) -> None:
+async def test_what_was_missed_comes_before_what_comes_anew(nodes: NodeFactory, rig: Rig) -> None:
     here, there = await nodes("here"), await nodes("there")
     mailbox = Mailbox(b"missed")
     there.missed = mailbox.take
     await there.join(YOU)
 
-    await cut(redis, "subscribe", "there")
+    await rig.cut("there")
     await asyncio.wait_for(mailbox.asked.wait(), LIMIT)
     assert await here.publish(YOU, b"new") is Outcome.TAKEN
     mailbox.given.set()
@@ -454,13 +544,13 @@ async def test_what_was_missed_comes_before_what_comes_anew(
 
 
 async def test_an_address_can_be_left_while_what_it_missed_is_collected(
-    nodes: NodeFactory, redis: Redis
+    nodes: NodeFactory, rig: Rig
 ) -> None:
     here, there = await nodes("here"), await nodes("there")
     mailbox = Mailbox(b"missed")
     there.missed = mailbox.take
     await there.join(YOU)
-    await cut(redis, "subscribe", "there")
+    await rig.cut("there")
     await asyncio.wait_for(mailbox.asked.wait(), LIMIT)
     assert await here.publish(YOU, b"new") is Outcome.TAKEN
 
@@ -475,13 +565,13 @@ async def test_an_address_can_be_left_while_what_it_missed_is_collected(
 
 
 async def test_a_mailbox_that_cannot_be_read_loses_nothing_of_a_client_that_goes(
-    nodes: NodeFactory, redis: Redis
+    nodes: NodeFactory, rig: Rig
 ) -> None:
     here, there = await nodes("here"), await nodes("there")
     mailbox = Mailbox()
     there.missed = mailbox.fail
     await there.join(YOU)
-    await cut(redis, "subscribe", "there")
+    await rig.cut("there")
     await asyncio.wait_for(mailbox.asked.wait(), LIMIT)
     assert await here.publish(YOU, b"new") is Outcome.TAKEN
 

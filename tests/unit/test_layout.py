@@ -7,7 +7,6 @@ import hypha_cluster
 PACKAGE = Path(hypha_cluster.__file__).parent
 ELSEWHERE = {  # module or package: tested in tests/integration, tests/conformance or tests/cluster
     "__main__", "app", "commands/main", "node", "server", "telemetry",
-    "clients/drain", "clients/handover", "clients/life", "clients/mail", "clients/presence",
     "clients/expulsion", "commands/users", "registry/accounts", "registry/revocations",
     "hub/answering", "hub/calling", "hub/calls",
     "hub/context", "hub/manager/manager", "hub/manager/services", "hub/manager/tokens",

@@ -1,6 +1,5 @@
 """The manager's functions for tokens: generate, connection info (PROTOCOL 6.1, 7.3)."""
 
-import time
 from typing import Any, Final
 
 from hypha_cluster.errors import BadRequest, PermissionDenied
@@ -44,7 +43,7 @@ class TokenFunctions:
         """Who and where the caller is, and how it comes back (PROTOCOL 6.1)."""
         connection = context.attached()
         attachment = connection.attachment
-        connection.refreshed_at = time.monotonic()
+        connection.refreshed_at = connection.clock()
         place = Place(attachment.workspace.name, attachment.client, attachment.program)
         token = self._tokens.issue_reconnection(attachment.identity, place)
         return {

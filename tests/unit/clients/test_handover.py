@@ -8,7 +8,8 @@ from hypha_cluster.clients.handover import Handover, Request
 from hypha_cluster.relay.bus import OnOutcome, Outcome
 from hypha_cluster.relay.connections import Connection, Connections, Stage
 from hypha_cluster.relay.events import ANSWER, REQUEST, write_event
-from tests.unit.relay.test_connections import FakeSocket, arriving
+from tests.fakes import FakeSocket
+from tests.unit.relay.test_connections import arriving
 
 
 class FakePublisher:

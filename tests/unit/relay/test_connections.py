@@ -1,46 +1,15 @@
 """The clients of a node, and how much may wait for one that is slow."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from hypha_cluster.identity.access import Identity, own_workspace
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.relay.connections import Connection, Connections, Stage
+from tests.fakes import FakeSocket
 
 ANN = Identity("ann")
-
-
-class FakeSocket:
-    """A network that takes nothing until it is told to."""
-
-    def __init__(self, *, stuck: bool = False) -> None:
-        self.sent: list[bytes] = []
-        self.stuck = stuck
-        self.taken = 0
-        self.closed: list[Any] = []
-        self.is_paused = False
-
-    def pause(self) -> None:
-        self.is_paused = True
-
-    def resume(self) -> None:
-        self.is_paused = False
-
-    def send(self, frame: bytes) -> None:
-        if not self.closed:
-            self.sent.append(frame)
-
-    @property
-    def buffered(self) -> int:
-        return sum(map(len, self.sent)) - self.taken if self.stuck else 0
-
-    def close(self, code: int, reason: str = "") -> None:
-        self.closed.append(code)
-
-    def abort(self) -> None:
-        self.closed.append("aborted")
 
 
 def arriving(

@@ -9,7 +9,8 @@ from hypha_cluster.protocol.references import Reference
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.holding import Holding
 from hypha_cluster.supervision import Supervisor
-from tests.unit.relay.test_connections import FakeSocket, connection
+from tests.fakes import FakeSocket
+from tests.unit.relay.test_connections import connection
 
 REFERENCES = frozenset({Reference("away/other", "open")})
 

@@ -10,7 +10,8 @@ from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import Deliveries, PendingCall, PendingCalls
 from hypha_cluster.relay.tracing import NullTracer
-from tests.unit.relay.test_connections import FakeSocket, connection
+from tests.fakes import FakeSocket
+from tests.unit.relay.test_connections import connection
 
 CALLER, TARGET = "ann/me", "ann/you"
 READER = FrameReader(10_000)

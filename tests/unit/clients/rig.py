@@ -1,0 +1,316 @@
+"""Some nodes in one process, with all that makes a client's life, and a registry in memory."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+from hypha_cluster.clients.events import Events
+from hypha_cluster.clients.handover import Handover
+from hypha_cluster.clients.life import Admission, ClientLife, Records, Relay, Terms
+from hypha_cluster.clients.mail import Mail
+from hypha_cluster.clients.presence import Presence
+from hypha_cluster.errors import ClientLeft, Conflict, HubError, RedisUnavailable, StillOnline
+from hypha_cluster.hub.answering import HubClient
+from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.identity.access import Identity, own_workspace
+from hypha_cluster.links.recovery import Recovery
+from hypha_cluster.metrics import Counts
+from hypha_cluster.protocol.envelope import FrameReader, Seal
+from hypha_cluster.registry.clients import (
+    Attachment,
+    Claim,
+    ClaimMode,
+    ClientRegistry,
+    Departure,
+    Previous,
+)
+from hypha_cluster.registry.encoding import Infos
+from hypha_cluster.registry.mailboxes import Mailboxes, Marked
+from hypha_cluster.registry.services import RecentlyFound, Services
+from hypha_cluster.relay.bus import Outcome, Receivers
+from hypha_cluster.relay.connections import Connection, Connections
+from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.ledger import Ledger
+from hypha_cluster.relay.pending import Deliveries, PendingCalls
+from hypha_cluster.relay.tracing import NullTracer
+from hypha_cluster.supervision import Supervisor
+from tests.fakes import FakeClock, FakeSocket, MemoryBus, MemoryListener, MemoryPublisher
+
+ANN = Identity("ann")
+ME = "ann/me"
+
+
+class Gate:
+    """Stops whoever comes by, until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+
+    async def passed(self) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+
+class FakeRegistry:
+    """Who is attached where, in all of a cluster; `gates` stop a command before it is done."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+        self.holders: dict[str, Attachment] = {}
+        self.states: dict[str, str] = {}
+        self.services: defaultdict[str, Infos] = defaultdict(dict)
+        self.gates: dict[str, Gate] = {}
+        self.is_away = False
+
+    async def _reached(self, command: str) -> None:
+        if self.is_away:
+            raise RedisUnavailable("Redis is away.")
+        gate = self.gates.pop(command, None)
+        if gate is not None:
+            await gate.passed()
+
+    async def claim(self, attachment: Attachment, mode: ClaimMode) -> Claim:
+        await self._reached(f"claim {mode}")
+        address, old = attachment.address, self.holders.get(attachment.address)
+        if old is not None:
+            if mode is ClaimMode.ASSERT and old.owner != attachment.owner:
+                raise Conflict("It is somebody else's.")
+            if mode is ClaimMode.NEW and self.states[address] == "online":
+                raise StillOnline("It is connected already.")
+        self.holders[address], self.states[address] = attachment, "online"
+        self._bus.known.add(address)
+        claim = Claim(
+            old is not None,
+            Previous(old.owner, old.node) if old is not None else None,
+            dict(self.services[address]),
+        )
+        await self._reached("claimed")
+        return claim
+
+    async def noted(self, claim: Claim) -> None:
+        await self._reached("noted")
+
+    async def leave(self, address: str, owner: str) -> Departure | None:
+        await self._reached("leave")
+        old = self.holders.get(address)
+        if old is None or old.owner != owner:
+            return None
+        del self.holders[address], self.states[address]
+        self.services.pop(address, None)
+        self._bus.known.discard(address)
+        self._bus.mail.pop(address, None)
+        return Departure(address, old.identity.id, old.node, owner)
+
+    async def suspend(self, address: str, *, owner: str = "", node: str = "", grace: float) -> bool:
+        await self._reached("suspend")
+        old = self.holders.get(address)
+        if old is None or old.owner != owner:
+            return False
+        self.states[address] = "suspended"
+        return True
+
+    async def owners(self, addresses: Sequence[str]) -> list[str | None]:
+        return [self.holders[each].owner if each in self.holders else None for each in addresses]
+
+    async def register(self, attachment: Attachment, put: Infos, remove: Any = ()) -> None:
+        await self._reached("register")
+        if self.holders.get(attachment.address, attachment).owner != attachment.owner:
+            raise ClientLeft("It is attached elsewhere.")
+        self.services[attachment.address] |= put
+
+
+class FakeMailboxes:
+    """The mailboxes of the bus in memory, which have no marks."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+        self.given_up: list[tuple[str, list[bytes]]] = []
+        self.is_away = False
+
+    async def take(self, address: str) -> list[bytes]:
+        return self._bus.mail.pop(address, [])
+
+    async def put_back(self, address: str, frames: Sequence[Marked]) -> list[Marked]:
+        if self.is_away:
+            raise RedisUnavailable("Redis is away.")
+        before = self._bus.mail.pop(address, [])
+        rejected = [
+            each
+            for each in frames
+            if self._bus.deliver(address, each.frame, limits=self._bus.limits) is Outcome.NOBODY
+        ]
+        if before:
+            self._bus.mail.setdefault(address, []).extend(before)
+        return rejected
+
+    async def give_up_calls(self) -> list[tuple[str, list[bytes]]]:
+        given_up, self.given_up = self.given_up, []
+        return given_up
+
+
+class FakeHub:
+    """The hub as a peer, and its calls: of which there are none."""
+
+    def __init__(self) -> None:
+        self.left: list[str] = []
+        self.forgotten: list[str] = []
+        self.serving: set[str] = set()
+        self.alive: Callable[[str], Awaitable[bool]] = _yes
+
+    def forget(self, source: str) -> None:
+        self.forgotten.append(source)
+
+    def target_left(self, address: str, error: HubError) -> None:
+        self.left.append(address)
+
+    def is_serving(self, address: str) -> bool:
+        return address in self.serving
+
+    async def is_alive(self, address: str) -> bool:
+        return await self.alive(address)
+
+    def __bool__(self) -> bool:
+        return False
+
+
+async def _yes(address: str) -> bool:
+    return True
+
+
+class ClientSocket(FakeSocket):
+    """A network behind which a client closes its half at once, when it is told to."""
+
+    def __init__(self, node: "Node") -> None:
+        super().__init__()
+        self._node = node
+        self.connection: Connection | None = None
+        self.is_prompt = True
+
+    def close(self, code: int, reason: str = "") -> None:
+        if not self.closed:
+            super().close(code, reason)
+            if self.is_prompt:
+                self.end(code)
+
+    def abort(self) -> None:
+        super().abort()
+        self.end(1006)
+
+    def end(self, code: int) -> None:
+        """The connection is over."""
+        if self.connection is not None:
+            self._node.life.detach_soon(self.connection, code)
+            self.connection = None
+
+
+class Node:
+    """One node, wired as app.py does it."""
+
+    def __init__(self, cluster: "Cluster", name: str) -> None:
+        self.name = name
+        self.counts, self.clock = Counts(), cluster.clock
+        self.supervisor = Supervisor(clock=self.clock, sleep=self.clock.sleep)
+        self.hub = FakeHub()
+        bus, registry = cluster.bus, cluster.registry
+        self.publisher = MemoryPublisher(bus)
+        self.connections = Connections(10_000, 10.0, self.clock)
+        reader = FrameReader(100_000)
+        self.pending, self.deliveries = PendingCalls(self.counts.calls), Deliveries(reader)
+        self.ledger = Ledger(self.pending, self.deliveries, NullTracer())
+        self.delivery = Delivery(
+            self.connections, self.publisher, self.ledger, self.deliveries, self.counts, reader
+        )
+        self.handover = Handover(name, self.publisher, self.connections)
+        self.mailboxes = FakeMailboxes(bus)
+        self.mail = Mail(cast(Mailboxes, self.mailboxes), self.connections, self.delivery)
+        self.presence = Presence(
+            cast(ClientRegistry, registry),
+            cast(Services, registry),
+            self.publisher,
+            self.counts,
+            60.0,
+        )
+        self.recovery = Recovery(self.clock)
+        events = Events(
+            self.handover,
+            self.delivery,
+            cast(HubClient, self.hub),
+            RecentlyFound(),
+            self.recovery,
+            self.counts,
+        )
+        self.own: list[bytes] = []
+        receivers = Receivers(
+            self.delivery.receive, self.own.append, events.take, self.mail.collect_missed
+        )
+        self.listener = MemoryListener(bus, name, receivers)
+        self.life = ClientLife(
+            Records(cast(ClientRegistry, registry), self.presence, self.mail, self.handover),
+            Relay(self.listener, self.connections, self.delivery, self.ledger, self.counts),
+            cast(HubClient, self.hub),
+            cast(HubCalls, self.hub),
+            Terms(name, 10_000, self.clock),
+            self.supervisor,
+        )
+
+    async def attach(self, *, program: str = "", refresh_after: float = 0.0) -> Connection:
+        socket = ClientSocket(self)
+        connection = await self.life.attach(
+            Admission(ANN, own_workspace(ANN), "me", program),
+            socket,
+            _accept,
+            base_url="",
+            refresh_after=refresh_after,
+        )
+        if connection.is_ending:  # it was told to go before anybody could listen
+            self.life.detach_soon(connection, 1006)
+        else:
+            socket.connection = connection
+        return connection
+
+
+async def _accept() -> None:
+    """There is no handshake."""
+
+
+class Cluster:
+    """Nodes that share a bus and a registry."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.bus = MemoryBus()
+        self.registry = FakeRegistry(self.bus)
+        self._runs: list[asyncio.Task[None]] = []
+
+    def node(self, name: str) -> Node:
+        node = Node(self, name)
+        self._runs.append(asyncio.create_task(node.life.run()))
+        return node
+
+    def gate(self, command: str) -> Gate:
+        gate = self.registry.gates[command] = Gate()
+        return gate
+
+    async def stop(self) -> None:
+        for run in self._runs:
+            run.cancel()
+        await asyncio.wait(self._runs)
+
+
+def note(number: int = 0, *, to: str = ME, source: str = "ann/you") -> bytes:
+    """A sealed frame to a client; nobody waits for an answer to it."""
+    envelope = {"type": "method", "to": to, "method": f"services.tool.note{number}"}
+    return Seal(source, {}).call(envelope, b"\x81\xa4args\x90")
+
+
+def sent(connection: Connection) -> list[bytes]:
+    socket = connection.socket
+    assert isinstance(socket, FakeSocket)
+    return socket.sent
+
+
+def closed(connection: Connection) -> list[Any]:
+    socket = connection.socket
+    assert isinstance(socket, FakeSocket)
+    return socket.closed
