@@ -6,6 +6,7 @@ HubError
 ├── NotAcceptable         the answer does not fit the form that was asked for
 ├── TooLarge              more than the hub takes
 ├── UnsupportedMediaType  a body of a kind that the hub does not read
+├── BadArguments          the function takes other arguments; the text is the provider's
 ├── TooSlow               the request did not come in time
 ├── Overloaded            the hub has no room at the moment
 ├── InvalidToken          who the caller says to be cannot be verified
@@ -67,6 +68,12 @@ class UnsupportedMediaType(HubError):
     """A body of a kind that the hub does not read."""
 
     status = 415
+
+
+class BadArguments(HubError):
+    """The function takes other arguments; the text is the provider's."""
+
+    status = 422
 
 
 class TooSlow(HubError):

@@ -1,5 +1,6 @@
 """The half of a frame that a peer reads: calls, replies, rejects, method references, values."""
 
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -10,6 +11,8 @@ from hypha_cluster.protocol.envelope import Frame
 from hypha_cluster.protocol.guard import BUILT_IN, PING, check_path, shown
 from hypha_cluster.protocol.limits import DEPTH, LONGEST_INTERVAL, SHORTEST_INTERVAL
 
+_TRACE: Final = "Traceback (most recent call last)"
+_FRAMES: Final = ('  File "', "  Plugin script")  # as Python's clients write them
 _CACHE_FUNCTIONS: Final = ("create", "append", "process", "remove")
 # What every release parses: 0.5.38–0.5.47 lose a whole reply over anything else (PROTOCOL 3.2).
 _SIMPLE_SIGNATURE: Final = re.compile(r"\w+\((?:\w+(?:, \w+)*)?\)")
@@ -26,11 +29,22 @@ def error(text: str) -> dict[str, Any]:
 
 
 def error_text(value: object) -> str:
-    """What a provider rejected with, for people to read."""
-    if isinstance(value, dict) and isinstance(value.get("_rvalue"), str):
-        text: str = value["_rvalue"]
-        return text
-    return str(value)
+    """What a provider rejected with, for people to read: what stands behind its trace."""
+    if not isinstance(value, dict) or not isinstance(value.get("_rvalue"), str):
+        return str(value)
+    trace = value.get("_rtrace")
+    text = _last_words(value["_rvalue"]) or _last_words(trace if isinstance(trace, str) else "")
+    return text or "The function failed without a word; its client's log may say more."
+
+
+def _last_words(text: str) -> str:
+    """A text without the trace of Python's that it may begin with."""
+    if not text.startswith(_TRACE):
+        return text.strip()
+    lines = text.splitlines()
+    last_frame = max((n for n, line in enumerate(lines) if line.startswith(_FRAMES)), default=0)
+    words = itertools.dropwhile(lambda line: line.startswith("  "), lines[last_frame + 1 :])
+    return "\n".join(words).strip()
 
 
 def is_answer(method: str) -> bool:

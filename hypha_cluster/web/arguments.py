@@ -18,6 +18,11 @@ Arguments = dict[str, Any]
 
 _LONGEST_NUMBER: Final = 20  # digits; msgpack has no integers of more than 64 bits
 _QUOTES: Final = 4  # of a key and a value
+# Python ≥ 3.10 names a function by where it was made: `main.<locals>.hello()`.
+_MISFIT: Final = re.compile(
+    r"(?:TypeError: )?(?:[\w<>]+\.)*(?P<name>[\w<>]+)\(\) "
+    r"(?:missing|takes|got an unexpected|got multiple|got some) .*argument"
+)
 _TEXT: Final = re.compile(rb'"[^"]*"')
 
 
@@ -67,6 +72,16 @@ def check(arguments: Arguments) -> None:
         if not level:
             return
     raise BadRequest(f"The arguments have more than {DEPTH} levels.")
+
+
+def do_not_fit(function: dict[str, Any], error: str) -> bool:
+    """Whether a function failed because it takes other arguments, by Python's words for that.
+
+    function: its reference. If the words name another function, it is one that this one called.
+    """
+    found = _MISFIT.match(error)
+    signature = str(function.get("_rsig") or function["_rmethod"].rpartition(".")[2])
+    return found is not None and found["name"] == signature.partition("(")[0]
 
 
 def _check_map(value: dict[str, Any]) -> None:

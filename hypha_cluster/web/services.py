@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from hypha_cluster.errors import BadArguments, RemoteError
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.visiting import Visitor, Visits
 from hypha_cluster.identity.access import PUBLIC, Identity
@@ -19,7 +20,7 @@ from hypha_cluster.protocol.limits import SMALL_BODY
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.web.answers import answer, content_type
-from hypha_cluster.web.arguments import JSON, from_body, from_query
+from hypha_cluster.web.arguments import JSON, do_not_fit, from_body, from_query
 from hypha_cluster.web.bodies import Lease, Room, read_body
 from hypha_cluster.web.lookup import Gatekeeper, base_url_of, token_of
 
@@ -87,7 +88,12 @@ class ServicesApi:
             return await answer(request, member)
         with self._room.lease() as lease:
             arguments = await self._arguments(request, lease)
-            result = await self._visits.call(visitor, provider, member, [], arguments)
+            try:
+                result = await self._visits.call(visitor, provider, member, [], arguments)
+            except RemoteError as error:
+                if do_not_fit(member, str(error)):
+                    raise BadArguments(str(error)) from None
+                raise
         return await answer(request, result)
 
     # Who, where, what.

@@ -239,6 +239,28 @@ async def fail_later(message: str) -> None:
     raise ValueError(message)
 
 
+class Silent(Exception):
+    """Has nothing to say but its name."""
+
+
+def be_silent(x: Any = 0) -> None:
+    raise Silent
+
+
+async def be_silent_later(x: Any = 0) -> None:
+    await asyncio.sleep(0)
+    raise Silent
+
+
+def be_positive(x: Any) -> Any:
+    assert x > 0
+    return x
+
+
+def misuse(x: Any = 0) -> Any:
+    return hello(nonsense=x)  # type: ignore[call-arg]  # what a mistake of its own looks like
+
+
 def who_calls(context: Any = None) -> Any:
     return dict(context)
 
@@ -320,6 +342,10 @@ LOCAL: dict[str, Function] = {
         awkward,
         fail,
         fail_later,
+        be_silent,
+        be_silent_later,
+        be_positive,
+        misuse,
         who_calls,
         greet_caller,
         apply,

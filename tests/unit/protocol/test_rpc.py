@@ -49,6 +49,35 @@ def test_an_error_is_told_as_text() -> None:
     assert rpc.error_text("plain") == "plain"
 
 
+TRACE = """Traceback (most recent call last):
+  File "rpc.py", line 1, in call
+    result = method()
+             ^^^^^^^^
+  Plugin script, line 7, in f
+    assert x > 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (TRACE + "ValueError: it broke\n", "ValueError: it broke"),
+        (TRACE + "ValueError: it\n  broke\ntwice", "ValueError: it\n  broke\ntwice"),
+        ("it\nbroke", "it\nbroke"),
+        ("Traceback (most recent call last):", ""),
+        ("", ""),
+        (" ", ""),
+    ],
+)
+def test_an_error_is_told_without_its_trace(value: str, text: str) -> None:
+    silent = "The function failed without a word; its client's log may say more."
+
+    assert rpc.error_text({"_rvalue": value}) == (text or silent)
+    assert rpc.error_text({"_rvalue": "", "_rtrace": value}) == (text or silent)
+    assert rpc.error_text({"_rvalue": value, "_rtrace": TRACE + "Named"}) == (text or "Named")
+    assert rpc.error_text({"_rvalue": "", "_rtrace": 5}) == silent
+
+
 def test_a_promise_of_the_hubs_asks_for_heartbeats_only_when_it_needs_them() -> None:
     assert rpc.promise("w/~n", "s").keys() == {"resolve", "reject"}
     assert rpc.promise("w/~n", "s", 5.0)["interval"] == 5.0

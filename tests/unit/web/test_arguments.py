@@ -8,7 +8,7 @@ import pytest
 
 from hypha_cluster.errors import BadRequest, TooLarge, UnsupportedMediaType
 from hypha_cluster.protocol.limits import ARGUMENT_CONTAINERS, ARGUMENT_VALUES, DEPTH
-from hypha_cluster.web.arguments import JSON, MSGPACK, from_body, from_query
+from hypha_cluster.web.arguments import JSON, MSGPACK, do_not_fit, from_body, from_query
 
 REFERENCE = {"_rtype": "method", "_rtarget": "ws/x", "_rmethod": "services.s.f"}
 
@@ -148,3 +148,34 @@ def test_more_values_than_one_may_send_are_refused(value: Any) -> None:
 def test_what_stands_in_a_text_counts_for_nothing(text: str) -> None:
     for body, content_type in both({"text": text, "other": "\\"}):
         assert from_body(body, content_type)["text"] == text
+
+
+HELLO = {"_rtype": "method", "_rtarget": "ws/x", "_rmethod": "services.s.sub.hello"}
+
+
+@pytest.mark.parametrize(
+    ("error", "fits_not"),
+    [
+        ("hello() missing 1 required positional argument: 'name'", True),
+        ("TypeError: hello() missing 2 required positional arguments: 'a' and 'b'", True),
+        ("main.<locals>.hello() got an unexpected keyword argument 'x'", True),
+        ("hello() got multiple values for argument 'name'", True),
+        ("hello() takes 0 positional arguments but 1 was given", True),
+        ("hello() missing 1 required keyword-only argument: 'name'", True),
+        ("other() missing 1 required positional argument: 'name'", False),
+        ("hello() failed", False),
+        ("say hello() missing 1 required argument", False),
+        ("", False),
+    ],
+)
+def test_arguments_that_do_not_fit_are_told_from_a_functions_own_mistake(
+    error: str, fits_not: bool
+) -> None:
+    assert do_not_fit(HELLO, error) is fits_not
+
+
+def test_a_function_is_known_by_the_name_of_its_signature() -> None:
+    alias = {**HELLO, "_rmethod": "services.s.alias", "_rsig": "hello(name)"}
+
+    assert do_not_fit(alias, "hello() missing 1 required positional argument: 'name'")
+    assert not do_not_fit(alias, "alias() missing 1 required positional argument: 'name'")
