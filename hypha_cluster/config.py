@@ -227,15 +227,15 @@ class Config:
     @property
     def local_url(self) -> str:
         """Where this machine reaches the node, without the base path."""
-        return self._url({"::": "::1"}.get(self.host, "127.0.0.1") if self._is_open else self.host)
+        return self._url({"::": "::1"}.get(self.host, "127.0.0.1") if self.is_open else self.host)
 
     @property
     def node_url(self) -> str:
         """Where other machines may reach the node: by the name that this one has for itself."""
-        return self._url(socket.gethostname() if self._is_open else self.host)
+        return self._url(socket.gethostname() if self.is_open else self.host)
 
     @property
-    def _is_open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether it listens on all addresses."""
         return self.host in ("", "0.0.0.0", "::")
 

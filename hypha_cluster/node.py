@@ -217,16 +217,19 @@ class Node:
 
     # The end.
 
-    async def drain(self) -> None:
+    async def drain(self, *, for_successor: bool = False) -> None:
         """Send the clients to other nodes, without losing what they sent or are waiting for.
 
-        Where there is no other node that goes on, they would only come back to this one.
+        Where there is no other node that goes on, they would only come back to this one; and where
+        somebody holds the port for a successor, they wait there until this one has ended.
         """
         self._drain.begin()
         self._counts.drains += 1
         await self._renew(anew=True)
         _log.info("Draining %d clients.", len(self._connections))
-        if await self._has_siblings():
+        if for_successor:
+            _log.info("Its successor gets the clients: this one ends when they are at rest.")
+        elif await self._has_siblings():
             await asyncio.sleep(self._terms.drain_delay)
             await self._send_away()
         else:

@@ -7,14 +7,12 @@ import gc
 import importlib.util
 import logging
 import resource
-import signal
 import ssl
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import hypercorn
-from hypercorn.asyncio import serve as serve_with_hypercorn
 from starlette.applications import Starlette
 
 from hypha_cluster.config import Config
@@ -22,20 +20,18 @@ from hypha_cluster.errors import StartupError
 from hypha_cluster.serving.http11.server import install
 from hypha_cluster.serving.http11.websocket_connection import Timeouts
 from hypha_cluster.serving.http11.websocket_upgrade import end_outliving
+from hypha_cluster.serving.listening import Listening
 from hypha_cluster.serving.preflight import BACKLOG
+from hypha_cluster.serving.stop import Stop
 from hypha_cluster.settings import KIB, MIB
 from hypha_cluster.supervision import Supervisor, Tasks
 
 log = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
 # Longer than balancers keep theirs: who closes last never meets a closed connection.
 KEEP_ALIVE = 75.0
 # After the drain there is nobody left to be patient with.
 GRACE = 2.0
-# In which Hypercorn closes its port, once it was told to.
-CLOSING = 0.05
 
 # mallopt's parameters in glibc, and what they are set to.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -46,39 +42,27 @@ MOST_FILES = 1 << 20
 COLLECT_AFTER = (10_000, 20, 20)  # new objects, then collections of the younger generation
 
 
-class Stop:
-    """What the process was told: to stop, and whether to hurry."""
+class Port(NamedTuple):
+    """What a gateway listens on."""
 
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.hurried = asyncio.Event()
-
-    def ask(self) -> None:
-        """Drain; asked twice, don't."""
-        if self.asked.is_set():
-            self.hurried.set()
-        self.asked.set()
-
-    def hurry(self) -> None:
-        self.hurried.set()
-        self.asked.set()
-
-    def heed_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self.ask)
-        loop.add_signal_handler(signal.SIGINT, self.hurry)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # see workers.py
+    descriptor: int
+    is_held: bool = False
+    """Whether somebody else keeps it open, such as systemd: for a successor, which serves there
+    when this gateway has ended."""
 
 
-def run_gateway(config: Config, listener: int, on_ready: Callable[[], None]) -> None:
-    """Serve on the file descriptor `listener` until a signal says to stop."""
+def run_gateway(
+    config: Config, port: Port, on_ready: Callable[[], None], stop: Stop | None = None
+) -> None:
+    """Serve on a port until a signal, or whoever has `stop`, says to stop."""
     from hypha_cluster.app import create_app
 
     prepare_process(config)
     with asyncio.Runner(loop_factory=loop_factory(config.event_loop)) as runner:
         runner.get_loop().set_exception_handler(_log_loop_error)
-        settings = hypercorn_settings(config, listener)
-        runner.run(serve_app(create_app(config), settings, on_ready))
+        settings = hypercorn_settings(config, port.descriptor)
+        serving = Serving(create_app(config), settings, stop or Stop(), is_held=port.is_held)
+        runner.run(serving.run(on_ready))
 
 
 def prepare_process(config: Config) -> None:
@@ -89,67 +73,41 @@ def prepare_process(config: Config) -> None:
     install(Timeouts(ping=config.ping_timeout), fast=config.fast_websockets)
 
 
-async def serve_app(
-    app: Starlette, settings: hypercorn.Config, on_ready: Callable[[], None]
-) -> None:
-    """Start `app`, serve it until told to stop, let it drain, stop it."""
-    stop = Stop()
-    stop.heed_signals()
-    closing = asyncio.Event()
+class Serving:
+    """One application: started, served until it is told to stop, drained, stopped."""
 
-    async def until_drained() -> None:
-        on_ready()
-        await stop.asked.wait()
-        await _drain(app, stop)
-        closing.set()
+    def __init__(
+        self, app: Starlette, settings: hypercorn.Config, stop: Stop, *, is_held: bool = False
+    ) -> None:
+        self._app = app
+        self._stop = stop
+        self._is_held = is_held
+        self._listening = Listening(app, settings)
 
-    # Not left to Hypercorn, which makes a traceback of a StartupError, and skips the end of the
-    # lifespan when it is cancelled.
-    async with app.router.lifespan_context(app):
-        serving = serve_with_hypercorn(
-            _without_lifespan(app), settings, shutdown_trigger=until_drained, mode="asgi"
-        )
-        await _until_closed(asyncio.create_task(serving), closing, app.state.node.dismiss)
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Raise StartupError if the application cannot start."""
+        self._stop.heed_signals()
+        async with self._app.router.lifespan_context(self._app):
+            await self._listening.start()
+            on_ready()
+            await self._stop.asked.wait()
+            if self._is_held or self._stop.is_replaced:
+                self._listening.leave_port()
+            await self._drain()
+            self._listening.leave_port()
+            self._app.state.node.dismiss()
+            await self._listening.close(GRACE)
+            await end_outliving(GRACE)
 
-
-async def _until_closed(
-    serving: asyncio.Task[None], closing: asyncio.Event, dismiss: Callable[[], None]
-) -> None:
-    """Wait for Hypercorn, but don't let a connection keep it once it is closing."""
-    closed = asyncio.create_task(closing.wait())
-    await asyncio.wait({serving, closed}, return_when=asyncio.FIRST_COMPLETED)
-    await asyncio.wait({serving}, timeout=CLOSING)
-    dismiss()
-    await asyncio.wait({serving}, timeout=2 * GRACE)
-    closed.cancel()
-    if not serving.done():
-        serving.cancel()
-    # InvalidStateError: Hypercorn's, when it is cancelled while it waits for its connections.
-    with contextlib.suppress(asyncio.CancelledError, asyncio.InvalidStateError):
-        await serving
-    await end_outliving(GRACE)
-
-
-async def _drain(app: Starlette, stop: Stop) -> None:
-    if stop.hurried.is_set():
-        return
-    tasks = Tasks(Supervisor())
-    tasks.spawn("drain", app.state.node.drain())
-    tasks.spawn("hurry", stop.hurried.wait())
-    await asyncio.wait([*tasks], return_when=asyncio.FIRST_COMPLETED)
-    await tasks.stop()
-
-
-def _without_lifespan(app: Starlette) -> Any:
-    async def serve(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "lifespan":
-            await app(scope, receive, send)
+    async def _drain(self) -> None:
+        if self._stop.hurried.is_set():
             return
-        for stage in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{stage}.complete"})
-
-    return serve
+        node, tasks = self._app.state.node, Tasks(Supervisor())
+        for_successor = self._is_held and not self._stop.is_replaced
+        tasks.spawn("drain", node.drain(for_successor=for_successor))
+        tasks.spawn("hurry", self._stop.hurried.wait())
+        await asyncio.wait([*tasks], return_when=asyncio.FIRST_COMPLETED)
+        await tasks.stop()
 
 
 def hypercorn_settings(config: Config, listener: int) -> hypercorn.Config:

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,29 +13,36 @@ from types import FrameType
 
 from hypha_cluster.config import IN_MEMORY, Config, masked_url
 from hypha_cluster.serving.embedded import embedded_store
-from hypha_cluster.serving.gateway import run_gateway
+from hypha_cluster.serving.gateway import Port, run_gateway
 from hypha_cluster.serving.logs import configure_logging
 from hypha_cluster.serving.preflight import check_certificate, check_redis, listen
+from hypha_cluster.serving.systemd import READY, STOPPING, notify, passed_listener
 from hypha_cluster.serving.workers import run_workers
+
+log = logging.getLogger(__name__)
 
 
 def serve(config: Config) -> None:
     """Run a hub until SIGTERM or Ctrl-C; raise StartupError when it cannot start."""
     configure_logging(config.log_level, config.log_format)
     check_certificate(config.certfile, config.keyfile)
-    with _leaving_on_sigterm(), listen(config.host, config.port) as listener:
-        config = replace(config, port=listener.getsockname()[1])
+    held = passed_listener()
+    with _leaving_on_sigterm(), held or listen(config.host, config.port) as listener:
+        host, number = listener.getsockname()[:2]
+        config = replace(config, port=number, host=host if held else config.host)
         with _store(config) as redis_url:
             asyncio.run(check_redis(redis_url))
-            announce = _announcement(config)
-            _run(replace(config, redis_url=redis_url), listener, announce)
+            port = Port(listener.detach(), is_held=held is not None)
+            _run(replace(config, redis_url=redis_url), port, _announcement(config, port))
+            notify(STOPPING)
+    log.info("The hub has stopped.")
 
 
-def _run(config: Config, listener: socket.socket, announce: Callable[[], None]) -> None:
+def _run(config: Config, port: Port, announce: Callable[[], None]) -> None:
     if config.workers > 1:
-        run_workers(config, listener, announce)
+        run_workers(config, port, announce)
     else:
-        run_gateway(config, listener.detach(), announce)
+        run_gateway(config, port, announce)
 
 
 @contextlib.contextmanager
@@ -61,23 +68,27 @@ def _store(config: Config) -> Iterator[str]:
         yield url
 
 
-def _announcement(config: Config) -> Callable[[], None]:
+def _announcement(config: Config, port: Port) -> Callable[[], None]:
     def announce() -> None:
-        sys.stdout.write(_banner(config))
-        sys.stdout.flush()
+        with contextlib.suppress(BrokenPipeError):  # then nobody wants to know
+            sys.stdout.write("".join(f"{line}\n" for line in _banner(config, port)))
+            sys.stdout.flush()
+        notify(READY)
 
     return announce
 
 
-def _banner(config: Config) -> str:
+def _banner(config: Config, port: Port) -> Iterator[str]:
     """What to know about a hub that has just started."""
     gateways = f", {config.workers} gateways" if config.workers > 1 else ""
-    return (
-        f"hypha-cluster {version('hypha-cluster')}{gateways}\n"
-        f"Listening on {config.local_url}\n"
-        f"Store: {_store_name(config)}\n"
-        f'Connect with: await connect_to_server({{"server_url": "{config.base_url}"}})\n'
-    )
+    yield f"hypha-cluster {version('hypha-cluster')}{gateways}"
+    yield f"Listening on {config.local_url}"
+    if port.is_held:
+        yield "The port is held open from outside, and stays open when this hub ends"
+    elif config.is_open:
+        yield "Other machines reach it too; --host 127.0.0.1 keeps it to this one"
+    yield f"Store: {_store_name(config)}"
+    yield f'Connect with: await connect_to_server({{"server_url": "{config.base_url}"}})'
 
 
 def _store_name(config: Config) -> str:

@@ -1,8 +1,8 @@
 """One of several gateway processes: what its parent tells it, and what it answers.
 
-The parent writes one line to standard input, the settings; they hold secrets, so they are in no
-argument and no variable. The end of the input is the end of the parent. The worker writes one line
-to standard output, as JSON: `ready`, or why it cannot start.
+The parent writes to standard input: a line with its orders, whose settings hold secrets and are
+therefore in no argument and no variable; later `retire`. The end of the input is the end of the
+parent. The worker writes one line to standard output, as JSON: `ready`, or why it cannot start.
 """
 
 import json
@@ -14,10 +14,12 @@ from typing import Final
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
-from hypha_cluster.serving.gateway import run_gateway
+from hypha_cluster.serving.gateway import Port, run_gateway
 from hypha_cluster.serving.logs import configure_logging
+from hypha_cluster.serving.stop import Stop
 
 READY: Final = "ready"
+RETIRE: Final = b"retire\n"
 
 
 def main() -> int:
@@ -25,14 +27,16 @@ def main() -> int:
     said = _Report()
     # Without a buffer, whose lock a thread would still hold at the end.
     orders = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115  (it stays open)
-    settings = orders.readline()
-    if not settings:
+    line = orders.readline()
+    if not line:
         return 1  # the parent is gone already
-    config = Config(**json.loads(settings))
+    first = json.loads(line)
+    config = Config(**first["settings"])
     configure_logging(config.log_level, config.log_format)
-    threading.Thread(target=_end_with_parent, args=(orders,), daemon=True).start()
+    stop = Stop()
+    threading.Thread(target=_obey, args=(orders, stop), daemon=True).start()
     try:
-        run_gateway(config, int(sys.argv[1]), said.ready)
+        run_gateway(config, Port(int(sys.argv[1]), first["is_held"]), said.ready, stop)
     except StartupError as error:
         said.write(str(error))
         return 2
@@ -54,10 +58,11 @@ class _Report:
         self.write(READY)
 
 
-def _end_with_parent(orders: FileIO) -> None:
-    """Nobody else would stop this worker, and its port must become free."""
-    orders.readall()
-    os._exit(1)
+def _obey(orders: FileIO, stop: Stop) -> None:
+    for line in orders:
+        if line == RETIRE:
+            stop.retire()
+    os._exit(1)  # nobody else would stop this worker, and its port must become free
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import json
 import logging
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,8 +17,9 @@ from typing import Final
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
-from hypha_cluster.serving.gateway import SIGNALS
-from hypha_cluster.serving.worker import READY
+from hypha_cluster.serving.gateway import Port
+from hypha_cluster.serving.stop import SIGNALS
+from hypha_cluster.serving.worker import READY, RETIRE
 
 log = logging.getLogger(__name__)
 
@@ -29,128 +30,176 @@ COMMAND: Final = (sys.executable, "-P", "-m", "hypha_cluster.serving.worker")
 SILENT: Final = "it gave no reason"
 
 
-def run_workers(config: Config, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Keep `config.workers` gateways serving until a signal says to stop."""
-    asyncio.run(Workers(config, listener, on_ready).run())
+def run_workers(config: Config, port: Port, on_ready: Callable[[], None]) -> None:
+    """Keep `config.workers` gateways serving on a port until a signal says to stop.
+
+    SIGHUP puts new processes in their places, one by one.
+    """
+    asyncio.run(Workers(config, port, on_ready).run())
 
 
 class Worker:
     """A gateway process, as its parent sees it."""
 
-    def __init__(self, config: Config, listener: socket.socket) -> None:
+    def __init__(self, config: Config, port: Port, *, is_wanted: bool) -> None:
         self.name = config.node_name
-        self._process = _spawn(config, listener)
-        self._reports = asyncio.StreamReader()
+        self.is_wanted = is_wanted
+        """Whether another one takes its place when it ends."""
+        self.reason = SILENT
+        self.is_serving = False
+        self.known = asyncio.Event()
+        """Set when it is known whether it serves."""
+        self.ended = asyncio.Event()
+        self._process = _spawn(port)
+        orders = {"settings": dataclasses.asdict(config), "is_held": port.is_held}
+        self._write(json.dumps(orders).encode() + b"\n")
 
-    async def ready(self) -> None:
-        """Wait until it serves; raise StartupError with its reason if it cannot."""
+    async def live(self) -> int:
+        """Hear what it says, and wait for its end; answer its exit code, or -N for a signal N."""
         loop = asyncio.get_running_loop()
-        protocol = asyncio.StreamReaderProtocol(self._reports)
+        reports = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reports)
         await loop.connect_read_pipe(lambda: protocol, self._process.stdout)
-        line = await self._reports.readline()
-        said = json.loads(line) if line else SILENT
-        if said != READY:
-            raise StartupError(said)
-
-    async def ended(self) -> int:
-        """Wait for its end; answer its exit code, or less than 0 for a signal."""
-        await self._reports.read()  # the kernel closes the other end with the process
+        if line := await reports.readline():
+            self.reason = json.loads(line)
+            self.is_serving = self.reason == READY
+        self.known.set()
+        await reports.read()  # the kernel closes the other end with the process
+        assert self._process.stdin
         with contextlib.suppress(BrokenPipeError):
-            if self._process.stdin:
-                self._process.stdin.close()
-        return self._process.wait()
+            self._process.stdin.close()
+        code = self._process.wait()
+        self.ended.set()
+        return code
 
     def tell(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def retire(self) -> None:
+        """Have it send its clients to the others, and end."""
+        self.is_wanted = False
+        self._write(RETIRE)
 
-def _spawn(config: Config, listener: socket.socket) -> subprocess.Popen[bytes]:
+    def _write(self, line: bytes) -> None:
+        assert self._process.stdin
+        with contextlib.suppress(BrokenPipeError):  # then its end says more
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+
+
+def _spawn(port: Port) -> subprocess.Popen[bytes]:
     """Start a process afresh: a fork would share the parent's threads' locks and sockets."""
     # Signals wait until the worker knows what to do with them; Ctrl-C comes by its parent only.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        process = subprocess.Popen(
-            [*COMMAND, str(listener.fileno())],
+        return subprocess.Popen(
+            [*COMMAND, str(port.descriptor)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pass_fds=(listener.fileno(),),
+            pass_fds=(port.descriptor,),
             process_group=0,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    assert process.stdin
-    with contextlib.suppress(BrokenPipeError):  # then its end says more
-        process.stdin.write(json.dumps(dataclasses.asdict(config)).encode() + b"\n")
-        process.stdin.flush()
-    return process
 
 
 class Workers:
     """The gateway processes of one parent."""
 
-    def __init__(
-        self, config: Config, listener: socket.socket, on_ready: Callable[[], None]
-    ) -> None:
+    def __init__(self, config: Config, port: Port, on_ready: Callable[[], None]) -> None:
         self._config = config
-        self._listener = listener
+        self._port = port
         self._on_ready = on_ready
         self._stopping = asyncio.Event()
+        self._told = asyncio.Event()  # to stop, or to put new workers in the places of the old
+        self._numbers = itertools.count()
         self._alive: set[Worker] = set()
+        self._keepers = asyncio.TaskGroup()
 
     async def run(self) -> None:
         """Start them, and return when all have ended; raise StartupError if the first cannot."""
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._stop, number)
-        # One first: what keeps it from starting would keep them all, and is to be said once.
-        first = self._start(self._name(0))
-        try:
-            await first.ready()
-        except StartupError:
-            await first.ended()
+        loop.add_signal_handler(signal.SIGHUP, self._told.set)
+        async with self._keepers:
+            # One first: what keeps it from starting would keep them all, and is to be said once.
+            first = self._start(is_wanted=False)
+            await first.known.wait()
+            if first.is_serving and not self._stopping.is_set():
+                self._start_others(first)
+                await self._obey()
+        if not first.is_serving and not self._stopping.is_set():
+            raise StartupError(first.reason)
+
+    def _start_others(self, first: Worker) -> None:
+        first.is_wanted = True
+        # They would delete what the first has by then.
+        self._config = replace(self._config, reset_redis=False)
+        for _ in range(1, self._config.workers):
+            self._start()
+        self._on_ready()
+
+    async def _obey(self) -> None:
+        while True:
+            await self._told.wait()
+            self._told.clear()
             if self._stopping.is_set():
                 return
-            raise
-        # The others would delete what the first has by then.
-        self._config = replace(self._config, reset_redis=False)
-        others = [] if self._stopping.is_set() else range(1, self._config.workers)
-        workers = [self._start(self._name(index)) for index in others]
-        if not self._stopping.is_set():
-            self._on_ready()
-        async with asyncio.TaskGroup() as keepers:
-            keepers.create_task(self._keep(first, is_new=False))
-            for worker in workers:
-                keepers.create_task(self._keep(worker))
-
-    def _name(self, index: int) -> str:
-        given = self._config.node_name
-        return f"{given}-{index}" if given else f"gateway-{secrets.token_hex(4)}"
-
-    def _start(self, name: str) -> Worker:
-        worker = Worker(replace(self._config, node_name=name), self._listener)
-        self._alive.add(worker)
-        return worker
+            await self._renew()
 
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()
+        self._told.set()
         for worker in self._alive:
             worker.tell(number)
 
-    async def _keep(self, worker: Worker, *, is_new: bool = True) -> None:
-        """Whenever this worker ends by itself, put another one in its place."""
-        loop = asyncio.get_running_loop()
-        while True:
-            since = loop.time()
-            said = await _reason(worker) if is_new else SILENT
-            code = await worker.ended()
-            self._alive.discard(worker)
+    async def _renew(self) -> None:
+        """Put a new worker in the place of each, the old one going when the new one serves."""
+        log.info("The gateways are replaced, one by one.")
+        for old in list(self._alive):
+            new = self._start(is_wanted=False)
+            await new.known.wait()
             if self._stopping.is_set():
                 return
-            log.error("Gateway %s ended (%s): %s; another one is started", worker.name, code, said)
-            if loop.time() - since < SHORTEST_LIFE and await self._stopped_within(RESTART_PAUSE):
+            if not new.is_serving:
+                log.error("The old gateways go on, for a new one cannot start: %s", new.reason)
                 return
-            worker, is_new = self._start(worker.name), True
+            if old.ended.is_set():  # by itself meanwhile, and has a successor
+                new.retire()
+                continue
+            new.is_wanted = True
+            log.info("Gateway %s takes the place of %s.", new.name, old.name)
+            old.retire()
+            await old.ended.wait()
+        log.info("All gateways have been replaced.")
+
+    def _start(self, name: str = "", *, is_wanted: bool = True) -> Worker:
+        """Start a worker; one that takes nobody's place has a name that no other one ever had."""
+        config = replace(self._config, node_name=name or self._new_name())
+        worker = Worker(config, self._port, is_wanted=is_wanted)
+        self._alive.add(worker)
+        self._keepers.create_task(self._keep(worker))
+        return worker
+
+    def _new_name(self) -> str:
+        given, number = self._config.node_name, next(self._numbers)
+        return f"{given}-{number}" if given else f"gateway-{secrets.token_hex(4)}"
+
+    async def _keep(self, worker: Worker) -> None:
+        """Put another one in the place of a worker that ends by itself."""
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        code = await worker.live()
+        self._alive.discard(worker)
+        if self._stopping.is_set() or not worker.is_wanted:
+            return
+        said = SILENT if worker.is_serving else worker.reason
+        log.error("Gateway %s ended (%d): %s; another one is started", worker.name, code, said)
+        if loop.time() - since < SHORTEST_LIFE and await self._stopped_within(RESTART_PAUSE):
+            return
+        self._start(worker.name)
 
     async def _stopped_within(self, seconds: float) -> bool:
         try:
@@ -158,12 +207,3 @@ class Workers:
         except TimeoutError:
             return False
         return True
-
-
-async def _reason(worker: Worker) -> str:
-    """Wait until a worker serves, or say why it cannot."""
-    try:
-        await worker.ready()
-    except StartupError as error:
-        return str(error)
-    return SILENT

@@ -28,7 +28,7 @@ class Ordeal(NamedTuple):
         return {
             "calls": len(history.begun),
             "calls_failed": len(history.failures()),
-            "errors": _listed(history),
+            "errors": listed(history),
             "clients_lost": len(self._lost()),
             "clients_in_an_endless_loop_of_their_own": len(history.caught),
             "seconds_to_the_first_good_call_median": middle,
@@ -67,5 +67,5 @@ async def undergo(
     return Ordeal(load, began, at_the_end)
 
 
-def _listed(history: History) -> str:
+def listed(history: History) -> str:
     return ", ".join(f"{count} × {text}" for text, count in history.errors().items()) or "none"

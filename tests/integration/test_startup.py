@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -127,6 +128,29 @@ def test_a_mistaken_variable_is_told() -> None:
     assert "unknown variable HYPHA_REDIS_ULR; did you mean HYPHA_REDIS_URL?" in ended.stderr
 
 
+@pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="systemd is not here")
+def test_a_hub_takes_its_socket_from_systemd(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = command("serve", host="192.0.2.1", port=1, data_dir=":memory:", workers=2)
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        hub = subprocess.Popen(
+            ["systemd-socket-activate", f"--listen=127.0.0.1:{port}", *words],
+            env=environment(),
+            stdout=output,
+            stderr=output,
+        )
+
+    eventually(lambda: status(f"http://127.0.0.1:{port}/health/ready") == 200, "serve")
+    hub.terminate()
+
+    assert hub.wait(60 * SECOND) == 0
+    assert f"Listening on http://127.0.0.1:{port}\nThe port is held open" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
 def test_an_unknown_command_is_told() -> None:
     ended = hypha_cluster("sevre")
 
@@ -164,6 +188,15 @@ def test_a_hub_says_where_it_is_and_how_to_connect(gateway_factory: GatewayFacto
     assert f"Listening on {gateway.url}\n" in gateway.log()
     assert f'await connect_to_server({{"server_url": "{gateway.url}"}})' in gateway.log()
     assert "Store: Redis at unix://" in gateway.log()
+    assert "Other machines" not in gateway.log()
+    gateway.interrupt()
+    assert gateway.log().endswith(" The hub has stopped.\n")
+
+
+def test_a_hub_that_listens_on_all_addresses_says_so(gateway_factory: GatewayFactory) -> None:
+    gateway = gateway_factory(host="0.0.0.0")
+
+    assert "\nOther machines reach it too; --host 127.0.0.1 keeps it to this one\n" in gateway.log()
 
 
 @pytest.mark.parametrize("end", [Gateway.terminate, Gateway.interrupt])

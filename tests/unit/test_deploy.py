@@ -45,6 +45,22 @@ def test_a_container_is_given_the_time_that_a_drain_takes() -> None:
     assert int(grace[1]) >= Config().drain_delay + Config().drain_time + 10
 
 
+def test_systemd_starts_the_hub_as_it_can_be_started() -> None:
+    unit = (ROOT / "deploy" / "hypha-cluster.service").read_text(encoding="utf-8")
+    flags = re.search(r"^ExecStart=\S+/hypha-cluster serve (.*)$", unit, re.MULTILINE)
+    environ = dict(re.findall(r"^Environment=(HYPHA_\w+)=(.*)$", unit, re.MULTILINE))
+    patience = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+
+    assert flags
+    assert patience
+    config = Config.load(flags[1].split(), environ)
+    assert config.workers > 1, "SIGHUP replaces workers only"
+    assert int(patience[1]) >= config.drain_delay + config.drain_time + 20
+    home = re.search(r"^StateDirectory=(.*)$", unit, re.MULTILINE)
+    assert home
+    assert environ["HYPHA_DATA_DIR"] == f"/var/lib/{home[1]}"
+
+
 def test_nginx_lets_through_what_the_hub_takes() -> None:
     text = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
     body = re.search(r"client_max_body_size (\d+)m;", text)

@@ -16,8 +16,9 @@ from starlette.routing import Route
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
 from hypha_cluster.serving import gateway
-from hypha_cluster.serving.gateway import hypercorn_settings, loop_factory, serve_app
+from hypha_cluster.serving.gateway import Serving, hypercorn_settings, loop_factory
 from hypha_cluster.serving.preflight import listen
+from hypha_cluster.serving.stop import Stop
 from tests.gateways import SECOND
 
 Application = Callable[[], Starlette]
@@ -31,8 +32,8 @@ class Node:
         self.draining = asyncio.Event()
         self.draining_takes = 0.0
 
-    async def drain(self) -> None:
-        self.diary.append("drain")
+    async def drain(self, *, for_successor: bool) -> None:
+        self.diary.append("drain for a successor" if for_successor else "drain")
         self.draining.set()
         await asyncio.sleep(self.draining_takes)
         self.diary.append("drained")
@@ -66,18 +67,25 @@ def app(diary: list[str]) -> Starlette:
     return app
 
 
-async def serve(app: Starlette, visit: Callable[[int], Awaitable[None]]) -> None:
+async def serve(
+    app: Starlette,
+    visit: Callable[[int], Awaitable[None]],
+    stop: Stop | None = None,
+    *,
+    is_held: bool = False,
+) -> None:
     """Serve `app` while `visit` is told the port, then until it has stopped by itself."""
     config = Config(host="127.0.0.1", port=0)
     listener = listen(config.host, config.port)
     port = listener.getsockname()[1]
     ready = asyncio.Event()
     settings = hypercorn_settings(config, listener.detach())
-    serving = asyncio.create_task(serve_app(app, settings, ready.set))
+    serving = Serving(app, settings, stop or Stop(), is_held=is_held)
+    running = asyncio.create_task(serving.run(ready.set))
     async with asyncio.timeout(20 * SECOND):
         await ready.wait()
         await visit(port)
-        await serving
+        await running
 
 
 async def get(port: int, path: str) -> str:
@@ -114,6 +122,27 @@ async def test_requests_are_served_while_the_node_drains(app: Starlette) -> None
     await serve(app, visit)
 
 
+@pytest.mark.parametrize("is_held", [True, False])
+async def test_who_leaves_its_port_to_others_takes_nobody_while_it_drains(
+    app: Starlette, is_held: bool
+) -> None:
+    stop = Stop()
+    app.state.node.draining_takes = 0.5
+
+    async def visit(port: int) -> None:
+        if is_held:
+            signal_us(signal.SIGTERM)
+        else:
+            stop.retire()
+        await app.state.node.draining.wait()
+        with pytest.raises(ConnectionRefusedError):  # for in this test nobody holds it
+            await get(port, "/")
+
+    await serve(app, visit, stop, is_held=is_held)
+
+    assert ("drain for a successor" in app.state.node.diary) is is_held
+
+
 async def test_ctrl_c_does_not_wait_for_a_drain(app: Starlette, diary: list[str]) -> None:
     async def visit(port: int) -> None:
         signal_us(signal.SIGINT)
@@ -142,7 +171,7 @@ async def test_a_second_signal_ends_the_drain(
 async def test_a_drain_that_fails_does_not_keep_the_node(
     app: Starlette, diary: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail() -> None:
+    async def fail(**_: object) -> None:
         raise RuntimeError("no way out")
 
     app.state.node.drain = fail
@@ -184,7 +213,7 @@ async def test_what_stops_a_node_from_starting_is_passed_on() -> None:
     settings = hypercorn_settings(Config(), listener.detach())
 
     with pytest.raises(StartupError, match="another cluster has this prefix"):
-        await serve_app(Starlette(lifespan=lifespan), settings, lambda: None)
+        await Serving(Starlette(lifespan=lifespan), settings, Stop()).run(lambda: None)
 
 
 async def test_a_response_does_not_name_the_server(app: Starlette) -> None:

@@ -34,7 +34,8 @@ def test_why_a_worker_cannot_start_is_one_line(worker: "subprocess.Popen[str]") 
     config = Config(redis_url="redis://127.0.0.1:1", relay_timeout=0.1)
     assert worker.stdin
     assert worker.stdout
-    worker.stdin.write(json.dumps(dataclasses.asdict(config)) + "\n")
+    orders = {"settings": dataclasses.asdict(config), "is_held": False}
+    worker.stdin.write(json.dumps(orders) + "\n")
     worker.stdin.flush()
 
     said = worker.stdout.read()

@@ -15,18 +15,19 @@ import pytest
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
 from hypha_cluster.serving import workers
+from hypha_cluster.serving.gateway import Port
 from hypha_cluster.serving.workers import Workers
 from tests.gateways import SECOND
 
 # Each notes what it was told and who it is, before it does what it is to do.
 SCRIPT = """
 import json, os, signal, sys, time
-settings = json.loads(sys.stdin.readline())
+settings = json.loads(sys.stdin.readline())["settings"]
 with open(os.environ["DIARY"], "a") as diary:
     diary.write(f"{settings['node_name']} {os.getpid()} {settings['reset_redis']}\\n")
 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT])
 """
-SERVES = SCRIPT + """print('"ready"', flush=True); time.sleep(60)"""
+SERVES = SCRIPT + """print('"ready"', flush=True); sys.stdin.readline()"""
 CANNOT_START = SCRIPT + """print('"no room"'); sys.exit(2)"""
 SAYS_NOTHING = SCRIPT + "sys.exit(3)"
 SLOW = SCRIPT + "time.sleep(60)"
@@ -51,7 +52,7 @@ class Rig:
     def run(self, script: str, count: int = 2) -> "asyncio.Task[None]":
         self._monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-ISc", script))
         config = Config(workers=count, node_name="east", jwt_secret="hush", reset_redis=True)
-        parent = Workers(config, self._listener, self.announced.set)
+        parent = Workers(config, Port(self._listener.fileno()), self.announced.set)
         return asyncio.create_task(parent.run())
 
     def started(self) -> list[Started]:
@@ -149,6 +150,69 @@ async def test_only_the_first_deletes_what_redis_has(rig: Rig) -> None:
     await running
 
     assert [each.resets for each in started] == [True, False]
+
+
+async def test_sighup_puts_new_ones_in_the_places_of_the_old(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    running = rig.run(SERVES)
+    old = await rig.until_started(2)
+    await rig.announced.wait()
+
+    tell_us(signal.SIGHUP)
+    await until_logged(caplog, "All gateways have been replaced.")
+    new = rig.started()[2:]
+    tell_us(signal.SIGTERM)
+    await running
+
+    assert [each.name for each in new] == ["east-2", "east-3"]
+    assert not any(each.resets for each in new)
+    assert "ended" not in caplog.text
+    assert not old_alive(old)
+
+
+async def test_if_a_new_one_cannot_start_the_old_ones_go_on(
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = rig.run(SERVES)
+    old = await rig.until_started(2)
+    await rig.announced.wait()
+
+    monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-ISc", CANNOT_START))
+    tell_us(signal.SIGHUP)
+    await until_logged(caplog, "a new one cannot start: no room")
+
+    assert old_alive(old) == old
+    assert len(rig.started()) == 3
+    tell_us(signal.SIGTERM)
+    await running
+
+
+async def test_a_signal_while_they_are_replaced_stops_them_all(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = rig.run(SERVES)
+    await rig.until_started(2)
+    await rig.announced.wait()
+    monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-ISc", SLOW))
+    tell_us(signal.SIGHUP)
+    await rig.until_started(3)
+
+    tell_us(signal.SIGTERM)
+    await running
+
+    assert not old_alive(rig.started())
+
+
+async def until_logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    async with asyncio.timeout(20 * SECOND):
+        while text not in caplog.text:  # noqa: ASYNC110  (a log cannot be awaited)
+            await asyncio.sleep(0.01)
+
+
+def old_alive(workers: list[Started]) -> list[Started]:
+    return [each for each in workers if Path(f"/proc/{each.process}").exists()]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -1,0 +1,69 @@
+"""Takes connections on a socket, and can leave the port to others while its connections go on.
+
+`hypercorn.asyncio.serve` does the first only. What this relies on in Hypercorn: `TCPServer` serves
+one connection, `WorkerContext.terminated` tells all of them that it is time to end.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import hypercorn
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio import run as hypercorns_run
+from hypercorn.asyncio.worker_context import WorkerContext
+
+UNLIMITED: Final = None  # requests of a connection
+
+
+class Listening:
+    """The connections of one application on one port."""
+
+    def __init__(self, app: Any, settings: hypercorn.Config) -> None:
+        self._app = ASGIWrapper(app)
+        self._settings = settings
+        self._context = WorkerContext(UNLIMITED)
+        self._connections: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self) -> None:
+        """Take connections from now on."""
+        settings = self._settings
+        sockets = settings.create_sockets()
+        if settings.ssl_enabled:
+            tls: dict[str, Any] = {
+                "ssl": settings.create_ssl_context(),
+                "ssl_handshake_timeout": settings.ssl_handshake_timeout,
+            }
+        else:
+            tls = {}
+        for listener in [*sockets.secure_sockets, *sockets.insecure_sockets]:
+            server = await asyncio.start_server(
+                self._serve, sock=listener, backlog=settings.backlog, **tls
+            )
+            self._servers.append(server)
+
+    def leave_port(self) -> None:
+        """Take no more connections; where others hold the port, they have them all."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    async def close(self, patience: float) -> None:
+        """End the connections; cut off, after so many seconds, who does not take leave."""
+        self.leave_port()
+        await self._context.terminated.set()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=patience)
+        for connection in self._connections:
+            connection.cancel()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=patience)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        loop = asyncio.get_running_loop()
+        serve = vars(hypercorns_run)["TCPServer"]  # which may be ours: see http11/server.py
+        await serve(self._app, loop, self._settings, self._context, {}, reader, writer)
