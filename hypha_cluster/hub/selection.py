@@ -8,6 +8,7 @@ from hypha_cluster.errors import BadRequest, PermissionDenied, ServiceNotFound
 from hypha_cluster.hub.services import HubServices, is_hub
 from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.protocol.address import ServiceQuery, parse_service_id, workspace_of
+from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.services import Finder, Provider
 
 Load = Callable[[str], int]  # address → calls that wait for the client
@@ -19,15 +20,19 @@ def parse_query(query: object) -> ServiceQuery | None:
     """Read a query of get_service; None when it names no service."""
     fields = {"id": query} if isinstance(query, str) else query
     if not isinstance(fields, dict):
-        raise BadRequest(f"A query is a service id or a dict with one, not {query!r}.")
+        raise BadRequest(f"A query is a service id or a dict with one, not {shown(query)}.")
     text = fields.get("id", fields.get("service_id"))
     if text is None or text == "*":
         return None
     if not isinstance(text, str) or not text:
-        raise BadRequest(f"A service id is text such as 'name' or 'client:name', not {text!r}.")
+        raise BadRequest(
+            f"A service id is text such as 'name' or 'client:name', not {shown(text)}."
+        )
     wanted = parse_service_id(text)
     if "*" in (wanted.client or "") + wanted.service:
-        raise BadRequest(f"{text!r} has a wildcard inside a name; only '*:name' is understood.")
+        raise BadRequest(
+            f"{shown(text)} has a wildcard inside a name; only '*:name' is understood."
+        )
     workspace = fields.get("workspace")
     if wanted.workspace is None and workspace not in (None, "*"):
         wanted = wanted._replace(workspace=str(workspace))
@@ -77,7 +82,7 @@ class Selection:
         known to have left.
         """
         if mode not in MODES:
-            raise BadRequest(f"A mode is one of {', '.join(MODES)}, not {mode!r}.")
+            raise BadRequest(f"A mode is one of {', '.join(MODES)}, not {shown(mode)}.")
         workspace = wanted.workspace or home
         if wanted.client is not None:
             return await self._direct(f"{workspace}/{wanted.client}", wanted.service, inside)
@@ -134,7 +139,9 @@ def searched(query: object, home: str) -> tuple[list[str], dict[str, Any]]:
     if isinstance(query, str):
         return _spread(query, home), {}
     if not isinstance(query, dict):
-        raise BadRequest(f"A query is a workspace or a dict of what to look for, not {query!r}.")
+        raise BadRequest(
+            f"A query is a workspace or a dict of what to look for, not {shown(query)}."
+        )
     rest = {key: value for key, value in query.items() if key != "workspace"}
     workspace = query.get("workspace")
     return _spread(home if workspace is None else workspace, home), rest
@@ -142,5 +149,5 @@ def searched(query: object, home: str) -> tuple[list[str], dict[str, Any]]:
 
 def _spread(workspace: object, home: str) -> list[str]:
     if not isinstance(workspace, str):
-        raise BadRequest(f"'workspace' of a query is text, not {workspace!r}.")
+        raise BadRequest(f"'workspace' of a query is text, not {shown(workspace)}.")
     return [home, PUBLIC] if workspace == "*" else [workspace]

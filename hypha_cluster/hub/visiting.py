@@ -10,6 +10,7 @@ from hypha_cluster.hub.services import HubServices, is_hub
 from hypha_cluster.identity.access import MANAGER, PUBLIC, Identity
 from hypha_cluster.protocol import guard, rpc
 from hypha_cluster.protocol.address import ServiceQuery, workspace_of
+from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.services import BUILT_IN, Provider
 
 
@@ -65,7 +66,9 @@ class Visits:
                 return walk(await self._known(visitor, provider, afresh=afresh), path.split("."))
             except KeyError:
                 continue
-        raise FunctionNotFound(f"Service {provider.address}:{provider.service} has no {path!r}.")
+        raise FunctionNotFound(
+            f"Service {provider.address}:{provider.service} has no {shown(path)}."
+        )
 
     async def _known(self, visitor: Visitor, provider: Provider, *, afresh: bool) -> Description:
         if provider.service == BUILT_IN:
@@ -84,7 +87,7 @@ class Visits:
         method: str = function["_rmethod"]
         is_own = method.startswith(guard.BUILT_IN) and method != guard.PING
         if is_own or function["_rtarget"] != provider.address:
-            raise FunctionNotFound(f"{method!r} is a function elsewhere.")
+            raise FunctionNotFound(f"{shown(method)} is a function elsewhere.")
         if is_hub(provider.address):
             return await self._call_own(visitor, provider, method, args, kwargs)
         source = workspace_of(provider.address) if visitor.inside else PUBLIC

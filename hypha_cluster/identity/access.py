@@ -6,6 +6,7 @@ from enum import Enum, IntEnum
 from typing import Any, Final, NamedTuple, Self
 
 from hypha_cluster.errors import BadRequest
+from hypha_cluster.protocol.guard import shown
 
 MANAGER = "workspace-manager"
 PUBLIC = "public"
@@ -122,11 +123,11 @@ class Workspace:
             raise BadRequest("A workspace needs a name.")
         for key, value in config.items():
             if not isinstance(value, _WORKSPACE_FIELDS[key]):
-                raise BadRequest(f"{key!r} of a workspace cannot be {value!r}.")
+                raise BadRequest(f"{shown(key)} of a workspace cannot be {shown(value)}.")
         workspace = cls(**config)
         if workspace.visibility not in ("public", "protected"):
             raise BadRequest(
-                f"visibility is 'public' or 'protected', not {workspace.visibility!r}."
+                f"visibility is 'public' or 'protected', not {shown(workspace.visibility)}."
             )
         return workspace
 

@@ -15,6 +15,7 @@ from jose.exceptions import ExpiredSignatureError, JOSEError
 from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied, StartupError
 from hypha_cluster.identity.access import PUBLIC, ROOT, Identity, Origin
 from hypha_cluster.identity.openid import ES256, RS256, OpenIdKeys
+from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import CHILD_TOKEN, NAME, TOKEN, TOKEN_LIFETIME, VERIFIED_TOKENS
 
 _PREFIX: Final = "@imjoy@"
@@ -96,7 +97,9 @@ class Tokens:
         """
         parent_client = config.get("parent_client")
         if not isinstance(parent_client, str | None):
-            raise BadRequest(f"'parent_client' of a token is a client id, not {parent_client!r}.")
+            raise BadRequest(
+                f"'parent_client' of a token is a client id, not {shown(parent_client)}."
+            )
         _check_lifetime(config.get("expires_in"))
         _check_email(config.get("email"), caller)
         child = Identity(
@@ -272,7 +275,7 @@ def _check_lifetime(seconds: object) -> None:
     if seconds is None:
         return
     if type(seconds) not in (int, float) or not 0 < seconds <= TOKEN_LIFETIME:  # type: ignore[operator]
-        raise BadRequest(f"'expires_in' of a token is a number of seconds, not {seconds!r}.")
+        raise BadRequest(f"'expires_in' of a token is a number of seconds, not {shown(seconds)}.")
 
 
 def _check_email(email: object, maker: Identity) -> None:
@@ -332,7 +335,7 @@ def _user(claims: dict[str, Any]) -> str:
     if not user or not user.isprintable():
         raise InvalidToken("Invalid token: it does not say whose it is.")
     if user in (ROOT.id, PUBLIC):
-        raise InvalidToken(f"Invalid token: {user!r} is the hub itself, which never connects.")
+        raise InvalidToken(f"Invalid token: {shown(user)} is the hub itself, which never connects.")
     return user
 
 

@@ -24,7 +24,7 @@ from hypha_cluster.protocol.guard import (
     check_promise,
     shown,
 )
-from hypha_cluster.protocol.limits import CHUNK, CHUNK_ITEMS, MESSAGES
+from hypha_cluster.protocol.limits import CHUNK, CHUNK_ITEMS, MESSAGES, PATH
 from hypha_cluster.protocol.references import Reference, References
 
 _SMALL: Final = 1_024  # bytes of an unpacker's buffer at first; it grows with what it is fed
@@ -55,8 +55,10 @@ def parse_cache_call(frame: Frame) -> CacheCall:
         raise BadFrame(f"A message cache has no {shown(action)}.")
     given = _bind(_PARAMETERS[action], frame.body)
     key, data = given.get("key"), given.get("data", b"")
-    if not isinstance(key, str):
-        raise BadFrame(f"message_cache.{action} takes a key, as text.")
+    if not isinstance(key, str) or len(key) > PATH:
+        raise BadFrame(
+            f"message_cache.{action} takes a key, as text of {PATH:,} characters at most."
+        )
     if not isinstance(data, bytes) or ("data" in given) != (action == "append"):
         raise BadFrame("message_cache.append takes bytes.")
     return CacheCall(action, key, data, bool(given.get("heartbeat")))

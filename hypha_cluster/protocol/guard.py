@@ -14,7 +14,7 @@ import msgpack
 from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.address import client_of, workspace_of
 from hypha_cluster.protocol.envelope import Frame, pack
-from hypha_cluster.protocol.limits import CLIENT_FRAME, SHOWN
+from hypha_cluster.protocol.limits import ADDRESS, CLIENT_FRAME, PATH, SHOWN
 from hypha_cluster.protocol.references import Reference, References, are_own
 
 BODY_KEYS: Final = frozenset(("args", "with_kwargs", "promise"))
@@ -42,7 +42,14 @@ _SESSION_WAY_OUT: Final = re.compile(r"(?:^|\.)(?:_|timer(?:\.|$))")
 
 def shown(value: object) -> str:
     """What a client sent, fit for a message and a line of a log: on one line, and not too long."""
-    text = repr(value[:SHOWN] if isinstance(value, str | bytes) else value)
+    if isinstance(value, str | bytes):
+        text = repr(value[:SHOWN])
+    elif isinstance(value, list | tuple | dict):  # which may be long, deep, and both
+        text = f"a {'map' if isinstance(value, dict) else 'list'} of {len(value)}"
+    elif value is None or isinstance(value, int | float):
+        text = repr(value)
+    else:
+        text = f"a {type(value).__name__}"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
@@ -126,10 +133,13 @@ def check_method(envelope: dict[str, Any]) -> str:
     method = envelope.get("method")
     if not isinstance(method, str):
         raise BadFrame("A call needs a method, as text.")
+    if len(method) > PATH:
+        raise BadFrame(f"The method path {shown(method)} has more than {PATH:,} characters.")
     check_path(method)
     for key in ("session", "parent"):
-        if not isinstance(envelope.get(key, ""), str):
-            raise BadFrame(f"{key!r} of a call is text.")
+        value = envelope.get(key, "")
+        if not isinstance(value, str) or len(value) > PATH:
+            raise BadFrame(f"{key!r} of a call is text, of {PATH:,} characters at most.")
     return method
 
 
@@ -164,6 +174,8 @@ def check_promise(promise: object, source: str) -> int:
             or reference.get("_rtarget") not in callers
         ):
             raise BadFrame(f"{name!r} of a promise leads back to the caller, {source}.")
+        if len(reference["_rmethod"]) > PATH:
+            raise BadFrame(f"{name!r} of a promise has a path of more than {PATH:,} characters.")
         callbacks += 1
     return callbacks
 
@@ -177,8 +189,9 @@ def check_message(frame: Frame) -> None:
         raise BadFrame(f"{kind!r} is an event of a client's own; choose another type.")
     if _is_for_hub(frame):
         raise BadFrame("The hub takes calls only.")
-    if not isinstance(frame.envelope.get("method", ""), str):
-        raise BadFrame("'method' of a frame is text.")
+    method = frame.envelope.get("method", "")
+    if not isinstance(method, str) or len(method) > PATH:
+        raise BadFrame(f"'method' of a frame is text, of {PATH:,} characters at most.")
     _check_target(frame)
     if _PROTO in frame.raw:
         _check_keys(frame)
@@ -187,7 +200,7 @@ def check_message(frame: Frame) -> None:
 def _check_target(frame: Frame) -> None:
     to = frame.envelope.get("to", "")
     # Else it could lead to another key in Redis.
-    if not isinstance(to, str) or ":" in to or to.startswith("/"):
+    if not isinstance(to, str) or ":" in to or to.startswith("/") or len(to) > ADDRESS:
         raise BadFrame(f"Client not found: {shown(to)} is no address of a client.")
     if len(frame.raw) > CLIENT_FRAME and not _is_for_hub(frame):
         raise BadFrame(

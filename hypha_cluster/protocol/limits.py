@@ -69,6 +69,24 @@ SHOWN: Final = _frames.limit(
     "what a message, an error or a line of the log repeats of a text that a client sent",
     "enough to know it again; an error is never larger than what caused it",
 )
+ERROR: Final = _frames.limit(
+    16_384,
+    "characters",
+    "the text of an error that the hub answers, also of one of a client's function",
+    "a trace of some dozen calls fits in",
+)
+ADDRESS: Final = _frames.limit(
+    513,
+    "characters",
+    "an address, `workspace/client`, to which a frame is sent",
+    "two names of 256, and what is between them",
+)
+PATH: Final = _frames.limit(
+    1_024,
+    "characters",
+    "the path of a function or a callback, a session, the key of a message in chunks",
+    "a session has 22, and as many more for each call that it is nested in",
+)
 DEPTH: Final = _frames.limit(
     200,
     "levels",
@@ -134,7 +152,7 @@ PENDING_CALLS: Final = _calls.limit(
     10_000,
     "calls",
     "calls of one client that wait for an answer; for more it is not told when the callee leaves",
-    "each is kept until it is answered, and some never are",
+    "the names of each are kept until it is answered, and some never are",
 )
 TRACED_CALLS: Final = _calls.limit(
     10_000, "calls", "calls that are followed by tracing at once", "some are never answered"
@@ -156,6 +174,13 @@ SHORTEST_INTERVAL: Final = _calls.limit(
 )
 LONGEST_INTERVAL: Final = _calls.limit(
     3_600.0, "seconds", "the most between two heartbeats of the hub's", "a timer needs an end"
+)
+
+KNOWN_TARGETS: Final = _calls.limit(
+    4_096, "addresses", "addresses whose keys in Redis a gateway remembers", "frames go there again"
+)
+KNOWN_TARGET: Final = _calls.limit(
+    128, "characters", "an address that it remembers so", "published clients make up shorter ones"
 )
 
 _waiting = _Topic("What waits for a client")

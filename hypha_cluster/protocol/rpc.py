@@ -9,7 +9,7 @@ from hypha_cluster.errors import BadFrame, BadRequest
 from hypha_cluster.protocol.address import absolute, workspace_of
 from hypha_cluster.protocol.envelope import Frame
 from hypha_cluster.protocol.guard import BUILT_IN, PING, check_path, shown
-from hypha_cluster.protocol.limits import DEPTH, LONGEST_INTERVAL, SHORTEST_INTERVAL
+from hypha_cluster.protocol.limits import DEPTH, ERROR, LONGEST_INTERVAL, PATH, SHORTEST_INTERVAL
 
 _TRACE: Final = "Traceback (most recent call last)"
 _FRAMES: Final = ('  File "', "  Plugin script")  # as Python's clients write them
@@ -25,7 +25,7 @@ def reference(target: str, method: str, *, promise: bool = True) -> dict[str, An
 
 def error(text: str) -> dict[str, Any]:
     """An exception as it travels; the text must be a string (PROTOCOL 3.8)."""
-    return {"_rtype": "error", "_rvalue": text}
+    return {"_rtype": "error", "_rvalue": text if len(text) <= ERROR else f"{text[:ERROR]}…"}
 
 
 def error_text(value: object) -> str:
@@ -54,7 +54,7 @@ def is_answer(method: str) -> bool:
 
 def reject_instead_of(method: object) -> str | None:
     """The callback that rejects the call which `method` would answer, None if it answers none."""
-    if not isinstance(method, str) or not is_answer(method):
+    if not isinstance(method, str) or len(method) > PATH or not is_answer(method):
         return None
     reject = method.rpartition(".")[0] + ".reject"
     try:
@@ -110,7 +110,7 @@ def reject_path(promise: object) -> str | None:
     """Where a call is rejected to; None when nobody waits for that."""
     reject = promise.get("reject") if isinstance(promise, dict) else None
     path = reject.get("_rmethod") if isinstance(reject, dict) else None
-    return path if isinstance(path, str) else None
+    return path if isinstance(path, str) and len(path) <= PATH else None
 
 
 def _method_of(value: object) -> str | None:

@@ -13,7 +13,7 @@ from hypha_cluster.protocol import guard, rpc
 from hypha_cluster.protocol.address import absolute, client_of
 from hypha_cluster.protocol.chunks import Step
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
-from hypha_cluster.protocol.limits import CLIENT_FRAME
+from hypha_cluster.protocol.limits import ADDRESS, CLIENT_FRAME
 from hypha_cluster.protocol.references import Reference
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.delivery import Delivery
@@ -73,10 +73,9 @@ class Intake:
         except BadFrame as error:
             self._ignore(connection, raw, error)
             return
-        to = frame.envelope.get("to")
-        if type(to) is not str or not to:
-            return  # PROTOCOL 2.2: some clients report errors of their own so
-        target = absolute(to, connection.attachment.workspace.name)
+        target = _target(connection, frame)
+        if target is None:
+            return
         try:
             self._pass(connection, frame, target)
         except BadFrame as error:
@@ -100,8 +99,7 @@ class Intake:
         self._counts.frames_ignored += 1
         _tell(connection, "ignored", error)
         frame = self._reader.salvage(raw) if len(raw) <= CLIENT_FRAME else None
-        if frame is not None and isinstance(to := frame.envelope.get("to"), str):
-            target = absolute(to, connection.attachment.workspace.name)
+        if frame is not None and (target := _target(connection, frame)) is not None:
             self._delivery.reject(frame, connection.address, target, error)
 
     def _refuse(self, connection: Connection, frame: Frame, target: str, error: HubError) -> None:
@@ -120,15 +118,14 @@ class Intake:
         reject = rpc.reject_instead_of(frame.envelope.get("method"))
         if reject is None:
             return
-        body = pack(
-            {"args": [rpc.error(f"The answer of {connection.address} was refused: {error}")]}
-        )
-        envelope = rpc.call_envelope(target, reject)
-        refusal = Frame(envelope, {}, body, b"")
+        text = f"The answer of {connection.address} was refused: {error}"
+        body = {"args": [rpc.error(text)]}
+        refusal = Frame(rpc.call_envelope(target, reject), body, pack(body), b"")
         if target.endswith(self._own):
             self._tell_hub(connection, refusal, target)
         else:
-            self._forward(connection, refusal, target, connection.seal.call(envelope, body))
+            sealed = connection.seal.call(refusal.envelope, refusal.body_bytes)
+            self._forward(connection, refusal, target, sealed)
 
     def _pass(self, connection: Connection, frame: Frame, target: str) -> None:
         """Check a frame, and let it go on."""
@@ -197,6 +194,14 @@ class Intake:
             self._delivery.send(target, sealed)
         else:
             self._delivery.send_call(target, sealed, call)
+
+
+def _target(connection: Connection, frame: Frame) -> str | None:
+    """Where a frame is to go; None where nobody can be, so that nobody waits for an answer."""
+    to = frame.envelope.get("to")
+    if type(to) is not str or not 0 < len(to) <= ADDRESS:
+        return None  # PROTOCOL 2.2: some clients report errors of their own without one
+    return absolute(to, connection.attachment.workspace.name)
 
 
 def _tell(connection: Connection, what: str, error: HubError) -> None:

@@ -16,6 +16,7 @@ from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.shard import Request, unavailable
 from hypha_cluster.metrics import RedisMeter
+from hypha_cluster.protocol.limits import KNOWN_TARGET, KNOWN_TARGETS
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import read_script
 from hypha_cluster.relay.bus import OnOutcome, Outcome
@@ -23,7 +24,6 @@ from hypha_cluster.relay.bus import OnOutcome, Outcome
 _log = logging.getLogger(__name__)
 
 MOST_UNANSWERED: Final = 64 * 1024 * 1024  # bytes; a Redis that takes no more is as good as away
-_MANY_TARGETS: Final = 4_096
 
 
 class Limits(NamedTuple):
@@ -57,7 +57,7 @@ class RedisPublisher:
             servers, f"hypha-{node}-publish", [script], recovery, resends=False
         )
         self._sha = script_hash(script).encode()
-        self._target = lru_cache(maxsize=_MANY_TARGETS)(self._find_target)
+        self._kept_target = lru_cache(maxsize=KNOWN_TARGETS)(self._find_target)
         bounds = (limits.mailbox_size, limits.mailbox_frames, int(limits.mail_lifetime * 1000))
         self._bounds = tuple(str(bound).encode() for bound in bounds)
         self._events_channel = keys.events().encode()
@@ -116,6 +116,12 @@ class RedisPublisher:
         command = (b"SPUBLISH", channel, payload)
         slot = self._servers.slot(channel)
         self._commands.send(Request(slot, command, partial(_tell, on_outcome), deadline))
+
+    def _target(self, address: str) -> _Target:
+        """What is sent for an address; remembered where that takes little room."""
+        if len(address) > KNOWN_TARGET:
+            return self._find_target(address)
+        return self._kept_target(address)
 
     def _find_target(self, address: str) -> _Target:
         keys = self._keys

@@ -1277,3 +1277,68 @@ async def test_a_long_text_of_a_client_is_not_written_to_the_log(
         assert await client.manager("echo", 1) == 1
 
     assert len(private.log()) - before < 20_000
+
+
+# Names without end.
+
+LONG: Final = "L" * 900_000
+WITH_A_LONG_NAME: Final[dict[str, MakeFrame]] = {
+    "an address": lambda me, to: frame({"type": "news", "to": f"x/{LONG}"}),
+    "an address of a call": lambda me, to: calling(me, f"x/{LONG}", ECHO),
+    "a manager's address": lambda me, to: calling(
+        me, f"{LONG}/{MANAGER}", "services.built-in.get_service"
+    ),
+    "a method": lambda me, to: calling(me, to, f"services.{LONG}"),
+    "a function of the hub": lambda me, to: calling(me, MANAGER, f"services.default.{LONG}"),
+    "a service of the hub": lambda me, to: calling(me, MANAGER, f"services.{LONG}.f"),
+    "a session": lambda me, to: calling(me, to, ECHO, session=LONG),
+    "a parent": lambda me, to: calling(me, to, ECHO, parent=LONG),
+    "a callback": lambda me, to: frame(
+        call_envelope(to, ECHO, session="s"), {"promise": promise_of(me.client_id, LONG)}
+    ),
+    "the key of a message": lambda me, to: frame(
+        call_envelope(to, f"{CACHE}create"),
+        {"args": [LONG, False], "promise": promise_of(me.client_id, "s")},
+    ),
+    "the answer to nobody": lambda me, to: frame(
+        call_envelope(to, f"{LONG}.resolve"), {"args": []}
+    ),
+    "a query": lambda me, to: calling(me, MANAGER, "services.default.get_service", LONG),
+    "a query of the wrong kind": lambda me, to: calling(
+        me, MANAGER, "services.default.get_service", [[LONG]]
+    ),
+    "a mode": lambda me, to: calling(
+        me, MANAGER, "services.default.get_service", {"id": "x", "mode": LONG}
+    ),
+    "a name of a workspace": lambda me, to: calling(
+        me,
+        MANAGER,
+        "services.default.create_workspace",
+        {"name": LONG, "owners": [], "visibility": 1},
+    ),
+    "a name of a service": lambda me, to: calling(
+        me, MANAGER, "services.default.register_service", {"id": LONG}
+    ),
+    "an option": lambda me, to: calling(me, MANAGER, "services.default.generate_token", {LONG: 1}),
+    "a keyword": lambda me, to: frame(
+        call_envelope(MANAGER, "services.default.echo", session="s"),
+        {"args": [{LONG: 1}], "with_kwargs": True, "promise": promise_of(me.client_id, "s")},
+    ),
+}
+
+
+def calling(me: RawClient, to: str, method: str, *args: Any, **fields: Any) -> bytes:
+    body = {"args": list(args), "promise": promise_of(me.client_id, "s")}
+    return frame(call_envelope(to, method, **{"session": "s", **fields}), body)
+
+
+@pytest.mark.parametrize("name", WITH_A_LONG_NAME)
+async def test_no_name_without_end_is_passed_on_or_repeated(
+    attacker: RawClient, victim: RawClient, name: str
+) -> None:
+    for _ in range(3):
+        await attacker.send_raw(WITH_A_LONG_NAME[name](attacker, victim.address))
+
+    await assert_unharmed(attacker, victim)
+    for client in (attacker, victim):
+        assert max(len(frame(*received)) for received in client.received) < 20_000

@@ -14,6 +14,7 @@ from hypha_cluster.hub.services import DEFAULT
 from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.identity.names import check_service_id
 from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import SERVICE_INFO
 from hypha_cluster.registry.encoding import Infos, to_json
 from hypha_cluster.registry.services import BUILT_IN, Services
@@ -164,7 +165,7 @@ def _check_service(service: object) -> None:
     if service_id is None:
         return  # the client knows whether it has a default for it
     if not isinstance(service_id, str):
-        raise BadRequest(f"A service id is text, not {service_id!r}.")
+        raise BadRequest(f"A service id is text, not {shown(service_id)}.")
     check_service_id(service_id)
     check_visibility(service.get("config", {}).get("visibility", "protected"))
 
@@ -196,7 +197,7 @@ def _to_json(service_id: str, service: dict[str, Any], connection: Connection) -
     """What the registry keeps of a service. The stamp tells one registration from another."""
     config = service.get("config") or {}
     if not isinstance(config, dict):
-        raise BadRequest(f"'config' of service {service_id!r} is a dict.")
+        raise BadRequest(f"'config' of service {shown(service_id)} is a dict.")
     kept = {key: config[key] for key in LISTED_CONFIG if key in config}
     kept["visibility"] = read_visibility(
         config.get("visibility", "protected"), f"service {service_id}", connection.address
@@ -209,7 +210,9 @@ def _to_json(service_id: str, service: dict[str, Any], connection: Connection) -
         "config": {**kept, "workspace": connection.attachment.workspace.name},
         "stamp": connection.attachment.owner,
     }
-    text = to_json(f"The info of service {service_id!r}", info)
+    text = to_json(f"The info of service {shown(service_id)}", info)
     if len(text) > SERVICE_INFO:
-        raise BadRequest(f"The info of service {service_id!r} has more than {SERVICE_INFO} bytes.")
+        raise BadRequest(
+            f"The info of service {shown(service_id)} has more than {SERVICE_INFO} bytes."
+        )
     return text

@@ -6,6 +6,7 @@ from hypha_cluster.errors import BadRequest, PermissionDenied
 from hypha_cluster.hub.context import Context
 from hypha_cluster.identity.access import may_hand_on
 from hypha_cluster.identity.tokens import Place, Tokens
+from hypha_cluster.protocol.guard import shown
 
 _OPTIONS: Final = ("scopes", "expires_in", "email", "parent_client")
 
@@ -21,7 +22,10 @@ class TokenFunctions:
         """A token for somebody else: `scopes` are the workspaces that they may enter."""
         config = config or {}
         if not isinstance(config, dict) or not config.keys() <= set(_OPTIONS):
-            raise BadRequest(f"A token is made of {', '.join(_OPTIONS)}; not of {config!r}.")
+            wrong = config.keys() - set(_OPTIONS) if isinstance(config, dict) else [config]
+            raise BadRequest(
+                f"A token is made of {', '.join(_OPTIONS)}; not of {shown(next(iter(wrong)))}."
+            )
         scopes = config.get("scopes") or [context.workspace]
         if not isinstance(scopes, list) or not all(isinstance(s, str) for s in scopes):
             raise BadRequest("'scopes' of a token is a list of workspace names.")

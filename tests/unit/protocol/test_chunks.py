@@ -20,7 +20,7 @@ from hypha_cluster.protocol.chunks import (
 )
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.protocol.guard import CACHE
-from hypha_cluster.protocol.limits import CHUNK, MESSAGES
+from hypha_cluster.protocol.limits import CHUNK, MESSAGES, PATH
 
 ME, YOU = "home/me", "home/you"
 LIMIT = 2**26
@@ -538,3 +538,11 @@ def test_how_a_client_registers_is_for_its_own_workspace_in_chunks_too(
     else:
         with pytest.raises(BadFrame, match="own workspace only"):
             follow(guard, "append", "key", message, False, target=target)
+
+
+def test_a_key_has_an_end() -> None:
+    parse_cache_call(cache_frame("create", "k" * PATH, False))
+
+    for action in ("create", "append", "process", "remove"):
+        with pytest.raises(BadFrame, match="at most"):
+            parse_cache_call(cache_frame(action, "k" * (PATH + 1)))

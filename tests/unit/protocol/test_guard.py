@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgpack import ExtType
 
 from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.address import absolute
@@ -16,7 +17,7 @@ from hypha_cluster.protocol.guard import (
     check_path,
     shown,
 )
-from hypha_cluster.protocol.limits import CLIENT_FRAME
+from hypha_cluster.protocol.limits import CLIENT_FRAME, PATH
 from hypha_cluster.protocol.references import Reference
 
 ME, YOU = "home/me", "away/you"
@@ -224,6 +225,7 @@ def test_a_message_of_any_type_may_pass() -> None:
         ({"type": "disconnect"}, "of a client's own"),
         ({"type": "service-updated"}, "of a client's own"),
         ({"type": "news", "method": 5}, "'method'"),
+        ({"type": "news", "method": "x" * (PATH + 1)}, "'method'"),
         ({"type": "news", "__proto__": 5}, "__proto__"),
         ({"type": "news", "x": bytes(CLIENT_FRAME)}, "at most"),
         ({"type": "news", "to": "workspace-manager"}, "calls only"),
@@ -243,6 +245,49 @@ def test_what_a_client_sent_is_shown_on_one_short_line(text: str) -> None:
     assert shortened.isprintable()
     assert len(shortened) <= 101
     assert len(shortened.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ([[1] * 1_000] * 1_000, "a list of 1000"),
+        ({"x": "y" * 1_000_000}, "a map of 1"),
+        (ExtType(5, bytes(1_000_000)), "a list of 2"),
+        (None, "None"),
+        (1.5, "1.5"),
+        (True, "True"),
+    ],
+)
+def test_what_is_no_text_is_shown_by_its_kind(value: object, expected: str) -> None:
+    assert shown(value) == expected
+
+
+# Names.
+
+
+@pytest.mark.parametrize("name", ["method", "session", "parent"])
+def test_a_name_has_an_end(name: str) -> None:
+    call({}, **{name: "x" * PATH})
+
+    with pytest.raises(BadFrame, match=r"1,024 characters") as refused:
+        call({}, **{name: "x" * (PATH + 1)})
+    assert len(str(refused.value)) < 300
+
+
+def test_an_address_has_an_end() -> None:
+    call({}, to="a" * 256 + "/" + "b" * 256)
+
+    with pytest.raises(BadFrame, match="no address") as refused:
+        call({}, to="a" * 256 + "/" + "b" * 257)
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("name", ["resolve", "reject", "heartbeat"])
+def test_a_callback_has_an_end(name: str) -> None:
+    call({"promise": {name: reference(method="x" * PATH)}})
+
+    with pytest.raises(BadFrame, match=r"1,024 characters"):
+        call({"promise": {name: reference(method="x" * (PATH + 1))}})
 
 
 # What a client has for itself.

@@ -7,6 +7,7 @@ import pytest
 from hypha_cluster.errors import BadRequest
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import FrameReader, pack
+from hypha_cluster.protocol.limits import ERROR, PATH
 
 
 def caller(promise: dict[str, Any], **envelope: Any) -> rpc.Caller:
@@ -157,3 +158,31 @@ def test_a_value_of_too_many_levels_is_not_passed_on() -> None:
         deep = {"a": deep}
     with pytest.raises(BadRequest, match="levels"):
         rpc.relayed(deep, "home")
+
+
+# Bounds.
+
+
+def test_an_error_has_an_end() -> None:
+    assert rpc.error("x" * ERROR)["_rvalue"] == "x" * ERROR
+    assert len(rpc.error("x" * 1_000_000)["_rvalue"]) == ERROR + 1
+
+
+def test_nobody_is_told_by_a_callback_of_a_long_name() -> None:
+    for length, expected in ((PATH, True), (PATH + 1, False)):
+        path = "x" * (length - 7) + ".reject"
+        assert (rpc.reject_path({"reject": {"_rmethod": path}}) is not None) == expected
+        assert (rpc.reject_instead_of(path) is not None) == expected
+
+
+@pytest.mark.parametrize("method", ["x.__globals__.resolve", "_x.resolve", "x.constructor.reject"])
+def test_no_answer_leads_out_of_its_session(method: str) -> None:
+    assert rpc.reject_instead_of(method) is None
+
+
+def test_an_answer_that_may_not_pass_is_a_reject() -> None:
+    assert rpc.reject_instead_of("3jNv.resolve") == "3jNv.reject"
+    assert rpc.reject_instead_of("3jNv.x.reject") == "3jNv.x.reject"
+    assert rpc.reject_instead_of("services.s.resolve") is None
+    assert rpc.reject_instead_of("3jNv.progress") is None
+    assert rpc.reject_instead_of(5) is None
