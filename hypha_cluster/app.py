@@ -3,18 +3,12 @@
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Router as Routes
 
 from hypha_cluster import __version__, log_fields
@@ -70,11 +64,12 @@ from hypha_cluster.relay.pending import Deliveries, PendingCalls
 from hypha_cluster.relay.publisher import Limits, RedisPublisher
 from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor
-from hypha_cluster.web.answers import error_response
-from hypha_cluster.web.health import CountAnswers, HealthApi
+from hypha_cluster.web.health import HealthApi
 from hypha_cluster.web.lookup import Gatekeeper
+from hypha_cluster.web.middleware.failures import HANDLERS
+from hypha_cluster.web.middleware.slashes import lead_by_slashes
+from hypha_cluster.web.middleware.stack import stack
 from hypha_cluster.web.pages import PagesApi
-from hypha_cluster.web.request_ids import HEADER, RequestIds
 from hypha_cluster.web.services import ServicesApi
 from hypha_cluster.web.stats import StatsApi
 from hypha_cluster.web.websocket import WebSocketApi
@@ -180,63 +175,13 @@ def create_app(config: Config, features: Chosen | None = None) -> Starlette:
         async with open_tracer(name) as app.state.tracer, lifespan(app):
             yield
 
-    return Starlette(
+    app = Starlette(
         lifespan=traced_lifespan if config.tracing else lifespan,
-        exception_handlers={
-            HubError: _on_hub_error,
-            HTTPException: _on_http_error,
-            Exception: _on_failure,
-        },
-        middleware=[
-            Middleware(RequestIds),
-            *_tracing(config),
-            Middleware(CountAnswers, counts=counts),
-            Middleware(CORSMiddleware, **_cors(config.allow_origins)),
-            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=1),
-        ],
+        exception_handlers=HANDLERS,
+        middleware=stack(counts, config.allow_origins, config.base_path, tracing=config.tracing),
     )
-
-
-def _tracing(config: Config) -> Iterator[Middleware]:
-    """What traces requests, if that is asked for; it needs packages that nothing else does."""
-    if config.tracing:
-        try:
-            from hypha_cluster.web.tracing import TraceRequests
-        except ImportError as error:
-            raise StartupError(
-                f"tracing needs more packages: pip install 'hypha-cluster[tracing]' ({error})"
-            ) from None
-        yield Middleware(TraceRequests, base_path=config.base_path)
-
-
-def _cors(origins: str) -> dict[str, Any]:
-    """Origins that may call; `*` mirrors whatever asks, since credentials are in no cookie."""
-    allowed = {
-        "allow_methods": ["*"],
-        "allow_headers": ["*"],
-        "allow_credentials": True,
-        "expose_headers": [HEADER],
-    }
-    if origins.strip() == "*":
-        return {**allowed, "allow_origin_regex": ".*"}
-    return {**allowed, "allow_origins": [origin.strip() for origin in origins.split(",")]}
-
-
-async def _on_hub_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HubError)
-    headers = {"Retry-After": "1"} if error.status == 503 else None
-    return error_response(error.status, str(error), headers)
-
-
-async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return error_response(error.status_code, error.detail, error.headers)
-
-
-async def _on_failure(request: Request, error: Exception) -> Response:
-    """It is raised again behind this, and logged."""
-    headers = {HEADER: log_fields.request_id.get()}
-    return error_response(500, "The hub failed; its operator finds the cause in its log.", headers)
+    lead_by_slashes(app.router)
+    return app
 
 
 @contextlib.asynccontextmanager
@@ -509,4 +454,4 @@ def _routes(
     ]
     if not config.base_path:
         return routes
-    return [Mount(config.base_path, app=Routes(routes)), *routes]
+    return [Mount(config.base_path, app=lead_by_slashes(Routes(routes))), *routes]

@@ -1,15 +1,11 @@
 """Liveness, readiness, metrics."""
 
-import time
 from collections.abc import Callable
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from hypha_cluster.metrics import Counts
 
 
 class HealthApi:
@@ -54,27 +50,3 @@ def _status(reasons: list[str]) -> Response:
     if reasons:
         return JSONResponse({"status": "DOWN", "reasons": reasons}, 503)
     return JSONResponse({"status": "OK"})
-
-
-class CountAnswers:
-    """Counts the answers to HTTP requests, by status, and how long they take."""
-
-    def __init__(self, app: ASGIApp, counts: Counts) -> None:
-        self._app = app
-        self._counts = counts
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def counting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._counts.http_answers[str(message["status"])] += 1
-            await send(message)
-
-        began = time.monotonic()
-        try:
-            await self._app(scope, receive, counting)
-        finally:
-            self._counts.http.observe(time.monotonic() - began)

@@ -241,7 +241,7 @@ async def test_nothing_is_sent_or_passed_on_without_tracing(
 
 
 def test_tracing_without_its_packages_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "hypha_cluster.web.tracing", raising=False)
+    monkeypatch.delitem(sys.modules, "hypha_cluster.web.middleware.tracing", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.trace", None)
 
     with pytest.raises(StartupError, match=r"hypha-cluster\[tracing\]"):

@@ -1,0 +1,51 @@
+"""The middleware of the hub, outermost first."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+
+from hypha_cluster.errors import StartupError
+from hypha_cluster.metrics import Counts
+from hypha_cluster.web.middleware.counting import CountAnswers
+from hypha_cluster.web.middleware.request_ids import HEADER, RequestIds
+
+_WORTH_COMPRESSING: Final = 1_000  # bytes
+
+
+def stack(counts: Counts, allow_origins: str, base_path: str, *, tracing: bool) -> list[Middleware]:
+    """What a request passes; allow_origins: those whose pages may call, with commas, or `*`."""
+    return [
+        Middleware(RequestIds),
+        *(_tracing(base_path) if tracing else ()),
+        Middleware(CountAnswers, counts=counts),
+        Middleware(CORSMiddleware, **_origins(allow_origins)),
+        Middleware(GZipMiddleware, minimum_size=_WORTH_COMPRESSING, compresslevel=1),
+    ]
+
+
+def _tracing(base_path: str) -> Iterator[Middleware]:
+    """What traces requests; it needs packages that nothing else does."""
+    try:
+        from hypha_cluster.web.middleware.tracing import TraceRequests
+    except ImportError as error:
+        raise StartupError(
+            f"tracing needs more packages: pip install 'hypha-cluster[tracing]' ({error})"
+        ) from None
+    yield Middleware(TraceRequests, base_path=base_path)
+
+
+def _origins(origins: str) -> dict[str, Any]:
+    """Origins that may call; `*` mirrors whatever asks, since credentials are in no cookie."""
+    allowed = {
+        "allow_methods": ["*"],
+        "allow_headers": ["*"],
+        "allow_credentials": True,
+        "allow_private_network": True,  # as for a page of the internet and a hub on this machine
+        "expose_headers": [HEADER],
+    }
+    if origins.strip() == "*":
+        return {**allowed, "allow_origin_regex": ".*"}
+    return {**allowed, "allow_origins": [origin.strip() for origin in origins.split(",")]}
