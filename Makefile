@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+JOBS ?= 2  # tests at the same time
+PYTEST = $(BIN)/python -m pytest -n $(strip $(JOBS)) --dist loadfile
 
 # What goes through a WebSocket in every way there is.
 ON_HYPERCORNS_PATH := $(addprefix tests/,\
@@ -14,13 +15,16 @@ ON_HYPERCORNS_PATH := $(addprefix tests/,\
 	conformance/test_javascript_connect.py \
 	cluster/test_crashes.py)
 
+# What says in less than a minute whether a change is on the right way.
+QUICK := $(addprefix tests/,unit integration/test_registering.py integration/test_http.py)
+
 # What is in place; so a second run of `make install` costs nothing.
 PACKAGE := $(VENV)/.package-installed
 CLIENTS := $(VENV)/.clients-installed
 BROWSER := $(VENV)/.browser-installed
 BENCH := $(VENV)/.bench-installed
 
-.PHONY: help install format check test test-all compose-test test-hypercorn chaos bench bench-page docs walk clean
+.PHONY: help install format check test test-quick test-all compose-test test-hypercorn chaos bench bench-page docs walk clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,8 +32,9 @@ help:  ## Show this list
 install: $(PACKAGE) $(CLIENTS) $(BROWSER)  ## Make .venv, with the package and all that the tests need
 
 format: $(PACKAGE)  ## Put the code into shape, and bring generated pages up to date
-	$(BIN)/ruff check --fix
+	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
+	$(BIN)/ruff check
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m helm.generate
 	$(BIN)/python -m tests.chart.golden
@@ -42,6 +47,9 @@ check: $(PACKAGE)  ## Check shape, habits, types and layers; changes nothing
 
 test: install  ## Run the tests, published clients and a browser among them
 	$(PYTEST) -m "not slow and not compose"
+
+test-quick: $(PACKAGE)  ## Run the unit tests and a few others, in less than a minute
+	$(PYTEST) $(QUICK)
 
 test-all: install  ## Run the slow tests too
 	$(PYTEST) -m "not compose"

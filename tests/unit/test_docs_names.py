@@ -14,7 +14,7 @@ from hypha_cluster.settings import UNAVAILABLE
 ROOT = Path(__file__).parents[2]
 # What Hypha 0.15 has and this hub has not is named where that is the matter.
 MIGRATION = "migration.md"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = [*(ROOT / "hypha_cluster").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
 TOP_LEVEL = {path.name for path in ROOT.iterdir()}
 OF_THE_CLIENT = {
@@ -57,6 +57,8 @@ def test_every_flag_of_the_original_is_on_the_page_about_moving() -> None:
 
 def test_variables_exist() -> None:
     known = {name for about in Config.settings() for name in about.envs}
+    rigs = (ROOT / "tests").glob("*.py")
+    known |= set(re.findall(r"\bHYPHA_TEST_\w+", "".join(path.read_text() for path in rigs)))
 
     named = of_every_page(r"\b(HYPHA_[A-Z0-9_]*[A-Z0-9]|AUTH0_[A-Z_]+|JWT_SECRET)\b")
 
