@@ -5,6 +5,7 @@ one connection, `WorkerContext.terminated` tells all of them that it is time to 
 """
 
 import asyncio
+import socket
 from typing import Any, Final
 
 import hypercorn
@@ -13,6 +14,7 @@ from hypercorn.asyncio import run as hypercorns_run
 from hypercorn.asyncio.worker_context import WorkerContext
 
 UNLIMITED: Final = None  # requests of a connection
+DEAD: Final = 40.0  # seconds in which no host acknowledges anything
 
 
 class Listening:
@@ -37,6 +39,7 @@ class Listening:
         else:
             tls = {}
         for listener in [*sockets.secure_sockets, *sockets.insecure_sockets]:
+            _notice_dead_hosts(listener)
             server = await asyncio.start_server(
                 self._serve, sock=listener, backlog=settings.backlog, **tls
             )
@@ -67,3 +70,14 @@ class Listening:
         loop = asyncio.get_running_loop()
         serve = vars(hypercorns_run)["TCPServer"]  # which may be ours: see http11/server.py
         await serve(self._app, loop, self._settings, self._context, {}, reader, writer)
+
+
+def _notice_dead_hosts(listener: socket.socket) -> None:
+    """Have the kernel end connections whose other host is gone; what is accepted inherits this.
+
+    A program that computes for minutes answers no ping either, but its host acknowledges them: so
+    pings can be patient with programs, and need not be with hosts.
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
+    if option is not None and listener.family in (socket.AF_INET, socket.AF_INET6):
+        listener.setsockopt(socket.IPPROTO_TCP, option, int(DEAD * 1000))

@@ -20,6 +20,7 @@ from hypha_cluster.errors import StartupError
 from hypha_cluster.serving.gateway import Port
 from hypha_cluster.serving.stop import SIGNALS
 from hypha_cluster.serving.worker import READY, RETIRE
+from hypha_cluster.supervision import Supervisor, Tasks, outcome
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +55,8 @@ class Worker:
         orders = {"settings": dataclasses.asdict(config), "is_held": port.is_held}
         self._write(json.dumps(orders).encode() + b"\n")
 
-    async def live(self) -> int:
-        """Hear what it says, and wait for its end; answer its exit code, or -N for a signal N."""
+    async def live(self) -> None:
+        """Hear what it says, until its end."""
         loop = asyncio.get_running_loop()
         reports = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reports)
@@ -65,10 +66,16 @@ class Worker:
             self.is_serving = self.reason == READY
         self.known.set()
         await reports.read()  # the kernel closes the other end with the process
+
+    def end(self, *, by_force: bool) -> int:
+        """Let nothing of it be left; answer its exit code, or -N for a signal N."""
+        if by_force:
+            self._process.kill()
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         code = self._process.wait()
+        self.known.set()
         self.ended.set()
         return code
 
@@ -115,7 +122,7 @@ class Workers:
         self._told = asyncio.Event()  # to stop, or to put new workers in the places of the old
         self._numbers = itertools.count()
         self._alive: set[Worker] = set()
-        self._keepers = asyncio.TaskGroup()
+        self._tasks = Tasks(Supervisor())
 
     async def run(self) -> None:
         """Start them, and return when all have ended; raise StartupError if the first cannot."""
@@ -123,13 +130,17 @@ class Workers:
         for number in SIGNALS:
             loop.add_signal_handler(number, self._stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._told.set)
-        async with self._keepers:
+        try:
             # One first: what keeps it from starting would keep them all, and is to be said once.
             first = self._start(is_wanted=False)
             await first.known.wait()
             if first.is_serving and not self._stopping.is_set():
                 self._start_others(first)
-                await self._obey()
+                self._tasks.keep("obey", self._obey)
+                await self._stopping.wait()
+            await self._tasks.settled()
+        finally:
+            await self._tasks.stop()
         if not first.is_serving and not self._stopping.is_set():
             raise StartupError(first.reason)
 
@@ -138,7 +149,7 @@ class Workers:
         # They would delete what the first has by then.
         self._config = replace(self._config, reset_redis=False)
         for _ in range(1, self._config.workers):
-            self._start()
+            self._start_soon()
         self._on_ready()
 
     async def _obey(self) -> None:
@@ -180,8 +191,17 @@ class Workers:
         config = replace(self._config, node_name=name or self._new_name())
         worker = Worker(config, self._port, is_wanted=is_wanted)
         self._alive.add(worker)
-        self._keepers.create_task(self._keep(worker))
+        self._tasks.spawn("worker", self._keep(worker), detail=worker.name)
         return worker
+
+    def _start_soon(self, name: str = "") -> None:
+        """Start a worker once the system has room for a process; the others go on meanwhile."""
+
+        async def start() -> None:
+            if not self._stopping.is_set():
+                self._start(name)
+
+        self._tasks.keep("start", start, name)
 
     def _new_name(self) -> str:
         given, number = self._config.node_name, next(self._numbers)
@@ -191,7 +211,10 @@ class Workers:
         """Put another one in the place of a worker that ends by itself."""
         loop = asyncio.get_running_loop()
         since = loop.time()
-        code = await worker.live()
+        error = await outcome(worker.live())
+        if error is not None:
+            log.error("Gateway %s is heard no more.", worker.name, exc_info=error)
+        code = worker.end(by_force=error is not None)
         self._alive.discard(worker)
         if self._stopping.is_set() or not worker.is_wanted:
             return
@@ -199,7 +222,7 @@ class Workers:
         log.error("Gateway %s ended (%d): %s; another one is started", worker.name, code, said)
         if loop.time() - since < SHORTEST_LIFE and await self._stopped_within(RESTART_PAUSE):
             return
-        self._start(worker.name)
+        self._start_soon(worker.name)
 
     async def _stopped_within(self, seconds: float) -> bool:
         try:

@@ -11,7 +11,7 @@ import pytest
 from hypha_cluster.config import Config
 from hypha_cluster.serving.gateway import hypercorn_settings
 from hypha_cluster.serving.http11.server import install, uninstall
-from hypha_cluster.serving.listening import Listening
+from hypha_cluster.serving.listening import DEAD, Listening
 from hypha_cluster.serving.preflight import listen
 from tests.gateways import SECOND
 
@@ -117,3 +117,12 @@ async def test_a_connection_that_does_not_end_is_cut_off(port: socket.socket) ->
 
     assert not (await visitor.reader.read()).startswith(b"HTTP/1.1 200")
     visitor.writer.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux has it")
+async def test_the_kernel_ends_connections_whose_other_host_is_gone(port: socket.socket) -> None:
+    listening = await serve(b"hub", port)
+
+    # What is accepted there inherits it.
+    assert port.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == int(DEAD * 1000)
+    await listening.close(1.0)

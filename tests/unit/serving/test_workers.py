@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT])
 SERVES = SCRIPT + """print('"ready"', flush=True); sys.stdin.readline()"""
 CANNOT_START = SCRIPT + """print('"no room"'); sys.exit(2)"""
 SAYS_NOTHING = SCRIPT + "sys.exit(3)"
+BABBLES = SCRIPT + """print('who?', flush=True); time.sleep(60)"""
 SLOW = SCRIPT + "time.sleep(60)"
 
 
@@ -141,6 +143,72 @@ async def test_who_dies_is_replaced_under_the_same_name(
 
     assert started[2].name == victim.name
     assert f"Gateway {victim.name} ended (-9)" in caplog.text
+
+
+async def test_a_system_without_room_for_a_process_is_asked_again(
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "RESTART_PAUSE", 0.01)
+    running = rig.run(SERVES)
+    victim, other = await rig.until_started(2)
+    await rig.announced.wait()
+    sound, refusals = workers._spawn, [OSError("no room"), OSError("no room")]
+
+    def spawn(port: Port) -> "subprocess.Popen[bytes]":
+        if refusals:
+            raise refusals.pop()
+        return sound(port)
+
+    monkeypatch.setattr(workers, "_spawn", spawn)
+    os.kill(victim.process, signal.SIGKILL)
+    started = await rig.until_started(3)
+
+    assert started[2].name == victim.name
+    assert old_alive([other]) == [other]
+    assert "no room" in caplog.text
+    tell_us(signal.SIGTERM)
+    await running
+
+
+async def test_if_no_process_can_be_made_for_a_new_one_the_old_ones_go_on(
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = rig.run(SERVES)
+    old = await rig.until_started(2)
+    await rig.announced.wait()
+    sound = workers._spawn
+
+    def refuse(port: Port) -> "subprocess.Popen[bytes]":
+        raise OSError("no room")
+
+    monkeypatch.setattr(workers, "_spawn", refuse)
+    tell_us(signal.SIGHUP)
+    await until_logged(caplog, "no room")
+    assert old_alive(old) == old
+
+    monkeypatch.setattr(workers, "_spawn", sound)
+    tell_us(signal.SIGHUP)  # it is obeyed as before
+    await rig.until_started(4)
+    tell_us(signal.SIGTERM)
+    await running
+
+
+async def test_a_worker_that_says_what_nobody_understands_is_replaced(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = rig.run(SERVES)
+    await rig.until_started(2)
+    await rig.announced.wait()
+    monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-ISc", BABBLES))
+    monkeypatch.setattr(workers, "RESTART_PAUSE", 0.01)
+
+    os.kill(rig.started()[0].process, signal.SIGKILL)
+    babbling = (await rig.until_started(3))[2]
+    await rig.until_started(4)
+
+    assert not old_alive([babbling])
+    tell_us(signal.SIGTERM)
+    await running
 
 
 async def test_only_the_first_deletes_what_redis_has(rig: Rig) -> None:
