@@ -34,8 +34,7 @@ _log = logging.getLogger(__name__)
 
 NOTHING: Final = write_calls([])  # calls to be inherited: none
 
-_LIVE, _SET_ASIDE = Stage.LIVE, Stage.SET_ASIDE
-_HEARD_HERE: Final = frozenset((Stage.LIVE, Stage.ARRIVING))
+_ARRIVING, _LIVE, _SET_ASIDE = Stage.ARRIVING, Stage.LIVE, Stage.SET_ASIDE
 
 Reject = Callable[[HubError], None]
 
@@ -63,17 +62,22 @@ class Delivery:
 
     def send(self, target: str, frame: bytes, reject: Reject | None = None) -> None:
         """Bring a sealed frame to its target; the one delivery path."""
-        connection = self._connections.get(target)
-        if connection is None or connection.stage not in _HEARD_HERE:
-            self._counts.frames_bus += 1
-            self._publish(target, self._ledger.relayed(target, frame), reject)
-            return
-        self._counts.frames_local += 1
-        self._offer(connection, frame)
+        if not self._hand_over(target, frame):
+            self._publish(target, frame, reject)
 
     def send_call(self, target: str, frame: bytes, call: PendingCall) -> None:
         """The same for a call whose caller is told when it comes to nothing."""
-        self.send(target, frame, partial(self._give_up, target, call))
+        if not self._hand_over(target, frame):
+            self._publish(target, frame, partial(self._give_up, target, call))
+
+    def _hand_over(self, target: str, frame: bytes) -> bool:
+        """Say whether the target is here, so that it has the frame."""
+        connection = self._connections.get(target)
+        if connection is None or not (connection.stage is _LIVE or connection.stage is _ARRIVING):
+            return False
+        self._counts.frames_local += 1
+        self._offer(connection, frame)
+        return True
 
     def answer(self, target: str, frame: bytes) -> None:
         """Send what the hub itself answers: also to a client that gets nothing else any more.
@@ -87,10 +91,10 @@ class Delivery:
             self.send(target, frame)
 
     def _offer(self, connection: Connection, frame: bytes) -> None:
-        if self._connections.offer(connection, frame):
-            self._deliveries.delivered(connection.address, frame)
-        else:
+        if not self._connections.offer(connection, frame):
             self._busy(connection, frame)
+        elif self._deliveries.are_watched:
+            self._deliveries.delivered(connection.address, frame)
 
     def _busy(self, connection: Connection, sealed: bytes) -> None:
         """The target is slow: answers are still let through, what is new is turned away."""
@@ -106,21 +110,21 @@ class Delivery:
             self._counts.frames_refused += 1
 
     def _publish(self, target: str, frame: bytes, reject: Reject | None) -> None:
-        def on_outcome(outcome: Outcome) -> None:
-            if reject is not None:
-                reject(_error_of(outcome, target, is_recovering=self._publisher.is_recovering))
+        self._counts.frames_bus += 1
+        self._say(target, self._ledger.relayed(target, frame), reject)
 
+    def _say(self, target: str, message: bytes, reject: Reject | None = None) -> None:
         def on_failure(outcome: Outcome) -> None:
             if outcome is Outcome.MAILED:
                 self._counts.mailed += 1
-            else:
-                on_outcome(outcome)
+            elif reject is not None:
+                reject(_error_of(outcome, target, is_recovering=self._publisher.is_recovering))
 
         client = client_of(target)
         if client.startswith("~"):
-            self._publisher.publish_to_node(client[1:], frame, on_failure)
+            self._publisher.publish_to_node(client[1:], message, on_failure)
         else:
-            self._publisher.publish(target, frame, on_failure, is_call=reject is not None)
+            self._publisher.publish(target, message, on_failure, is_call=reject is not None)
 
     # From the bus.
 
@@ -144,7 +148,8 @@ class Delivery:
         for frame in (*mail, *arrived):
             if taken := self._take(connection, frame):
                 connection.send(taken)
-                self._deliveries.delivered(connection.address, taken)
+                if self._deliveries.are_watched:
+                    self._deliveries.delivered(connection.address, taken)
         for frame in held:
             connection.send(frame)
 
@@ -180,7 +185,7 @@ class Delivery:
             call = PendingCall(caller, session, reject, time.monotonic())
             self._ledger.inherit(target, call)
             if self._connections.get(target) is None:
-                self._publish(target, NOTHING, partial(self._give_up, target, call))
+                self._say(target, NOTHING, partial(self._give_up, target, call))
 
     def _send_after(self, joined: str | None, frame: bytes) -> None:
         if joined is not None:
@@ -198,7 +203,7 @@ class Delivery:
         if is_frame(frame):
             self.send(target, frame)
         else:
-            self._publish(target, frame, None)
+            self._say(target, frame)
 
     # What a mailbox has, or had.
 

@@ -43,7 +43,8 @@ class Ledger:
         """A call has its answer, from its callee or from the hub in its place."""
         session = method.rpartition(".")[0]
         self._pending.settle(callee, caller, session)
-        self._deliveries.answered(callee, session)
+        if self._deliveries.are_watched:
+            self._deliveries.answered(callee, session)
         self._tracer.answered(callee, caller, method)
 
     # What comes to nothing, and what goes elsewhere.

@@ -82,24 +82,23 @@ class PendingCalls:
 
 
 class Deliveries:
-    """Calls that clients of this node have got and not answered; known of from `watch` on."""
+    """Calls that clients of this node have got and not answered, from when they are watched."""
 
     def __init__(self, reader: FrameReader) -> None:
         self._reader = reader
-        self._is_watching = False
+        self.are_watched = False  # asked on the path of each frame
         self._by_callee: defaultdict[str, set[str]] = defaultdict(set)  # callee → sessions
 
     def watch(self) -> None:
-        """Note from now on what is delivered; before that, to note it costs next to nothing."""
-        self._is_watching = True
+        """Have what is delivered noted from now on."""
+        self.are_watched = True
 
     def delivered(self, callee: str, frame: bytes) -> None:
         """A client of this node gets a sealed frame."""
-        if self._is_watching:
-            envelope = self._reader.read_envelope(frame)
-            session = envelope.get("session")
-            if type(session) is str and not rpc.is_answer(envelope.get("method", "")):
-                self._by_callee[callee].add(session)
+        envelope = self._reader.read_envelope(frame)
+        session, method = envelope.get("session"), envelope.get("method")
+        if type(session) is str and not (type(method) is str and rpc.is_answer(method)):
+            self._by_callee[callee].add(session)
 
     def answered(self, callee: str, session: str) -> None:
         """A client answers a call."""

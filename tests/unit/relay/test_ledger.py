@@ -75,8 +75,7 @@ async def test_an_answer_that_comes_over_the_bus_settles_its_call(rig: Rig) -> N
 
 async def test_what_is_delivered_is_owed_an_answer_once_that_is_watched(rig: Rig) -> None:
     sealed = Seal(CALLER, {}).call(rpc.call_envelope(TARGET, "services.tool.run", "s"), b"")
-    rig.deliveries.delivered(TARGET, sealed)
-    assert not rig.deliveries.is_awaited(TARGET)
+    assert not rig.deliveries.are_watched
 
     rig.deliveries.watch()
     rig.deliveries.delivered(TARGET, sealed)
