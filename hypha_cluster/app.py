@@ -65,7 +65,7 @@ from hypha_cluster.relay.publisher import Limits, RedisPublisher
 from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.health import HealthApi
-from hypha_cluster.web.lookup import Gatekeeper
+from hypha_cluster.web.lookup import Gatekeeper, Lookup
 from hypha_cluster.web.middleware.failures import HANDLERS
 from hypha_cluster.web.middleware.slashes import lead_by_slashes
 from hypha_cluster.web.middleware.stack import stack
@@ -135,6 +135,7 @@ class _Hub:
 
     tokens: Tokens
     gatekeeper: Gatekeeper
+    lookup: Lookup
     own: HubServices
     calls: HubCalls
     directory: Directory
@@ -320,8 +321,9 @@ def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub
     intake = Intake(site.name, onward, site.counts, relay.reader, holding)
     gatekeeper = Gatekeeper(tokens, store.revocations.book, store.workspaces, store.registry)
     visits = Visits(directory, own, calls)
+    lookup = Lookup(gatekeeper, store.workspaces, visits, config.public_base_url)
     return _Hub(
-        tokens, gatekeeper, own, calls, directory, visits, services, client, holding, intake
+        tokens, gatekeeper, lookup, own, calls, directory, visits, services, client, holding, intake
     )
 
 
@@ -408,6 +410,7 @@ def _open_features(site: _Site, links: _Links, store: _Store, hub: _Hub) -> Feat
         visits=hub.visits,
         calls=hub.calls,
         gatekeeper=hub.gatekeeper,
+        lookup=hub.lookup,
         tokens=hub.tokens,
         workspaces=store.workspaces,
         redis=links.redis,
@@ -440,16 +443,11 @@ def _routes(
             site.supervisor,
         ).routes(),
         *ServicesApi(
-            hub.gatekeeper,
-            store.workspaces,
-            hub.directory,
-            hub.visits,
-            config.public_base_url,
-            config.max_message_size,
+            hub.lookup, store.workspaces, hub.directory, hub.visits, config.max_message_size
         ).routes(),
         *health.routes(),
         *PagesApi().routes(),
-        *StatsApi(hub.gatekeeper, store.nodes, store.workspaces).routes(),
+        *StatsApi(hub.lookup, store.nodes, store.workspaces).routes(),
         *features.routes(),
     ]
     if not config.base_path:

@@ -22,7 +22,7 @@ from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.supervision import Supervisor, Tasks
-from hypha_cluster.web.lookup import Gatekeeper
+from hypha_cluster.web.lookup import Gatekeeper, Lookup
 
 GROUP: Final = "hypha_cluster.features"
 
@@ -44,6 +44,7 @@ class Grounds:
     visits: Visits
     calls: HubCalls
     gatekeeper: Gatekeeper
+    lookup: Lookup
     tokens: Tokens
     workspaces: Workspaces
     redis: RedisClient

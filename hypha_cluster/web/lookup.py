@@ -1,8 +1,8 @@
-"""Who may connect, and where to: the query of a WebSocket's URL (PROTOCOL 1.1, 1.2)."""
+"""Who asks, where they may go, and what they find there: for WebSockets, and for all of HTTP."""
 
 from collections.abc import Mapping
 
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from hypha_cluster.clients.life import Admission
 from hypha_cluster.errors import (
@@ -12,16 +12,22 @@ from hypha_cluster.errors import (
     PermissionDenied,
     WorkspaceNotFound,
 )
+from hypha_cluster.hub.visiting import Visitor, Visits
 from hypha_cluster.identity.access import Action, Identity, Workspace, may, own_workspace
 from hypha_cluster.identity.names import check_client_id, check_workspace_name
 from hypha_cluster.identity.revocation import RevocationBook
 from hypha_cluster.identity.tokens import Tokens, generated_id
+from hypha_cluster.protocol.address import parse_service_id
 from hypha_cluster.registry.clients import ClientRegistry
+from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 
 
 class Gatekeeper:
-    """Decides on admission; a refusal is a HubError whose text says why."""
+    """Says whom a token speaks for, and who may connect (PROTOCOL 1.1, 1.2).
+
+    A refusal is a HubError whose text says why.
+    """
 
     def __init__(
         self,
@@ -84,6 +90,40 @@ class Gatekeeper:
         if name == identity.id:
             raise PermissionDenied(f"The workspace {name} belongs to somebody else.")
         raise PermissionDenied(f"Permission denied for workspace {name}.")
+
+
+class Lookup:
+    """What all routes ask before they answer; public_base_url: empty, if a request has to tell."""
+
+    def __init__(
+        self,
+        gatekeeper: Gatekeeper,
+        workspaces: Workspaces,
+        visits: Visits,
+        public_base_url: str,
+    ) -> None:
+        self._gatekeeper = gatekeeper
+        self._workspaces = workspaces
+        self._visits = visits
+        self._public_base_url = public_base_url
+
+    async def identify(self, request: Request) -> Identity:
+        """Whom the token of a request speaks for; without one, somebody new and anonymous."""
+        return await self._gatekeeper.identify(token_of(request.headers.get("authorization")))
+
+    async def enter(self, request: Request, workspace: str) -> Visitor:
+        """Who asks, and whether they are inside: others see what is public. WorkspaceNotFound."""
+        identity = await self.identify(request)
+        inside = await self._workspaces.may_enter_lately(identity, workspace)
+        return Visitor(identity, inside, self._public_base_url or base_url_of(request))
+
+    async def find(
+        self, request: Request, workspace: str, service: str, mode: str = "random"
+    ) -> tuple[Visitor, Provider]:
+        """Who asks, and the provider of a service, `name` or `client:name`, that they may use."""
+        visitor = await self.enter(request, workspace)
+        wanted = parse_service_id(service)
+        return visitor, await self._visits.find(visitor, wanted, workspace, mode=mode)
 
 
 def base_url_of(connection: HTTPConnection) -> str:

@@ -13,16 +13,15 @@ from starlette.types import Receive, Scope, Send
 from hypha_cluster.errors import BadArguments, RemoteError
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.visiting import Visitor, Visits
-from hypha_cluster.identity.access import PUBLIC, Identity
+from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.protocol import rpc
-from hypha_cluster.protocol.address import parse_service_id
 from hypha_cluster.protocol.limits import SMALL_BODY
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.web.answers import answer, content_type
 from hypha_cluster.web.arguments import JSON, do_not_fit, from_body, from_query
 from hypha_cluster.web.bodies import Lease, Room, read_body
-from hypha_cluster.web.lookup import Gatekeeper, base_url_of, token_of
+from hypha_cluster.web.lookup import Lookup
 
 MODE: Final = "_mode"  # the query parameter that says which of several providers answers
 
@@ -32,18 +31,16 @@ class ServicesApi:
 
     def __init__(
         self,
-        gatekeeper: Gatekeeper,
+        lookup: Lookup,
         workspaces: Workspaces,
         directory: Directory,
         visits: Visits,
-        public_base_url: str,
         max_body: int,
     ) -> None:
-        self._gatekeeper = gatekeeper
+        self._lookup = lookup
         self._workspaces = workspaces
         self._directory = directory
         self._visits = visits
-        self._public_base_url = public_base_url
         self._max_body = max_body
         self._room = Room()
 
@@ -57,7 +54,8 @@ class ServicesApi:
         ]
 
     async def info(self, request: Request) -> Response:
-        identity, name = await self._identify(request), request.path_params["workspace"]
+        name = request.path_params["workspace"]
+        identity = await self._lookup.identify(request)
         if name == PUBLIC:  # whose settings are no secret
             return await answer(request, (await self._workspaces.get(name)).to_wire())
         return await answer(request, (await self._workspaces.require(identity, name)).to_wire())
@@ -65,8 +63,8 @@ class ServicesApi:
     async def list(self, request: Request) -> Response:
         """Infos of the services of a workspace that the caller may see, ids without it."""
         name = request.path_params["workspace"]
-        _, inside = await self._enter(request, name)
-        infos = await self._directory.visible(name, inside=inside)
+        visitor = await self._lookup.enter(request, name)
+        infos = await self._directory.visible(name, inside=visitor.inside)
         return await answer(
             request, [{**info, "id": info["id"].partition("/")[2]} for info in infos]
         )
@@ -96,23 +94,10 @@ class ServicesApi:
                 raise
         return await answer(request, result)
 
-    # Who, where, what.
-
-    async def _identify(self, request: Request) -> Identity:
-        token = token_of(request.headers.get("authorization"))
-        return await self._gatekeeper.identify(token)
-
-    async def _enter(self, request: Request, name: str) -> tuple[Identity, bool]:
-        identity = await self._identify(request)
-        return identity, await self._workspaces.may_enter_lately(identity, name)
-
     async def _find(self, request: Request) -> tuple[Visitor, Provider]:
-        name, service = request.path_params["workspace"], request.path_params["service"]
-        identity, inside = await self._enter(request, name)
-        visitor = Visitor(identity, inside, self._public_base_url or base_url_of(request))
+        place = request.path_params
         mode = request.query_params.get(MODE, "random")
-        wanted = parse_service_id(service)
-        return visitor, await self._visits.find(visitor, wanted, name, mode=mode)
+        return await self._lookup.find(request, place["workspace"], place["service"], mode)
 
     async def _arguments(self, request: Request, lease: Lease) -> dict[str, Any]:
         """Those of the body; those of the query if there is no body."""

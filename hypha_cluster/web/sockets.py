@@ -1,18 +1,45 @@
-"""A WebSocket over plain ASGI, for connections that the fast path does not serve (HTTP/2)."""
+"""A client's WebSocket as the hub sees it: what it does, and one kind of it over plain ASGI."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Final, Protocol
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from hypha_cluster.relay.connections import Socket
 from hypha_cluster.supervision import Supervisor, Tasks
 
-ABNORMAL = 1006
+ABNORMAL: Final = 1006
+DIRECT: Final = "hypha.direct"  # the ASGI extension of serving/http11/websocket_upgrade.py
+
+
+class LiveSocket(Socket, Protocol):
+    """A WebSocket that is to be read, and not only written to, as the relay does.
+
+    Two kinds: DirectWebSocket of serving/http11, and AsgiSocket for what does not come that way.
+    """
+
+    def start(
+        self, on_message: Callable[[bytes | str], None], on_writable: Callable[[], None]
+    ) -> None:
+        """Hand over each message from now on, once the connection is accepted.
+
+        on_writable: called when the network takes more again.
+        """
+
+    async def outlive(self, on_closed: Callable[[int, str], None]) -> None:
+        """Call back with the peer's close code and reason; only then may the application return."""
+
+
+def socket_of(scope: Scope, receive: Receive, send: Send, supervisor: Supervisor) -> LiveSocket:
+    """The socket of a connection, of the kind that its server has."""
+    direct: LiveSocket | None = (scope.get("extensions") or {}).get(DIRECT)
+    return direct or AsgiSocket(receive, send, supervisor)
 
 
 class AsgiSocket:
-    """Has the methods of serving's DirectWebSocket, by an outbox and a task that empties it."""
+    """Over plain ASGI, as for HTTP/2: an outbox, and a task that empties it."""
 
     def __init__(self, receive: Receive, send: Send, supervisor: Supervisor) -> None:
         self._receive = receive
@@ -22,7 +49,6 @@ class AsgiSocket:
         self._may_read = asyncio.Event()
         self._may_read.set()
         self._closing: tuple[int, str] | None = None
-        self._close_sent = False
         self._over: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         self._tasks = Tasks(supervisor)
         self.buffered = 0
@@ -30,7 +56,6 @@ class AsgiSocket:
     def start(
         self, on_message: Callable[[bytes | str], None], on_writable: Callable[[], None]
     ) -> None:
-        """Hand over each message from now on. Call it once the connection is accepted."""
         self._on_writable = on_writable
         for work in (self._read(on_message), self._write()):
             self._tasks.spawn("socket", work, lambda error: self.abort())
@@ -48,7 +73,7 @@ class AsgiSocket:
         self._may_read.set()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Close when what was sent before has gone out."""
+        """Do so when what was sent before has gone out."""
         if self._closing is None:
             self._closing = (code, reason)
             self._filled.set()
@@ -58,7 +83,6 @@ class AsgiSocket:
             self._over.set_result((ABNORMAL, ""))
 
     async def outlive(self, on_closed: Callable[[int, str], None]) -> None:
-        """Call back with the peer's close code and reason; only then may the application return."""
         ending = (ABNORMAL, "")
         try:
             ending = await asyncio.shield(self._over)
@@ -72,9 +96,7 @@ class AsgiSocket:
             event = await self._receive()
             if event["type"] == "websocket.disconnect":
                 if not self._over.done():
-                    code = event.get("code")
-                    result = (ABNORMAL if code is None else code, event.get("reason") or "")
-                    self._over.set_result(result)
+                    self._over.set_result(self._closing or _close_of(event))
                 return
             message = event.get("bytes")
             on_message(event["text"] if message is None else message)
@@ -92,3 +114,9 @@ class AsgiSocket:
                 return
             self._filled.clear()
             await self._filled.wait()
+
+
+def _close_of(event: Message) -> tuple[int, str]:
+    """What the peer said; what it answers to a close of ours, Hypercorn does not tell."""
+    code = event.get("code")
+    return ABNORMAL if code is None else code, event.get("reason") or ""

@@ -12,14 +12,14 @@ from hypha_cluster.identity.access import PUBLIC, may_oversee
 from hypha_cluster.protocol.limits import LISTED_WORKSPACES
 from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.web.lookup import Gatekeeper, token_of
+from hypha_cluster.web.lookup import Lookup
 
 
 class StatsApi:
     """Answers from the store, so it is the same on every gateway."""
 
-    def __init__(self, gatekeeper: Gatekeeper, nodes: Nodes, workspaces: Workspaces) -> None:
-        self._gatekeeper = gatekeeper
+    def __init__(self, lookup: Lookup, nodes: Nodes, workspaces: Workspaces) -> None:
+        self._lookup = lookup
         self._nodes = nodes
         self._workspaces = workspaces
 
@@ -27,8 +27,7 @@ class StatsApi:
         return [Route("/api/stats", self.stats)]
 
     async def stats(self, request: Request) -> Response:
-        token = token_of(request.headers.get("authorization"))
-        if not may_oversee(await self._gatekeeper.identify(token)):
+        if not may_oversee(await self._lookup.identify(request)):
             raise PermissionDenied(
                 "Only an administrator may see this: a user with the role admin."
             )

@@ -21,12 +21,11 @@ from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.intake import Intake
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.lookup import Gatekeeper, base_url_of
-from hypha_cluster.web.sockets import AsgiSocket
+from hypha_cluster.web.sockets import LiveSocket, socket_of
 from hypha_cluster.web.unfit_clients import is_of_next_generation, turn_away, warn_of_websockets
 
 _log = logging.getLogger(__name__)
 
-DIRECT: Final = "hypha.direct"  # the ASGI extension of serving/http11/websocket_stream.py
 # A browser comes back by itself only when it refreshes its connection info, after 0.8 of this:
 # well within the 10 s that old Python clients wait for an answer of its.
 BROWSER_REFRESH: Final = 7.5  # seconds
@@ -63,7 +62,7 @@ class WebSocketApi:
         if is_of_next_generation(websocket):
             await turn_away(websocket)
             return
-        socket = _socket_of(websocket, self._supervisor)
+        socket = socket_of(websocket.scope, websocket.receive, websocket.send, self._supervisor)
         try:
             connection = await self._attach(websocket, socket)
         except (RedisUnavailable, NotYetBack) as error:
@@ -83,7 +82,7 @@ class WebSocketApi:
         warn_of_websockets(websocket.headers, connection.address)
         await self._live(connection, socket)
 
-    async def _live(self, connection: Connection, socket: AsgiSocket) -> None:
+    async def _live(self, connection: Connection, socket: LiveSocket) -> None:
         """Have frames routed; the connection may go on when this has returned."""
         try:
             socket.start(partial(self._take, connection, Pace(socket)), _nothing)
@@ -111,7 +110,7 @@ class WebSocketApi:
         with log_fields.about(request_id, connection.address):
             self._clients.detach_soon(connection, code)
 
-    async def _attach(self, websocket: WebSocket, socket: AsgiSocket) -> Connection:
+    async def _attach(self, websocket: WebSocket, socket: LiveSocket) -> Connection:
         asked = websocket.scope["query_string"].decode()
         query = urllib.parse.parse_qs(asked, keep_blank_values=True)
         given = {key: value[-1] for key, value in query.items()}
@@ -138,7 +137,7 @@ class Pace:
 
     __slots__ = ("_frames", "_socket", "_timer", "_until")
 
-    def __init__(self, socket: AsgiSocket) -> None:
+    def __init__(self, socket: LiveSocket) -> None:
         self._socket = socket
         self._frames = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -161,12 +160,6 @@ class Pace:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, self._socket.resume)
-
-
-def _socket_of(websocket: WebSocket, supervisor: Supervisor) -> AsgiSocket:
-    extensions = websocket.scope.get("extensions") or {}
-    direct: AsgiSocket | None = extensions.get(DIRECT)
-    return direct or AsgiSocket(websocket.receive, websocket.send, supervisor)
 
 
 async def _put_off(websocket: WebSocket) -> None:

@@ -1,0 +1,100 @@
+"""Who asks, by which URL, and what they find."""
+
+from typing import Any, cast
+
+import pytest
+from starlette.requests import Request
+
+from hypha_cluster.errors import InvalidToken
+from hypha_cluster.hub.visiting import Visitor, Visits
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.protocol.address import ServiceQuery
+from hypha_cluster.registry.services import Provider
+from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.web.lookup import Gatekeeper, Lookup, base_url_of, token_of
+
+ANN = Identity("ann", is_anonymous=False)
+PROVIDER = Provider("ann/me", "open", {}, True)
+
+
+def request(*, scheme: str = "http", root_path: str = "", **headers: str) -> Request:
+    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return Request({"type": "http", "scheme": scheme, "root_path": root_path, "headers": named})
+
+
+class Hub:
+    """What a lookup asks, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.wanted: list[Any] = []
+
+    async def identify(self, token: str | None) -> Identity:
+        return ANN if token == "anns" else Identity("nobody")
+
+    async def may_enter_lately(self, identity: Identity, name: str) -> bool:
+        return identity.id == name
+
+    async def find(
+        self, visitor: Visitor, wanted: ServiceQuery, workspace: str, *, mode: str
+    ) -> Provider:
+        self.wanted.append((visitor, wanted, workspace, mode))
+        return PROVIDER
+
+
+def lookup(hub: Hub, public_base_url: str = "") -> Lookup:
+    return Lookup(cast(Gatekeeper, hub), cast(Workspaces, hub), cast(Visits, hub), public_base_url)
+
+
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [(None, None), ("", None), ("Bearer x.y", "x.y"), ("bearer  x.y ", "x.y"), ("x.y", "x.y")],
+)
+def test_a_token_stands_alone_or_behind_bearer(header: str | None, token: str | None) -> None:
+    assert token_of(header) == token
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer x y", "x y", " "])
+def test_anything_else_is_no_token(header: str) -> None:
+    with pytest.raises(InvalidToken, match="Bearer <token>"):
+        token_of(header)
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"host": "hub:9000"}, "http://hub:9000"),
+        ({"host": "hub", "scheme": "wss"}, "https://hub"),
+        ({"host": "hub", "scheme": "ws"}, "http://hub"),
+        ({"host": "inner", "x_forwarded_host": "hub", "x_forwarded_proto": "https"}, "https://hub"),
+        ({"host": "hub", "root_path": "/base"}, "http://hub/base"),
+    ],
+)
+def test_the_base_url_is_what_the_caller_came_by(fields: dict[str, str], url: str) -> None:
+    assert base_url_of(request(**fields)) == url
+
+
+async def test_whoever_asks_is_inside_or_not() -> None:
+    look = lookup(Hub())
+
+    inside = await look.enter(request(authorization="Bearer anns", host="hub"), "ann")
+    elsewhere = await look.enter(request(authorization="anns", host="hub"), "bob")
+    nobody = await look.enter(request(host="hub"), "ann")
+
+    assert (inside, elsewhere) == (
+        Visitor(ANN, True, "http://hub"),
+        Visitor(ANN, False, "http://hub"),
+    )
+    assert (nobody.identity.is_anonymous, nobody.inside) == (True, False)
+
+
+async def test_a_service_is_found_by_its_name_or_its_clients() -> None:
+    hub = Hub()
+    look = lookup(hub, "https://hub.example")
+
+    assert (await look.find(request(), "ann", "open"))[1] is PROVIDER
+    await look.find(request(), "ann", "me:open", "first")
+
+    (visitor, wanted, *rest), (_, direct, *others) = hub.wanted
+    assert visitor.base_url == "https://hub.example"
+    assert (wanted, rest) == (ServiceQuery(None, None, "open"), ["ann", "random"])
+    assert (direct, others) == (ServiceQuery(None, "me", "open"), ["ann", "first"])
