@@ -111,7 +111,7 @@ class MemoryPublisher:
 
     def __init__(self, bus: MemoryBus, limits: Limits | None = None) -> None:
         self._bus = bus
-        self._limits = limits or bus.limits
+        self.limits = limits or bus.limits
         self.is_recovering = False
         self.published: list[tuple[str, bytes]] = []
 
@@ -126,7 +126,7 @@ class MemoryPublisher:
         self.published.append((address, frame))
 
         def work() -> None:
-            outcome = self._bus.deliver(address, frame, limits=self._limits)
+            outcome = self._bus.deliver(address, frame, limits=self.limits)
             if outcome <= 0 and on_outcome is not None:
                 on_outcome(outcome)
 

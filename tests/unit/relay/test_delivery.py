@@ -1,0 +1,397 @@
+"""Where a frame goes, and what its sender is told when that comes to nothing."""
+
+from typing import Any
+
+import pytest
+
+from hypha_cluster.errors import ClientLeft, HubError, RedisUnavailable
+from hypha_cluster.metrics import Counts, Histogram
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.envelope import FrameReader, Seal, pack
+from hypha_cluster.registry.mailboxes import CALL, OTHER
+from hypha_cluster.relay.bus import Receivers
+from hypha_cluster.relay.connections import Connection, Connections, Stage
+from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.events import write_calls
+from hypha_cluster.relay.ledger import Ledger
+from hypha_cluster.relay.pending import Deliveries, PendingCall, PendingCalls
+from hypha_cluster.relay.publisher import Limits
+from hypha_cluster.relay.tracing import NullTracer
+from tests.fakes import FakeSocket, MemoryBus, MemoryListener, MemoryPublisher
+from tests.unit.relay.test_connections import arriving
+
+ME, YOU, FAR = "ann/me", "ann/you", "ann/far"
+READER = FrameReader(100_000)
+
+
+def note(to: str = ME, text: str = "") -> bytes:
+    envelope = {"type": "method", "to": to, "method": "services.tool.note"}
+    return Seal(YOU, {}).call(envelope, pack({"args": [text]}))
+
+
+def call(to: str = ME, session: str = "s", caller: str = YOU) -> bytes:
+    body = {"args": [], "promise": rpc.promise(caller, session)}
+    return Seal(caller, {}).call(rpc.call_envelope(to, "services.tool.run", session), pack(body))
+
+
+def answer(to: str, session: str = "s", source: str = FAR) -> bytes:
+    envelope = rpc.call_envelope(to, f"{session}.resolve")
+    return Seal(source, {}).call(envelope, pack({"args": [1]}))
+
+
+def pending(session: str = "s", caller: str = YOU) -> PendingCall:
+    return PendingCall(caller, session, f"{session}.reject", 0.0)
+
+
+class Rig:
+    """One node's delivery on a bus in memory."""
+
+    def __init__(self, bus: MemoryBus, name: str = "here") -> None:
+        self.bus, self.counts = bus, Counts()
+        self.publisher = MemoryPublisher(bus)
+        self.connections = Connections(outbox_size=500, send_timeout=10.0)
+        self.pending, self.deliveries = PendingCalls(Histogram()), Deliveries(READER)
+        self.ledger = Ledger(self.pending, self.deliveries, NullTracer())
+        self.delivery = Delivery(
+            self.connections, self.publisher, self.ledger, self.deliveries, self.counts, READER
+        )
+        self.own: list[bytes] = []
+        receivers = Receivers(self.delivery.receive, self.own.append, self.own.append, _no_mail)
+        self.listener = MemoryListener(bus, name, receivers)
+
+    def arrive(self, client: str) -> Connection:
+        connection = arriving(FakeSocket(), client, f"node#{client}")
+        self.connections.expect(connection)
+        self.connections.attach(connection)
+        return connection
+
+    async def live(self, client: str) -> Connection:
+        connection = self.arrive(client)
+        await self.listener.join(connection.address)
+        self.delivery.deliver(connection, [])
+        return connection
+
+    def wait(self, session: str = "s", target: str = FAR) -> PendingCall:
+        """A client here waits for an answer."""
+        waits = pending(session)
+        self.pending.add(target, waits)
+        return waits
+
+
+async def _no_mail(address: str) -> list[bytes]:
+    return []
+
+
+def sent(connection: Connection) -> list[bytes]:
+    assert isinstance(connection.socket, FakeSocket)
+    return connection.socket.sent
+
+
+def told(connection: Connection) -> list[tuple[str, str]]:
+    """By which callbacks a caller was answered, and with what."""
+    read = [READER.read(frame) for frame in sent(connection)]
+    return [(each.envelope["method"], _text(each.body["args"][0])) for each in read]
+
+
+def _text(value: Any) -> str:
+    return rpc.error_text(value)
+
+
+@pytest.fixture
+async def rig() -> Rig:
+    return Rig(MemoryBus())
+
+
+# To whom.
+
+
+async def test_who_is_here_gets_a_frame_at_once(rig: Rig) -> None:
+    mine = await rig.live("me")
+
+    rig.delivery.send(ME, note())
+
+    assert sent(mine) == [note()]
+    assert rig.publisher.published == []
+    assert (rig.counts.frames_local, rig.counts.frames_bus) == (1, 0)
+
+
+async def test_who_is_elsewhere_gets_it_over_the_bus(rig: Rig) -> None:
+    there = Rig(rig.bus, "there")
+    mine = await there.live("me")
+
+    rig.delivery.send(ME, note())
+    await rig.bus.settled()
+
+    assert sent(mine) == [note()]
+    assert (rig.counts.frames_local, rig.counts.frames_bus) == (0, 1)
+
+
+async def test_a_node_itself_gets_what_is_for_it(rig: Rig) -> None:
+    there = Rig(rig.bus, "there")
+
+    rig.delivery.send("ann/~there", note("ann/~there"))
+    await rig.bus.settled()
+
+    assert there.own == [note("ann/~there")]
+
+
+@pytest.mark.parametrize("stage", [Stage.SET_ASIDE, Stage.CLOSING, Stage.GONE])
+async def test_who_is_about_to_go_gets_nothing_more(rig: Rig, stage: Stage) -> None:
+    mine = await rig.live("me")
+    rig.bus.known.add(ME)
+    await rig.listener.leave(ME)
+    mine.enter(stage)
+
+    rig.delivery.send(ME, note())
+    await rig.bus.settled()
+
+    assert sent(mine) == []
+    assert rig.bus.mail[ME] == [note()]
+    assert rig.counts.mailed == 1
+
+
+async def test_what_comes_for_who_is_closing_is_kept_for_its_mailbox(rig: Rig) -> None:
+    mine = await rig.live("me")
+    mine.enter(Stage.CLOSING)
+
+    rig.delivery.send(ME, note())  # the bus brings it back, as this node still hears the address
+    await rig.bus.settled()
+
+    assert sent(mine) == []
+    assert mine.arrived == [note()]
+
+
+async def test_the_hub_still_answers_who_is_set_aside(rig: Rig) -> None:
+    mine = await rig.live("me")
+    mine.enter(Stage.SET_ASIDE)
+
+    rig.delivery.answer(ME, note())
+
+    assert sent(mine) == [note()]
+
+
+async def test_who_was_told_to_go_gets_answers_where_it_comes_back(rig: Rig) -> None:
+    mine = await rig.live("me")
+    await rig.listener.leave(ME)
+    rig.bus.known.add(ME)
+    mine.enter(Stage.CLOSING)
+
+    rig.delivery.answer(ME, note())
+    await rig.bus.settled()
+
+    assert sent(mine) == []
+    assert rig.bus.mail[ME] == [note()]
+
+
+# In which order.
+
+
+async def test_mail_comes_first_then_what_came_by_the_bus_then_what_came_from_here(
+    rig: Rig,
+) -> None:
+    mine = rig.arrive("me")
+    rig.delivery.send(ME, note(text="from here"))
+    rig.delivery.receive(ME, note(text="by the bus"))
+    assert sent(mine) == []
+
+    rig.delivery.deliver(mine, [note(text="mail")])
+
+    assert sent(mine) == [note(text=text) for text in ("mail", "by the bus", "from here")]
+    assert mine.stage is Stage.LIVE
+
+
+async def test_mail_of_who_was_told_to_go_meanwhile_is_kept(rig: Rig) -> None:
+    mine = rig.arrive("me")
+    rig.delivery.receive(ME, note(text="by the bus"))
+    mine.enter(Stage.CLOSING)
+
+    rig.delivery.deliver(mine, [note(text="mail")])
+
+    assert sent(mine) == []
+    assert mine.take_waiting() == ([note(text="mail"), note(text="by the bus")], [])
+
+
+# What comes by the bus.
+
+
+async def test_an_answer_by_the_bus_settles_its_call(rig: Rig) -> None:
+    mine = await rig.live("you")
+    rig.wait()
+
+    rig.delivery.receive(YOU, answer(YOU))
+
+    assert sent(mine) == [answer(YOU)]
+    assert len(rig.pending) == 0
+
+
+async def test_a_frame_goes_after_a_client_that_has_gone(rig: Rig) -> None:
+    there = Rig(rig.bus, "there")
+    mine = await there.live("me")
+
+    rig.delivery.receive(ME, note(text="1"))  # it is not here any more
+    rig.delivery.receive(None, note(text="2"))  # nor is it known who was
+    await rig.bus.settled()
+
+    assert sent(mine) == [note(text="1"), note(text="2")]
+
+
+async def test_what_a_client_waits_for_is_taken_over_with_it(rig: Rig) -> None:
+    mine = await rig.live("you")
+
+    rig.delivery.receive(YOU, write_calls([(FAR, "s", "s.reject")]))
+    await rig.bus.settled()  # FAR is nowhere, which is noticed at once
+
+    assert told(mine)[0][0] == "s.reject"
+    assert len(rig.pending) == 0
+
+
+@pytest.mark.parametrize("odd", [b"\xc1", b"\x80", b"\x81\xa4from\x01", pack([1]), pack([["a"]])])
+async def test_what_is_odd_is_dropped_and_counted(rig: Rig, odd: bytes) -> None:
+    mine = await rig.live("me")
+
+    rig.delivery.receive(ME, odd)
+    rig.delivery.receive(None, odd)
+
+    assert sent(mine) == []
+    assert rig.counts.dropped_messages["frame"] >= 1
+
+
+# What comes to nothing.
+
+
+async def test_a_call_to_nobody_is_rejected(rig: Rig) -> None:
+    mine = await rig.live("you")
+    rig.delivery.send_call(FAR, call(FAR), rig.wait())
+    await rig.bus.settled()
+
+    ((method, text),) = told(mine)
+    assert method == "s.reject"
+    assert text.startswith("Client not found: far")
+    assert len(rig.pending) == 0
+    assert rig.counts.rejects == 1
+
+
+async def test_a_call_is_rejected_once(rig: Rig) -> None:
+    mine = await rig.live("you")
+    waits = rig.wait()
+    rig.delivery.receive(YOU, answer(YOU))
+
+    rig.delivery.send_call(FAR, call(FAR), waits)
+    await rig.bus.settled()
+
+    assert [method for method, _ in told(mine)] == ["s.resolve"]
+
+
+@pytest.mark.parametrize(
+    ("is_away", "is_recovering", "limit", "says"),
+    [
+        (True, False, 10, "unavailable"),
+        (False, True, 10, "just come back"),
+        (False, False, 0, "too much is waiting"),
+    ],
+)
+async def test_it_is_said_why_a_call_comes_to_nothing(
+    rig: Rig, is_away: bool, is_recovering: bool, limit: int, says: str
+) -> None:
+    errors: list[HubError] = []
+    rig.bus.is_away, rig.publisher.is_recovering = is_away, is_recovering
+    if not limit:
+        rig.publisher.limits = Limits(0, 0, 1.0)
+        rig.bus.known.add(FAR)
+
+    rig.delivery.send(FAR, call(FAR), errors.append)
+    await rig.bus.settled()
+
+    assert says in str(errors[0])
+
+
+async def test_what_nobody_waits_for_comes_to_nothing_without_a_word(rig: Rig) -> None:
+    rig.delivery.send(FAR, note(FAR))
+    await rig.bus.settled()
+
+    assert rig.counts.rejects == 0
+
+
+async def test_who_waits_for_a_client_that_has_left_is_told(rig: Rig) -> None:
+    mine = await rig.live("you")
+    rig.wait("a"), rig.wait("b"), rig.wait("c", ME)
+
+    rig.delivery.target_left(FAR, ClientLeft("It left."))
+
+    assert sorted(told(mine)) == [("a.reject", "It left."), ("b.reject", "It left.")]
+    assert len(rig.pending) == 1
+
+
+# A client that is slow.
+
+
+async def slow(rig: Rig) -> Connection:
+    mine = await rig.live("me")
+    assert isinstance(mine.socket, FakeSocket)
+    mine.socket.stuck = True
+    mine.socket.send(bytes(600))
+    return mine
+
+
+async def test_a_call_to_who_is_slow_is_turned_away(rig: Rig) -> None:
+    mine, yours = await slow(rig), await rig.live("you")
+    rig.wait(target=ME)
+
+    rig.delivery.send(ME, call())
+
+    ((method, text),) = told(yours)
+    assert method == "s.reject"
+    assert "is busy" in text
+    assert len(sent(mine)) == 1
+
+
+async def test_an_answer_to_who_is_slow_passes(rig: Rig) -> None:
+    mine = await slow(rig)
+
+    rig.delivery.send(ME, answer(ME))
+
+    assert sent(mine)[1:] == [answer(ME)]
+
+
+async def test_what_nobody_waits_for_is_dropped_before_who_is_slow(rig: Rig) -> None:
+    mine = await slow(rig)
+
+    rig.delivery.send(ME, note())
+
+    assert len(sent(mine)) == 1
+    assert rig.counts.frames_refused == 1
+
+
+# Mailboxes.
+
+
+async def test_a_frame_is_marked_by_whether_its_sender_can_be_told(rig: Rig) -> None:
+    frames = [call(), note(), answer(ME), write_calls([]), b"\x80"]
+
+    assert [rig.delivery.marked(each).mark for each in frames] == [CALL, *[OTHER] * 4]
+
+
+async def test_a_call_that_waited_in_vain_is_given_up(rig: Rig) -> None:
+    mine = await rig.live("you")
+
+    rig.delivery.give_up(ME, call("ann/me", "a"))
+    rig.delivery.give_up(ME, call("ann/me", "b"), RedisUnavailable("Redis is away."))
+
+    (first, said), second = told(mine)
+    assert (first, second) == ("a.reject", ("b.reject", "Redis is away."))
+    assert "is away: its connection broke" in said
+
+
+async def test_what_is_delivered_is_noted_once_a_drain_watches(rig: Rig) -> None:
+    await rig.live("me")
+    rig.delivery.send(ME, call(session="before"))
+    rig.deliveries.watch()
+    assert not rig.deliveries.is_awaited(ME)
+
+    rig.delivery.send(ME, call(session="local"))
+    rig.delivery.receive(ME, call(session="bus"))
+    rig.ledger.answered(ME, YOU, "local.resolve")
+    assert rig.deliveries.is_awaited(ME)
+    rig.ledger.answered(ME, YOU, "bus.reject")
+
+    assert not rig.deliveries.is_awaited(ME)
