@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from docs.messages import messages_page
-from hypha_cluster.config import Config
+from hypha_cluster.features.built_in import BUILT_IN
+from hypha_cluster.hub_settings import all_settings
 from hypha_cluster.identity.access import LEAST, RULES, Standing
 from hypha_cluster.metrics import BOUNDS, METRICS, About
 from hypha_cluster.protocol.limits import TABLE, Limit
@@ -63,7 +64,7 @@ buckets, with these upper ends in seconds: {bounds}.
 
 def pages() -> dict[Path, str]:
     """Every generated page, and what it should hold."""
-    settings = [_row(about) for about in Config.settings()]
+    settings = [_row(about) for about in all_settings(BUILT_IN)]
     metrics = [_metric_row(about) for about in METRICS]
     bounds = ", ".join(f"{bound:g}" for bound in BOUNDS)
     return {
@@ -133,7 +134,7 @@ def limits_table() -> str:
 
 def _limit_text(limit: Limit) -> str:
     if limit.value is None:
-        about = next(about for about in Config.settings() if about.flag == limit.setting)
+        about = next(about for about in all_settings(BUILT_IN) if about.flag == limit.setting)
         return f"{default_text(about)} ({_codes(about.flag)})"
     if limit.unit == "seconds" and limit.value >= YEAR:
         return f"{limit.value / YEAR:g} years"

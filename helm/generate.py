@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from docs.generate import default_text, help_text
-from hypha_cluster.config import Config
+from hypha_cluster.features.built_in import BUILT_IN
+from hypha_cluster.hub_settings import all_settings
 from hypha_cluster.settings import SUFFIXES, Setting
 
 CHART = Path(__file__).parent / "hypha-cluster"
@@ -75,7 +76,9 @@ def pages() -> dict[Path, str]:
     return {
         CHART / "README.md": readme,
         CHART / "values.schema.json": _json(schema()),
-        CHART / "files" / "defaults.json": _json({s.name: s.default for s in Config.settings()}),
+        CHART / "files" / "defaults.json": _json(
+            {s.name: s.default for s in all_settings(BUILT_IN)}
+        ),
         **{
             CHART / "files" / name: source.read_text(encoding="utf-8")
             for name, source in COPIES.items()
@@ -92,7 +95,7 @@ def schema() -> Schema:
     root["properties"]["settings"] = {
         "type": "object",
         "additionalProperties": False,
-        "properties": {about.name: _setting_schema(about) for about in Config.settings()},
+        "properties": {about.name: _setting_schema(about) for about in all_settings(BUILT_IN)},
     }
     # Helm gives it to every chart that is a part of another.
     root["properties"]["global"] = {"type": "object"}
@@ -200,7 +203,7 @@ def _value_rows() -> Iterator[list[str]]:
 
 
 def _setting_rows() -> Iterator[list[str]]:
-    for about in Config.settings():
+    for about in all_settings(BUILT_IN):
         yield [f"`settings.{about.name}`", default_text(about), help_text(about)]
 
 

@@ -250,8 +250,14 @@ class Config:
 
     @classmethod
     def load(cls, flags: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> "Config":
-        """What flags say, then the environment, then the defaults."""
+        """What flags say, then the environment, then the defaults; of the node alone."""
         given = {**read_environment(cls.settings(), environ), **read_flags(cls.settings(), flags)}
+        return cls.of(given, environ)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Value], environ: Mapping[str, str]) -> "Config":
+        """What is given, among other things, and the defaults."""
+        given = {about.name: given[about.name] for about in cls.settings() if about.name in given}
         if "data_dir" not in given and environ.get("XDG_STATE_HOME"):
             given["data_dir"] = os.path.join(environ["XDG_STATE_HOME"], "hypha-cluster")
         for name in given.keys() & {"base_path", "public_base_url"}:
@@ -260,7 +266,7 @@ class Config:
 
     def shown(self) -> list[tuple[Setting, Value]]:
         """What is in force, fit to be printed: secrets are masked."""
-        return [(about, _masked(about, getattr(self, about.name))) for about in self.settings()]
+        return [(about, masked(about, getattr(self, about.name))) for about in self.settings()]
 
 
 def web_address_complaints(name: str, url: str) -> Iterator[str]:
@@ -291,7 +297,8 @@ def masked_url(url: str) -> str:
     return re.sub(r"(?<=[?&]password=)[^&]*", "***", url)
 
 
-def _masked(about: Setting, value: Value) -> Value:
+def masked(about: Setting, value: Value) -> Value:
+    """A value, fit to be printed."""
     if about.secret:
         return "***" if value else ""
     return masked_url(str(value)) if about.name == "redis_url" else value

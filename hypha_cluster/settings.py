@@ -32,7 +32,7 @@ TRUTHS = {"true": True, "yes": True, "on": True, "1": True}
 FALSEHOODS = {"false": False, "no": False, "off": False, "0": False}
 
 # Flags of the original whose features are not here: better a refusal than a surprise.
-UNAVAILABLE = (
+UNAVAILABLE = {
     "--access-key-id",
     "--apps-dir",
     "--enable-s3",
@@ -55,7 +55,7 @@ UNAVAILABLE = (
     "--user-bucket",
     "--workspace-bucket",
     "--workspace-etc-dir",
-)
+}
 # Behind the name of a variable: the value is in a file, as secrets are where containers run.
 FILE = "_FILE"
 # Kubernetes puts these into every pod beside a Service called `hypha…`.
@@ -168,7 +168,7 @@ def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> N
             *about.flags, dest=about.name, default=argparse.SUPPRESS, help=text, **extra
         )
     hidden: dict[str, Any] = {"nargs": "*", "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
-    for flag in UNAVAILABLE:
+    for flag in UNAVAILABLE - {flag for about in settings for flag in about.flags}:
         parser.add_argument(flag, action=_Unavailable, **hidden)
     parser.add_argument("--redis-port", action=_NotNeeded, **hidden)
 

@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
+from hypha_cluster.features.built_in import all_features
+from hypha_cluster.hub_settings import HubSettings, all_settings
 from hypha_cluster.settings import FlagParser, add_flags
 
 Command = Callable[[Sequence[str]], None]
@@ -29,12 +30,12 @@ def serve(words: Sequence[str]) -> None:
     """Run a hub on this machine."""
     from hypha_cluster.serving import run
 
-    run.serve(_config("serve", words))
+    run.serve(_settings("serve", words))
 
 
 def show_config(words: Sequence[str]) -> None:
     """Print the settings in force, secrets masked."""
-    for about, value in _config("config", words).shown():
+    for about, value in _settings("config", words).shown():
         changed = "*" if value != about.default else " "
         shown = f"{value!r} {about.unit}".rstrip()
         sys.stdout.write(f"{changed} {about.name:<28}{shown:<38}{about.env:<36}{about.help}\n")
@@ -46,8 +47,8 @@ def show_status(words: Sequence[str]) -> None:
 
     logging.getLogger().addHandler(logging.NullHandler())  # an error says it all, and once
     as_json = JSON_FLAG in words
-    config = _config("status", [word for word in words if word != JSON_FLAG])
-    sys.stdout.write(status.report(config, as_json=as_json))
+    settings = _settings("status", [word for word in words if word != JSON_FLAG])
+    sys.stdout.write(status.report(settings.node, as_json=as_json))
 
 
 def manage_users(words: Sequence[str]) -> None:
@@ -67,12 +68,12 @@ COMMANDS: dict[str, Command] = {
 }
 
 
-def _config(command: str, words: Sequence[str]) -> Config:
+def _settings(command: str, words: Sequence[str]) -> HubSettings:
     if {"-h", "--help"} & set(words):
         parser = FlagParser(prog=f"hypha-cluster {command}", description=COMMANDS[command].__doc__)
-        add_flags(parser, Config.settings())
+        add_flags(parser, all_settings(all_features()))
         parser.parse_args(["--help"])
-    return Config.load(words)
+    return HubSettings.load(words)
 
 
 def _usage() -> str:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from hypha_cluster.config import IN_MEMORY, Config
 from hypha_cluster.errors import HubError, StartupError
+from hypha_cluster.hub_settings import HubSettings
 from hypha_cluster.identity.accounts import Account, Passwords, check_password
 from hypha_cluster.identity.revocation import Revocation
 from hypha_cluster.registry.accounts import ADMIN, Accounts, Invitation
@@ -52,7 +53,7 @@ def run(words: Sequence[str]) -> str:
     if action is None:
         raise StartupError(f"unknown command user {words[0]!r}; there are {', '.join(_ACTIONS)}")
     asked, rest = _parser(words[0]).parse_known_args(words[1:])
-    config = Config.load(rest)
+    config = HubSettings.load(rest).node
     with _store(config) as url:
         return asyncio.run(_do(action, asked, config, url))
 

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
+from hypha_cluster.hub_settings import HubSettings
 from hypha_cluster.serving.http11.server import install
 from hypha_cluster.serving.http11.websocket_connection import Timeouts
 from hypha_cluster.serving.http11.websocket_upgrade import end_outliving
@@ -52,16 +53,18 @@ class Port(NamedTuple):
 
 
 def run_gateway(
-    config: Config, port: Port, on_ready: Callable[[], None], stop: Stop | None = None
+    settings: HubSettings, port: Port, on_ready: Callable[[], None], stop: Stop | None = None
 ) -> None:
     """Serve on a port until a signal, or whoever has `stop`, says to stop."""
     from hypha_cluster.app import create_app
 
+    config = settings.node
     prepare_process(config)
     with asyncio.Runner(loop_factory=loop_factory(config.event_loop)) as runner:
         runner.get_loop().set_exception_handler(_log_loop_error)
-        settings = hypercorn_settings(config, port.descriptor)
-        serving = Serving(create_app(config), settings, stop or Stop(), is_held=port.is_held)
+        app = create_app(config, settings.features)
+        listening = hypercorn_settings(config, port.descriptor)
+        serving = Serving(app, listening, stop or Stop(), is_held=port.is_held)
         runner.run(serving.run(on_ready))
 
 

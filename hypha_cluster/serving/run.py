@@ -6,12 +6,12 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
 from hypha_cluster.config import IN_MEMORY, Config, masked_url
+from hypha_cluster.hub_settings import HubSettings
 from hypha_cluster.serving.embedded import embedded_store
 from hypha_cluster.serving.gateway import Port, run_gateway
 from hypha_cluster.serving.logs import configure_logging
@@ -22,27 +22,27 @@ from hypha_cluster.serving.workers import run_workers
 log = logging.getLogger(__name__)
 
 
-def serve(config: Config) -> None:
+def serve(settings: HubSettings) -> None:
     """Run a hub until SIGTERM or Ctrl-C; raise StartupError when it cannot start."""
+    config = settings.node
     configure_logging(config.log_level, config.log_format)
     check_certificate(config.certfile, config.keyfile)
     held = passed_listener()
     with _leaving_on_sigterm(), held or listen(config.host, config.port) as listener:
         host, number = listener.getsockname()[:2]
-        config = replace(config, port=number, host=host if held else config.host)
+        settings = settings.with_node(port=number, host=host if held else config.host)
+        announce = _announcement(settings.node, is_held=held is not None)
         with _store(config) as redis_url:
             asyncio.run(check_redis(redis_url))
             port = Port(listener.detach(), is_held=held is not None)
-            _run(replace(config, redis_url=redis_url), port, _announcement(config, port))
+            _run(settings.with_node(redis_url=redis_url), port, announce)
             notify(STOPPING)
     log.info("The hub has stopped.")
 
 
-def _run(config: Config, port: Port, announce: Callable[[], None]) -> None:
-    if config.workers > 1:
-        run_workers(config, port, announce)
-    else:
-        run_gateway(config, port, announce)
+def _run(settings: HubSettings, port: Port, announce: Callable[[], None]) -> None:
+    run = run_workers if settings.node.workers > 1 else run_gateway
+    run(settings, port, announce)
 
 
 @contextlib.contextmanager
@@ -68,22 +68,22 @@ def _store(config: Config) -> Iterator[str]:
         yield url
 
 
-def _announcement(config: Config, port: Port) -> Callable[[], None]:
+def _announcement(config: Config, *, is_held: bool) -> Callable[[], None]:
     def announce() -> None:
         with contextlib.suppress(BrokenPipeError):  # then nobody wants to know
-            sys.stdout.write("".join(f"{line}\n" for line in _banner(config, port)))
+            sys.stdout.write("".join(f"{line}\n" for line in _banner(config, is_held=is_held)))
             sys.stdout.flush()
         notify(READY)
 
     return announce
 
 
-def _banner(config: Config, port: Port) -> Iterator[str]:
+def _banner(config: Config, *, is_held: bool) -> Iterator[str]:
     """What to know about a hub that has just started."""
     gateways = f", {config.workers} gateways" if config.workers > 1 else ""
     yield f"hypha-cluster {version('hypha-cluster')}{gateways}"
     yield f"Listening on {config.local_url}"
-    if port.is_held:
+    if is_held:
         yield "The port is held open from outside, and stays open when this hub ends"
     elif config.is_open:
         yield "Other machines reach it too; --host 127.0.0.1 keeps it to this one"

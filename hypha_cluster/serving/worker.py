@@ -12,8 +12,8 @@ import threading
 from io import FileIO
 from typing import Final
 
-from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
+from hypha_cluster.hub_settings import HubSettings
 from hypha_cluster.serving.gateway import Port, run_gateway
 from hypha_cluster.serving.logs import configure_logging
 from hypha_cluster.serving.stop import Stop
@@ -31,12 +31,13 @@ def main() -> int:
     if not line:
         return 1  # the parent is gone already
     first = json.loads(line)
-    config = Config(**first["settings"])
+    settings = HubSettings.from_wire(first["settings"])
+    config = settings.node
     configure_logging(config.log_level, config.log_format)
     stop = Stop()
     threading.Thread(target=_obey, args=(orders, stop), daemon=True).start()
     try:
-        run_gateway(config, Port(int(sys.argv[1]), first["is_held"]), said.ready, stop)
+        run_gateway(settings, Port(int(sys.argv[1]), first["is_held"]), said.ready, stop)
     except StartupError as error:
         said.write(str(error))
         return 2

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import itertools
 import json
 import logging
@@ -12,11 +11,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
-from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
+from hypha_cluster.hub_settings import HubSettings
 from hypha_cluster.serving.gateway import Port
 from hypha_cluster.serving.stop import SIGNALS
 from hypha_cluster.serving.worker import READY, RETIRE
@@ -31,19 +29,19 @@ COMMAND: Final = (sys.executable, "-P", "-m", "hypha_cluster.serving.worker")
 SILENT: Final = "it gave no reason"
 
 
-def run_workers(config: Config, port: Port, on_ready: Callable[[], None]) -> None:
-    """Keep `config.workers` gateways serving on a port until a signal says to stop.
+def run_workers(settings: HubSettings, port: Port, on_ready: Callable[[], None]) -> None:
+    """Keep `workers` gateways serving on a port until a signal says to stop.
 
     SIGHUP puts new processes in their places, one by one.
     """
-    asyncio.run(Workers(config, port, on_ready).run())
+    asyncio.run(Workers(settings, port, on_ready).run())
 
 
 class Worker:
     """A gateway process, as its parent sees it."""
 
-    def __init__(self, config: Config, port: Port, *, is_wanted: bool) -> None:
-        self.name = config.node_name
+    def __init__(self, settings: HubSettings, port: Port, *, is_wanted: bool) -> None:
+        self.name = settings.node.node_name
         self.is_wanted = is_wanted
         """Whether another one takes its place when it ends."""
         self.reason = SILENT
@@ -52,7 +50,7 @@ class Worker:
         """Set when it is known whether it serves."""
         self.ended = asyncio.Event()
         self._process = _spawn(port)
-        orders = {"settings": dataclasses.asdict(config), "is_held": port.is_held}
+        orders = {"settings": settings.to_wire(), "is_held": port.is_held}
         self._write(json.dumps(orders).encode() + b"\n")
 
     async def live(self) -> None:
@@ -114,8 +112,8 @@ def _spawn(port: Port) -> subprocess.Popen[bytes]:
 class Workers:
     """The gateway processes of one parent."""
 
-    def __init__(self, config: Config, port: Port, on_ready: Callable[[], None]) -> None:
-        self._config = config
+    def __init__(self, settings: HubSettings, port: Port, on_ready: Callable[[], None]) -> None:
+        self._settings = settings
         self._port = port
         self._on_ready = on_ready
         self._stopping = asyncio.Event()
@@ -147,8 +145,8 @@ class Workers:
     def _start_others(self, first: Worker) -> None:
         first.is_wanted = True
         # They would delete what the first has by then.
-        self._config = replace(self._config, reset_redis=False)
-        for _ in range(1, self._config.workers):
+        self._settings = self._settings.with_node(reset_redis=False)
+        for _ in range(1, self._settings.node.workers):
             self._start_soon()
         self._on_ready()
 
@@ -188,8 +186,8 @@ class Workers:
 
     def _start(self, name: str = "", *, is_wanted: bool = True) -> Worker:
         """Start a worker; one that takes nobody's place has a name that no other one ever had."""
-        config = replace(self._config, node_name=name or self._new_name())
-        worker = Worker(config, self._port, is_wanted=is_wanted)
+        settings = self._settings.with_node(node_name=name or self._new_name())
+        worker = Worker(settings, self._port, is_wanted=is_wanted)
         self._alive.add(worker)
         self._tasks.spawn("worker", self._keep(worker), detail=worker.name)
         return worker
@@ -204,7 +202,7 @@ class Workers:
         self._tasks.keep("start", start, name)
 
     def _new_name(self) -> str:
-        given, number = self._config.node_name, next(self._numbers)
+        given, number = self._settings.node.node_name, next(self._numbers)
         return f"{given}-{number}" if given else f"gateway-{secrets.token_hex(4)}"
 
     async def _keep(self, worker: Worker) -> None:

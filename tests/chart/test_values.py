@@ -11,6 +11,8 @@ import yaml
 from helm import generate
 from helm.generate import CHART
 from hypha_cluster.config import Config
+from hypha_cluster.features.built_in import BUILT_IN
+from hypha_cluster.hub_settings import HubSettings, all_settings
 from hypha_cluster.settings import Setting, read_environment
 from tests.chart.rendering import VARIANTS, Values, chart, environment, refusal, render, variant
 
@@ -38,12 +40,12 @@ def test_a_generated_file_is_up_to_date(path: Path) -> None:
 
 
 def test_every_setting_is_a_value_and_no_other_name_is() -> None:
-    names = {about.name for about in Config.settings()}
+    names = {about.name for about in all_settings(BUILT_IN)}
 
     assert set(generate.schema()["properties"]["settings"]["properties"]) == names
 
 
-@pytest.mark.parametrize("about", Config.settings(), ids=lambda about: about.name)
+@pytest.mark.parametrize("about", all_settings(BUILT_IN), ids=lambda about: about.name)
 def test_every_setting_reaches_the_gateways(about: Setting) -> None:
     value = other_value(about)
     values: Values = {"replicaCount": 1, "settings": {about.name: value}}
@@ -56,7 +58,7 @@ def test_every_setting_reaches_the_gateways(about: Setting) -> None:
         return
     texts = {name: text for name, text in env.items() if name.startswith("HYPHA_")}
     texts = {name: text for name, text in texts.items() if isinstance(text, str)}
-    assert read_environment(Config.settings(), texts)[about.name] == value
+    assert read_environment(all_settings(BUILT_IN), texts)[about.name] == value
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -68,7 +70,7 @@ def test_the_hub_takes_what_it_is_given(name: str) -> None:
 
     expanded = {n: re.sub(r"\$\((\w+)\)", lambda m: texts[m[1]], t) for n, t in texts.items()}
 
-    assert Config.load((), expanded).jwt_secret == "secret"
+    assert HubSettings.load((), expanded).node.jwt_secret == "secret"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_times_may_be_written_as_for_the_hub(value: Any) -> None:
 
 
 def test_no_secret_is_shown_in_a_pod() -> None:
-    assert {about.name for about in Config.settings() if about.secret} <= SECRET
+    assert {about.name for about in all_settings(BUILT_IN) if about.secret} <= SECRET
 
 
 def test_every_value_is_used() -> None:

@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from redis import Redis
 
-from hypha_cluster.config import Config
+from hypha_cluster.features.built_in import all_features
+from hypha_cluster.hub_settings import all_settings
 from hypha_cluster.serving.embedded import embedded_store
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, Gateway, Value, command, environment, status
@@ -156,7 +157,8 @@ def test_an_unknown_command_is_told() -> None:
 
     assert ended.returncode == 2
     assert (
-        ended.stderr == "hypha-cluster: unknown command 'sevre'; there are serve, config, status\n"
+        ended.stderr
+        == "hypha-cluster: unknown command 'sevre'; there are serve, config, status, user\n"
     )
 
 
@@ -179,7 +181,7 @@ def test_config_shows_what_is_in_force_without_secrets() -> None:
     assert re.search(r"^\* jwt_secret +'\*\*\*' ", shown, re.MULTILINE)
     assert re.search(r"^  reconnect_grace +180.0 seconds ", shown, re.MULTILINE)
     assert "hush" not in shown
-    assert len(shown.splitlines()) == len(Config.settings())
+    assert len(shown.splitlines()) == len(all_settings(all_features()))
 
 
 def test_a_hub_says_where_it_is_and_how_to_connect(gateway_factory: GatewayFactory) -> None:

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 from hypha_cluster.config import Config
+from hypha_cluster.features.built_in import BUILT_IN
+from hypha_cluster.hub_settings import HubSettings, all_settings
 from hypha_cluster.settings import FILE, MIB
 
 ROOT = Path(__file__).parents[2]
@@ -17,14 +19,14 @@ SECRET = {"redis_url", "jwt_secret"}
 def test_all_that_may_be_set_can_be_set_in_dot_env() -> None:
     passed_on = set(re.findall(r"^ +(HYPHA_\w+):$", COMPOSE, re.MULTILINE))
 
-    free = {about for about in Config.settings() if about.name not in GIVEN | SECRET}
+    free = {about for about in all_settings(BUILT_IN) if about.name not in GIVEN | SECRET}
     assert passed_on == {about.env for about in free}
 
 
 def test_secrets_come_from_files() -> None:
     files = set(re.findall(r"^ +(HYPHA_\w+): /run/hypha/", COMPOSE, re.MULTILINE))
 
-    assert files == {about.env + FILE for about in Config.settings() if about.name in SECRET}
+    assert files == {about.env + FILE for about in all_settings(BUILT_IN) if about.name in SECRET}
 
 
 def test_the_example_has_the_defaults() -> None:
@@ -33,7 +35,7 @@ def test_the_example_has_the_defaults() -> None:
     own = dict(re.findall(r"^#(?!HYPHA_)(\w+)=(.*)$", example, re.MULTILINE))
 
     assert environ
-    assert repr(Config.load([], environ)) == repr(Config())
+    assert repr(HubSettings.load([], environ).node) == repr(Config())
     used = dict(re.findall(r"\$\{(\w+):-(.*?)\}", COMPOSE))
     assert {**used, "JWT_SECRET": ""} == own
 
@@ -53,7 +55,7 @@ def test_systemd_starts_the_hub_as_it_can_be_started() -> None:
 
     assert flags
     assert patience
-    config = Config.load(flags[1].split(), environ)
+    config = HubSettings.load(flags[1].split(), environ).node
     assert config.workers > 1, "SIGHUP replaces workers only"
     assert int(patience[1]) >= config.drain_delay + config.drain_time + 20
     home = re.search(r"^StateDirectory=(.*)$", unit, re.MULTILINE)

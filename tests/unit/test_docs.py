@@ -11,7 +11,7 @@ import pytest
 
 import hypha_cluster
 from docs import generate
-from hypha_cluster.config import Config
+from hypha_cluster.hub_settings import HubSettings
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -78,7 +78,7 @@ def test_commands_have_settings_that_exist() -> None:
     commands = [line.partition("hypha-cluster serve")[2] for line in lines if "serve" in line]
 
     for flags in commands:
-        Config.load(shlex.split(flags), {})
+        HubSettings.load(shlex.split(flags), {})
 
     assert len(commands) > 3
 

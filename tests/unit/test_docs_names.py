@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from docs.messages import known_messages
-from hypha_cluster.config import Config
+from hypha_cluster.features.built_in import BUILT_IN
+from hypha_cluster.hub_settings import all_settings
 from hypha_cluster.metrics import METRICS
 from hypha_cluster.settings import UNAVAILABLE
 
@@ -35,7 +36,7 @@ def of_every_page(pattern: str) -> Iterator[tuple[str, str]]:
 
 
 def test_flags_exist() -> None:
-    known = {flag for about in Config.settings() for flag in about.flags} | {"--redis-port"}
+    known = {flag for about in all_settings(BUILT_IN) for flag in about.flags} | {"--redis-port"}
     for source in SOURCES:
         known |= set(re.findall(r'"(--[a-z][a-z0-9-]+)"', source.read_text(encoding="utf-8")))
     known -= set(UNAVAILABLE)
@@ -49,14 +50,14 @@ def test_flags_exist() -> None:
 
 def test_every_flag_of_the_original_is_on_the_page_about_moving() -> None:
     text = (ROOT / "docs" / MIGRATION).read_text(encoding="utf-8")
-    also = {name for about in Config.settings() for name in about.also}
+    also = {name for about in all_settings(BUILT_IN) for name in about.also}
 
     names = {*UNAVAILABLE, *also, "--redis-port"} - {"--loglevel", "HYPHA_REDIS_URI"}
     assert [name for name in sorted(names) if f"`{name}`" not in text] == []
 
 
 def test_variables_exist() -> None:
-    known = {name for about in Config.settings() for name in about.envs}
+    known = {name for about in all_settings(BUILT_IN) for name in about.envs}
     rigs = (ROOT / "tests").glob("*.py")
     known |= set(re.findall(r"\bHYPHA_TEST_\w+", "".join(path.read_text() for path in rigs)))
 

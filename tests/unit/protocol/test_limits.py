@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from docs.generate import limits_table
-from hypha_cluster.config import Config
+from hypha_cluster.features.built_in import BUILT_IN
+from hypha_cluster.hub_settings import all_settings
 from hypha_cluster.protocol import limits
 from hypha_cluster.protocol.limits import TABLE
 
@@ -33,7 +34,7 @@ def test_no_two_rows_are_of_the_same() -> None:
 
 
 def test_a_row_without_a_value_names_a_setting_that_exists() -> None:
-    flags = {about.flag for about in Config.settings()}
+    flags = {about.flag for about in all_settings(BUILT_IN)}
 
     assert {row.setting for row in TABLE if row.value is None} <= flags
 

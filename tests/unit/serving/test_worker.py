@@ -1,6 +1,5 @@
 """One worker process and what goes between it and its parent."""
 
-import dataclasses
 import json
 import socket
 import subprocess
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hypha_cluster.config import Config
+from hypha_cluster.hub_settings import HubSettings
 from hypha_cluster.serving.workers import COMMAND
 from tests.gateways import SECOND, environment
 
@@ -34,7 +34,7 @@ def test_why_a_worker_cannot_start_is_one_line(worker: "subprocess.Popen[str]") 
     config = Config(redis_url="redis://127.0.0.1:1", relay_timeout=0.1)
     assert worker.stdin
     assert worker.stdout
-    orders = {"settings": dataclasses.asdict(config), "is_held": False}
+    orders = {"settings": HubSettings(config, ()).to_wire(), "is_held": False}
     worker.stdin.write(json.dumps(orders) + "\n")
     worker.stdin.flush()
 

@@ -15,6 +15,7 @@ import pytest
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
+from hypha_cluster.hub_settings import HubSettings
 from hypha_cluster.serving import workers
 from hypha_cluster.serving.gateway import Port
 from hypha_cluster.serving.workers import Workers
@@ -23,7 +24,7 @@ from tests.gateways import SECOND
 # Each notes what it was told and who it is, before it does what it is to do.
 SCRIPT = """
 import json, os, signal, sys, time
-settings = json.loads(sys.stdin.readline())["settings"]
+settings = json.loads(sys.stdin.readline())["settings"]["node"]
 with open(os.environ["DIARY"], "a") as diary:
     diary.write(f"{settings['node_name']} {os.getpid()} {settings['reset_redis']}\\n")
 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT])
@@ -54,7 +55,7 @@ class Rig:
     def run(self, script: str, count: int = 2) -> "asyncio.Task[None]":
         self._monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-ISc", script))
         config = Config(workers=count, node_name="east", jwt_secret="hush", reset_redis=True)
-        parent = Workers(config, Port(self._listener.fileno()), self.announced.set)
+        parent = Workers(HubSettings(config, ()), Port(self._listener.fileno()), self.announced.set)
         return asyncio.create_task(parent.run())
 
     def started(self) -> list[Started]:
