@@ -40,7 +40,7 @@ from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.urls import find_servers
 from hypha_cluster.metrics import Counts, node_registry, redis_readings
-from hypha_cluster.node import Clients, Node, Terms as NodeTerms, Watched
+from hypha_cluster.node import Clients, Cluster, Node, Terms as NodeTerms, Watched
 from hypha_cluster.protocol.envelope import FrameReader
 from hypha_cluster.protocol.limits import CLIENT_FRAME
 from hypha_cluster.registry.clients import ClientRegistry
@@ -48,6 +48,7 @@ from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.mailboxes import Mailboxes
 from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.registry.public import PublicListing
+from hypha_cluster.registry.reaper import Reaper
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.registry.secret import shared_secret
@@ -114,6 +115,7 @@ class _Store:
     public: PublicListing
     workspaces: Workspaces
     nodes: Nodes
+    reaper: Reaper
     revocations: Revocations
 
 
@@ -254,10 +256,13 @@ def _open_store(site: _Site, links: _Links) -> _Store:
     registry = ClientRegistry(redis, keys, public, on_departure)
     services = Services(redis, keys, public, recent)
     mailboxes = Mailboxes(redis, keys, config.reconnect_grace)
-    nodes = Nodes(redis, keys, registry, lease_ttl=config.lease_ttl, grace=config.reconnect_grace)
+    nodes = Nodes(redis, keys, ttl=config.lease_ttl, interval=config.lease_interval)
+    reaper = Reaper(redis, keys, registry, nodes, config.reconnect_grace)
     workspaces = Workspaces(redis, keys)
     revocations = Revocations(redis, keys)
-    return _Store(recent, registry, services, mailboxes, public, workspaces, nodes, revocations)
+    return _Store(
+        recent, registry, services, mailboxes, public, workspaces, nodes, reaper, revocations
+    )
 
 
 async def _reset(config: Config, links: _Links, store: _Store) -> None:
@@ -382,7 +387,7 @@ def _open_node(site: _Site, links: _Links, store: _Store, relay: _Relay, clients
         relay.pending,
         site.counts,
     )
-    return Node(store.nodes, watched, clients.parts, terms, site.supervisor)
+    return Node(Cluster(store.nodes, store.reaper), watched, clients.parts, terms, site.supervisor)
 
 
 def _health(links: _Links, node: Node) -> HealthApi:

@@ -130,7 +130,18 @@ REASONS: Final = (
     *("Replaced", "WorkspaceNotFound", "RedisUnavailable", "NotYetBack"),
 )
 CONNECTIONS: Final = ("store", "bus")
-JOBS: Final = ("bus", "handover", "lease", "link", "reaper", "reassertion", "servers")
+JOBS: Final = (
+    "bus",
+    "handover",
+    "lease",
+    "link",
+    "mail",
+    "overdue",
+    "reaper",
+    "reassertion",
+    "servers",
+    "untold",
+)
 
 METRICS: Final = (
     About("info", "gauge", "1; which release the gateway is of.", "version"),

@@ -1,8 +1,10 @@
 """A node's life: its lease, its probes, its readiness, its drain (DESIGN 8)."""
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,11 +13,12 @@ from hypha_cluster.clients.drain import Drain
 from hypha_cluster.clients.life import GOING_AWAY, ClientLife
 from hypha_cluster.clients.mail import Mail
 from hypha_cluster.clients.presence import Presence
-from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.errors import Conflict, RedisUnavailable
 from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.shard import SLEEP
 from hypha_cluster.metrics import Counts, Reading
-from hypha_cluster.registry.nodes import Nodes
+from hypha_cluster.registry.nodes import Nodes, Renewal
+from hypha_cluster.registry.reaper import Reaper
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.listener import RedisListener
 from hypha_cluster.relay.pending import PendingCalls
@@ -34,6 +37,13 @@ class Terms:
     lease_ttl: float
     drain_delay: float
     drain_time: float
+
+
+class Cluster(NamedTuple):
+    """What a node knows of the others, and does for those that are dead."""
+
+    nodes: Nodes
+    reaper: Reaper
 
 
 class Watched(NamedTuple):
@@ -61,14 +71,14 @@ class Node:
 
     def __init__(
         self,
-        nodes: Nodes,
+        cluster: Cluster,
         watched: Watched,
         clients: Clients,
         terms: Terms,
         supervisor: Supervisor,
     ) -> None:
         self.name = terms.name
-        self._nodes = nodes
+        self._nodes, self._reaper = cluster
         self._publisher, self._listener, self._recovery = watched[:3]
         self._connections, self._pending, self._counts = watched[3:]
         self._clients, self._mail, self._presence, self._drain = clients
@@ -77,6 +87,7 @@ class Node:
         self._tasks = Tasks(supervisor)
         self._lease: dict[str, Any] = {}
         self._renewed = 0.0
+        self._complaint = ""  # why the lease could not be renewed last time
         self._lag = 0.0
 
     async def start(self, *, address: str, version: str) -> None:
@@ -89,14 +100,37 @@ class Node:
         }
         await self._publisher.start()
         await self._listener.start()
-        await self._nodes.succeed(self.name)
-        await self._nodes.take_lease(self.name, self._about())
+        await self._take_over()
         self._renewed = time.monotonic()
         self._tasks.keep("bus", self._listener.run)
         self._tasks.keep("handover", self._clients.run)
         self._tasks.keep("lease", self._keep_lease)
-        self._tasks.keep("reaper", self._reap)
         self._tasks.keep("reassertion", self._reassert)
+        self._keep_doing("mail", lambda: self._mail.give_up_calls())
+        self._keep_doing("overdue", self._remove_overdue)
+        self._keep_doing("reaper", self._reap)
+        self._keep_doing("untold", lambda: self._presence.tell_again())
+
+    async def _take_over(self) -> None:
+        """Take the lease; before, clean up after an earlier node of this name.
+
+        Once the lease is this one's, nobody else will. Conflict when the other one is running.
+        """
+        await self._nodes.wait_for(self.name)
+        silent = await self._nodes.silent(self.name)
+        await self._reaper.succeed(self.name, silent=silent or 0.0)
+        await self._nodes.take_lease(self.name, self._about())
+
+    def _keep_doing(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        """Do something again and again; it waits while Redis is away, which its links tell."""
+
+        async def work() -> None:
+            while True:
+                await asyncio.sleep(self._terms.lease_interval)
+                with contextlib.suppress(RedisUnavailable):
+                    await step()
+
+        self._tasks.keep(name, work)
 
     async def stop(self) -> None:
         """End the background tasks; give the lease back, so that nobody has to wait for its end."""
@@ -112,6 +146,7 @@ class Node:
 
     async def _drop_lease(self) -> None:
         try:
+            await self._reaper.succeed(self.name)
             await self._nodes.drop_lease(self.name)
         except RedisUnavailable as error:
             _log.warning("The lease of this node stays until it ends: %s", error)
@@ -135,14 +170,16 @@ class Node:
         try:
             if anew:
                 await self._nodes.take_lease(self.name, self._about())
-            elif not await self._nodes.renew_lease(self.name):
+            elif await self._nodes.renew_lease(self.name) is not Renewal.RENEWED:
                 _log.warning("The lease of this node was lost; it takes a new one.")
                 await self._nodes.take_lease(self.name, self._about())
                 self._recovery.doubt()
-        except RedisUnavailable as error:
-            _log.warning("The lease of this node could not be renewed: %s", error)
+        except (Conflict, RedisUnavailable) as error:
+            if self._complaint != str(error):  # said once, not each second
+                _log.warning("The lease of this node could not be renewed: %s", error)
+            self._complaint = str(error)
         else:
-            self._renewed = time.monotonic()
+            self._renewed, self._complaint = time.monotonic(), ""
 
     async def _check(self) -> None:
         """Look whether Redis still knows who is here; it may have lost a part, without a word."""
@@ -154,23 +191,14 @@ class Node:
             _log.warning("Nothing could be checked: %s", error)
 
     async def _reap(self) -> None:
-        while True:
-            await asyncio.sleep(self._terms.lease_interval)
-            try:
-                await self._mail.give_up_calls()
-                await self._presence.tell_again()
-                harvest = await self._nodes.reap(self.name)
-                for departure in harvest.departures:
-                    self._counts.reaped += 1
-                    _log.info(
-                        "%s did not come back in time.",
-                        departure.address,
-                        extra={"client": departure.address},
-                    )
-                for name in harvest.misjudged:
-                    self._presence.announce_misjudgement(name)
-            except RedisUnavailable as error:
-                _log.warning("Nothing could be cleaned up: %s", error)
+        for name in await self._reaper.clean_up(self.name):
+            self._presence.announce_misjudgement(name)
+
+    async def _remove_overdue(self) -> None:
+        for departure in await self._reaper.remove_overdue():
+            address = departure.address
+            self._counts.reaped += 1
+            _log.info("%s did not come back in time.", address, extra={"client": address})
 
     async def _reassert(self) -> None:
         while True:
@@ -178,7 +206,7 @@ class Node:
             try:
                 await self._nodes.take_lease(self.name, self._about())
                 await self._clients.reassert()
-            except RedisUnavailable as error:
+            except (Conflict, RedisUnavailable) as error:
                 _log.warning("Redis is not told yet who is here: %s", error)
                 await asyncio.sleep(self._terms.lease_interval)
                 self._recovery.doubt()

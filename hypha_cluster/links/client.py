@@ -8,7 +8,7 @@ script.
 import asyncio
 import hashlib
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -78,6 +78,13 @@ class RedisClient:
         """What the connections have been used for."""
         return self._commands.meter
 
+    def by_slot(self, items: Iterable[T], key: Callable[[T], str]) -> list[list[T]]:
+        """Items in groups whose keys one script may have."""
+        groups: defaultdict[int, list[T]] = defaultdict(list)
+        for item in items:
+            groups[self._commands.servers.slot(key(item))].append(item)
+        return list(groups.values())
+
     async def ordered(self, *replies: Reply[Any]) -> None:
         """Return when whatever is sent from now on is done after these commands.
 
@@ -102,6 +109,10 @@ class RedisClient:
     def pexpire(self, key: str, lifetime: int) -> Reply[bool]:
         """Say whether it was there. lifetime: in ms."""
         return self._send(key, bool, "PEXPIRE", key, lifetime)
+
+    def pttl(self, key: str) -> Reply[int]:
+        """How long it lasts, in ms; less than 0 when it is not there."""
+        return self._send(key, int, "PTTL", key)
 
     def exists(self, key: str) -> Reply[bool]:
         return self._send(key, bool, "EXISTS", key)
@@ -131,6 +142,9 @@ class RedisClient:
             key, int, "HSET", key, *(word for item in fields.items() for word in item)
         )
 
+    def hdel(self, key: str, *fields: str) -> Reply[int]:
+        return self._send(key, int, "HDEL", key, *fields)
+
     # Sets.
 
     def smembers(self, key: str) -> Reply[list[bytes]]:
@@ -157,9 +171,9 @@ class RedisClient:
     def zrem(self, key: str, *members: str | bytes) -> Reply[int]:
         return self._send(key, int, "ZREM", key, *members)
 
-    def zrangebyscore(self, key: str, most: int, count: int) -> Reply[list[bytes]]:
-        """The first members whose score is at most `most`."""
-        return self._send(key, _as_it_is, "ZRANGEBYSCORE", key, "-inf", most, "LIMIT", 0, count)
+    def zrange(self, key: str) -> Reply[list[bytes]]:
+        """All members, by their scores."""
+        return self._send(key, _as_it_is, "ZRANGE", key, 0, -1)
 
     # Scripts.
 

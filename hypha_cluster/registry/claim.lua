@@ -1,37 +1,49 @@
 -- Take an address for a connection; make its workspace if it is not there.
 -- KEYS  1 workspace  2 clients of the workspace  3 client  4 its services  5 services of the workspace
---       6 that it has left
--- ARGV  1 client id  2 owner  3 node  4 user id  5 identity  6 now (ms)  7 mode: 'new', 'take' takes it over,
---       'resume' takes it over from the same program, 'assert' takes it only from this very owner
---       8 how long it may be away before calls to it are refused (ms)  9 program
---       10… field, value, … of the workspace, should it have to be made
--- Answers {outcome, previous owner, previous node, service id, service info, …}
+--       6 that it has left  7 its services that are to be settled
+-- ARGV  1 client id  2 owner  3 node  4 user id  5 identity
+--       6 mode: 'new', 'take' takes it over, 'resume' takes it over from the same program,
+--       'assert' takes it only from this very owner
+--       7 how long it may be away before calls to it are refused (ms)  8 program
+--       9… field, value, … of the workspace, should it have to be made
+-- Answers {outcome, previous owner, previous node, until when it was suspended, from when it counted as
+--          away, number of services to be settled, their ids, service id, service info, …}; the same
+--          when the script was sent again, because its answer was lost
 local made = redis.call('EXISTS', KEYS[1]) == 0
-local old = redis.call('HMGET', KEYS[3], 'owner', 'state', 'user_id', 'node', 'program')
+local old = redis.call('HMGET', KEYS[3], 'owner', 'state', 'user_id', 'node', 'program', 'until', 'away_after',
+  'before')
 if old[1] then
-  if old[3] ~= ARGV[4] or (ARGV[7] == 'assert' and old[1] ~= ARGV[2]) then
-    return {'taken', old[1], ''}
+  if old[3] ~= ARGV[4] or (ARGV[6] == 'assert' and old[1] ~= ARGV[2]) then
+    return {'taken'}
   end
-  if old[2] == 'online' and ARGV[7] == 'new' and old[1] ~= ARGV[2] then
-    return {'online', old[1], ''}
+  if old[2] == 'online' and ARGV[6] == 'new' and old[1] ~= ARGV[2] then
+    return {'online'}
   end
-  if ARGV[7] == 'resume' and old[5] and old[5] ~= ARGV[9] then
-    return {'replaced', old[1], ''}
+  if ARGV[6] == 'resume' and old[5] and old[5] ~= ARGV[8] then
+    return {'replaced'}
   end
+elseif ARGV[6] == 'resume' and redis.call('EXISTS', KEYS[6]) == 1 then
+  return {'left'}
+end
+local before = old[8] -- what this very owner has found
+if old[1] ~= ARGV[2] or ARGV[6] == 'assert' then
+  local outcome = old[1] and 'resumed' or 'claimed'
+  before = cjson.encode({outcome, old[1] or '', old[4] or '', old[6] or '0', old[7] or '0'})
 end
 if made then
-  redis.call('HSET', KEYS[1], unpack(ARGV, 10))
+  redis.call('HSET', KEYS[1], unpack(ARGV, 9))
 end
 redis.call('PERSIST', KEYS[1])
-redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'node', ARGV[3], 'state', 'online',
-  'user_id', ARGV[4], 'user', ARGV[5], 'until', 0, 'patience', ARGV[8], 'program', ARGV[9])
-redis.call('HSETNX', KEYS[3], 'since', ARGV[6])
+redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'node', ARGV[3], 'state', 'online', 'user_id', ARGV[4],
+  'user', ARGV[5], 'until', 0, 'away_after', 0, 'patience', ARGV[7], 'program', ARGV[8], 'before', before)
+redis.call('HSETNX', KEYS[3], 'since', redis.call('TIME')[1] .. '000')
 redis.call('SADD', KEYS[2], ARGV[1])
 redis.call('DEL', KEYS[6])
-local answer = {old[1] and 'resumed' or (made and 'made' or 'claimed'), old[1] or '', old[4] or ''}
-if old[1] == ARGV[2] and ARGV[7] ~= 'assert' then -- the script was sent again, because its answer was lost
-  answer[2] = ''
-  answer[3] = ''
+local answer = cjson.decode(before)
+local unsettled = redis.call('SMEMBERS', KEYS[7])
+answer[#answer + 1] = #unsettled
+for _, service in ipairs(unsettled) do
+  answer[#answer + 1] = service
 end
 for _, service in ipairs(redis.call('SMEMBERS', KEYS[4])) do
   local info = redis.call('HGET', KEYS[5], ARGV[1] .. ':' .. service)

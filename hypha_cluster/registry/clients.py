@@ -3,16 +3,18 @@
 import json
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from hypha_cluster.errors import Conflict, Replaced, StillOnline
+from hypha_cluster.errors import Conflict, HubError, InvalidToken, Replaced, StillOnline
 from hypha_cluster.identity.access import Identity, Workspace
 from hypha_cluster.links.client import RedisClient, Reply, settled
 from hypha_cluster.protocol.address import workspace_of
-from hypha_cluster.registry.encoding import Infos, flatten, now_ms, pairs
+from hypha_cluster.registry.departed import Departure, Departures, Remains
+from hypha_cluster.registry.encoding import Infos, flatten, pairs
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.registry.public import PublicListing
+from hypha_cluster.registry.public import PublicListing, as_listed
 from hypha_cluster.registry.scripts import Script
+from hypha_cluster.registry.suspensions import Holder, Suspension, Suspensions
 from hypha_cluster.registry.workspaces import to_hash
 
 # How long a program may be between two connections, which it opens at once if it can.
@@ -53,22 +55,21 @@ class Previous(NamedTuple):
     node: str
 
 
+class Unsettled(NamedTuple):
+    """Services of a client about which the public listing may be wrong, with what it should say."""
+
+    address: str
+    infos: Infos
+
+
 class Claim(NamedTuple):
-    """What came of claiming an address. notes: what `noted` waits for."""
+    """What came of claiming an address. notes, unsettled: what `noted` has to see to."""
 
     resumed: bool
     previous: Previous | None
     services: Infos
-    notes: Sequence[Reply[int]] = ()
-
-
-class Departure(NamedTuple):
-    """A client that has left for good."""
-
-    address: str
-    user: str
-    node: str
-    owner: str
+    notes: Sequence[Reply[Any]] = ()
+    unsettled: Unsettled | None = None
 
 
 class ClientRegistry:
@@ -88,11 +89,10 @@ class ClientRegistry:
         self._redis = redis
         self._keys = keys
         self._public = public
-        self._on_departure = on_departure
+        self.suspensions = Suspensions(redis, keys)
+        self._departures = Departures(redis, keys, public, self.suspensions, on_departure)
         self._claim = Script(redis, "claim")
         self._leave = Script(redis, "leave")
-        self._suspend = Script(redis, "suspend")
-        self._forget_user = Script(redis, "forget_user")
 
     # The life of a client.
 
@@ -100,12 +100,36 @@ class ClientRegistry:
         """Take an address; its workspace is made if it is not there. It counts once it is `noted`.
 
         Raises Conflict when it is another user's, StillOnline when it is the same user's and no
-        mode says to take it, Replaced when a newer program has taken it.
+        mode says to take it, Replaced when a newer program has taken it, InvalidToken when the
+        client has left. After RedisUnavailable it may be taken all the same: then it has to be
+        suspended.
         """
-        keys, address = self._keys, attachment.address
+        # The reaper has to know of it before: a node may die at any moment.
+        holder = Holder(attachment.address, attachment.owner)
+        told = self._redis.sadd(self._keys.node_clients(attachment.node), str(holder))
+        await self._redis.ordered(told)
         identity = json.dumps(attachment.identity.to_wire())
-        workspace = attachment.workspace.name
-        answer = await self._claim(
+        answer = await self._ask_for(attachment, identity, mode)
+        await told
+        outcome = answer[0].decode()
+        if outcome not in ("claimed", "resumed"):
+            self.suspensions.forget(holder)
+            raise _refusal(outcome, attachment)
+        owner, node = answer[1].decode(), answer[2].decode()
+        many = answer[5]
+        services = pairs(answer[6 + many :])
+        unsettled = [service.decode() for service in answer[6 : 6 + many]]
+        return Claim(
+            outcome == "resumed",
+            Previous(owner, node) if owner else None,
+            services,
+            self._note(attachment, identity, owner, (int(answer[3]), int(answer[4]))),
+            _unsettled(attachment.address, unsettled, services),
+        )
+
+    def _ask_for(self, attachment: Attachment, identity: str, mode: ClaimMode) -> Reply[list[Any]]:
+        keys, address, workspace = self._keys, attachment.address, attachment.workspace.name
+        return self._claim(
             keys=[
                 keys.workspace(workspace),
                 keys.clients(workspace),
@@ -113,6 +137,7 @@ class ClientRegistry:
                 keys.client_services(address),
                 keys.services(workspace),
                 keys.left(address),
+                keys.unsettled(address),
             ],
             args=[
                 attachment.client,
@@ -120,44 +145,61 @@ class ClientRegistry:
                 attachment.node,
                 attachment.identity.id,
                 identity,
-                now_ms(),
                 mode,
                 int(attachment.patience * 1000),
                 attachment.program,
                 *flatten(to_hash(attachment.workspace)),
             ],
         )
-        outcome, owner, node = (part.decode() for part in answer[:3])
-        _check_outcome(outcome, attachment)
-        notes = self._note_attachment(attachment, identity, node, outcome)
-        previous = Previous(owner, node) if owner else None
-        return Claim(outcome == "resumed", previous, pairs(answer[3:]), notes)
+
+    def _note(
+        self, attachment: Attachment, identity: str, before: str, times: tuple[int, int]
+    ) -> Sequence[Reply[Any]]:
+        """before: the owner that it had. times: those of its suspension, in ms."""
+        keys, redis, address = self._keys, self._redis, attachment.address
+        end, away = times
+        user = {"identity": identity, address: attachment.owner}
+        notes: list[Reply[Any]] = [
+            redis.hset(keys.user(attachment.identity.id), user),
+            redis.sadd(keys.workspaces(), attachment.workspace.name),
+        ]
+        if before not in ("", attachment.owner):
+            notes.append(self.suspensions.forget(Holder(address, before)))
+        if end:
+            notes += self.suspensions.over(address, end=end, away=away)
+        return notes
 
     async def noted(self, claim: Claim) -> None:
         """Wait until a claim is known wherever it has to be."""
         await settled(claim.notes)
-
-    def _note_attachment(
-        self, attachment: Attachment, identity: str, old_node: str, outcome: str
-    ) -> Sequence[Reply[int]]:
-        keys, redis, address = self._keys, self._redis, attachment.address
-        notes = []
-        if old_node not in ("", attachment.node):
-            notes.append(redis.srem(keys.node_clients(old_node), address))
-        user = {"identity": identity, address: attachment.owner}
-        notes.append(redis.hset(keys.user(attachment.identity.id), user))
-        notes.append(redis.sadd(keys.node_clients(attachment.node), address))
-        if outcome == "resumed":
-            notes.append(redis.zrem(keys.suspended(), address))
-            notes.append(redis.zrem(keys.away(), address))
-        if outcome == "made":
-            notes.append(redis.sadd(keys.workspaces(), attachment.workspace.name))
-        return notes
+        if claim.unsettled is not None:
+            await self._public.settle(*claim.unsettled)
 
     async def leave(self, address: str, owner: str) -> Departure | None:
-        """Remove a client for good; `owner` "" means: if its suspension has ended."""
+        """Remove a client for good, if it still has the connection `owner`.
+
+        Finishes its departure, also one that was not finished when it was begun.
+        """
+        remains = await self._remove(address, owner)
+        departure = next((each for each in remains.departures if each.owner == owner), None)
+        if departure is None:
+            await self.suspensions.forget(Holder(address, owner))
+        return departure
+
+    async def expire(self, address: str, time: int) -> Departure | None:
+        """Remove a client for good, if its suspension has ended.
+
+        time: what it has in the list of suspended ones.
+        """
+        remains = await self._remove(address, "")
+        if remains.end:  # the server of its workspace says that it is too early
+            await self.suspensions.ended.put({address: remains.end})
+        else:
+            await self.suspensions.ended.done({address: time})
+        return next(iter(remains.departures), None)
+
+    async def _remove(self, address: str, owner: str) -> Remains:
         keys, workspace = self._keys, workspace_of(address)
-        client = address[len(workspace) + 1 :]
         answer = await self._leave(
             keys=[
                 keys.workspace(workspace),
@@ -168,50 +210,31 @@ class ClientRegistry:
                 keys.mail(address),
                 keys.mail_size(address),
                 keys.left(address),
+                keys.client_public(address),
+                keys.unsettled(address),
+                keys.departed(address),
             ],
             args=[
-                client,
+                address[len(workspace) + 1 :],
                 owner,
-                now_ms(),
                 keys.providers(workspace),
                 int(LEFT_MEMORY * 1000),
             ],
         )
-        if not answer:
-            return None
-        departure = Departure(address, *(part.decode() for part in answer[1:4]))
-        self._on_departure(address)
-        await self._note_departure(departure, gone=answer[0] == b"1", by_itself=bool(owner))
-        await self._public.remove(address, pairs(answer[4:]))
-        return departure
+        remains = Remains.read(address, answer)
+        await self._departures.finish(remains)
+        return remains
 
-    async def _note_departure(self, departure: Departure, *, gone: bool, by_itself: bool) -> None:
-        keys, redis = self._keys, self._redis
-        notes = [redis.srem(keys.node_clients(departure.node), departure.address)]
-        if not by_itself:
-            notes.append(redis.zrem(keys.suspended(), departure.address))
-            notes.append(redis.zrem(keys.away(), departure.address))
-        if gone:
-            notes.append(redis.srem(keys.workspaces(), workspace_of(departure.address)))
-        owned = [departure.address, departure.owner]
-        notes.append(self._forget_user(keys=[keys.user(departure.user)], args=owned))
-        await settled(notes)
+    async def suspend(self, address: str, *, owner: str, grace: float) -> bool:
+        """Keep a client's place for `grace` seconds, if it still has the connection `owner`.
 
-    async def suspend(self, address: str, *, owner: str = "", node: str = "", grace: float) -> bool:
-        """Keep a client's place for `grace` seconds, if it is attached to `owner` or `node`."""
-        until = now_ms() + int(grace * 1000)
-        answer = await self._suspend(keys=[self._keys.client(address)], args=[owner, node, until])
-        if not answer:
-            return False
-        # Also when it was done before: who did it may have died before this.
-        notes = [
-            self._redis.zadd(self._keys.suspended(), {address: answer[1]}),
-            self._redis.zadd(self._keys.away(), {address: answer[2]}),
-        ]
-        if node:
-            notes.append(self._redis.srem(self._keys.node_clients(node), address))
-        await settled(notes)
-        return bool(answer[0])
+        Say whether it was not suspended before.
+        """
+        holder = Holder(address, owner)
+        (outcome,) = await self.suspensions.begin([holder], grace=grace)
+        if outcome is Suspension.ELSEWHERE:
+            await self.suspensions.forget(holder)
+        return outcome is Suspension.DONE
 
     async def has_left(self, address: str) -> bool:
         """Whether a client said a moment ago that it leaves.
@@ -220,15 +243,6 @@ class ClientRegistry:
         the reconnection token; it is not to be taken for a client that comes back.
         """
         return await self._redis.exists(self._keys.left(address))
-
-    async def overdue(self) -> list[str]:
-        """Some of the clients whose suspension has ended."""
-        found = await self._redis.zrangebyscore(self._keys.suspended(), now_ms(), 100)
-        return [address.decode() for address in found]
-
-    async def drop_overdue(self, address: str) -> None:
-        """The client came back meanwhile, or is gone."""
-        await self._redis.zrem(self._keys.suspended(), address)
 
     # Listings.
 
@@ -248,16 +262,29 @@ class ClientRegistry:
         return sorted(field for field in fields if "/" in field)
 
 
-def _check_outcome(outcome: str, attachment: Attachment) -> None:
+def has_left() -> InvalidToken:
+    """Why a reconnection token is refused of a client that said that it leaves."""
+    return InvalidToken("This client has left; connect anew.")
+
+
+def _unsettled(address: str, services: Sequence[str], infos: Infos) -> Unsettled | None:
+    if not services:
+        return None
+    found = {service: infos.get(service, "{}") for service in services}
+    return Unsettled(address, {service: as_listed(info) for service, info in found.items()})
+
+
+def _refusal(outcome: str, attachment: Attachment) -> HubError:
+    if outcome == "left":
+        return has_left()
     if outcome == "online":
-        raise StillOnline(f"The client {attachment.client!r} is connected already.")
+        return StillOnline(f"The client {attachment.client!r} is connected already.")
     if outcome == "replaced":
-        raise Replaced(
+        return Replaced(
             f"Another program has connected as {attachment.client!r} since, and replaced this one; "
             "to run both, give each a client_id of its own."
         )
-    if outcome == "taken":
-        raise Conflict(
-            f"A client {attachment.client!r} of somebody else is in workspace "
-            f"{attachment.workspace.name!r} already; choose another client_id."
-        )
+    return Conflict(
+        f"A client {attachment.client!r} of somebody else is in workspace "
+        f"{attachment.workspace.name!r} already; choose another client_id."
+    )

@@ -2,14 +2,14 @@
 
 import json
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from hypha_cluster.errors import BadRequest
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import DEPTH, SHOWN
 
+T = TypeVar("T")
 Infos = dict[str, str]  # service id → service info as JSON
 
 _SCALARS: Final = (str, bool, int, type(None))
@@ -61,10 +61,6 @@ def _oddities_of_map(items: dict[Any, Any], place: str, depth: int) -> Iterator[
         yield from _oddities(item, f"{place}.{_cut(str(key))}", depth + 1)
 
 
-def now_ms() -> int:
-    return int(time.time() * 1000)
-
-
 def flatten(mapping: Mapping[str, str]) -> list[str]:
     """Keys and values in turn, as scripts take them."""
     return [item for pair in mapping.items() for item in pair]
@@ -75,3 +71,9 @@ def pairs(items: Sequence[bytes]) -> Infos:
     return {
         key.decode(): value.decode() for key, value in zip(items[::2], items[1::2], strict=True)
     }
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """The items, so many at a time."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

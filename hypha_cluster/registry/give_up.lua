@@ -1,36 +1,44 @@
--- Take the calls out of the mailbox of a client that has been away for too long; keep the rest.
--- KEYS  1 client  2 mail  3 size of the mail  4 what was taken by this very call
--- Answers the calls, in their order; the same ones, when the script was sent again; nothing, when
--- it is too early
-if redis.call('EXISTS', KEYS[4]) == 1 then
-  return redis.call('LRANGE', KEYS[4], 0, -1)
-end
+-- Take the calls out of mailboxes of clients that have been away for too long; keep the rest.
+-- KEYS  of each: client, mail, size of the mail, what was taken by this very call
+-- Answers of each: the calls, in their order, the same ones when the script was sent again; or from
+-- when it counts as away (ms), when that is later
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
-local client = redis.call('HMGET', KEYS[1], 'state', 'away_after')
-if client[1] ~= 'suspended' then
-  return {}
-end
-if tonumber(client[2]) > now then
-  return false
-end
-local calls, size, expiry = {}, 0, redis.call('PTTL', KEYS[2])
-local frames = redis.call('LRANGE', KEYS[2], 0, -1)
-redis.call('DEL', KEYS[2], KEYS[3])
-for _, frame in ipairs(frames) do
-  if string.sub(frame, 1, 1) == '1' then
-    calls[#calls + 1] = string.sub(frame, 2)
-    redis.call('RPUSH', KEYS[4], calls[#calls])
-  else
-    redis.call('RPUSH', KEYS[2], frame)
-    size = size + #frame - 1
+
+local function give_up(mail, size_of_mail, taken)
+  local calls, size, expiry = {}, 0, redis.call('PTTL', mail)
+  local frames = redis.call('LRANGE', mail, 0, -1)
+  redis.call('DEL', mail, size_of_mail)
+  for _, frame in ipairs(frames) do
+    if string.sub(frame, 1, 1) == '1' then
+      calls[#calls + 1] = string.sub(frame, 2)
+      redis.call('RPUSH', taken, calls[#calls])
+    else
+      redis.call('RPUSH', mail, frame)
+      size = size + #frame - 1
+    end
   end
+  if #calls > 0 then
+    redis.call('PEXPIRE', taken, 30000)
+  end
+  if size > 0 then
+    redis.call('SET', size_of_mail, size, 'PX', expiry)
+    redis.call('PEXPIRE', mail, expiry)
+  end
+  return calls
 end
-if #calls > 0 then
-  redis.call('PEXPIRE', KEYS[4], 30000)
+
+local answer = {}
+for i = 1, #KEYS, 4 do
+  local client = redis.call('HMGET', KEYS[i], 'state', 'away_after')
+  local calls = redis.call('LRANGE', KEYS[i + 3], 0, -1)
+  if #calls == 0 and client[1] == 'suspended' then
+    if tonumber(client[2]) > now then
+      calls = tonumber(client[2])
+    elseif redis.call('EXISTS', KEYS[i + 1]) == 1 then
+      calls = give_up(KEYS[i + 1], KEYS[i + 2], KEYS[i + 3])
+    end
+  end
+  answer[#answer + 1] = calls
 end
-if size > 0 then
-  redis.call('SET', KEYS[3], size, 'PX', expiry)
-  redis.call('PEXPIRE', KEYS[2], expiry)
-end
-return calls
+return answer

@@ -29,7 +29,7 @@ class Keys:
         return f"{self.prefix}:{{{workspace}}}:clients"
 
     def client(self, address: str) -> str:
-        """Hash: owner, node, state, until, away_after, patience, user, since.
+        """Hash: owner, node, state, until, away_after, patience, user_id, user, since, before.
 
         Goes when the client leaves for good.
         """
@@ -39,6 +39,24 @@ class Keys:
     def client_services(self, address: str) -> str:
         """Set of the ids of the services that a client offers."""
         return f"{self.client(address)}:services"
+
+    def client_public(self, address: str) -> str:
+        """Set of the ids of those of them that are public."""
+        return f"{self.client(address)}:public"
+
+    def unsettled(self, address: str) -> str:
+        """Set of the ids of a client's services about which the public listing may be wrong.
+
+        Whoever claims, registers or leaves finds it, and sets the listing right.
+        """
+        return f"{self.client(address)}:unsettled"
+
+    def departed(self, address: str) -> str:
+        """Hash, owner → what is to be known of a client that left, until all that follows is done.
+
+        The list of its node's clients leads to it, or that of suspended ones.
+        """
+        return f"{self.client(address)}:departed"
 
     def mail(self, address: str) -> str:
         """List of frames for a client between two connections. Expires with the suspension."""
@@ -79,16 +97,19 @@ class Keys:
         """
         return f"{self.prefix}:user:{user}"
 
-    def nodes(self) -> str:
-        """Set of the names of nodes that have not been cleaned up after."""
-        return f"{self.prefix}:nodes"
+    def leases(self) -> str:
+        """Sorted set of nodes by the end of their lease, in ms, until they are cleaned up after."""
+        return f"{self.prefix}:leases"
 
     def node(self, node: str) -> str:
-        """The lease of a node, as JSON. Expires unless the node renews it."""
+        """The lease of a node. Hash: epoch, about. Expires unless the node renews it."""
         return f"{self.prefix}:node:{node}"
 
     def node_clients(self, node: str) -> str:
-        """Set of the addresses attached to a node: who to clean up after when its lease ends."""
+        """Set of `address owner` of all that may be attached to a node, or are not finished yet.
+
+        It is who to clean up after when the node's lease ends.
+        """
         return f"{self.prefix}:node:{node}:clients"
 
     def suspended(self) -> str:

@@ -1,37 +1,50 @@
--- Remove a client with all that it offers, if it is still the one that is meant.
+-- Remove a client with all that it offers, if it is still the one that is meant. What has to follow
+-- elsewhere is written down here, and answered to whoever asks, until it is done.
 -- KEYS  1 workspace  2 clients of the workspace  3 client  4 its services  5 services of the workspace
---       6 mail  7 size of the mail  8 that it has left
--- ARGV  1 client id  2 owner, or '' for one whose suspension ended  3 now (ms)
---       4 key of the providers of a service, without the service
---       5 how long it is remembered of an owner that it has left (ms)
--- Answers {} when it is another's, else {'1' when the workspace went too, user id, node, owner,
---          service id, service info, …}
-local client = redis.call('HMGET', KEYS[3], 'owner', 'state', 'until', 'user_id', 'node')
-if not client[1] then
-  return {}
-end
-local ended = client[2] == 'suspended' and tonumber(client[3]) <= tonumber(ARGV[3])
-if not (client[1] == ARGV[2] or (ARGV[2] == '' and ended)) then
-  return {}
-end
-local answer = {'0', client[4], client[5], client[1]}
-for _, service in ipairs(redis.call('SMEMBERS', KEYS[4])) do
-  local field = ARGV[1] .. ':' .. service
-  local info = redis.call('HGET', KEYS[5], field)
-  if info then
-    answer[#answer + 1] = service
-    answer[#answer + 1] = info
+--       6 mail  7 size of the mail  8 that it has left  9 its public services
+--       10 its services that are to be settled  11 its departures that are to be finished
+-- ARGV  1 client id  2 owner, or '' for one whose suspension ended
+--       3 key of the providers of a service, without the service
+--       4 how long it is remembered of an owner that it has left (ms)
+-- Answers {1 when there is such a client, when its suspension ends (ms) or 0 if it has none,
+--          1 when there is the workspace, number of services to be settled, their ids,
+--          owner of a departure, what is to be known of it, …}
+local client = redis.call('HMGET', KEYS[3], 'owner', 'state', 'until', 'user_id', 'node', 'away_after')
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+local is_suspended = client[2] == 'suspended'
+local is_over = is_suspended and tonumber(client[3]) <= now
+if client[1] and (client[1] == ARGV[2] or (ARGV[2] == '' and is_over)) then
+  for _, service in ipairs(redis.call('SMEMBERS', KEYS[4])) do
+    redis.call('HDEL', KEYS[5], ARGV[1] .. ':' .. service)
+    redis.call('SREM', ARGV[3] .. service, ARGV[1])
   end
-  redis.call('HDEL', KEYS[5], field)
-  redis.call('SREM', ARGV[4] .. service, ARGV[1])
+  for _, service in ipairs(redis.call('SMEMBERS', KEYS[9])) do
+    redis.call('SADD', KEYS[10], service)
+  end
+  redis.call('DEL', KEYS[3], KEYS[4], KEYS[6], KEYS[7], KEYS[9])
+  redis.call('SREM', KEYS[2], ARGV[1])
+  if ARGV[2] ~= '' then
+    redis.call('SET', KEYS[8], '', 'PX', ARGV[4])
+  end
+  redis.call('HSET', KEYS[11], client[1],
+    cjson.encode({client[4], client[5], client[3] or '0', client[6] or '0'}))
+  if redis.call('SCARD', KEYS[2]) == 0 and redis.call('HGET', KEYS[1], 'persistent') ~= 'true' then
+    redis.call('DEL', KEYS[1])
+  end
+  client[1], is_suspended = false, false
 end
-redis.call('DEL', KEYS[3], KEYS[4], KEYS[6], KEYS[7])
-redis.call('SREM', KEYS[2], ARGV[1])
-if ARGV[2] ~= '' then
-  redis.call('SET', KEYS[8], '', 'PX', ARGV[5])
+local unsettled = redis.call('SMEMBERS', KEYS[10])
+local answer = {
+  client[1] and 1 or 0,
+  is_suspended and tonumber(client[3]) or 0,
+  redis.call('EXISTS', KEYS[1]),
+  #unsettled,
+}
+for _, service in ipairs(unsettled) do
+  answer[#answer + 1] = service
 end
-if redis.call('SCARD', KEYS[2]) == 0 and redis.call('HGET', KEYS[1], 'persistent') ~= 'true' then
-  redis.call('DEL', KEYS[1])
-  answer[1] = '1'
+for _, word in ipairs(redis.call('HGETALL', KEYS[11])) do
+  answer[#answer + 1] = word
 end
 return answer

@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from hypha_cluster.links.client import RedisClient
-from hypha_cluster.registry.encoding import now_ms
+from hypha_cluster.registry.apart import apart
+from hypha_cluster.registry.deadlines import Deadlines
+from hypha_cluster.registry.encoding import batches
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
 CALL: Final = b"1"  # the mark of a frame whose sender can be told that it came to nothing
 OTHER: Final = b"0"
-_MANY: Final = 100  # mailboxes that are looked at in one turn
+MANY: Final = 5_000  # mailboxes that are looked at in one turn
+_AT_ONCE: Final = 100  # of them by one script
 
 
 class Marked(NamedTuple):
@@ -33,6 +36,7 @@ class Mailboxes:
         self._redis = redis
         self._keys = keys
         self._lifetime = lifetime
+        self._away = Deadlines(redis, keys.away())
         prefix = secrets.token_hex(8)
         self._take = Script(redis, "take_mail")
         self._put_back = Script(redis, "put_back")
@@ -69,17 +73,36 @@ class Mailboxes:
 
     async def give_up_calls(self) -> list[tuple[str, list[bytes]]]:
         """Calls that wait for clients which have been away for too long, by their address."""
-        keys = self._keys
-        found = await self._redis.zrangebyscore(keys.away(), now_ms(), _MANY)
+        due = await self._away.take(MANY)
+        groups = self._redis.by_slot(due.addresses, self._keys.client)
+        given_up = await apart(
+            "Calls to clients that stay away",
+            (
+                self._give_up_some(some, due.time)
+                for group in groups
+                for some in batches(group, _AT_ONCE)
+            ),
+        )
+        return [each for some in given_up for each in some]
+
+    async def _give_up_some(
+        self, addresses: Sequence[str], time: int
+    ) -> list[tuple[str, list[bytes]]]:
+        """The same for clients in one slot. time: what they have in the list."""
+        answers = await self._give_up(
+            keys=[
+                key
+                for address in addresses
+                for key in (self._keys.client(address), *self._box(address), self._ticket(address))
+            ]
+        )
         given_up = []
-        for address in map(bytes.decode, found):
-            calls: list[bytes] | None = await self._give_up(
-                keys=[keys.client(address), *self._box(address), self._ticket(address)]
-            )
-            if calls is None:
-                continue  # the clock of Redis is behind this node's
-            given_up.append((address, calls))
-            await self._redis.zrem(keys.away(), address)
+        for address, calls in zip(addresses, answers, strict=True):
+            if isinstance(calls, int):  # the server of its workspace says that it is too early
+                await self._away.put({address: calls})
+            elif calls:
+                given_up.append((address, calls))
+        await self._away.done(dict.fromkeys(addresses, time))
         return given_up
 
     def _ticket(self, address: str) -> str:

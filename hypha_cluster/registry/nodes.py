@@ -1,17 +1,21 @@
-"""Node leases, and the reaper of what nodes leave behind."""
+"""Node leases: who is alive, and until when that is known."""
 
+import asyncio
 import json
-import logging
+import secrets
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
 
-from hypha_cluster.links.client import RedisClient, settled
-from hypha_cluster.protocol.address import client_of
-from hypha_cluster.registry.clients import ClientRegistry, Departure
+from hypha_cluster.errors import Conflict
+from hypha_cluster.links.client import RedisClient, Word, settled
 from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.scripts import Script
 
-_log = logging.getLogger(__name__)
-_MANY = 200  # clients cleaned up after in one go
+_LOOK: Final = 0.25  # seconds between two looks whether a lease is renewed
+_SILENCE: Final = (
+    2.5  # intervals without a renewal, after which a process of the same name may begin
+)
 
 
 class NodeInfo(NamedTuple):
@@ -26,114 +30,120 @@ class NodeInfo(NamedTuple):
     draining: bool = False
 
 
-class Harvest(NamedTuple):
-    """What a reaper has found: clients that are gone, and nodes that were not dead after all."""
+class Renewal(IntEnum):
+    """What came of renewing a lease."""
 
-    departures: list[Departure]
-    misjudged: list[str]
+    RENEWED = 1
+    ENDED = 0  # a node without a lease must start afresh
+    TAKEN = -1  # another process goes by the name
+
+
+class Dead(NamedTuple):
+    """A node whose lease has ended. silent: seconds since it was last heard of."""
+
+    name: str
+    silent: float
 
 
 class Nodes:
-    """Keeps this node's lease, and cleans up after nodes that lost theirs.
+    """Keeps this node's lease, and knows whose have ended.
 
-    lease_ttl: seconds that a lease lasts unless renewed.
-    grace: seconds that a client without a node keeps its place.
+    ttl: seconds that a lease lasts. interval: seconds after which it is renewed.
     """
 
-    def __init__(
-        self,
-        redis: RedisClient,
-        keys: Keys,
-        registry: ClientRegistry,
-        *,
-        lease_ttl: float,
-        grace: float,
-    ) -> None:
+    def __init__(self, redis: RedisClient, keys: Keys, *, ttl: float, interval: float) -> None:
         self._redis = redis
         self._keys = keys
-        self._registry = registry
-        self._lease_ttl = lease_ttl
-        self._grace = grace
+        self._ttl = ttl
+        self._ms = int(ttl * 1000)
+        # What is left of a lease that should have been renewed twice.
+        self._stale = int(max(0.0, ttl - _SILENCE * interval) * 1000)
+        # So that two processes of one name do not share a lease.
+        self._epoch = secrets.token_hex(8)
+        self._take = Script(redis, "take_lease")
+        self._renew = Script(redis, "renew_lease")
+        self._drop = Script(redis, "drop_lease")
+        self._note = Script(redis, "note_lease")
+        self._ended = Script(redis, "ended_leases")
+
+    async def wait_for(self, name: str) -> None:
+        """Wait until the lease that an earlier process of this name may have left can be taken.
+
+        Conflict when it is renewed meanwhile.
+        """
+        key = self._keys.node(name)
+        left = await self._redis.pttl(key)
+        while left > self._stale:
+            await asyncio.sleep(min(_LOOK, (left - self._stale) / 1000))
+            before, left = left, await self._redis.pttl(key)
+            if left > before:
+                raise _in_use(name, await self._redis.hget(key, "about"))
 
     async def take_lease(self, name: str, about: Mapping[str, Any]) -> None:
-        """about: address, version, started (Unix time), draining."""
-        lease = json.dumps(about)
-        taken = self._redis.set_for(self._keys.node(name), lease, int(self._lease_ttl * 1000))
-        await settled([taken, self._redis.sadd(self._keys.nodes(), name)])
+        """Conflict when another process has it. about: address, version, started, draining."""
+        noted = self._note([self._keys.leases()], [name, self._ms])
+        lease: list[Word] = [self._epoch, json.dumps(about), self._ms, self._stale]
+        holder: bytes | None = await self._take([self._keys.node(name)], lease)
+        if holder is not None:
+            raise _in_use(name, holder)
+        await noted
 
-    async def renew_lease(self, name: str) -> bool:
-        """Say whether the lease was still there; a node without one must start afresh."""
-        key = self._keys.node(name)
-        return await self._redis.pexpire(key, int(self._lease_ttl * 1000))
+    async def renew_lease(self, name: str) -> Renewal:
+        noted = self._note([self._keys.leases()], [name, self._ms])
+        renewal = Renewal(await self._renew([self._keys.node(name)], [self._epoch, self._ms]))
+        await noted
+        return renewal
 
     async def drop_lease(self, name: str) -> None:
-        """Give the lease back, after whoever is still said to be attached was suspended."""
-        await self.succeed(name)
-        await self._redis.delete(self._keys.node(name))
+        """Give the lease back; before, whoever is still said to be attached has to be suspended."""
+        if await self._drop([self._keys.node(name)], [self._epoch]):
+            await self.forget(name)
 
     async def alive(self) -> list[NodeInfo]:
         """The nodes that hold a lease."""
         return [node for node in await list_nodes(self._redis, self._keys) if node.alive]
 
-    async def reap(self, own: str) -> Harvest:
-        """Suspend the clients of dead nodes; remove clients whose suspension has ended.
+    async def is_alive(self, name: str) -> bool:
+        return await self._redis.exists(self._keys.node(name))
 
-        own: the node that does it, which is not dead whatever its lease says.
+    async def dead(self) -> list[Dead]:
+        """The nodes that have not been cleaned up after, and whose leases have ended.
 
-        Every node does this; whatever is changed is compared first, so two may do it at once.
+        One list has the ends of all leases, so that looking costs the same however many there are.
         """
-        misjudged = []
-        for name in await self._dead():
-            if name != own:
-                await self._clean_up_after(name)
-                if await self._redis.exists(self._keys.node(name)):
-                    misjudged.append(name)
-        departures = []
-        for address in await self._registry.overdue():
-            departure = await self._registry.leave(address, "")
-            if departure:
-                departures.append(departure)
-            else:
-                await self._registry.drop_overdue(address)
-        return Harvest(departures, misjudged)
+        seeming = await self._ended([self._keys.leases()], [""])
+        nodes = [
+            Dead(name.decode(), ago / 1000 + self._ttl)
+            for name, ago in zip(seeming[::2], seeming[1::2], strict=True)
+        ]
+        leases = [self._redis.exists(self._keys.node(node.name)) for node in nodes]
+        return [node for node, lease in zip(nodes, await settled(leases), strict=True) if not lease]
 
-    async def _dead(self) -> list[str]:
-        members = await self._redis.smembers(self._keys.nodes())
-        names = sorted(name.decode() for name in members)
-        leases = await settled([self._redis.exists(self._keys.node(name)) for name in names])
-        return [name for name, lease in zip(names, leases, strict=True) if not lease]
+    async def silent(self, name: str) -> float | None:
+        """Seconds since a node without a lease was last heard of; None when nothing is known."""
+        found = await self._ended([self._keys.leases()], [name])
+        return found[1] / 1000 + self._ttl if found else None
 
-    async def succeed(self, name: str) -> None:
-        """Clean up after an earlier node of this name: once its lease is ours, nobody else will."""
-        while await self._clean_up_after(name):
-            pass
-
-    async def _clean_up_after(self, name: str) -> bool:
-        """Suspend some of the clients that a node has left behind; say whether it had any."""
-        key = self._keys.node_clients(name)
-        addresses = await self._redis.srandmember(key, _MANY)
-        for address in addresses:
-            text = address.decode()
-            suspended = await self._registry.suspend(text, node=name, grace=self._grace)
-            _log.info("Node %s is gone; %s %s.", name, client_of(text), _fate(suspended))
-            await self._redis.srem(key, address)
-        if not addresses:
-            await self._redis.srem(self._keys.nodes(), name)
-        return bool(addresses)
+    async def forget(self, name: str) -> None:
+        """It has been cleaned up after."""
+        await self._redis.zrem(self._keys.leases(), name)
 
 
-def _fate(suspended: bool) -> str:
-    return "is suspended" if suspended else "is elsewhere already"
+def _in_use(name: str, about: bytes | None) -> Conflict:
+    address = json.loads(about or b"{}").get("address", "an unknown address")
+    return Conflict(
+        f"another gateway called {name!r} is running, at {address}; "
+        "give each a --node-name of its own"
+    )
 
 
 async def list_nodes(redis: RedisClient, keys: Keys) -> list[NodeInfo]:
     """All nodes that have not been cleaned up after."""
-    names = sorted(name.decode() for name in await redis.smembers(keys.nodes()))
-    leases = [redis.get(keys.node(name)) for name in names]
+    names = sorted(name.decode() for name in await redis.zrange(keys.leases()))
+    leases = [redis.hget(keys.node(name), "about") for name in names]
     counts = [redis.scard(keys.node_clients(name)) for name in names]
+    answers = zip(names, await settled(leases), await settled(counts), strict=True)
     return [
-        NodeInfo(
-            name, await count, alive=await lease is not None, **json.loads(await lease or "{}")
-        )
-        for name, lease, count in zip(names, leases, counts, strict=True)
+        NodeInfo(name, clients, alive=lease is not None, **json.loads(lease or "{}"))
+        for name, lease, clients in answers
     ]

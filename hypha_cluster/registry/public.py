@@ -1,47 +1,87 @@
-"""The listing of public services, by name, whichever their workspace."""
+"""The listing of public services, by name, whichever their workspace.
+
+It is in other slots than what the workspace knows of its services. So whoever changes those notes
+in the same script which of them are to be settled (`Keys.unsettled`), and then settles them here.
+"""
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from hypha_cluster.links.client import RedisClient, settled
-from hypha_cluster.registry.encoding import Infos
+from hypha_cluster.links.client import RedisClient, Reply, settled
+from hypha_cluster.protocol.address import workspace_of
+from hypha_cluster.registry.encoding import Infos, flatten, pairs
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
+
+NOT_LISTED: Final = ""  # stands for the info of a service that the listing should not have
 
 
 def is_public(info: Mapping[str, Any]) -> bool:
     return bool(info.get("config", {}).get("visibility") == "public")
 
 
+def as_listed(info: str) -> str:
+    """What the listing should have of a service whose info this is, as JSON."""
+    return info if is_public(json.loads(info)) else NOT_LISTED
+
+
 class PublicListing:
-    """Keeps the index of public services; an entry is only removed by comparing it."""
+    """Keeps the index of public services."""
 
     def __init__(self, redis: RedisClient, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
-        self._unlist = Script(redis, "unlist")
+        self._settle = Script(redis, "settle")
 
-    async def add(self, address: str, infos: Infos) -> None:
-        public = {sid: info for sid, info in infos.items() if is_public(json.loads(info))}
-        if not public:
-            return
-        entries = [
+    async def settle(self, address: str, infos: Infos) -> None:
+        """Have the listing say of a client's services what their workspace says.
+
+        infos: what that is, as far as is known; NOT_LISTED for a service that is not public.
+        """
+        while infos:
+            await self._remove(address, [each for each, info in infos.items() if not info])
+            added = self._add(address, {each: info for each, info in infos.items() if info})
+            await self._redis.ordered(*added)
+            answer = self._check(address, infos)
+            await settled(added)
+            infos = pairs(await answer)  # what has changed meanwhile
+
+    def _add(self, address: str, infos: Infos) -> list[Reply[int]]:
+        if not infos:
+            return []
+        added = [
             self._redis.hset(self._keys.public(service), {f"{address}:{service}": info})
-            for service, info in public.items()
+            for service, info in infos.items()
         ]
-        await settled([*entries, self._redis.sadd(self._keys.public_names(), *public)])
+        return [*added, self._redis.sadd(self._keys.public_names(), *infos)]
 
-    async def remove(self, address: str, infos: Infos) -> None:
-        for service, info in infos.items():
-            if not is_public(json.loads(info)):
-                continue
+    async def _remove(self, address: str, services: list[str]) -> None:
+        removed, left = [], []
+        for service in services:
             key = self._keys.public(service)
-            left = await self._unlist(keys=[key], args=[f"{address}:{service}", info])
-            if not left:
-                await self._redis.srem(self._keys.public_names(), service)
-                if await self._redis.exists(key):  # another one came between the two
-                    await self._redis.sadd(self._keys.public_names(), service)
+            removed.append(self._redis.hdel(key, f"{address}:{service}"))
+            left.append(self._redis.exists(key))
+        await settled(removed)
+        are_left = zip(services, await settled(left), strict=True)
+        await self._forget([name for name, is_left in are_left if not is_left])
+
+    async def _forget(self, names: list[str]) -> None:
+        """Forget names that no public service has any more."""
+        if not names:
+            return
+        await self._redis.srem(self._keys.public_names(), *names)
+        left = [self._redis.exists(self._keys.public(name)) for name in names]
+        again = [name for name, is_left in zip(names, await settled(left), strict=True) if is_left]
+        if again:  # another one came between the two
+            await self._redis.sadd(self._keys.public_names(), *again)
+
+    def _check(self, address: str, infos: Infos) -> Reply[list[bytes]]:
+        keys, workspace = self._keys, workspace_of(address)
+        return self._settle(
+            keys=[keys.client_public(address), keys.services(workspace), keys.unsettled(address)],
+            args=[address[len(workspace) + 1 :], *flatten(infos)],
+        )
 
     async def all(self) -> list[dict[str, Any]]:
         """Info of every public service, whichever its workspace, with its full id."""
@@ -53,7 +93,6 @@ class PublicListing:
             for full_id, info in listing.items()
         ]
 
-    async def named(self, service: str) -> list[tuple[str, dict[str, Any]]]:
-        """Full id and info of the public services of this name."""
-        listing = await self._redis.hgetall(self._keys.public(service))
-        return [(full_id.decode(), json.loads(info)) for full_id, info in listing.items()]
+    async def named(self, service: str) -> list[str]:
+        """Full ids of the public services of this name."""
+        return [full_id.decode() for full_id in await self._redis.hkeys(self._keys.public(service))]

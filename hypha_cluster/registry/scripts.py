@@ -1,10 +1,10 @@
 """The Lua scripts that change several keys as one, and the client that knows them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any
 
-from hypha_cluster.links.client import RedisClient, Reply, script_hash
+from hypha_cluster.links.client import RedisClient, Reply, Word, script_hash
 from hypha_cluster.links.commands import Commands
 from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.servers import Servers
@@ -44,5 +44,5 @@ class Script:
         self._redis = redis
         self._sha = script_hash(read_script(name))
 
-    def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | int] = ()) -> Reply[Any]:
+    def __call__(self, keys: Sequence[str], args: Iterable[Word] = ()) -> Reply[Any]:
         return self._redis.evalsha(self._sha, keys, args)

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from hypha_cluster.errors import ClientLeft, ClientNotFound
-from hypha_cluster.links.client import RedisClient, settled
+from hypha_cluster.links.client import RedisClient, Reply, settled
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.registry.clients import Attachment
-from hypha_cluster.registry.encoding import Infos, flatten, pairs
+from hypha_cluster.registry.encoding import Infos
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.registry.public import PublicListing, is_public
+from hypha_cluster.registry.public import NOT_LISTED, PublicListing, as_listed, is_public
 from hypha_cluster.registry.read_cache import ReadCache
 from hypha_cluster.registry.scripts import Script
 
@@ -81,12 +81,15 @@ class Services:
         self, attachment: Attachment, put: Infos, remove: Iterable[str] = ()
     ) -> None:
         """Change what a client offers; ClientLeft if it is no longer attached here."""
-        keys, removed = self._keys, list(remove)
-        before = await self._register(
+        keys, removed, address = self._keys, list(remove), attachment.address
+        listed = {service: as_listed(info) for service, info in put.items()}
+        unsettled = await self._register(
             keys=[
-                keys.client(attachment.address),
-                keys.client_services(attachment.address),
+                keys.client(address),
+                keys.client_services(address),
                 keys.services(attachment.workspace.name),
+                keys.client_public(address),
+                keys.unsettled(address),
             ],
             args=[
                 attachment.client,
@@ -94,14 +97,15 @@ class Services:
                 keys.providers(attachment.workspace.name),
                 len(removed),
                 *removed,
-                *flatten(put),
+                *(word for each in put for word in (each, int(bool(listed[each])), put[each])),
             ],
         )
-        if before is None:
-            raise ClientLeft(f"Client {attachment.address} is attached elsewhere.")
-        await self._public.add(attachment.address, put)
-        replaced = {sid: info for sid, info in pairs(before).items() if put.get(sid) != info}
-        await self._public.remove(attachment.address, replaced)
+        if unsettled is None:
+            raise ClientLeft(f"Client {address} is attached elsewhere.")
+        services = map(bytes.decode, unsettled)
+        await self._public.settle(
+            address, {each: listed.get(each, NOT_LISTED) for each in services}
+        )
         self._recent.forget(attachment.workspace.name)
 
     async def of_workspace(self, workspace: str) -> list[dict[str, Any]]:
@@ -129,23 +133,19 @@ class Services:
 
     async def public_providers(self, service: str) -> list[Provider]:
         """Who offers a public service of this name, in any workspace."""
-        found = (await self._public.named(service))[:MANY]
-        holders = [self._keys.client(full_id.rpartition(":")[0]) for full_id, _ in found]
-        states = await settled([self._redis.hget(holder, "state") for holder in holders])
+        addresses = [each.rpartition(":")[0] for each in await self._public.named(service)]
+        asked = [(address, *self._ask(address, service)) for address in addresses[:MANY]]
         return [
-            Provider(full_id.rpartition(":")[0], service, info, state == b"online")
-            for (full_id, info), state in zip(found, states, strict=True)
-            if state
+            Provider(address, service, json.loads(info), state == b"online")
+            for address, state_reply, info_reply in asked
+            if (state := await state_reply)
+            and (info := await info_reply)
+            and as_listed(info.decode())  # the workspace knows better than the listing
         ]
 
     async def provider(self, address: str, service: str) -> Provider | None:
         """One client's service, None when it offers none of this name."""
-        workspace, _, client = address.partition("/")
-        asked = (
-            self._redis.hget(self._keys.client(address), "state"),
-            self._redis.hget(self._keys.services(workspace), f"{client}:{service}"),
-        )
-        state, info = await settled(asked)
+        state, info = await settled(self._ask(address, service))
         if state is None:
             raise ClientNotFound.at(address)
         if service == BUILT_IN:
@@ -153,6 +153,14 @@ class Services:
         if info is None:
             return None
         return Provider(address, service, json.loads(info), state == b"online")
+
+    def _ask(self, address: str, service: str) -> tuple[Reply[bytes | None], Reply[bytes | None]]:
+        """The state of a client, and what its workspace knows of a service of its."""
+        workspace, _, client = address.partition("/")
+        return (
+            self._redis.hget(self._keys.client(address), "state"),
+            self._redis.hget(self._keys.services(workspace), f"{client}:{service}"),
+        )
 
 
 class RecentServices:

@@ -1,16 +1,23 @@
--- Mark a client as between two connections, if it is still attached where it is thought to be.
--- KEYS  1 client
--- ARGV  1 owner, or ''  2 node, or ''  3 until (ms)
--- Answers {1 when it was done, 0 when it was before; until when; from when it counts as away},
--- or {} when it is attached elsewhere
-local client = redis.call('HMGET', KEYS[1], 'owner', 'node', 'state', 'until', 'away_after', 'patience')
-if not client[1] or (ARGV[1] ~= '' and client[1] ~= ARGV[1]) or (ARGV[2] ~= '' and client[2] ~= ARGV[2]) then
-  return {}
-end
-if client[3] ~= 'online' then
-  return {0, tonumber(client[4]), tonumber(client[5])}
-end
+-- Mark clients as between two connections, each if it still has the connection that is meant.
+-- KEYS  clients
+-- ARGV  1 how long they keep their place (ms)  2 how long ago their connections broke (ms)
+--       3… their owners
+-- Answers of each: 1 when it was done, 0 when it was before, -1 when it has another connection or is
+-- gone; until when; from when it counts as away
 local time = redis.call('TIME')
-local away_after = math.floor(time[1] * 1000 + time[2] / 1000 + tonumber(client[6]))
-redis.call('HSET', KEYS[1], 'state', 'suspended', 'until', ARGV[3], 'away_after', away_after)
-return {1, tonumber(ARGV[3]), away_after}
+local broken = math.floor(time[1] * 1000 + time[2] / 1000 - tonumber(ARGV[2]))
+local answer = {}
+for i, key in ipairs(KEYS) do
+  local client = redis.call('HMGET', key, 'owner', 'state', 'until', 'away_after', 'patience')
+  local done, till, away_after = 0, tonumber(client[3]), tonumber(client[4])
+  if client[1] ~= ARGV[i + 2] then
+    done, till, away_after = -1, 0, 0
+  elseif client[2] == 'online' then
+    done, till, away_after = 1, broken + tonumber(ARGV[1]), broken + tonumber(client[5])
+    redis.call('HSET', key, 'state', 'suspended', 'until', till, 'away_after', away_after)
+  end
+  answer[#answer + 1] = done
+  answer[#answer + 1] = till
+  answer[#answer + 1] = away_after
+end
+return answer

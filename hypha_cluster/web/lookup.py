@@ -18,7 +18,7 @@ from hypha_cluster.identity.names import check_client_id, check_workspace_name
 from hypha_cluster.identity.revocation import RevocationBook
 from hypha_cluster.identity.tokens import Tokens, generated_id
 from hypha_cluster.protocol.address import parse_service_id
-from hypha_cluster.registry.clients import ClientRegistry
+from hypha_cluster.registry.clients import ClientRegistry, has_left
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 
@@ -70,7 +70,7 @@ class Gatekeeper:
         if (query.get("workspace") or name) != name:
             raise InvalidToken("The reconnection token belongs to another workspace.")
         if await self._registry.has_left(f"{name}/{client}"):
-            raise InvalidToken("This client has left; connect anew.")
+            raise has_left()
         try:
             workspace = await self._workspace(identity, name)
         except WorkspaceNotFound as error:

@@ -41,7 +41,7 @@ COMMANDS = {
     "announce a service": 1,
     "register a service": 1,
     "call by HTTP": 0,
-    "connect and leave": 13,
+    "connect and leave": 14,
 }
 # Calls that the hub's own code makes, of functions in Python and in C, to pass on one frame.
 CALLS_PER_FRAME = {"call on one node": 85, "call between nodes": 141, "ask what the hub offers": 61}

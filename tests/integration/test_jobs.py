@@ -14,6 +14,7 @@ from hypha_cluster.links.shard import Shard
 from hypha_cluster.node import Node
 from hypha_cluster.registry.mailboxes import Mailboxes
 from hypha_cluster.registry.nodes import Nodes
+from hypha_cluster.registry.reaper import Reaper
 from hypha_cluster.relay.listener import RedisListener
 from tests.gateways import SECOND
 from tests.in_process import Flaw, served
@@ -38,9 +39,10 @@ def nothing(node: Node) -> None:
 JOBS: dict[str, tuple[Flaw, Callable[[Node], None]]] = {
     "lease": (Flaw(Nodes, "renew_lease"), nothing),
     "lease, as it checks": (Flaw(Presence, "are_known"), nothing),
-    "reaper": (Flaw(Nodes, "reap"), nothing),
-    "reaper, of calls": (Flaw(Mailboxes, "give_up_calls"), nothing),
-    "reaper, as it tells again": (Flaw(Presence, "tell_again"), nothing),
+    "reaper": (Flaw(Reaper, "clean_up"), nothing),
+    "overdue": (Flaw(Reaper, "remove_overdue"), nothing),
+    "mail": (Flaw(Mailboxes, "give_up_calls"), nothing),
+    "untold": (Flaw(Presence, "tell_again"), nothing),
     "reassertion": (Flaw(ClientLife, "reassert"), drop_links),
     "bus": (Flaw(RedisListener, "_catch_up"), drop_links),
     "link": (Flaw(Shard, "on_open"), drop_links),

@@ -1,17 +1,20 @@
 """Nodes and their leases: what a dead node leaves is found, and cleaned up once."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from hypha_cluster.errors import Conflict
 from hypha_cluster.identity.access import Identity, own_workspace
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.clients import Attachment, ClaimMode, ClientRegistry
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.registry.nodes import Nodes
+from hypha_cluster.registry.nodes import Nodes, Renewal
 from hypha_cluster.registry.public import PublicListing
+from hypha_cluster.registry.reaper import Reaper
 
 ANN = Identity("ann")
 ABOUT: dict[str, Any] = {"address": "http://x", "started": 1, "version": "1", "draining": False}
@@ -25,10 +28,15 @@ class Cluster:
         self.redis = redis
         self.keys = keys
         self.registry = ClientRegistry(client, keys, PublicListing(client, keys))
-        self.nodes = self.with_grace(60)
+        self.nodes = self.process()
+        self.reaper = self.with_grace(60)
 
-    def with_grace(self, grace: float) -> Nodes:
-        return Nodes(self.client, self.keys, self.registry, lease_ttl=5.0, grace=grace)
+    def process(self) -> Nodes:
+        """What one process knows of nodes."""
+        return Nodes(self.client, self.keys, ttl=5.0, interval=1.0)
+
+    def with_grace(self, grace: float) -> Reaper:
+        return Reaper(self.client, self.keys, self.registry, self.nodes, grace)
 
     async def start(self, name: str) -> None:
         await self.nodes.take_lease(name, ABOUT)
@@ -36,6 +44,7 @@ class Cluster:
     async def crash(self, name: str) -> None:
         """What is seen of a crash when the lease has run out."""
         await self.redis.delete(self.keys.node(name))
+        await self.redis.zadd(self.keys.leases(), {name: int(time.time() * 1000) - 1})
 
     async def attach(self, client: str, node: str, owner: str = "") -> None:
         owner = owner or f"{node}#{client}"
@@ -71,18 +80,59 @@ async def test_nodes_with_a_lease_are_alive(cluster: Cluster) -> None:
 
 async def test_a_lease_is_renewed_while_it_lasts(cluster: Cluster) -> None:
     await cluster.start("a")
-    assert await cluster.nodes.renew_lease("a")
+    assert await cluster.nodes.renew_lease("a") is Renewal.RENEWED
     assert 4_000 < await cluster.redis.pttl(cluster.keys.node("a")) <= 5_000
 
     await cluster.crash("a")
 
-    assert not await cluster.nodes.renew_lease("a")
+    assert await cluster.nodes.renew_lease("a") is Renewal.ENDED
     assert await cluster.nodes.alive() == []
+
+
+async def test_two_processes_of_one_name_do_not_share_a_lease(cluster: Cluster) -> None:
+    await cluster.start("a")
+    other = cluster.process()
+
+    with pytest.raises(Conflict, match=r"'a' is running, at http://x; .*--node-name"):
+        await other.take_lease("a", ABOUT)
+
+    assert await other.renew_lease("a") is Renewal.TAKEN
+    assert await cluster.nodes.renew_lease("a") is Renewal.RENEWED
+    await other.drop_lease("a")
+    assert [node.name for node in await cluster.nodes.alive()] == ["a"]
+
+
+async def test_a_process_waits_whether_the_lease_of_its_name_is_renewed(cluster: Cluster) -> None:
+    await cluster.start("a")
+    await cluster.redis.pexpire(cluster.keys.node("a"), 4_000)
+    other = cluster.process()
+    waiting = asyncio.create_task(other.wait_for("a"))
+    await asyncio.sleep(0.1)
+
+    await cluster.nodes.renew_lease("a")
+
+    with pytest.raises(Conflict, match="--node-name"):
+        await waiting
+
+
+async def test_a_process_takes_the_lease_that_a_crash_of_its_name_has_left(
+    cluster: Cluster,
+) -> None:
+    await cluster.start("a")
+    await cluster.redis.pexpire(cluster.keys.node("a"), 2_600)
+    other = cluster.process()
+
+    await other.wait_for("a")
+    await other.take_lease("a", ABOUT)
+
+    assert await other.renew_lease("a") is Renewal.RENEWED
+    assert await cluster.nodes.renew_lease("a") is Renewal.TAKEN
 
 
 async def test_a_node_that_stops_leaves_nothing(cluster: Cluster) -> None:
     await cluster.start("a")
 
+    await cluster.reaper.succeed("a")
     await cluster.nodes.drop_lease("a")
 
     assert await cluster.all_keys() == []
@@ -95,11 +145,11 @@ async def test_the_clients_of_a_dead_node_keep_their_place_for_a_while(cluster: 
     await cluster.attach("two", "alive")
     await cluster.crash("dead")
 
-    assert (await cluster.nodes.reap("alive")).departures == []
+    await cluster.reaper.clean_up("alive")
 
+    assert await cluster.reaper.remove_overdue() == []
     assert await cluster.state("one") == b"suspended"
     assert await cluster.state("two") == b"online"
-    assert await cluster.registry.overdue() == []
 
 
 async def test_those_that_do_not_come_back_are_removed(cluster: Cluster) -> None:
@@ -108,11 +158,8 @@ async def test_those_that_do_not_come_back_are_removed(cluster: Cluster) -> None
     await cluster.crash("dead")
     hasty = cluster.with_grace(0)
 
-    departures = [
-        *(await hasty.reap("x")).departures,
-        *(await hasty.reap("x")).departures,
-        *(await hasty.reap("x")).departures,
-    ]
+    await hasty.clean_up("x")
+    departures = [*await hasty.remove_overdue(), *await hasty.remove_overdue()]
 
     assert [departure.address for departure in departures] == ["ann/one"]
     assert await cluster.all_keys() == []
@@ -127,7 +174,8 @@ async def test_those_that_came_back_elsewhere_are_left_alone(cluster: Cluster) -
     hasty = cluster.with_grace(0)
 
     for _ in range(3):
-        assert (await hasty.reap("alive")).departures == []
+        await hasty.clean_up("alive")
+        assert await hasty.remove_overdue() == []
 
     assert await cluster.state("me") == b"online"
 
@@ -141,8 +189,9 @@ async def test_several_nodes_may_clean_up_at_once(cluster: Cluster) -> None:
 
     gone = []
     for _ in range(4):
-        for harvest in await asyncio.gather(*(nodes.reap("x") for nodes in hasty)):
-            gone += [departure.address for departure in harvest.departures]
+        await asyncio.gather(*(reaper.clean_up("x") for reaper in hasty))
+        for departures in await asyncio.gather(*(reaper.remove_overdue() for reaper in hasty)):
+            gone += [departure.address for departure in departures]
 
     assert sorted(gone) == sorted(f"ann/client{number}" for number in range(50))
     assert await cluster.all_keys() == []
@@ -150,15 +199,14 @@ async def test_several_nodes_may_clean_up_at_once(cluster: Cluster) -> None:
 
 async def test_more_clients_than_one_go_takes_are_cleaned_up_after(cluster: Cluster) -> None:
     await cluster.start("dead")
-    for number in range(450):
+    for number in range(1_450):
         await cluster.attach(f"client{number}", "dead")
     await cluster.crash("dead")
 
-    for _ in range(4):
-        await cluster.nodes.reap("x")
+    await cluster.reaper.clean_up("x")
 
-    assert await cluster.redis.zcard(cluster.keys.suspended()) == 450
-    assert not await cluster.redis.exists(cluster.keys.nodes())
+    assert await cluster.redis.zcard(cluster.keys.suspended()) == 1_450
+    assert not await cluster.redis.exists(cluster.keys.leases())
 
 
 async def test_a_node_is_not_dead_to_itself(cluster: Cluster) -> None:
@@ -166,7 +214,7 @@ async def test_a_node_is_not_dead_to_itself(cluster: Cluster) -> None:
     await cluster.attach("me", "slow")
     await cluster.crash("slow")
 
-    await cluster.with_grace(0).reap("slow")
+    await cluster.with_grace(0).clean_up("slow")
 
     assert await cluster.state("me") == b"online"
 
@@ -176,11 +224,11 @@ async def test_a_suspension_that_was_cut_short_is_ended_by_another_node(cluster:
     await cluster.start("dead")
     await cluster.attach("me", "dead")
     await cluster.crash("dead")
-    await cluster.registry.suspend("ann/me", node="dead", grace=0)
+    await cluster.registry.suspend("ann/me", owner="dead#me", grace=0)
     await cluster.redis.zrem(cluster.keys.suspended(), "ann/me")
-    await cluster.redis.sadd(cluster.keys.node_clients("dead"), "ann/me")
+    await cluster.redis.sadd(cluster.keys.node_clients("dead"), "ann/me dead#me")
 
-    for _ in range(3):
-        await cluster.nodes.reap("x")
+    await cluster.reaper.clean_up("x")
+    await cluster.reaper.remove_overdue()
 
     assert await cluster.all_keys() == []

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from hypha_cluster.errors import ClientLeft, ClientNotFound, Conflict, StillOnline
+from hypha_cluster.errors import ClientLeft, ClientNotFound, Conflict, InvalidToken, StillOnline
 from hypha_cluster.identity.access import Identity, Workspace, own_workspace
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.clients import Attachment, Claim, ClaimMode, ClientRegistry, Previous
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.registry.public import PublicListing
+from hypha_cluster.registry.public import NOT_LISTED, PublicListing
 from hypha_cluster.registry.services import RecentlyFound, Services
 
 ANN = Identity("ann")
@@ -45,6 +45,12 @@ class Store:
         await self.registry.noted(claim)
         return attachment, claim._replace(notes=())
 
+    async def expire(self) -> list[str]:
+        """Remove whose suspension has ended; return their addresses."""
+        due = await self.registry.suspensions.ended.take(10)
+        gone = [await self.registry.expire(address, due.time) for address in due.addresses]
+        return [departure.address for departure in gone if departure is not None]
+
     async def all_keys(self) -> list[bytes]:
         """All keys but the notes of who has just left."""
         keys = [key async for key in self.redis.scan_iter(self.keys.everything())]
@@ -70,7 +76,7 @@ async def test_an_address_is_taken_with_its_workspace(store: Store) -> None:
     assert await store.registry.clients("ann") == ["me"]
     assert await store.registry.user_clients("ann") == [attachment.address]
     assert await store.redis.smembers(store.keys.workspaces()) == {b"ann"}
-    assert await store.redis.smembers(store.keys.node_clients("node")) == {b"ann/me"}
+    assert await store.redis.smembers(store.keys.node_clients("node")) == {b"ann/me node#1"}
 
 
 async def test_an_address_of_somebody_else_is_not_given_away(store: Store) -> None:
@@ -114,6 +120,19 @@ async def test_a_suspended_client_of_the_same_user_may_come_back_without_a_token
     assert await store.redis.zscore(store.keys.suspended(), "ann/me") is None
 
 
+async def test_who_has_left_does_not_come_back_by_a_token(store: Store) -> None:
+    """Also when it leaves between two steps of its return."""
+    await store.claim()
+    await store.registry.leave("ann/me", "node#1")
+
+    with pytest.raises(InvalidToken, match="has left"):
+        await store.claim(owner="other#1", mode=ClaimMode.RESUME)
+
+    assert await store.all_keys() == []
+    _, claim = await store.claim(owner="third#1")
+    assert not claim.resumed
+
+
 async def test_a_connection_asserts_only_what_is_its_own(store: Store) -> None:
     await store.claim()
 
@@ -153,9 +172,8 @@ async def test_nothing_is_left_of_a_client_whose_suspension_ended(store: Store) 
     attachment, _ = await store.claim()
     await store.services.register(attachment, {"a": info(), "b": info("public")})
     await store.registry.suspend("ann/me", owner="node#1", grace=0)
-    assert await store.registry.overdue() == ["ann/me"]
 
-    assert await store.registry.leave("ann/me", "") is not None
+    assert await store.expire() == ["ann/me"]
 
     assert await store.all_keys() == []
 
@@ -225,7 +243,7 @@ async def assert_untouched(store: Store) -> None:
     assert state == [b"new#1", b"online"]
     assert [service["stamp"] for service in await store.public.all()] == ["new"]
     assert [service["stamp"] for service in await store.services.of_workspace("ann")] == ["new"]
-    assert await store.redis.sismember(store.keys.node_clients("new"), "ann/me")
+    assert await store.redis.sismember(store.keys.node_clients("new"), "ann/me new#1")
 
 
 async def test_an_old_owner_that_leaves_takes_nothing_with_it(moved: Store) -> None:
@@ -236,9 +254,8 @@ async def test_an_old_owner_that_leaves_takes_nothing_with_it(moved: Store) -> N
 
 async def test_an_old_owner_suspends_nobody(moved: Store) -> None:
     assert not await moved.registry.suspend("ann/me", owner="old#1", grace=0)
-    assert not await moved.registry.suspend("ann/me", node="old", grace=0)
 
-    assert await moved.registry.overdue() == []
+    assert await moved.expire() == []
     await assert_untouched(moved)
 
 
@@ -252,13 +269,14 @@ async def test_an_old_owner_registers_and_removes_nothing(moved: Store) -> None:
 
 
 async def test_a_client_that_is_online_is_not_overdue(moved: Store) -> None:
-    assert await moved.registry.leave("ann/me", "") is None
+    assert await moved.registry.expire("ann/me", 0) is None
 
     await assert_untouched(moved)
 
 
 async def test_an_older_registration_does_not_unlist_a_newer_one(moved: Store) -> None:
-    await moved.public.remove("ann/me", {"s": info("public", stamp="old")})
+    await moved.public.settle("ann/me", {"s": NOT_LISTED})
+    await moved.public.settle("ann/me", {"s": info("public", stamp="old")})
 
     await assert_untouched(moved)
 
@@ -329,8 +347,8 @@ async def test_a_suspension_ends_only_once(store: Store) -> None:
     assert not await store.registry.suspend("ann/me", owner="node#1", grace=600)
 
     assert await store.redis.hget(store.keys.client("ann/me"), "until") == until
-    assert await store.registry.overdue() == []
-    assert await store.registry.leave("ann/me", "") is None
+    assert await store.expire() == []
+    assert await store.registry.expire("ann/me", 0) is None
 
 
 async def test_many_clients_come_and_go_without_a_trace(store: Store) -> None:

@@ -104,6 +104,35 @@ def test_a_port_in_use_is_told_in_one_line() -> None:
     assert ended.stderr == f"hypha-cluster: cannot listen on 127.0.0.1:{port}: the port is in use\n"
 
 
+def test_a_name_in_use_is_told_in_one_line(
+    gateway_factory: GatewayFactory, valkey_url: str, redis_prefix: str
+) -> None:
+    first = gateway_factory(node_name="same")
+
+    second = hypha_cluster(
+        *("serve", "--node-name=same", "--port=0", f"--redis-url={valkey_url}"),
+        f"--redis-prefix={redis_prefix}",
+    )
+
+    assert second.returncode == 2
+    assert second.stderr.splitlines()[-1].startswith(
+        "hypha-cluster: another gateway called 'same' is running, at http"
+    )
+    assert "--node-name" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert status(f"{first.url}/health/ready") == 200
+
+
+def test_a_gateway_that_was_killed_can_be_started_again_under_its_name(
+    gateway_factory: GatewayFactory,
+) -> None:
+    gateway_factory(node_name="again").kill()
+
+    again = gateway_factory(node_name="again")
+
+    assert status(f"{again.url}/health/ready") == 200
+
+
 def test_a_directory_in_use_is_told_in_one_line(tmp_path: Path) -> None:
     with embedded_store(str(tmp_path)):
         ended = hypha_cluster("serve", "--port=0", f"--data-dir={tmp_path}")

@@ -167,6 +167,6 @@ async def test_an_anonymous_user_is_forgotten_when_their_suspension_ends(
     registry = await join(redis_client, keys, ANN, own_workspace(ANN))
     await registry.suspend("ann/me", owner="node#1", grace=0)
 
-    await registry.leave("ann/me", "")
+    await registry.expire("ann/me", 0)
 
     assert await workspaces.known_user("ann") is None

@@ -22,9 +22,9 @@ from hypha_cluster.registry.clients import (
     Claim,
     ClaimMode,
     ClientRegistry,
-    Departure,
     Previous,
 )
+from hypha_cluster.registry.departed import Departure
 from hypha_cluster.registry.encoding import Infos
 from hypha_cluster.registry.mailboxes import Mailboxes, Marked
 from hypha_cluster.registry.services import RecentlyFound, Services
@@ -102,7 +102,7 @@ class FakeRegistry:
         self._bus.mail.pop(address, None)
         return Departure(address, old.identity.id, old.node, owner)
 
-    async def suspend(self, address: str, *, owner: str = "", node: str = "", grace: float) -> bool:
+    async def suspend(self, address: str, *, owner: str, grace: float) -> bool:
         await self._reached("suspend")
         old = self.holders.get(address)
         if old is None or old.owner != owner:

@@ -1,0 +1,90 @@
+"""Cleans up after dead nodes, and removes clients that stay away; every node does it.
+
+Whatever is changed is compared first, so two may do the same at once. None of the clients stops the
+others: a part of Redis may be away, and its clients come again.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.registry.apart import apart
+from hypha_cluster.registry.clients import ClientRegistry
+from hypha_cluster.registry.departed import Departure
+from hypha_cluster.registry.encoding import batches
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.nodes import Dead, Nodes
+from hypha_cluster.registry.suspensions import MANY, Holder, Suspension
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 500  # clients of a dead node
+_MOST: Final = 20_000  # of them in one turn
+_OVERDUE: Final = 1_000  # clients removed in one turn
+
+
+class Reaper:
+    """grace: seconds that a client without a node keeps its place."""
+
+    def __init__(
+        self, redis: RedisClient, keys: Keys, registry: ClientRegistry, nodes: Nodes, grace: float
+    ) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._registry = registry
+        self._suspensions = registry.suspensions
+        self._nodes = nodes
+        self._grace = grace
+
+    async def clean_up(self, own: str) -> list[str]:
+        """Suspend the clients of dead nodes; answer the nodes that were not dead after all.
+
+        own: the node that does it, which is not dead whatever its lease says.
+        """
+        dead = [node for node in await self._nodes.dead() if node.name != own]
+        cleaned = await apart("Clients of dead nodes", map(self._clean_up_after, dead))
+        return [name for name in cleaned if name is not None]
+
+    async def _clean_up_after(self, node: Dead) -> str | None:
+        """Answer its name when it was not dead."""
+        await self.succeed(node.name, silent=node.silent)
+        if await self._nodes.is_alive(node.name):
+            return node.name
+        return None
+
+    async def succeed(self, name: str, *, silent: float = 0.0) -> None:
+        """Suspend whoever is still attached to a node that is gone, or about to go.
+
+        silent: seconds since it was last heard of.
+        """
+        key, seen, suspended = self._keys.node_clients(name), 0, 0
+        while seen < _MOST and (members := await self._redis.srandmember(key, _AT_ONCE)):
+            seen += len(members)
+            holders = [Holder.of(member) for member in members]
+            groups = self._redis.by_slot(holders, lambda each: self._keys.client(each.address))
+            some = [each for group in groups for each in batches(group, MANY)]
+            works = (self._suspend(each, silent) for each in some)
+            outcomes = await apart(f"Clients of node {name}", works)
+            suspended += sum(outcomes)
+            if len(outcomes) < len(some):
+                break  # a part of Redis is away; others are chosen next time
+        if suspended:
+            _log.info("Node %s is gone; %d of its clients are suspended.", name, suspended)
+        if not await self._redis.exists(key):
+            await self._nodes.forget(name)
+
+    async def _suspend(self, holders: Sequence[Holder], silent: float) -> int:
+        """Suspend clients in one slot, finish what they have begun; answer how many they are."""
+        outcomes = await self._suspensions.begin(holders, grace=self._grace, age=silent)
+        for holder, outcome in zip(holders, outcomes, strict=True):
+            if outcome is Suspension.ELSEWHERE:
+                await self._registry.leave(holder.address, holder.owner)
+        return outcomes.count(Suspension.DONE)
+
+    async def remove_overdue(self) -> list[Departure]:
+        """Remove clients whose suspension has ended."""
+        due = await self._suspensions.ended.take(_OVERDUE)
+        works = (self._registry.expire(address, due.time) for address in due.addresses)
+        removed = await apart("Clients that did not come back", works)
+        return [departure for departure in removed if departure is not None]

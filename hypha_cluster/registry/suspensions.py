@@ -1,0 +1,86 @@
+"""Clients that are between two connections: until when they keep their place."""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+
+from hypha_cluster.links.client import RedisClient, Reply, settled
+from hypha_cluster.registry.deadlines import Deadlines
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.scripts import Script
+
+MANY: Final = 100  # clients that are suspended by one script
+
+
+class Holder(NamedTuple):
+    """A connection that has, or had, an address; a member of the list of a node's clients."""
+
+    address: str
+    owner: str
+
+    @property
+    def node(self) -> str:
+        return self.owner.rpartition("#")[0]
+
+    def __str__(self) -> str:
+        return f"{self.address} {self.owner}"  # neither of them has a space
+
+    @classmethod
+    def of(cls, member: bytes) -> "Holder":
+        address, _, owner = member.decode().partition(" ")
+        return cls(address, owner)
+
+
+class Suspension(IntEnum):
+    """What came of suspending a client."""
+
+    DONE = 1
+    BEFORE = 0  # it was suspended already
+    ELSEWHERE = -1  # it has another connection, or has left
+
+
+class Suspensions:
+    """Suspends clients. ended: the list of when that is over; away: of when calls are given up."""
+
+    def __init__(self, redis: RedisClient, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+        self.ended = Deadlines(redis, keys.suspended())
+        self.away = Deadlines(redis, keys.away())
+        self._suspend = Script(redis, "suspend")
+
+    async def begin(
+        self, holders: Sequence[Holder], *, grace: float, age: float = 0.0
+    ) -> list[Suspension]:
+        """Have clients keep their places, each if it still has the connection that is meant.
+
+        holders: at most MANY, all in one slot. grace: seconds for which they keep their place. age:
+        seconds since their connections broke. Those that are ELSEWHERE stay in the lists of nodes.
+        """
+        answer = await self._suspend(
+            keys=[self._keys.client(holder.address) for holder in holders],
+            args=[int(grace * 1000), int(age * 1000), *(holder.owner for holder in holders)],
+        )
+        outcomes = [Suspension(outcome) for outcome in answer[::3]]
+        ends: dict[str, int] = {}
+        aways: dict[str, int] = {}
+        here = []
+        for holder, outcome, end, away in zip(
+            holders, outcomes, answer[1::3], answer[2::3], strict=True
+        ):
+            if outcome is not Suspension.ELSEWHERE:
+                # Also when it was done before: who did it may have died before this.
+                ends[holder.address], aways[holder.address] = end, away
+                here.append(holder)
+        if here:
+            await settled([self.ended.put(ends), self.away.put(aways)])
+            await settled(map(self.forget, here))
+        return outcomes
+
+    def over(self, address: str, *, end: int, away: int) -> list[Reply[Any]]:
+        """A suspension is over that had these times, in ms; another one is left alone."""
+        return [self.ended.done({address: end}), self.away.done({address: away})]
+
+    def forget(self, holder: Holder) -> Reply[int]:
+        """A connection is nothing any more that a reaper would have to see to."""
+        return self._redis.srem(self._keys.node_clients(holder.node), str(holder))

@@ -1,0 +1,74 @@
+"""Commands to a real Redis, one of which goes wrong: for each step of what a gateway does there."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+from typing import Any
+
+from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.links.commands import Commands
+from hypha_cluster.links.recovery import Recovery
+from hypha_cluster.links.servers import Servers
+from hypha_cluster.links.urls import find_servers
+from hypha_cluster.registry.scripts import read_scripts
+
+
+class Failure(Enum):
+    """What befalls a command."""
+
+    NOT_SENT = auto()  # it is given up, and was not done
+    UNANSWERED = auto()  # it is given up, and was done
+    SENT_TWICE = auto()  # its reply was lost, so it is sent again; the second reply counts
+    KILLED = auto()  # the process dies before it, and does nothing any more
+
+
+class Killed(Exception):
+    """The process is dead."""
+
+
+class FailingCommands(Commands):
+    """Sends all commands but the `number`th, counted from 1, as they should be sent."""
+
+    def __init__(self, servers: Servers, number: int, failure: Failure) -> None:
+        scripts = list(read_scripts().values())
+        super().__init__(servers, "hypha-failing", scripts, Recovery(), resends=True)
+        self._number = number
+        self._failure = failure
+        self._asked = 0
+
+    @property
+    def has_failed(self) -> bool:
+        return self._asked >= self._number
+
+    def ask(self, slot: int, command: tuple[Any, ...]) -> asyncio.Future[Any]:
+        self._asked += 1
+        if self._failure is Failure.KILLED and self.has_failed:
+            raise Killed
+        if self._asked != self._number:
+            return super().ask(slot, command)
+        lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        error = RedisUnavailable("The hub cannot reach its Redis at the moment; try again.")
+        if self._failure is Failure.NOT_SENT:
+            lost.set_result(error)
+            return lost
+        done = super().ask(slot, command)
+        if self._failure is Failure.SENT_TWICE:
+            return super().ask(slot, command)
+        done.add_done_callback(lambda _: lost.set_result(error))
+        return lost
+
+
+@asynccontextmanager
+async def failing_redis(
+    url: str, number: int, failure: Failure
+) -> AsyncIterator[tuple[RedisClient, FailingCommands]]:
+    """What a registry works with, whose `number`th command fails."""
+    commands = FailingCommands(find_servers(url, 5.0), number, failure)
+    redis = RedisClient(commands, read_scripts())
+    try:
+        await redis.start()
+        yield redis, commands
+    finally:
+        await redis.aclose()
