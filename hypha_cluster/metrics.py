@@ -73,7 +73,7 @@ class Counts:
     suspended: int = 0
     left: int = 0
     reaped: int = 0
-    sent_away: int = 0
+    set_aside: int = 0
     cut_off: int = 0
     drains: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
@@ -123,7 +123,7 @@ class About(NamedTuple):
 
 ROUTES: Final = ("local", "bus", "hub", "ignored", "refused")
 EVENTS: Final = (
-    *("attached", "resumed", "ousted", "suspended", "left", "reaped", "sent_away", "cut_off"),
+    *("attached", "resumed", "ousted", "suspended", "left", "reaped", "set_aside", "cut_off"),
 )
 REASONS: Final = (
     *("BadRequest", "Conflict", "InvalidToken", "PermissionDenied", "StillOnline"),
@@ -152,7 +152,7 @@ METRICS: Final = (
         "counter",
         "What clients of this gateway did, or what was done with them. `resumed` are those of "
         "`attached` that came back; `reaped` those that did not, in time, on whichever gateway; "
-        "`sent_away` went because of a drain, `cut_off` did not go in time.",
+        "`set_aside` are to go because of a drain, `cut_off` did not go in time.",
         "event",
         EVENTS,
     ),

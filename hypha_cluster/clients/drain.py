@@ -72,7 +72,7 @@ class Drain:
         if self._connections:
             _log.warning("%d clients did not go in time.", len(self._connections))
         for connection in self._connections:
-            connection.socket.abort()
+            self._clients.cut_off(connection)
 
     async def settle(self) -> None:
         """Bring everybody to rest where they are, when no other gateway would take them over.

@@ -282,6 +282,11 @@ class ClientLife:
         finally:
             self._connections.forget(connection)
 
+    def cut_off(self, connection: Connection) -> None:
+        """End the connection of a client that does not go."""
+        self._counts.cut_off += 1
+        connection.socket.abort()
+
     async def expel(self, connection: Connection) -> None:
         """Have a client leave that may not be here, even if it does not answer the close."""
         async with self._lock(connection.address):
@@ -358,7 +363,7 @@ class ClientLife:
             if connection.stage is not Stage.LIVE:
                 return
             connection.enter(Stage.SET_ASIDE)
-            self._counts.sent_away += 1
+            self._counts.set_aside += 1
             for frame in await self._listener.leave(connection.address):
                 self._delivery.receive(connection.address, frame)
             await self._presence.suspend(connection.attachment)

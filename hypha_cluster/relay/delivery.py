@@ -96,16 +96,16 @@ class Delivery:
         elif self._deliveries.are_watched:
             self._deliveries.delivered(connection.address, frame)
 
-    def _busy(self, connection: Connection, sealed: bytes) -> None:
+    def _busy(self, connection: Connection, frame: bytes) -> None:
         """The target is slow: answers are still let through, what is new is turned away."""
-        frame, target = self._read(sealed), connection.address
-        if frame is None:
+        read, target = self._read(frame), connection.address
+        if read is None:
             return
-        if isinstance(frame.body.get("promise"), dict):
+        if isinstance(read.body.get("promise"), dict):
             error = ClientBusy(f"Client {target} is busy: it does not take its messages in time.")
-            self.reject(frame, rpc.answers_to(frame), target, error)
-        elif rpc.is_answer(frame.envelope.get("method", "")):
-            self._connections.force(connection, sealed)
+            self.reject(read, rpc.answers_to(read), target, error)
+        elif rpc.is_answer(read.envelope.get("method", "")):
+            self._connections.force(connection, frame)
         else:
             self._counts.frames_refused += 1
 
@@ -128,11 +128,11 @@ class Delivery:
 
     # From the bus.
 
-    def receive(self, joined: str | None, frame: bytes) -> None:
+    def receive(self, address: str | None, frame: bytes) -> None:
         """Deliver a sealed frame that came for a client of this node."""
-        connection = self._connections.get(joined) if joined else None
+        connection = self._connections.get(address) if address else None
         if connection is None:  # it went while the frame was on its way
-            self._send_after(joined, frame)
+            self._send_after(address, frame)
         elif connection.stage is not _LIVE and connection.stage is not _SET_ASIDE:
             connection.arrived.append(frame)  # it waits for its mail, or goes to its mailbox
         elif taken := self._take(connection, frame):
@@ -187,9 +187,9 @@ class Delivery:
             if self._connections.get(target) is None:
                 self._say(target, NOTHING, partial(self._give_up, target, call))
 
-    def _send_after(self, joined: str | None, frame: bytes) -> None:
-        if joined is not None:
-            self._resend(joined, frame)
+    def _send_after(self, address: str | None, frame: bytes) -> None:
+        if address is not None:
+            self._resend(address, frame)
             return
         try:
             target = self._reader.read_envelope(frame).get("to")
@@ -207,24 +207,24 @@ class Delivery:
 
     # What a mailbox has, or had.
 
-    def marked(self, sealed: bytes) -> Marked:
+    def marked(self, frame: bytes) -> Marked:
         """A frame with the mark that it has in a mailbox."""
-        frame = self._read(sealed) if is_frame(sealed) else None
-        if frame is not None and rpc.reject_path(frame.body.get("promise")) is not None:
-            return Marked(CALL, sealed)
-        return Marked(OTHER, sealed)
+        read = self._read(frame) if is_frame(frame) else None
+        if read is not None and rpc.reject_path(read.body.get("promise")) is not None:
+            return Marked(CALL, frame)
+        return Marked(OTHER, frame)
 
-    def give_up(self, target: str, sealed: bytes, error: HubError | None = None) -> None:
+    def give_up(self, target: str, frame: bytes, error: HubError | None = None) -> None:
         """Reject a call that waited for a client; unless it says otherwise, one that stays away."""
-        frame = self._read(sealed) if is_frame(sealed) else None
-        source = frame.envelope.get("from") if frame is not None else None
-        if frame is not None and isinstance(source, str):
-            self.reject(frame, source, target, error or _away(target))
+        read = self._read(frame) if is_frame(frame) else None
+        source = read.envelope.get("from") if read is not None else None
+        if read is not None and isinstance(source, str):
+            self.reject(read, source, target, error or _away(target))
 
-    def _read(self, sealed: bytes) -> Frame | None:
+    def _read(self, frame: bytes) -> Frame | None:
         """A frame that another node may have sealed, or None."""
         try:
-            return self._reader.read(sealed)
+            return self._reader.read(frame)
         except BadFrame as error:
             self._drop(error)
             return None
@@ -236,12 +236,12 @@ class Delivery:
         for call in self._ledger.take_all(address):
             self._send_reject(call.caller, address, call.reject, error)
 
-    def reject(self, frame: Frame, caller: str, target: str, error: HubError) -> None:
+    def reject(self, read: Frame, caller: str, target: str, error: HubError) -> None:
         """Tell a caller that its call came to nothing, as the one that it called."""
-        method = rpc.reject_path(frame.body.get("promise"))
+        method = rpc.reject_path(read.body.get("promise"))
         if method is None:
             return
-        session = frame.envelope.get("session")
+        session = read.envelope.get("session")
         if isinstance(session, str):
             self._ledger.take(target, caller, session)
         self._send_reject(caller, target, method, error)

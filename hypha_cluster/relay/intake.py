@@ -61,25 +61,25 @@ class Intake:
         self._reader = reader
         self._holding = holding
 
-    def route(self, connection: Connection, raw: bytes) -> None:
+    def route(self, connection: Connection, frame: bytes) -> None:
         """Forward one frame that a client sent, in its turn."""
         connection.heard_at = connection.clock()
         if connection.unread is not None:
-            connection.unread.append(raw)
+            connection.unread.append(frame)
             connection.socket.pause()  # which it may be no longer, if it was slowed down before
             return
         try:
-            frame = self._reader.read(raw)
+            read = self._reader.read(frame)
         except BadFrame as error:
-            self._ignore(connection, raw, error)
+            self._ignore(connection, frame, error)
             return
-        target = _target(connection, frame)
+        target = _target(connection, read)
         if target is None:
             return
         try:
-            self._pass(connection, frame, target)
+            self._pass(connection, read, target)
         except BadFrame as error:
-            self._refuse(connection, frame, target, error)
+            self._refuse(connection, read, target, error)
 
     def receive_own(self, frame: bytes) -> None:
         """Take a sealed frame that came over the bus for this node itself."""
@@ -94,28 +94,28 @@ class Intake:
             self._counts.dropped_messages["frame"] += 1
             _log.error("A frame from another node was dropped: %s", error)
 
-    def _ignore(self, connection: Connection, raw: bytes, error: BadFrame) -> None:
+    def _ignore(self, connection: Connection, frame: bytes, error: BadFrame) -> None:
         """Forward nothing; tell the sender, if the frame says where."""
         self._counts.frames_ignored += 1
         _tell(connection, "ignored", error)
-        frame = self._reader.salvage(raw) if len(raw) <= CLIENT_FRAME else None
-        if frame is not None and (target := _target(connection, frame)) is not None:
-            self._delivery.reject(frame, connection.address, target, error)
+        read = self._reader.salvage(frame) if len(frame) <= CLIENT_FRAME else None
+        if read is not None and (target := _target(connection, read)) is not None:
+            self._delivery.reject(read, connection.address, target, error)
 
-    def _refuse(self, connection: Connection, frame: Frame, target: str, error: HubError) -> None:
+    def _refuse(self, connection: Connection, read: Frame, target: str, error: HubError) -> None:
         """Tell who waits for an answer that it does not come."""
         self._counts.frames_refused += 1
         _tell(connection, "refused", error)
-        if "promise" in frame.body:
-            self._delivery.reject(frame, connection.address, target, error)
+        if "promise" in read.body:
+            self._delivery.reject(read, connection.address, target, error)
         else:
-            self._refuse_answer(connection, frame, target, error)
+            self._refuse_answer(connection, read, target, error)
 
     def _refuse_answer(
-        self, connection: Connection, frame: Frame, target: str, error: HubError
+        self, connection: Connection, read: Frame, target: str, error: HubError
     ) -> None:
         """Have a call rejected whose answer may not pass, as its callee could have done."""
-        reject = rpc.reject_instead_of(frame.envelope.get("method"))
+        reject = rpc.reject_instead_of(read.envelope.get("method"))
         if reject is None:
             return
         text = f"The answer of {connection.address} was refused: {error}"
@@ -124,44 +124,44 @@ class Intake:
         if target.endswith(self._own):
             self._tell_hub(connection, refusal, target)
         else:
-            sealed = connection.seal.call(refusal.envelope, refusal.body_bytes)
-            self._forward(connection, refusal, target, sealed)
+            frame = connection.seal.call(refusal.envelope, refusal.body_bytes)
+            self._forward(connection, refusal, target, frame)
 
-    def _pass(self, connection: Connection, frame: Frame, target: str) -> None:
+    def _pass(self, connection: Connection, read: Frame, target: str) -> None:
         """Check a frame, and let it go on."""
-        envelope = frame.envelope
+        envelope = read.envelope
         if envelope.get("type") != "method":
-            guard.check_message(frame)
-            sealed = connection.seal.message({**envelope, "to": target})
-            self._forward(connection, frame, target, sealed)
+            guard.check_message(read)
+            frame = connection.seal.message({**envelope, "to": target})
+            self._forward(connection, read, target, frame)
             return
-        body, references = guard.check_call(frame, connection.address, target)
+        body, references = guard.check_call(read, connection.address, target)
         if target.endswith(self._own):
-            self._tell_hub(connection, frame, target)
+            self._tell_hub(connection, read, target)
             return
         if envelope["method"].startswith(guard.CACHE) and not client_of(target).startswith("~"):
-            self._pass_chunk(connection, frame, target)
+            self._pass_chunk(connection, read, target)
             return
         envelope["to"] = target
-        sealed = connection.seal.call(envelope, body)
+        frame = connection.seal.call(envelope, body)
         if references:
-            forward = partial(self._forward, connection, frame, target, sealed)
-            self._hold(connection, frame, target, references, forward)
+            forward = partial(self._forward, connection, read, target, frame)
+            self._hold(connection, read, target, references, forward)
         else:
-            self._forward(connection, frame, target, sealed)
+            self._forward(connection, read, target, frame)
 
-    def _pass_chunk(self, connection: Connection, frame: Frame, target: str) -> None:
-        step = connection.chunks.check(frame, target)
-        relay = partial(self._hub.relay_chunk, connection, frame, target, step)
+    def _pass_chunk(self, connection: Connection, read: Frame, target: str) -> None:
+        step = connection.chunks.check(read, target)
+        relay = partial(self._hub.relay_chunk, connection, read, target, step)
         if step.references:
-            self._hold(connection, frame, target, step.references, relay)
+            self._hold(connection, read, target, step.references, relay)
         else:
             relay()
 
     def _hold(
         self,
         connection: Connection,
-        frame: Frame,
+        read: Frame,
         target: str,
         references: Set[Reference],
         go_on: Callable[[], None],
@@ -172,33 +172,33 @@ class Intake:
             if error is None:
                 go_on()
             else:
-                self._refuse(connection, frame, target, error)
+                self._refuse(connection, read, target, error)
 
         self._holding.hold(connection, references, settle, self.route)
 
-    def _tell_hub(self, connection: Connection, frame: Frame, target: str) -> None:
+    def _tell_hub(self, connection: Connection, read: Frame, target: str) -> None:
         self._counts.frames_hub += 1
-        method = frame.envelope["method"]
+        method = read.envelope["method"]
         if rpc.is_answer(method):
             self._ledger.answered(connection.address, target, method)
-        self._hub.receive(frame, connection.address, target)
+        self._hub.receive(read, connection.address, target)
 
-    def _forward(self, connection: Connection, frame: Frame, target: str, sealed: bytes) -> None:
-        source, method = connection.address, frame.envelope.get("method", "")
+    def _forward(self, connection: Connection, read: Frame, target: str, frame: bytes) -> None:
+        source, method = connection.address, read.envelope.get("method", "")
         if rpc.is_answer(method):
             self._ledger.answered(source, target, method)
-            self._delivery.send(target, sealed)
+            self._delivery.send(target, frame)
             return
-        sealed, call = self._ledger.called(connection, target, frame, sealed)
+        frame, call = self._ledger.called(connection, target, read, frame)
         if call is None:
-            self._delivery.send(target, sealed)
+            self._delivery.send(target, frame)
         else:
-            self._delivery.send_call(target, sealed, call)
+            self._delivery.send_call(target, frame, call)
 
 
-def _target(connection: Connection, frame: Frame) -> str | None:
+def _target(connection: Connection, read: Frame) -> str | None:
     """Where a frame is to go; None where nobody can be, so that nobody waits for an answer."""
-    to = frame.envelope.get("to")
+    to = read.envelope.get("to")
     if type(to) is not str or not 0 < len(to) <= ADDRESS:
         return None  # PROTOCOL 2.2: some clients report errors of their own without one
     return absolute(to, connection.attachment.workspace.name)

@@ -19,14 +19,14 @@ class Ledger:
         self._tracer = tracer
 
     def called(
-        self, connection: Connection, target: str, frame: Frame, sealed: bytes
+        self, connection: Connection, target: str, read: Frame, frame: bytes
     ) -> tuple[bytes, PendingCall | None]:
         """A client of this node calls; answer the frame as it travels on, and who waits for it."""
-        call = _waiting(connection, frame)
+        call = _waiting(connection, read)
         if call is not None:
             self._pending.add(target, call)
         waits = call is not None
-        return self._tracer.take(frame, connection.address, sealed, waits=waits), call
+        return self._tracer.take(read, connection.address, frame, waits=waits), call
 
     def relayed(self, target: str, frame: bytes) -> bytes:
         """A frame goes over the bus; answer it as it travels on."""
@@ -67,10 +67,10 @@ class Ledger:
         self._pending.add(target, call)
 
 
-def _waiting(connection: Connection, frame: Frame) -> PendingCall | None:
-    session = frame.envelope.get("session")
-    reject = rpc.reject_path(frame.body.get("promise"))
-    if frame.envelope["type"] != "method" or session is None or reject is None:
+def _waiting(connection: Connection, read: Frame) -> PendingCall | None:
+    session = read.envelope.get("session")
+    reject = rpc.reject_path(read.body.get("promise"))
+    if read.envelope["type"] != "method" or session is None or reject is None:
         return None
     if connection.stage is Stage.GONE:  # its client has gone while the frame had to wait
         return None

@@ -183,33 +183,33 @@ class RedisListener:
 
     # What is said.
 
-    def _on_message(self, name: bytes, payload: bytes) -> None:
+    def _on_message(self, name: bytes, message: bytes) -> None:
         channel = self._channels.get(name)
         if channel is None:
-            self._on_other_message(name, payload)
-        elif not payload:
+            self._on_other_message(name, message)
+        elif not message:
             if channel.echo is not None and not channel.echo.done():
                 channel.echo.set_result(None)
-        elif self._servers.is_cluster and self._recent.repeats(payload):
+        elif self._servers.is_cluster and self._recent.repeats(message):
             return
         elif channel.kept is not None:
-            channel.kept.append(payload)
+            channel.kept.append(message)
         else:
-            self._receivers.frame(channel.address, payload)
+            self._receivers.frame(channel.address, message)
 
-    def _on_other_message(self, name: bytes, payload: bytes) -> None:
+    def _on_other_message(self, name: bytes, message: bytes) -> None:
         """Take what is for this node itself, for all nodes, or for an address that was left."""
         if name == self._events_channel:
-            self._receivers.event(payload)
+            self._receivers.event(message)
         elif name != self._node_channel:
-            if payload and not (self._servers.is_cluster and self._recent.repeats(payload)):
-                self._receivers.frame(None, payload)
-        elif not payload:
+            if message and not (self._servers.is_cluster and self._recent.repeats(message)):
+                self._receivers.frame(None, message)
+        elif not message:
             self._on_probe()
-        elif is_frame(payload):
-            self._receivers.own(payload)
+        elif is_frame(message):
+            self._receivers.own(message)
         else:
-            self._receivers.event(payload)
+            self._receivers.event(message)
 
     # Probes.
 

@@ -109,11 +109,11 @@ class RedisPublisher:
         self.say(self._events_channel, event)
 
     def say(
-        self, channel: str | bytes, payload: bytes, on_outcome: OnOutcome | None = None
+        self, channel: str | bytes, message: bytes, on_outcome: OnOutcome | None = None
     ) -> None:
-        """Send a payload to whoever hears a channel."""
+        """Send a message to whoever hears a channel."""
         deadline = time.monotonic() + self._timeout
-        command = (b"SPUBLISH", channel, payload)
+        command = (b"SPUBLISH", channel, message)
         slot = self._servers.slot(channel)
         self._commands.send(Request(slot, command, partial(_tell, on_outcome), deadline))
 

@@ -65,11 +65,11 @@ class CallTracer:
 
     # Calls of clients.
 
-    def take(self, frame: Frame, caller: str, sealed: bytes, *, waits: bool) -> bytes:
+    def take(self, read: Frame, caller: str, frame: bytes, *, waits: bool) -> bytes:
         """A client of this node makes a call; answer the frame as it travels on."""
-        envelope = frame.envelope
+        envelope = read.envelope
         if not _is_traced(envelope):
-            return sealed
+            return frame
         callee = envelope["to"]
         span = self._tracer.start_span(
             _name("call", envelope["method"]),
@@ -81,24 +81,24 @@ class CallTracer:
             self._taken.add((callee, caller, envelope["session"]), span)
         else:
             span.end()
-        return with_trace_parent(sealed, _parent_of(span))
+        return with_trace_parent(frame, _parent_of(span))
 
-    def relay(self, sealed: bytes, target: str) -> bytes:
+    def relay(self, frame: bytes, target: str) -> bytes:
         """A frame goes over the bus; its delivery is a part of that."""
-        parent = trace_parent(sealed)
+        parent = trace_parent(frame)
         if parent is None:
-            return sealed
+            return frame
         span = self._tracer.start_span(
             "relay", _context(parent), SpanKind.PRODUCER, {"hypha.target": target}
         )
         span.end()
-        return with_trace_parent(sealed, _parent_of(span))
+        return with_trace_parent(frame, _parent_of(span))
 
-    def deliver(self, envelope: dict[str, Any], target: str, sealed: bytes) -> bytes:
+    def deliver(self, envelope: dict[str, Any], target: str, frame: bytes) -> bytes:
         """A frame came over the bus for a client of this node."""
-        parent = trace_parent(sealed)
+        parent = trace_parent(frame)
         if parent is None or not _is_traced(envelope):
-            return sealed
+            return frame
         span = self._tracer.start_span(
             _name("deliver", envelope["method"]),
             _context(parent),
@@ -110,7 +110,7 @@ class CallTracer:
             span.end()
         else:
             self._delivered.add((target, envelope["from"], session), span)
-        return with_trace_parent(sealed, _parent_of(span))
+        return with_trace_parent(frame, _parent_of(span))
 
     def answered(self, callee: str, caller: str, method: str) -> None:
         """A call is answered, by its callee or by the hub in its place."""
@@ -139,13 +139,13 @@ class CallTracer:
         ):
             yield
 
-    def send(self, envelope: dict[str, Any], sealed: bytes) -> bytes:
+    def send(self, envelope: dict[str, Any], frame: bytes) -> bytes:
         """A call of the hub's, as it travels on."""
         carrier: dict[str, str] = {}
         _W3C.inject(carrier)
         if not carrier or not _is_traced(envelope):
-            return sealed
-        return with_trace_parent(sealed, carrier["traceparent"])
+            return frame
+        return with_trace_parent(frame, carrier["traceparent"])
 
     @contextmanager
     def answer(self, envelope: dict[str, Any], source: str) -> Iterator[None]:

@@ -13,13 +13,13 @@ from hypha_cluster.protocol.envelope import Frame
 class Tracer(Protocol):
     """Begins and ends the spans of calls."""
 
-    def take(self, frame: Frame, caller: str, sealed: bytes, *, waits: bool) -> bytes:
+    def take(self, read: Frame, caller: str, frame: bytes, *, waits: bool) -> bytes:
         """A client of this node makes a call; answer the frame as it travels on."""
 
-    def relay(self, sealed: bytes, target: str) -> bytes:
+    def relay(self, frame: bytes, target: str) -> bytes:
         """A frame goes over the bus; answer it as it travels on."""
 
-    def deliver(self, envelope: dict[str, Any], target: str, sealed: bytes) -> bytes:
+    def deliver(self, envelope: dict[str, Any], target: str, frame: bytes) -> bytes:
         """A frame came over the bus for a client of this node; answer it as the client gets it."""
 
     def answered(self, callee: str, caller: str, method: str) -> None:
@@ -31,7 +31,7 @@ class Tracer(Protocol):
     def place(self, envelope: dict[str, Any]) -> AbstractContextManager[None]:
         """The hub calls a client, perhaps in the course of a request."""
 
-    def send(self, envelope: dict[str, Any], sealed: bytes) -> bytes:
+    def send(self, envelope: dict[str, Any], frame: bytes) -> bytes:
         """A call of the hub's, as it travels on."""
 
     def answer(self, envelope: dict[str, Any], source: str) -> AbstractContextManager[None]:
@@ -44,14 +44,14 @@ _NOTHING: Final = nullcontext()
 class NullTracer:
     """Traces nothing, and takes no time for it."""
 
-    def take(self, frame: Frame, caller: str, sealed: bytes, *, waits: bool) -> bytes:
-        return sealed
+    def take(self, read: Frame, caller: str, frame: bytes, *, waits: bool) -> bytes:
+        return frame
 
-    def relay(self, sealed: bytes, target: str) -> bytes:
-        return sealed
+    def relay(self, frame: bytes, target: str) -> bytes:
+        return frame
 
-    def deliver(self, envelope: dict[str, Any], target: str, sealed: bytes) -> bytes:
-        return sealed
+    def deliver(self, envelope: dict[str, Any], target: str, frame: bytes) -> bytes:
+        return frame
 
     def answered(self, callee: str, caller: str, method: str) -> None:
         """Nobody wants to know."""
@@ -62,8 +62,8 @@ class NullTracer:
     def place(self, envelope: dict[str, Any]) -> AbstractContextManager[None]:
         return _NOTHING
 
-    def send(self, envelope: dict[str, Any], sealed: bytes) -> bytes:
-        return sealed
+    def send(self, envelope: dict[str, Any], frame: bytes) -> bytes:
+        return frame
 
     def answer(self, envelope: dict[str, Any], source: str) -> AbstractContextManager[None]:
         return _NOTHING

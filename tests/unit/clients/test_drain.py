@@ -76,7 +76,7 @@ async def test_a_client_at_rest_is_sent_away_soon(rig: Rig) -> None:
 
     assert closed(mine) == [GOING_AWAY]
     assert rig.cluster.registry.states[ME] == "suspended"
-    assert rig.node.counts.sent_away == 1
+    assert rig.node.counts.set_aside == 1
 
 
 async def test_a_client_is_not_sent_away_before_its_time(rig: Rig) -> None:
@@ -177,6 +177,7 @@ async def test_a_client_that_does_not_go_is_cut_off_when_all_had_their_time(rig:
     took = await rig.empty()
 
     assert closed(mine) == [GOING_AWAY, "aborted"]
+    assert rig.node.counts.cut_off == 1
     assert SPREAD + PATIENCE <= took < SPREAD + PATIENCE + 1.0
 
 

@@ -209,7 +209,7 @@ async def test_what_is_set_aside_late_does_not_deafen_a_newer_connection(
     assert newer.stage is LIVE
     assert state(cluster) == "online"
     assert sent(newer) == [note()]
-    assert node.counts.sent_away == 0
+    assert node.counts.set_aside == 0
 
 
 async def test_who_goes_while_it_is_set_aside_is_waited_for(cluster: Cluster, node: Node) -> None:
