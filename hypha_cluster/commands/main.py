@@ -29,8 +29,11 @@ def run(words: Sequence[str]) -> None:
 def serve(words: Sequence[str]) -> None:
     """Run a hub on this machine."""
     from hypha_cluster.serving import run
+    from hypha_cluster.serving.titles import call_process, title_of
 
-    run.serve(_settings("serve", words))
+    settings = _settings("serve", words)
+    call_process(title_of("serve", words, [about for about, _ in settings.shown()]))
+    run.serve(settings)
 
 
 def show_config(words: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from hypha_cluster.hub_settings import HubSettings
 from hypha_cluster.serving.gateway import Port, run_gateway
 from hypha_cluster.serving.logs import configure_logging
 from hypha_cluster.serving.stop import Stop
+from hypha_cluster.serving.titles import call_process
 
 READY: Final = "ready"
 RETIRE: Final = b"retire\n"
@@ -34,6 +35,7 @@ def main() -> int:
     settings = HubSettings.from_wire(first["settings"])
     config = settings.node
     configure_logging(config.log_level, config.log_format)
+    call_process(f"hypha-cluster: gateway {config.node_name} on port {config.port}")
     stop = Stop()
     threading.Thread(target=_obey, args=(orders, stop), daemon=True).start()
     try:
