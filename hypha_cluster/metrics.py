@@ -131,16 +131,8 @@ REASONS: Final = (
 )
 CONNECTIONS: Final = ("store", "bus")
 JOBS: Final = (
-    "bus",
-    "handover",
-    "lease",
-    "link",
-    "mail",
-    "overdue",
-    "reaper",
-    "reassertion",
-    "servers",
-    "untold",
+    *("bus", "handover", "lease", "link", "mail", "overdue", "reaper", "reassertion"),
+    *("revocations", "servers", "servers' slots", "untold"),
 )
 
 METRICS: Final = (

@@ -1,12 +1,17 @@
 """What Prometheus gets to see."""
 
+import re
+from pathlib import Path
+
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+import hypha_cluster
 from hypha_cluster.metrics import (
     BOUNDS,
     EVENTS,
+    JOBS,
     METRICS,
     REASONS,
     ROUTES,
@@ -97,3 +102,17 @@ def test_a_label_never_names_a_workspace_a_client_or_a_user() -> None:
     known = {"version", "event", "reason", "route", "status", "operation", "connection", "task"}
     known.add("kind")  # of a message between gateways
     assert labels == known
+
+
+def test_the_jobs_that_are_named_are_those_that_there_are() -> None:
+    package = Path(hypha_cluster.__file__).parent
+    gateways = [each for each in package.rglob("*.py") if each.parent.name != "serving"]
+    kept = {
+        name
+        for module in gateways
+        for name in re.findall(
+            r"keep(?:_doing)?\(\s*\"([^\"]+)\"", module.read_text(encoding="utf-8")
+        )
+    }
+
+    assert kept == set(JOBS)
