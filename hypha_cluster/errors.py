@@ -23,6 +23,7 @@ HubError
 ├── RemoteError           the provider's own function failed
 ├── ClientBusy            the target does not take its frames quickly enough
 ├── ClientLeft            the target left before it answered
+│   └── ClientAway        it may be back: only its connection broke
 ├── SessionClosed         what a function belonged to is over
 ├── RedisUnavailable      the hub cannot reach its Redis
 └── CallTimeout           no answer in time
@@ -169,6 +170,18 @@ class ClientLeft(HubError):
     """The target left before it answered."""
 
     status = 502
+
+
+class ClientAway(ClientLeft):
+    """The target's connection broke, and it has not come back in time."""
+
+    status = 503
+    close_code = 1012
+
+    @classmethod
+    def at(cls, address: str) -> Self:
+        """Whoever is at an address is not there at the moment."""
+        return cls(f"Client {address} is away: its connection broke, and it has not come back.")
 
 
 class SessionClosed(HubError):

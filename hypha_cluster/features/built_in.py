@@ -3,8 +3,9 @@
 from typing import Final
 
 from hypha_cluster.features.feature import Feature, extensions
+from hypha_cluster.features.webapps.webapps import WebApps
 
-BUILT_IN: Final[tuple[type[Feature], ...]] = ()
+BUILT_IN: Final[tuple[type[Feature], ...]] = (WebApps,)
 
 
 def all_features() -> list[type[Feature]]:

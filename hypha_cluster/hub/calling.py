@@ -9,8 +9,13 @@ from typing import Any, Final
 
 from hypha_cluster.errors import (
     CallTimeout,
+    ClientAway,
+    ClientBusy,
+    ClientLeft,
+    ClientNotFound,
     HubError,
     PermissionDenied,
+    RedisUnavailable,
     RemoteError,
     SessionClosed,
 )
@@ -26,6 +31,11 @@ from hypha_cluster.relay.tracing import Tracer
 from hypha_cluster.supervision import Supervisor, Tasks
 
 HEARTBEAT: Final = "heartbeat"  # the callback of rpc.promise by which a callee shows life
+# What the hub rejects calls with, by name.
+_KINDS: Final[dict[str, type[HubError]]] = {
+    kind.__name__: kind
+    for kind in (ClientAway, ClientBusy, ClientLeft, ClientNotFound, RedisUnavailable)
+}
 _ALIVE_PATIENCE: Final = 3.0  # seconds
 
 
@@ -211,7 +221,8 @@ class HubCalls:
         if verb == "resolve":
             placed.answer.set_result(args[0])
         else:
-            placed.answer.set_exception(RemoteError(rpc.error_text(args[0])))
+            is_from_hub = frame.envelope.get("user", {}).get("id") == ROOT.id
+            placed.answer.set_exception(_error_of(args[0], is_from_hub=is_from_hub))
 
     def callback(self, frame: Frame, source: str) -> Callback | None:
         """Take a call of what a session offers; None when it is a heartbeat, and noted.
@@ -243,3 +254,9 @@ class HubCalls:
         """Nobody is at `address` any more: end the calls that wait for it."""
         for session in self._by_target.get(address, ()):
             self._placed[session].fail(error)
+
+
+def _error_of(value: object, *, is_from_hub: bool) -> HubError:
+    """What a call was rejected with: by its callee, or by the hub because it came to nothing."""
+    kind = _KINDS.get(rpc.error_kind(value), RemoteError) if is_from_hub else RemoteError
+    return kind(rpc.error_text(value))

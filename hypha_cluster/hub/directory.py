@@ -3,7 +3,7 @@
 What the hub itself offers is found in the same way as what clients offer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 import cachetools
@@ -70,10 +70,19 @@ class Directory:
         return await self._now.find(wanted, home, inside=inside, mode=mode)
 
     async def find_lately(
-        self, wanted: ServiceQuery, home: str, *, inside: bool, mode: str = "random"
+        self,
+        wanted: ServiceQuery,
+        home: str,
+        *,
+        inside: bool,
+        mode: str = "random",
+        without: Container[str] = (),
     ) -> Provider | None:
-        """The same, by what was so a moment ago: not longer than a ReadCache keeps it."""
-        return await self._lately.find(wanted, home, inside=inside, mode=mode)
+        """The same, by what was so a moment ago: not longer than a ReadCache keeps it.
+
+        without: addresses of clients that are known to have left.
+        """
+        return await self._lately.find(wanted, home, inside=inside, mode=mode, without=without)
 
     async def get(
         self, wanted: ServiceQuery, home: str, *, inside: bool, mode: str, base_url: str

@@ -84,3 +84,8 @@ class CallSession:
         finally:
             self._many -= 1
             self._bytes -= callback.size
+
+    async def settled(self, function: str) -> None:
+        """Wait until all calls of a function that have come are done."""
+        async with self._turns[function]:
+            pass

@@ -1,5 +1,7 @@
 """Calls on behalf of somebody who is not attached, but asks over HTTP."""
 
+from collections.abc import Container
+from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 
 from hypha_cluster.errors import FunctionNotFound, ServiceNotFound
@@ -7,9 +9,10 @@ from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.calls import Behalf
 from hypha_cluster.hub.directory import Description, Directory, walk
 from hypha_cluster.hub.services import HubServices, is_hub
+from hypha_cluster.hub.sessions import CallSession
 from hypha_cluster.identity.access import MANAGER, PUBLIC, Identity
 from hypha_cluster.protocol import guard, rpc
-from hypha_cluster.protocol.address import ServiceQuery, workspace_of
+from hypha_cluster.protocol.address import ServiceQuery, client_of, workspace_of
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.services import BUILT_IN, Provider
 
@@ -34,14 +37,20 @@ class Visits:
         self._calls = calls
 
     async def find(
-        self, visitor: Visitor, wanted: ServiceQuery, workspace: str, *, mode: str = "random"
+        self,
+        visitor: Visitor,
+        wanted: ServiceQuery,
+        workspace: str,
+        *,
+        mode: str = "random",
+        without: Container[str] = (),
     ) -> Provider:
-        """The provider of a service of one workspace; ServiceNotFound."""
+        """The provider of a service of one workspace, but for some; ServiceNotFound."""
         if wanted.client == MANAGER:
             self._check_own(workspace, wanted.service)
         wanted = wanted._replace(workspace=workspace)
         provider = await self._directory.find_lately(
-            wanted, workspace, inside=visitor.inside, mode=mode
+            wanted, workspace, inside=visitor.inside, mode=mode, without=without
         )
         if provider is None:
             raise ServiceNotFound(f"Service not found: {workspace}/{wanted.service}")
@@ -52,6 +61,13 @@ class Visits:
             raise ServiceNotFound(
                 f"{MANAGER}:{service} is not offered over HTTP; connect by WebSocket."
             )
+
+    async def is_online(self, provider: Provider) -> bool:
+        """Whether a provider is connected, as far as the registry knows; ClientNotFound."""
+        client = client_of(provider.address)
+        wanted = ServiceQuery(workspace_of(provider.address), client, provider.service)
+        found = await self._directory.find_lately(wanted, wanted.workspace or "", inside=True)
+        return found is not None and found.online
 
     async def describe(self, visitor: Visitor, provider: Provider) -> Description:
         """The service dict of a provider, as it is now."""
@@ -84,17 +100,29 @@ class Visits:
         kwargs: dict[str, Any],
     ) -> Any:
         """Call a function by the reference that `member` has found; answer its encoded result."""
+        method = self.method(provider, function)
+        if is_hub(provider.address):
+            return await self._call_own(visitor, provider, method, args, kwargs)
+        behalf = _behalf(visitor, provider)
+        return await self._calls.call(
+            provider.address, method, args, kwargs, behalf=behalf, patient=True
+        )
+
+    def method(self, provider: Provider, function: Any) -> str:
+        """By which a function of a provider's is called; FunctionNotFound if it is none of its."""
+        if not rpc.is_reference(function):
+            raise FunctionNotFound(f"Service {provider.address}:{provider.service} has no such.")
         method: str = function["_rmethod"]
         is_own = method.startswith(guard.BUILT_IN) and method != guard.PING
         if is_own or function["_rtarget"] != provider.address:
             raise FunctionNotFound(f"{shown(method)} is a function elsewhere.")
-        if is_hub(provider.address):
-            return await self._call_own(visitor, provider, method, args, kwargs)
-        source = workspace_of(provider.address) if visitor.inside else PUBLIC
-        behalf = Behalf(visitor.identity, source)
-        return await self._calls.call(
-            provider.address, method, args, kwargs, behalf=behalf, patient=True
-        )
+        return method
+
+    def session(
+        self, visitor: Visitor, provider: Provider
+    ) -> AbstractAsyncContextManager[CallSession]:
+        """Converse with a provider, which may call back what it is passed."""
+        return self._calls.session(provider.address, behalf=_behalf(visitor, provider))
 
     async def _call_own(
         self,
@@ -110,6 +138,11 @@ class Visits:
         )
         function = method.rpartition(".")[2]
         return await self._own.call(context, provider.service, function, args, kwargs)
+
+
+def _behalf(visitor: Visitor, provider: Provider) -> Behalf:
+    source = workspace_of(provider.address) if visitor.inside else PUBLIC
+    return Behalf(visitor.identity, source)
 
 
 def _built_in(provider: Provider) -> Description:

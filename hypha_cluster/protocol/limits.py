@@ -253,6 +253,18 @@ PASSWORDS: Final = _accounts.limit(
 
 _http = _Topic("HTTP")
 _http.setting("--max-message-size", "the body of a request", "it is kept until it has come whole")
+FUNCTION_BODY: Final = _http.limit(
+    33_554_432,
+    "bytes",
+    "the body of a request for a service of functions",
+    "it is passed to the function whole; an ASGI application gets it piece by piece",
+)
+STREAM_PIECE: Final = _http.limit(
+    262_144,
+    "bytes",
+    "a piece of a request body, as an ASGI application gets it",
+    "it travels in one frame",
+)
 LISTED_WORKSPACES: Final = _http.limit(
     1_000, "workspaces", "workspaces that `/api/stats` tells of one by one", "each is looked up"
 )

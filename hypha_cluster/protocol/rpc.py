@@ -23,9 +23,19 @@ def reference(target: str, method: str, *, promise: bool = True) -> dict[str, An
     return {"_rtype": "method", "_rtarget": target, "_rmethod": method, "_rpromise": promise}
 
 
-def error(text: str) -> dict[str, Any]:
-    """An exception as it travels; the text must be a string (PROTOCOL 3.8)."""
-    return {"_rtype": "error", "_rvalue": text if len(text) <= ERROR else f"{text[:ERROR]}…"}
+def error(text: str, kind: str = "") -> dict[str, Any]:
+    """An exception as it travels; the text must be a string (PROTOCOL 3.8).
+
+    kind: of HubError, for the hub itself; clients look at the text alone.
+    """
+    shortened = text if len(text) <= ERROR else f"{text[:ERROR]}…"
+    encoded = {"_rtype": "error", "_rvalue": shortened}
+    return encoded | {"_rkind": kind} if kind else encoded
+
+
+def error_kind(value: object) -> str:
+    """The kind that `error` was given."""
+    return str(value.get("_rkind", "")) if isinstance(value, dict) else ""
 
 
 def error_text(value: object) -> str:

@@ -12,8 +12,8 @@ from typing import Final
 
 from hypha_cluster.errors import (
     BadFrame,
+    ClientAway,
     ClientBusy,
-    ClientLeft,
     ClientNotFound,
     HubError,
     RedisUnavailable,
@@ -255,7 +255,8 @@ class Delivery:
         self._ledger.answered(target, caller, method)
         seal = Seal(target, ROOT.to_wire())
         envelope = rpc.call_envelope(caller, method)
-        self.send(caller, seal.call(envelope, pack({"args": [rpc.error(str(error))]})))
+        kind = type(error).__name__ if client_of(caller).startswith("~") else ""
+        self.send(caller, seal.call(envelope, pack({"args": [rpc.error(str(error), kind)]})))
 
 
 def _error_of(outcome: Outcome, target: str, *, is_recovering: bool) -> HubError:
@@ -271,4 +272,4 @@ def _error_of(outcome: Outcome, target: str, *, is_recovering: bool) -> HubError
 
 
 def _away(target: str) -> HubError:
-    return ClientLeft(f"Client {target} is away: its connection broke, and it has not come back.")
+    return ClientAway.at(target)

@@ -1,6 +1,7 @@
 """Who asks, where they may go, and what they find there: for WebSockets, and for all of HTTP."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from starlette.requests import HTTPConnection, Request
 
@@ -21,6 +22,9 @@ from hypha_cluster.protocol.address import parse_service_id
 from hypha_cluster.registry.clients import ClientRegistry, has_left
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
+
+# Who has logged in on a page; set for this host only, and by https only.
+COOKIE: Final = "__Host-hypha"
 
 
 class Gatekeeper:
@@ -126,12 +130,15 @@ class Lookup:
         return visitor, await self._visits.find(visitor, wanted, workspace, mode=mode)
 
 
-def base_url_of(connection: HTTPConnection) -> str:
-    """The URL that a caller reaches the hub by, as far as proxies tell."""
+def base_url_of(connection: HTTPConnection, base_path: str | None = None) -> str:
+    """The URL that a caller reaches the hub by, as far as proxies tell.
+
+    base_path: where everything is; by default, where the route is.
+    """
     scope, headers = connection.scope, connection.headers
     secure = headers.get("x-forwarded-proto", scope["scheme"]) in ("wss", "https")
     host = headers.get("x-forwarded-host") or headers.get("host", "")
-    base_path = scope.get("root_path", "")
+    base_path = scope.get("root_path", "") if base_path is None else base_path
     return f"{'https' if secure else 'http'}://{host}{base_path}"
 
 

@@ -97,7 +97,7 @@ async def test_its_service_is_listed_and_called_over_http(base: str) -> None:
     described = (await ask(f"{base}/public/services/greeter")).value
     answer = (await ask(f"{base}/public/services/greeter/greet?name=Ann")).value
 
-    assert [info["id"] for info in listed] == [GREETER]
+    assert [info["id"] for info in listed] == ["workspace-manager:greeter"]
     assert described["greet"] == {"type": "function", "name": "greet"}
     assert answer["text"] == "Hello, Ann."
     assert answer["url"] == base

@@ -8,6 +8,7 @@ PACKAGE = Path(hypha_cluster.__file__).parent
 ELSEWHERE = {  # module or package: tested in tests/integration, tests/conformance or tests/cluster
     "__main__", "app", "commands/main", "node", "server", "telemetry",
     "clients/expulsion", "commands/users", "registry/accounts", "registry/revocations",
+    "features/webapps/asgi", "features/webapps/functions", "features/webapps/webapps",
     "hub/answering", "hub/calling", "hub/calls",
     "hub/context", "hub/manager/manager", "hub/manager/services", "hub/manager/tokens",
     "hub/manager/workspaces",

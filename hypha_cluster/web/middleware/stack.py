@@ -1,18 +1,16 @@
 """The middleware of the hub, outermost first."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 
 from hypha_cluster.errors import StartupError
 from hypha_cluster.metrics import Counts
+from hypha_cluster.web.middleware.compression import Compress
 from hypha_cluster.web.middleware.counting import CountAnswers
 from hypha_cluster.web.middleware.request_ids import HEADER, RequestIds
-
-_WORTH_COMPRESSING: Final = 1_000  # bytes
 
 
 def stack(counts: Counts, allow_origins: str, base_path: str, *, tracing: bool) -> list[Middleware]:
@@ -22,7 +20,7 @@ def stack(counts: Counts, allow_origins: str, base_path: str, *, tracing: bool) 
         *(_tracing(base_path) if tracing else ()),
         Middleware(CountAnswers, counts=counts),
         Middleware(CORSMiddleware, **_origins(allow_origins)),
-        Middleware(GZipMiddleware, minimum_size=_WORTH_COMPRESSING, compresslevel=1),
+        Middleware(Compress),
     ]
 
 

@@ -1,0 +1,1 @@
+"""/{workspace}/apps/{id}/…: web applications that run in clients."""

@@ -1,0 +1,111 @@
+"""Services of `type: "ASGI"`: `serve` of a client is called, and asks for what it needs."""
+
+import logging
+from functools import partial
+from typing import Any, Final
+
+from starlette.types import Receive, Scope, Send
+
+from hypha_cluster.errors import ClientLeft, HubError, RemoteError, ServiceNotFound
+from hypha_cluster.features.webapps.inlet import Inlet
+from hypha_cluster.features.webapps.outlets import HttpOutlet, WebSocketOutlet
+from hypha_cluster.features.webapps.providers import REPEATABLE, Application
+from hypha_cluster.features.webapps.scopes import FULL_PATH, app_scope, with_full_path
+from hypha_cluster.hub.visiting import Visits
+from hypha_cluster.registry.services import Provider
+from hypha_cluster.supervision import Supervisor, Tasks
+
+_log = logging.getLogger(__name__)
+
+SERVE: Final = "serve"
+_RESTARTING: Final = 1012  # for a browser that may find another provider, or the same one again
+_FAILED: Final = 1011
+
+
+class AsgiServer:
+    """Lets ASGI applications of clients answer requests, and talk over WebSockets."""
+
+    def __init__(self, visits: Visits, supervisor: Supervisor) -> None:
+        self._visits = visits
+        self._supervisor = supervisor
+
+    async def serve(
+        self,
+        application: Application,
+        provider: Provider,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer one request or WebSocket; a HubError as long as nothing has been answered."""
+        inlet = Inlet(receive)
+        outlet = (WebSocketOutlet if scope["type"] == "websocket" else HttpOutlet)(send, inlet)
+        reading = Tasks(self._supervisor)
+        reading.spawn("read a request", inlet.read())
+        plain = app_scope(scope, application.guest.visitor, application.workspace)
+        converse = partial(self._converse, application, plain, inlet, outlet)
+        may_ask_again = partial(_may_ask_again, scope, inlet, outlet)
+        try:
+            await application.ask(provider, converse, may_ask_again)
+        except HubError as error:
+            if not outlet.has_begun:
+                raise
+            if not outlet.is_complete:
+                await _break_off(outlet, error, provider)
+        finally:
+            await reading.stop()
+
+    async def _converse(
+        self,
+        application: Application,
+        plain: dict[str, Any],
+        inlet: Inlet,
+        outlet: HttpOutlet | WebSocketOutlet,
+        provider: Provider,
+    ) -> None:
+        await self._call(application, plain, inlet, outlet, provider)
+        if not outlet.has_begun:
+            raise RemoteError("It returned without an answer.")
+
+    async def _call(
+        self,
+        application: Application,
+        plain: dict[str, Any],
+        inlet: Inlet,
+        outlet: HttpOutlet | WebSocketOutlet,
+        provider: Provider,
+    ) -> None:
+        visitor, config = application.guest.visitor, provider.info["config"]
+        if FULL_PATH in (config.get("flags") or ()):
+            plain = with_full_path(plain)
+        if config.get("require_context"):
+            raise ServiceNotFound(
+                f"{provider.address}:{provider.service} has require_context, which an ASGI "
+                "application cannot have."
+            )
+        serve = await self._visits.member(visitor, provider, SERVE)
+        async with self._visits.session(visitor, provider) as session:
+            interface = {
+                "scope": plain,
+                "receive": session.offer("receive", inlet.receive),
+                "send": session.offer("send", outlet.send),
+            }
+            await session.call(self._visits.method(provider, serve), [interface])
+            await session.settled("send")
+
+
+def _may_ask_again(scope: Scope, inlet: Inlet, outlet: HttpOutlet | WebSocketOutlet) -> bool:
+    is_repeatable = scope["type"] == "websocket" or scope["method"] in REPEATABLE
+    return is_repeatable and outlet.forget() and inlet.rewind()
+
+
+async def _break_off(
+    outlet: HttpOutlet | WebSocketOutlet, error: HubError, provider: Provider
+) -> None:
+    """End an answer that has begun: the server cuts it short, so that nobody takes it for whole."""
+    _log.info("An answer of %s:%s breaks off: %s", provider.address, provider.service, error)
+    if isinstance(outlet, WebSocketOutlet):
+        code = _RESTARTING if isinstance(error, ClientLeft) else _FAILED
+        await outlet.end(
+            code, "the web application has left" if code == _RESTARTING else "it failed"
+        )

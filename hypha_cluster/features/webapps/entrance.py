@@ -1,0 +1,78 @@
+"""Who asks for a web application: by a token in a header, or by the cookie of the login page.
+
+All applications are under one origin, so a page of one could ask for another with the cookie of who
+looks at it. The cookie counts for what a user opens, and for what pages of the same workspace ask
+for; a header is always meant.
+"""
+
+import urllib.parse
+from typing import Final, NamedTuple
+
+from starlette.requests import HTTPConnection
+
+from hypha_cluster.errors import InvalidToken
+from hypha_cluster.features.feature import Grounds
+from hypha_cluster.hub.visiting import Visitor
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.web.lookup import COOKIE, base_url_of, token_of
+
+_READING: Final = ("GET", "HEAD")
+
+
+class Guest(NamedTuple):
+    """Who asks. user: None without a token. refusal: what is wrong with the token."""
+
+    visitor: Visitor
+    user: Identity | None
+    refusal: InvalidToken | None
+
+
+class Entrance:
+    """Finds out who asks for the applications of a workspace."""
+
+    def __init__(self, grounds: Grounds) -> None:
+        self._gatekeeper = grounds.gatekeeper
+        self._workspaces = grounds.workspaces
+        self._public_base_url = grounds.public_base_url
+
+    async def admit(self, connection: HTTPConnection, workspace: str) -> Guest:
+        """An application may have tokens of its own, so one that is not the hub's is no error."""
+        user, refusal = None, None
+        try:
+            header = connection.headers.get("authorization")
+            token = token_of(header) or cookie_of(connection)
+            user = await self._gatekeeper.identify(token) if token else None
+        except InvalidToken as error:
+            refusal = error
+        identity = user or await self._gatekeeper.identify(None)
+        inside = await self._workspaces.may_enter_lately(identity, workspace)
+        base_path = connection.scope["root_path"].rsplit("/", 3)[0]
+        base_url = self._public_base_url or base_url_of(connection, base_path)
+        return Guest(Visitor(identity, inside, base_url), user, refusal)
+
+
+def cookie_of(connection: HTTPConnection) -> str | None:
+    """The token in the cookie, if whoever sends it can be trusted to mean it."""
+    token = connection.cookies.get(COOKIE)
+    if not token or not (_is_opened(connection) or _is_from_inside(connection)):
+        return None
+    return token
+
+
+def _is_opened(connection: HTTPConnection) -> bool:
+    """Whether a user opens a page, and no page of another application looks into it."""
+    headers, method = connection.headers, connection.scope.get("method")
+    is_page = headers.get("sec-fetch-mode") == "navigate"
+    return method in _READING and is_page and headers.get("sec-fetch-dest") == "document"
+
+
+def _is_from_inside(connection: HTTPConnection) -> bool:
+    """Whether a page of this workspace's applications asks."""
+    headers, host = connection.headers, connection.headers.get("host", "")
+    if connection.scope["type"] == "websocket":  # whose request does not say which page it is
+        return urllib.parse.urlsplit(headers.get("origin", "")).netloc == host
+    referer = urllib.parse.urlsplit(headers.get("referer", ""))
+    applications = connection.scope["root_path"].rpartition("/")[0] + "/"
+    is_same = headers.get("sec-fetch-site", "same-origin") == "same-origin"
+    path = urllib.parse.unquote(referer.path)
+    return is_same and referer.netloc == host and path.startswith(applications)

@@ -1,0 +1,72 @@
+"""What comes from a browser, for an application elsewhere: piece by piece, at its own pace."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+
+from starlette.types import Message, Receive
+
+from hypha_cluster.protocol.limits import STREAM_PIECE
+
+_DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
+
+
+class Inlet:
+    """Holds one piece until the application asks for it; behind that, nothing more is read.
+
+    has_left: set when the browser has left.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self.has_left = asyncio.Event()
+        self._receive = receive
+        self._inbox: asyncio.Queue[Message] = asyncio.Queue(1)
+        self._first: Message | None = None
+        self._many = 0  # pieces that were taken
+        self._repeated: Message | None = None
+        self._end: Message | None = None
+
+    async def read(self) -> None:
+        """Take what comes until the browser leaves."""
+        while (message := await self._receive())["type"] not in _DISCONNECTS:
+            for piece in pieces(message):
+                await self._inbox.put(piece)
+        self.has_left.set()
+        await self._inbox.put(message)
+
+    async def receive(self) -> Message:
+        """The next piece, or that the browser has left, however often that is asked for."""
+        if self._repeated is not None:
+            message, self._repeated = self._repeated, None
+            return message
+        if self._end is not None:
+            return self._end
+        message = await self._inbox.get()
+        self._many += 1
+        if message["type"] in _DISCONNECTS:
+            self._end = message
+        elif self._many == 1:
+            self._first = message
+        return message
+
+    def rewind(self) -> bool:
+        """Let somebody else read all that was taken; say whether it was kept."""
+        if self._many > 1 or (self._first is not None and self._first.get("more_body")):
+            return False
+        self._repeated = self._first
+        return True
+
+
+def pieces(message: Message) -> Iterator[Message]:
+    """A part of a body in parts that are not too large for one frame; other messages as they are.
+
+    A browser's message over a WebSocket stays whole.
+    """
+    body: bytes = message.get("body", b"")
+    if message["type"] != "http.request" or len(body) <= STREAM_PIECE:
+        yield message
+        return
+    for start in range(0, len(body), STREAM_PIECE):
+        more = message.get("more_body", False) or start + STREAM_PIECE < len(body)
+        part = body[start : start + STREAM_PIECE]
+        yield {"type": "http.request", "body": part, "more_body": more}

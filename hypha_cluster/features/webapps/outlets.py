@@ -1,0 +1,149 @@
+"""What an application elsewhere answers: checked, then sent on to the browser.
+
+An application waits for each message until the socket has taken it. When the browser has left, it
+is told so.
+"""
+
+from typing import Any, Final
+
+from starlette.types import Message, Send
+
+from hypha_cluster.errors import BadRequest, SessionClosed
+from hypha_cluster.features.webapps.inlet import Inlet
+from hypha_cluster.features.webapps.values import as_bytes, as_headers, as_status
+from hypha_cluster.protocol.guard import shown
+
+_CODES: Final = (*range(1000, 1004), *range(1007, 1015))  # those of RFC 6455 that may be sent
+
+
+def type_of(message: Any) -> str:
+    kind = message.get("type") if isinstance(message, dict) else None
+    if not isinstance(kind, str):
+        raise BadRequest(f"A message of ASGI is a dict with a type, not {shown(message)}.")
+    return kind
+
+
+def response_start(message: Message, kind: str = "http.response.start") -> Message:
+    return {
+        "type": kind,
+        "status": as_status(message.get("status")),
+        "headers": as_headers(message.get("headers")),
+    }
+
+
+def response_body(message: Message, kind: str = "http.response.body") -> Message:
+    body = as_bytes(message.get("body"), "'body' of an answer")
+    return {"type": kind, "body": body, "more_body": bool(message.get("more_body"))}
+
+
+class HttpOutlet:
+    """The answer to a request.
+
+    has_begun: so that nothing else can be answered instead. is_complete: it has come to its end.
+    """
+
+    def __init__(self, send: Send, inlet: Inlet) -> None:
+        self.has_begun = self.is_complete = False
+        self._send = send
+        self._inlet = inlet
+        self._start: Message | None = None
+
+    async def send(self, message: Any) -> None:
+        """Take a message of the application's."""
+        kind = type_of(message)
+        if self._inlet.has_left.is_set() and not self.is_complete:
+            raise SessionClosed("The browser has left.")
+        if kind == "http.response.start" and self._start is None:
+            self._start = response_start(message)
+        elif kind == "http.response.body" and self._start is not None and not self.is_complete:
+            await self._send_body(self._start, response_body(message))
+        else:
+            raise BadRequest(f"{kind!r} is not to be sent now.")
+
+    async def _send_body(self, start: Message, body: Message) -> None:
+        if not self.has_begun:
+            self.has_begun = True
+            await self._send(start)
+        await self._send(body)
+        self.is_complete = not body["more_body"]
+
+    def forget(self) -> bool:
+        """Let somebody else answer; say whether that can be."""
+        if self.has_begun:
+            return False
+        self._start = None
+        return True
+
+
+class WebSocketOutlet:
+    """The hub's side of a browser's WebSocket.
+
+    has_begun: it was accepted or denied. is_complete: it was closed, or denied.
+    """
+
+    def __init__(self, send: Send, inlet: Inlet) -> None:
+        self.has_begun = self.is_complete = False
+        self._send = send
+        self._inlet = inlet
+        self._is_denied = False
+
+    async def send(self, message: Any) -> None:
+        """Take a message of the application's."""
+        kind = type_of(message)
+        if self._inlet.has_left.is_set() and not self.is_complete:
+            raise SessionClosed("The browser has left.")
+        if self.is_complete:
+            raise BadRequest(f"{kind!r} is not to be sent now: the WebSocket is closed.")
+        await self._send(self._checked(kind, message))
+
+    def forget(self) -> bool:
+        """Let somebody else answer; say whether that can be."""
+        return not self.has_begun
+
+    async def end(self, code: int, reason: str) -> None:
+        """Close it in the place of the application."""
+        if not (self.is_complete or self._is_denied):
+            self.is_complete = True
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    def _checked(self, kind: str, message: Message) -> Message:
+        if kind == "websocket.accept" and not self.has_begun:
+            self.has_begun = True
+            return _accept(message)
+        if kind == "websocket.send" and self.has_begun and not self._is_denied:
+            return _frame(message)
+        if kind == "websocket.close":
+            self.has_begun = self.is_complete = True
+            return _close(message)
+        if kind == "websocket.http.response.start" and not self.has_begun:
+            self.has_begun = self._is_denied = True
+            return response_start(message, kind)
+        if kind == "websocket.http.response.body" and self._is_denied:
+            self.is_complete = not message.get("more_body")
+            return response_body(message, kind)
+        raise BadRequest(f"{kind!r} is not to be sent now.")
+
+
+def _accept(message: Message) -> Message:
+    subprotocol = message.get("subprotocol")
+    if not isinstance(subprotocol, str | None):
+        raise BadRequest(f"'subprotocol' is text, not {shown(subprotocol)}.")
+    headers = as_headers(message.get("headers"))
+    return {"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers}
+
+
+def _frame(message: Message) -> Message:
+    text = message.get("text")
+    if isinstance(text, str):
+        return {"type": "websocket.send", "text": text}
+    if message.get("bytes") is None:
+        raise BadRequest("'websocket.send' has 'text', or 'bytes'.")
+    content = as_bytes(message["bytes"], "'bytes' of a message")
+    return {"type": "websocket.send", "bytes": content}
+
+
+def _close(message: Message) -> Message:
+    code = message.get("code", 1000)
+    if type(code) is not int or not (code in _CODES or 3000 <= code < 5000):
+        raise BadRequest(f"'code' of a close is a number such as 1000 or 4000, not {shown(code)}.")
+    return {"type": "websocket.close", "code": code, "reason": str(message.get("reason") or "")}

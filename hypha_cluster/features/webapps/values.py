@@ -1,0 +1,81 @@
+"""What an application has sent, as ASGI wants it: bytes, headers, a status."""
+
+import re
+from typing import Any, Final
+
+from hypha_cluster.errors import BadRequest
+from hypha_cluster.protocol.guard import shown
+
+_BINARY: Final = ("memoryview", "typedarray", "ndarray")  # whose bytes travel as `_rvalue`
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NO_VALUE: Final = re.compile(rb"[\x00\r\n]")
+# What belongs to the connection between the browser and the gateway, or to the hub's own pages: an
+# application under the same origin must neither end other people's sessions nor watch their pages.
+_OURS: Final = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"service-worker-allowed",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+_OUR_COOKIES: Final = re.compile(rb"\s*(?:__host-)?hypha\b", re.IGNORECASE)
+
+
+def as_bytes(value: Any, what: str) -> bytes:
+    """Bytes in any of the forms in which clients send them; text as UTF-8; nothing for None."""
+    if isinstance(value, dict) and value.get("_rtype") in _BINARY:
+        value = value.get("_rvalue")
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    if value is None:
+        return b""
+    raise BadRequest(f"{what} is bytes or text, not {shown(value)}.")
+
+
+def as_headers(value: Any) -> list[tuple[bytes, bytes]]:
+    """Headers as pairs, or as a dict whose values are texts or lists of them."""
+    if isinstance(value, dict):
+        value = [
+            (name, item)
+            for name, items in value.items()
+            for item in (items if isinstance(items, list) else [items])
+        ]
+    if not isinstance(value, list | None):
+        raise BadRequest(f"'headers' is a list of pairs, not {shown(value)}.")
+    return [pair for pair in map(_header, value or ()) if not _is_ours(*pair)]
+
+
+def _header(pair: Any) -> tuple[bytes, bytes]:
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        raise BadRequest(f"A header is a pair of name and value, not {shown(pair)}.")
+    name = _header_part(pair[0], "The name of a header").strip().lower()
+    value = _header_part(pair[1], f"The header {shown(name)}").strip()
+    if not _NAME.fullmatch(name):
+        raise BadRequest(f"{shown(name)} cannot be the name of a header.")
+    if _NO_VALUE.search(value):
+        raise BadRequest(f"The header {shown(name)} has a line break in it.")
+    return name, value
+
+
+def _header_part(value: Any, what: str) -> bytes:
+    if isinstance(value, int | float):
+        return str(value).encode()
+    if isinstance(value, str):
+        return value.encode("latin-1", "replace")
+    return as_bytes(value, what)
+
+
+def _is_ours(name: bytes, value: bytes) -> bool:
+    return name in _OURS or (name == b"set-cookie" and bool(_OUR_COOKIES.match(value)))
+
+
+def as_status(value: Any) -> int:
+    if type(value) is not int or not 100 <= value <= 599:
+        raise BadRequest(f"'status' is a number from 100 to 599, not {shown(value)}.")
+    return value

@@ -1,0 +1,111 @@
+"""What comes from a browser waits until the application asks for it, and no more of it is read."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from hypha_cluster.features.webapps.inlet import Inlet, pieces
+from hypha_cluster.protocol.limits import STREAM_PIECE
+
+LIMIT = 5.0
+GONE = {"type": "http.disconnect"}
+
+
+def part(body: bytes, *, more: bool = True) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+class Server:
+    """Says what it has, and then nothing until the browser leaves."""
+
+    def __init__(self, *messages: dict[str, Any]) -> None:
+        self.left = list(messages)
+        self.gone = asyncio.Event()
+
+    async def receive(self) -> dict[str, Any]:
+        if self.left:
+            return self.left.pop(0)
+        await self.gone.wait()
+        return GONE
+
+
+@asynccontextmanager
+async def reading(*messages: dict[str, Any]) -> AsyncIterator[tuple[Server, Inlet]]:
+    server = Server(*messages)
+    inlet = Inlet(server.receive)
+    task = asyncio.create_task(inlet.read())
+    async with asyncio.timeout(LIMIT):
+        yield server, inlet
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_pieces_come_in_their_order_and_then_the_end() -> None:
+    async with reading(part(b"a"), part(b"b", more=False)) as (server, inlet):
+        assert [await inlet.receive(), await inlet.receive()] == [
+            part(b"a"),
+            part(b"b", more=False),
+        ]
+        server.gone.set()
+        assert [await inlet.receive(), await inlet.receive()] == [GONE, GONE]
+
+
+async def test_no_more_is_read_than_one_piece_ahead() -> None:
+    async with reading(*(part(b"x") for _ in range(10))) as (server, inlet):
+        for taken in range(5):
+            await settle()
+            assert len(server.left) >= 8 - taken
+            await inlet.receive()
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_that_the_browser_has_left_is_noticed_before_anything_is_asked_for() -> None:
+    async with reading(part(b"", more=False)) as (server, inlet):
+        server.gone.set()
+        await inlet.has_left.wait()
+        assert await inlet.receive() == part(b"", more=False)
+        assert await inlet.receive() == GONE
+
+
+@pytest.mark.parametrize(
+    ("messages", "taken", "may_rewind"),
+    [
+        ([part(b"", more=False)], 0, True),
+        ([part(b"a", more=False)], 1, True),
+        ([part(b"a"), part(b"b", more=False)], 1, False),
+        ([part(b"a"), part(b"b", more=False)], 2, False),
+    ],
+)
+async def test_a_request_that_came_whole_can_be_read_again(
+    messages: list[dict[str, Any]], taken: int, may_rewind: bool
+) -> None:
+    async with reading(*messages) as (_, inlet):
+        for _ in range(taken):
+            await inlet.receive()
+
+        assert inlet.rewind() is may_rewind
+        if may_rewind:
+            assert await inlet.receive() == messages[0]
+
+
+def test_a_large_part_is_cut_into_pieces() -> None:
+    body = bytes(range(256)) * (STREAM_PIECE // 256) + b"rest"
+
+    first, last = pieces(part(body, more=False))
+
+    assert (first["body"], first["more_body"]) == (body[:STREAM_PIECE], True)
+    assert (last["body"], last["more_body"]) == (b"rest", False)
+    assert [piece["more_body"] for piece in pieces(part(body))] == [True, True]
+
+
+def test_messages_of_a_websocket_stay_whole() -> None:
+    message = {"type": "websocket.receive", "bytes": bytes(2 * STREAM_PIECE)}
+
+    assert list(pieces(message)) == [message]
