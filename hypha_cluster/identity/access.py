@@ -47,6 +47,11 @@ class Identity:
         return self.parent not in (None, "root")
 
     @property
+    def family(self) -> str:
+        """A maker of tokens, and all who come with one of them, are of one family."""
+        return self.parent if self.parent and self.is_child else self.id
+
+    @property
     def is_admin(self) -> bool:
         """Whether they are an admin of the whole cluster."""
         return _ADMIN in self.roles and not self.is_child

@@ -63,13 +63,18 @@ class Unsettled(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What came of claiming an address. notes, unsettled: what `noted` has to see to."""
+    """What came of claiming an address.
+
+    notes, unsettled, inherited: what `noted` has to see to. inherited: the holder of the place that
+    had it as another user.
+    """
 
     resumed: bool
     previous: Previous | None
     services: Infos
     notes: Sequence[Reply[Any]] = ()
     unsettled: Unsettled | None = None
+    inherited: Holder | None = None
 
 
 class ClientRegistry:
@@ -99,10 +104,11 @@ class ClientRegistry:
     async def claim(self, attachment: Attachment, mode: ClaimMode) -> Claim:
         """Take an address; its workspace is made if it is not there. It counts once it is `noted`.
 
-        Raises Conflict when it is another user's, StillOnline when it is the same user's and no
-        mode says to take it, Replaced when a newer program has taken it, InvalidToken when the
-        client has left. After RedisUnavailable it may be taken all the same: then it has to be
-        suspended.
+        A place that is kept for a user may be taken by others of the family, as by a program that
+        comes again with a new token. Raises Conflict when it is another user's, StillOnline when it
+        is the same user's and no mode says to take it, Replaced when a newer program has taken it,
+        InvalidToken when the client has left. After RedisUnavailable it may be taken all the same:
+        then it has to be suspended.
         """
         # The reaper has to know of it before: a node may die at any moment.
         holder = Holder(attachment.address, attachment.owner)
@@ -115,16 +121,17 @@ class ClientRegistry:
         if outcome not in ("claimed", "resumed"):
             self.suspensions.forget(holder)
             raise _refusal(outcome, attachment)
-        owner, node = answer[1].decode(), answer[2].decode()
-        many = answer[5]
-        services = pairs(answer[6 + many :])
-        unsettled = [service.decode() for service in answer[6 : 6 + many]]
+        owner, node, user = (answer[index].decode() for index in (1, 2, 5))
+        many = answer[6]
+        services = pairs(answer[7 + many :])
+        unsettled = [service.decode() for service in answer[7 : 7 + many]]
         return Claim(
             outcome == "resumed",
             Previous(owner, node) if owner else None,
             services,
             self._note(attachment, identity, owner, (int(answer[3]), int(answer[4]))),
             _unsettled(attachment.address, unsettled, services),
+            Holder(attachment.address, owner) if user not in ("", attachment.identity.id) else None,
         )
 
     def _ask_for(self, attachment: Attachment, identity: str, mode: ClaimMode) -> Reply[list[Any]]:
@@ -138,6 +145,7 @@ class ClientRegistry:
                 keys.services(workspace),
                 keys.left(address),
                 keys.unsettled(address),
+                keys.departed(address),
             ],
             args=[
                 attachment.client,
@@ -148,6 +156,7 @@ class ClientRegistry:
                 mode,
                 int(attachment.patience * 1000),
                 attachment.program,
+                attachment.identity.family,
                 *flatten(to_hash(attachment.workspace)),
             ],
         )
@@ -174,6 +183,8 @@ class ClientRegistry:
         await settled(claim.notes)
         if claim.unsettled is not None:
             await self._public.settle(*claim.unsettled)
+        if claim.inherited is not None:
+            await self.leave(*claim.inherited)  # which only forgets the other user
 
     async def leave(self, address: str, owner: str) -> Departure | None:
         """Remove a client for good, if it still has the connection `owner`.

@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.python_scene import eventually, refusal_of
 from tests.conftest import GatewayFactory
 from tests.metrics import metric
-from tests.python_client import Local, PythonClient
+from tests.python_client import Connection, Local, PythonClient
 from tests.raw_client import RawClient
 
 pytestmark = pytest.mark.clients
@@ -55,3 +55,27 @@ async def test_a_program_that_was_replaced_while_it_hung_leaves_the_other_one_al
             assert metric(first.url, "hypha_refused_admissions_total", reason="Replaced") <= 5
             assert BROKEN not in starts.log()
             assert hangs.log().count(BROKEN) <= 2
+
+
+@pytest.mark.parametrize("release", ["0.5.44", "0.5.59"])
+async def test_a_worker_that_crashed_comes_again_with_a_token_made_anew(
+    gateway_factory: GatewayFactory, release: str
+) -> None:
+    first, other = gateway_factory(), gateway_factory()
+    async with await RawClient.connect(first.url) as host:
+
+        async def start(client: PythonClient, url: str) -> Connection:
+            home = {"workspace": host.workspace, "token": await host.manager("generate_token")}
+            return await client.connect(url, client_id="worker", **home)
+
+        with PythonClient(release) as crashes:
+            worker = await start(crashes, first.url)
+            await worker["register_service"]({"id": "mirror", "echo": Local("echo")})
+            crashes.kill()
+        with PythonClient(release) as comes_again:
+            worker = await start(comes_again, other.url)
+            await worker["register_service"]({"id": "mirror", "echo": Local("echo")})
+
+            mirror = await host.manager("get_service", "mirror")
+            assert await host.call(mirror["echo"]["_rtarget"], "services.mirror.echo", 5) == 5
+            assert (await host.manager("list_clients")).count("worker") == 1

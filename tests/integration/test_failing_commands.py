@@ -254,6 +254,35 @@ async def test_a_client_that_came_back_is_nowhere_else(trials: Trials) -> None:
     await trials.run(go_away, come_back, give_up, check, retry=suspend_again)
 
 
+async def test_a_place_that_a_new_token_takes_is_nobody_elses(trials: Trials) -> None:
+    """Another token of the same maker comes, as that of a program that was started again."""
+
+    async def break_off(world: World) -> None:
+        attachment = world.same.attachment()
+        child = attachment._replace(identity=Identity("first", parent="ann"))
+        await world.same.registry.noted(await world.same.registry.claim(child, ClaimMode.NEW))
+        await world.same.registry.suspend("lab/me", owner=child.owner, grace=600)
+
+    async def come_again(world: World) -> None:
+        child = world.failing.attachment(2)._replace(identity=Identity("second", parent="ann"))
+        claim = await world.failing.registry.claim(child, ClaimMode.NEW)
+        await world.failing.registry.noted(claim)
+
+    async def give_up(world: World) -> None:
+        await world.failing.registry.suspend(
+            "lab/me", owner=world.failing.attachment(2).owner, grace=0
+        )
+
+    async def check(world: World) -> None:
+        for number in (1, 2):
+            owner = world.failing.attachment(number).owner
+            await world.other.registry.leave("lab/me", owner)
+        await world.other.reap()
+        assert await world.remains() == []
+
+    await trials.run(break_off, come_again, reap, check, retry=give_up)
+
+
 async def test_the_listing_is_what_was_registered(trials: Trials) -> None:
     async def change(world: World) -> None:
         await world.failing.services.register(

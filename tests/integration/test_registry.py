@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from redis.asyncio import Redis
@@ -89,6 +89,69 @@ async def test_an_address_of_somebody_else_is_not_given_away(store: Store) -> No
         assert not isinstance(refused.value, StillOnline)
 
     assert await store.redis.hget(store.keys.client("lab/me"), "owner") == b"node#1"
+
+
+def child(of: str, name: str) -> Identity:
+    return Identity(name, parent=of, scopes=("lab",))
+
+
+LAB: Final = Workspace("lab", owners=["ann"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (child("ann", "c1"), child("ann", "c2")),
+        (child("ann", "c1"), ANN),
+        (ANN, child("ann", "c1")),
+    ],
+    ids=["its maker's other child", "its maker", "its child"],
+)
+async def test_a_place_that_was_lost_is_taken_by_who_is_of_the_same_family(
+    store: Store, first: Identity, second: Identity
+) -> None:
+    await store.claim(user=first, workspace=LAB)
+    await store.registry.suspend("lab/me", owner="node#1", grace=60)
+
+    _, claim = await store.claim(owner="other#1", user=second, workspace=LAB)
+
+    assert claim.resumed
+    assert claim.previous == Previous("node#1", "node")
+    assert await store.registry.user_clients(first.id) == []
+    assert await store.registry.user_clients(second.id) == ["lab/me"]
+    assert await store.expire() == []
+    await store.registry.leave("lab/me", "other#1")
+    assert await store.all_keys() == []
+
+
+@pytest.mark.parametrize("mode", ClaimMode)
+async def test_a_place_that_is_in_use_is_not_given_to_the_family(
+    store: Store, mode: ClaimMode
+) -> None:
+    await store.claim(user=child("ann", "c1"), workspace=LAB)
+
+    with pytest.raises(Conflict):
+        await store.claim(owner="other#1", user=child("ann", "c2"), workspace=LAB, mode=mode)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (child("ann", "c1"), child("bob", "c2")),
+        (child("ann", "c1"), BOB),
+        (child("root", "c1"), child("root", "c2")),
+        (ANN, BOB),
+    ],
+)
+async def test_a_place_that_was_lost_is_not_given_to_strangers(
+    store: Store, first: Identity, second: Identity
+) -> None:
+    await store.claim(user=first, workspace=LAB)
+    await store.registry.suspend("lab/me", owner="node#1", grace=60)
+
+    for mode in ClaimMode:
+        with pytest.raises(Conflict):
+            await store.claim(owner="other#1", user=second, workspace=LAB, mode=mode)
 
 
 async def test_an_address_is_not_taken_twice(store: Store) -> None:

@@ -208,3 +208,15 @@ def test_a_child_hands_on_what_belongs_to_its_address() -> None:
     child = replace(CHILD, email=ANN.email)
 
     assert may_hand_on(child, Workspace("anns", owners=["ann@example.org"]))
+
+
+@pytest.mark.parametrize(
+    ("identity", "family"),
+    [
+        (Identity("ann"), "ann"),
+        (Identity("c1", parent="ann"), "ann"),
+        (Identity("c2", parent="root"), "c2"),  # the hub's own children have nothing in common
+    ],
+)
+def test_a_maker_and_its_children_are_of_one_family(identity: Identity, family: str) -> None:
+    assert identity.family == family
