@@ -53,6 +53,7 @@ from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.registry.secret import shared_secret
 from hypha_cluster.registry.services import RecentlyFound, RecentServices, Services
+from hypha_cluster.registry.unheard import Unheard
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.bus import Receivers
 from hypha_cluster.relay.connections import Connections
@@ -102,6 +103,7 @@ class _Links:
     keys: Keys
     redis: RedisClient
     publisher: RedisPublisher
+    unheard: Unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +244,9 @@ def _open_links(site: _Site) -> _Links:
     recovery, keys = Recovery(), Keys(config.redis_prefix)
     redis = open_redis(servers, config.relay_timeout, recovery)
     limits = Limits(config.mailbox_size, config.mailbox_frames, config.reconnect_grace)
-    publisher = RedisPublisher(servers, keys, site.name, limits, recovery)
-    return _Links(servers, recovery, keys, redis, publisher)
+    unheard = Unheard(redis, keys)
+    publisher = RedisPublisher(servers, keys, site.name, limits, recovery, unheard.add)
+    return _Links(servers, recovery, keys, redis, publisher, unheard)
 
 
 def _open_store(site: _Site, links: _Links) -> _Store:
@@ -257,7 +260,7 @@ def _open_store(site: _Site, links: _Links) -> _Store:
     services = Services(redis, keys, public, recent)
     mailboxes = Mailboxes(redis, keys, config.reconnect_grace)
     nodes = Nodes(redis, keys, ttl=config.lease_ttl, interval=config.lease_interval)
-    reaper = Reaper(redis, keys, registry, nodes, config.reconnect_grace)
+    reaper = Reaper(redis, keys, registry, nodes, links.unheard, config.reconnect_grace)
     workspaces = Workspaces(redis, keys)
     revocations = Revocations(redis, keys)
     return _Store(

@@ -191,6 +191,7 @@ class Node:
             _log.warning("Nothing could be checked: %s", error)
 
     async def _reap(self) -> None:
+        await self._reaper.suspend_unheard()
         for name in await self._reaper.clean_up(self.name):
             self._presence.announce_misjudgement(name)
 

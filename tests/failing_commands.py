@@ -10,9 +10,11 @@ from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.links.commands import Commands
 from hypha_cluster.links.recovery import Recovery
-from hypha_cluster.links.servers import Servers
+from hypha_cluster.links.servers import OneServer, Servers
 from hypha_cluster.links.urls import find_servers
 from hypha_cluster.registry.scripts import read_scripts
+
+AWAY_SLOT = 1
 
 
 class Failure(Enum):
@@ -58,6 +60,46 @@ class FailingCommands(Commands):
             return super().ask(slot, command)
         done.add_done_callback(lambda _: lost.set_result(error))
         return lost
+
+
+class HalvedServer(OneServer):
+    """One server that looks like two: keys with a name in them are in a slot of their own."""
+
+    def __init__(self, found: Servers, name: str) -> None:
+        address = found.server_of(0)
+        assert address is not None
+        super().__init__(found.access, found.supervisor, address)
+        self._name = name
+
+    def slot(self, key: str | bytes) -> int:
+        return AWAY_SLOT if self._name in str(key) else 0
+
+
+class PartlyAway(Commands):
+    """Sends what is for one half of it; the other one is away."""
+
+    def __init__(self, servers: HalvedServer) -> None:
+        scripts = list(read_scripts().values())
+        super().__init__(servers, "hypha-partly", scripts, Recovery(), resends=True)
+
+    def ask(self, slot: int, command: tuple[Any, ...]) -> asyncio.Future[Any]:
+        if slot != AWAY_SLOT:
+            return super().ask(slot, command)
+        lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        lost.set_result(RedisUnavailable("Redis at x:1 does not answer."))
+        return lost
+
+
+@asynccontextmanager
+async def partly_away(url: str, part: str) -> AsyncIterator[RedisClient]:
+    """What a registry works with when a part of Redis is away, by a name in its keys."""
+    servers = HalvedServer(find_servers(url, 5.0), part)
+    redis = RedisClient(PartlyAway(servers), read_scripts())
+    try:
+        await redis.start()
+        yield redis
+    finally:
+        await redis.aclose()
 
 
 @asynccontextmanager

@@ -194,6 +194,13 @@ _waiting.setting("--mailbox-frames", "how many frames wait for it", "each costs 
 _waiting.setting("--send-timeout", "how long a client may take nothing", "then it is gone")
 _waiting.setting("--reconnect-grace", "how long a suspended client keeps its place", "then it left")
 
+UNHEARD: Final = _waiting.limit(
+    10_000,
+    "clients",
+    "clients whose gateway may be dead, and which this one has called; it looks after them",
+    "calls to more of them wait until their gateway's lease has ended",
+)
+
 _registry = _Topic("Names and infos")
 NAME: Final = _registry.limit(
     256,

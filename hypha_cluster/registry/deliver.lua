@@ -6,7 +6,7 @@
 --       7 when the sender gives up, by the clock of this server (ms)
 -- Answers the number of takers, 0 when there is no such client, -1 for mail, -2 for a full mailbox,
 -- -3 when it is too late: the sender's caller has been told that the frame could not be delivered,
--- -4 for a call to a client that has been away for too long
+-- -4 for a call to a client that has been away for too long, -5 for mail to one that should have heard
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 if now > tonumber(ARGV[7]) then
@@ -30,4 +30,4 @@ end
 redis.call('RPUSH', KEYS[2], ARGV[6] .. ARGV[2])
 redis.call('SET', KEYS[3], size, 'PX', ARGV[5])
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
-return -1
+return client[1] == 'online' and -5 or -1

@@ -30,7 +30,7 @@ end
 
 local answer = {}
 for i = 1, #KEYS, 4 do
-  local client = redis.call('HMGET', KEYS[i], 'state', 'away_after')
+  local client = redis.pcall('HMGET', KEYS[i], 'state', 'away_after')
   local calls = redis.call('LRANGE', KEYS[i + 3], 0, -1)
   if #calls == 0 and client[1] == 'suspended' then
     if tonumber(client[2]) > now then

@@ -5,6 +5,7 @@ others: a part of Redis may be away, and its clients come again.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,11 +17,13 @@ from hypha_cluster.registry.encoding import batches
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.nodes import Dead, Nodes
 from hypha_cluster.registry.suspensions import MANY, Holder, Suspension
+from hypha_cluster.registry.unheard import Unheard
 
 _log = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 500  # clients of a dead node
 _MOST: Final = 20_000  # of them in one turn
+_LONG: Final = 60.0  # seconds that a node is taken to be dead of which nothing is known any more
 _OVERDUE: Final = 1_000  # clients removed in one turn
 
 
@@ -28,13 +31,20 @@ class Reaper:
     """grace: seconds that a client without a node keeps its place."""
 
     def __init__(
-        self, redis: RedisClient, keys: Keys, registry: ClientRegistry, nodes: Nodes, grace: float
+        self,
+        redis: RedisClient,
+        keys: Keys,
+        registry: ClientRegistry,
+        nodes: Nodes,
+        unheard: Unheard,
+        grace: float,
     ) -> None:
         self._redis = redis
         self._keys = keys
         self._registry = registry
         self._suspensions = registry.suspensions
         self._nodes = nodes
+        self._unheard = unheard
         self._grace = grace
 
     async def clean_up(self, own: str) -> list[str]:
@@ -61,18 +71,33 @@ class Reaper:
         key, seen, suspended = self._keys.node_clients(name), 0, 0
         while seen < _MOST and (members := await self._redis.srandmember(key, _AT_ONCE)):
             seen += len(members)
-            holders = [Holder.of(member) for member in members]
-            groups = self._redis.by_slot(holders, lambda each: self._keys.client(each.address))
-            some = [each for group in groups for each in batches(group, MANY)]
-            works = (self._suspend(each, silent) for each in some)
+            groups = self._groups([Holder.of(member) for member in members])
+            works = (self._suspend(group, silent) for group in groups)
             outcomes = await apart(f"Clients of node {name}", works)
             suspended += sum(outcomes)
-            if len(outcomes) < len(some):
+            if len(outcomes) < len(groups):
                 break  # a part of Redis is away; others are chosen next time
         if suspended:
             _log.info("Node %s is gone; %d of its clients are suspended.", name, suspended)
         if not await self._redis.exists(key):
             await self._nodes.forget(name)
+
+    async def suspend_unheard(self) -> None:
+        """Suspend clients that were called and are attached to nodes without a lease."""
+        by_node: defaultdict[str, list[Holder]] = defaultdict(list)
+        for holder in await self._unheard.take_dead():
+            by_node[holder.node].append(holder)
+        for node, holders in by_node.items():
+            silent = await self._nodes.silent(node)
+            if silent is None:  # it was cleaned up after long ago
+                silent = min(_LONG, self._grace / 2)
+            works = (self._suspend(group, silent) for group in self._groups(holders))
+            await apart(f"Clients of node {node}", works)
+
+    def _groups(self, holders: Sequence[Holder]) -> list[Sequence[Holder]]:
+        """Clients that one script can suspend."""
+        in_slots = self._redis.by_slot(holders, lambda each: self._keys.client(each.address))
+        return [group for in_slot in in_slots for group in batches(in_slot, MANY)]
 
     async def _suspend(self, holders: Sequence[Holder], silent: float) -> int:
         """Suspend clients in one slot, finish what they have begun; answer how many they are."""

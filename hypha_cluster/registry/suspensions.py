@@ -1,5 +1,6 @@
 """Clients that are between two connections: until when they keep their place."""
 
+import logging
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
@@ -8,6 +9,8 @@ from hypha_cluster.links.client import RedisClient, Reply, settled
 from hypha_cluster.registry.deadlines import Deadlines
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
+
+_log = logging.getLogger(__name__)
 
 MANY: Final = 100  # clients that are suspended by one script
 
@@ -37,6 +40,7 @@ class Suspension(IntEnum):
     DONE = 1
     BEFORE = 0  # it was suspended already
     ELSEWHERE = -1  # it has another connection, or has left
+    BROKEN = -2  # there is something else in its place
 
 
 class Suspensions:
@@ -68,7 +72,10 @@ class Suspensions:
         for holder, outcome, end, away in zip(
             holders, outcomes, answer[1::3], answer[2::3], strict=True
         ):
-            if outcome is not Suspension.ELSEWHERE:
+            if outcome is Suspension.BROKEN:
+                _log.error("What Redis has in the place of %s is no client.", holder.address)
+                here.append(holder)
+            elif outcome is not Suspension.ELSEWHERE:
                 # Also when it was done before: who did it may have died before this.
                 ends[holder.address], aways[holder.address] = end, away
                 here.append(holder)

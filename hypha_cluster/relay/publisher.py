@@ -6,6 +6,7 @@ goes to its mailbox, in the same script (deliver.lua).
 
 import logging
 import time
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +23,8 @@ from hypha_cluster.registry.scripts import read_script
 from hypha_cluster.relay.bus import OnOutcome, Outcome
 
 _log = logging.getLogger(__name__)
+
+_UNHEARD: Final = -5  # mailed, though the client should have heard it
 
 MOST_UNANSWERED: Final = 64 * 1024 * 1024  # bytes; a Redis that takes no more is as good as away
 
@@ -43,15 +46,25 @@ class _Target(NamedTuple):
 
 
 class RedisPublisher:
-    """Publishes frames and events, by a connection to Redis of its own."""
+    """Publishes frames and events, by a connection to Redis of its own.
+
+    on_unheard is called with the address of a client that should have heard a call, and did not.
+    """
 
     def __init__(
-        self, servers: Servers, keys: Keys, node: str, limits: Limits, recovery: Recovery
+        self,
+        servers: Servers,
+        keys: Keys,
+        node: str,
+        limits: Limits,
+        recovery: Recovery,
+        on_unheard: Callable[[str], None] = lambda address: None,
     ) -> None:
         self._servers = servers
         self._keys = keys
         self._timeout = servers.access.timeout
         self._recovery = recovery
+        self._on_unheard = on_unheard
         script = read_script("deliver")
         self._commands = Commands(
             servers, f"hypha-{node}-publish", [script], recovery, resends=False
@@ -94,7 +107,7 @@ class RedisPublisher:
             _tell(on_outcome, unavailable())
             return
         self._unanswered += size
-        on_reply = partial(self._on_published, size, on_outcome)
+        on_reply = partial(self._on_published, size, address if is_call else None, on_outcome)
         deadline = time.monotonic() + self._timeout
         target = self._target(address)
         command = (*target.head, frame, *self._bounds, b"1" if is_call else b"0")
@@ -130,8 +143,14 @@ class RedisPublisher:
         head = (b"EVALSHA", self._sha, b"3", channel, mail, size, channel)
         return _Target(channel, self._servers.slot(channel), head)
 
-    def _on_published(self, size: int, on_outcome: OnOutcome | None, reply: Any) -> None:
+    def _on_published(
+        self, size: int, called: str | None, on_outcome: OnOutcome | None, reply: Any
+    ) -> None:
         self._unanswered -= size
+        if reply == _UNHEARD:
+            reply = Outcome.MAILED
+            if called is not None:
+                self._on_unheard(called)
         _tell(on_outcome, reply)
 
 

@@ -15,12 +15,14 @@ from tests.cluster.cluster import Cluster, until
 from tests.cluster.crowd import Crowd, few_at_once
 from tests.cluster.report import Report
 from tests.gateways import SECOND
-from tests.raw_client import RawClient
+from tests.raw_client import RawClient, Rejected, call_envelope
 
 pytestmark = pytest.mark.cluster
 
 MIB = 1024 * 1024
 CROWD = 1000
+CALLED = 500  # clients that are called after a crash
+ANSWERED = 15  # seconds after a crash in which a call to anybody is answered
 KEPT = 40  # connections that the balancer keeps with each gateway, at most
 CONNECTIONS = 4  # to Redis, at most, from each gateway
 MANY = pytest.mark.parametrize(
@@ -60,6 +62,54 @@ async def test_a_thousand_clients_are_back_after_a_crash(cluster: Cluster, repor
         assert not crowd.refusals
         assert await crowd.answer() == CROWD
         _check_connections(cluster)
+
+
+@MANY
+async def test_after_a_crash_a_call_to_anybody_is_answered(
+    count: int, cluster: Cluster, report: Report
+) -> None:
+    """None of them comes back, so that whoever calls one has to be told."""
+    victim, other = cluster.gateways[1], cluster.gateways[0]
+    async with await RawClient.connect(other.url) as caller:
+        token = await caller.manager("generate_token")
+
+        async def come(number: int) -> RawClient:
+            query = {"workspace": caller.workspace, "token": token}
+            return await RawClient.connect(victim.url, f"one-{number}", **query)
+
+        async def called(client: RawClient) -> float:
+            envelope = call_envelope(client.address, "services.built-in.ping")
+            with pytest.raises(Rejected, match="is away"):
+                await caller.place(envelope, {"args": ["ping"]}, 60 * SECOND)
+            return time.monotonic() - crashed
+
+        before = _cpu(cluster)
+        clients = await few_at_once([partial(come, number) for number in range(count)])
+        connecting = _cpu(cluster) - before
+        victim.kill()
+        crashed = time.monotonic()
+        before = _cpu(cluster)
+
+        answered = await asyncio.gather(*map(called, clients[:: len(clients) // CALLED]))
+        suspending = _cpu(cluster) - before
+        await asyncio.gather(*(client.closed() for client in clients))
+        await cluster.restart(victim)
+
+    report.note(
+        f"`kill -9` of a gateway with {count:,} clients, of which none comes back",
+        calls_to_them=len(answered),
+        seconds_from_the_crash_to_the_last_answer=max(answered),
+        cpu_of_redis_to_the_cpu_of_their_connecting=suspending / connecting,
+    )
+    assert max(answered) < ANSWERED * SECOND
+    assert suspending < connecting
+
+
+def _cpu(cluster: Cluster) -> float:
+    """Seconds of its processor that the store has used."""
+    with cluster.store.client() as redis:
+        info: dict[str, float] = redis.info("cpu")
+        return info["used_cpu_user"] + info["used_cpu_sys"]
 
 
 @MANY

@@ -21,6 +21,7 @@ from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.registry.public import PublicListing
 from hypha_cluster.registry.reaper import Reaper
 from hypha_cluster.registry.services import RecentlyFound, Services
+from hypha_cluster.registry.unheard import Unheard
 from tests.failing_commands import Failure, Killed, failing_redis
 
 ANN = Identity("ann")
@@ -41,8 +42,9 @@ class Gateway:
         self.services = Services(redis, keys, self.public, RecentlyFound())
         self.mailboxes = Mailboxes(redis, keys, lifetime=60.0)
         self.nodes = Nodes(redis, keys, ttl=60.0, interval=1.0)
-        self.reaper = Reaper(redis, keys, self.registry, self.nodes, grace=0.0)
-        self.patient = Reaper(redis, keys, self.registry, self.nodes, grace=600.0)
+        unheard = Unheard(redis, keys)
+        self.reaper = Reaper(redis, keys, self.registry, self.nodes, unheard, grace=0.0)
+        self.patient = Reaper(redis, keys, self.registry, self.nodes, unheard, grace=600.0)
 
     def attachment(self, number: int = 1) -> Attachment:
         return Attachment("lab/me", "me", LAB, ANN, f"{self.name}#{number}", self.name, 0.0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.nodes import Nodes, Renewal
 from hypha_cluster.registry.public import PublicListing
 from hypha_cluster.registry.reaper import Reaper
+from hypha_cluster.registry.unheard import Unheard
+from tests.failing_commands import partly_away
 
 ANN = Identity("ann")
 ABOUT: dict[str, Any] = {"address": "http://x", "started": 1, "version": "1", "draining": False}
@@ -36,7 +39,14 @@ class Cluster:
         return Nodes(self.client, self.keys, ttl=5.0, interval=1.0)
 
     def with_grace(self, grace: float) -> Reaper:
-        return Reaper(self.client, self.keys, self.registry, self.nodes, grace)
+        return Reaper(
+            self.client,
+            self.keys,
+            self.registry,
+            self.nodes,
+            Unheard(self.client, self.keys),
+            grace,
+        )
 
     async def start(self, name: str) -> None:
         await self.nodes.take_lease(name, ABOUT)
@@ -46,10 +56,10 @@ class Cluster:
         await self.redis.delete(self.keys.node(name))
         await self.redis.zadd(self.keys.leases(), {name: int(time.time() * 1000) - 1})
 
-    async def attach(self, client: str, node: str, owner: str = "") -> None:
-        owner = owner or f"{node}#{client}"
-        home = own_workspace(ANN)
-        attachment = Attachment(f"ann/{client}", client, home, ANN, owner, node)
+    async def attach(self, client: str, node: str, workspace: str = "ann") -> None:
+        home = replace(own_workspace(ANN), name=workspace)
+        owner = f"{node}#{client}"
+        attachment = Attachment(f"{workspace}/{client}", client, home, ANN, owner, node)
         claim = await self.registry.claim(attachment, ClaimMode.RESUME)
         await self.registry.noted(claim)
 
@@ -217,6 +227,61 @@ async def test_a_node_is_not_dead_to_itself(cluster: Cluster) -> None:
     await cluster.with_grace(0).clean_up("slow")
 
     assert await cluster.state("me") == b"online"
+
+
+async def test_looking_for_dead_nodes_costs_the_same_however_many_there_are(
+    cluster: Cluster,
+) -> None:
+    for number in range(50):
+        await cluster.start(f"node-{number}")
+    before = cluster.client.operations.total()
+
+    assert await cluster.nodes.dead() == []
+
+    assert cluster.client.operations.total() - before == 1
+
+
+async def test_one_bad_address_stops_nobody(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    await cluster.start("dead")
+    for number in range(150):
+        await cluster.attach(f"client{number}", "dead")
+    await cluster.redis.set(cluster.keys.client("ann/bad"), "no client")
+    await cluster.redis.sadd(cluster.keys.node_clients("dead"), "ann/bad dead#1")
+    await cluster.redis.zadd(cluster.keys.suspended(), {"ann/bad": 0})
+    await cluster.redis.zadd(cluster.keys.away(), {"ann/bad": 0})
+    await cluster.crash("dead")
+    hasty = cluster.with_grace(0)
+
+    await hasty.clean_up("x")
+    gone = await hasty.remove_overdue()
+
+    assert len(gone) == 150
+    assert not await cluster.redis.exists(cluster.keys.node_clients("dead"))
+    assert "What Redis has in the place of ann/bad is no client." in caplog.messages
+
+
+async def test_a_part_of_redis_that_is_away_stops_nobody_else(
+    cluster: Cluster, valkey_url: str
+) -> None:
+    """The clients there come later, and are not forgotten."""
+    await cluster.start("dead")
+    for number in range(250):
+        await cluster.attach(f"client{number}", "dead", workspace="here" if number % 2 else "there")
+    await cluster.crash("dead")
+    async with partly_away(valkey_url, "{there}") as client:
+        partly = Cluster(client, cluster.redis, cluster.keys).with_grace(0)
+
+        for _ in range(3):
+            await partly.clean_up("x")
+        gone = await partly.remove_overdue()
+
+    assert {departure.address.partition("/")[0] for departure in gone} == {"here"}
+    assert len(gone) == 125
+    assert await cluster.redis.scard(cluster.keys.node_clients("dead")) == 125
+    await cluster.with_grace(0).clean_up("x")
+    assert len(await cluster.with_grace(0).remove_overdue()) == 125
 
 
 async def test_a_suspension_that_was_cut_short_is_ended_by_another_node(cluster: Cluster) -> None:

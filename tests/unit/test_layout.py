@@ -15,7 +15,7 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "links/commands", "links/lasting_link", "links/link", "links/servers",
     "links/shard", "links/subscriptions",
     "registry/clients", "registry/deadlines", "registry/departed", "registry/reaper",
-    "registry/suspensions", "registry/mailboxes", "registry/nodes",
+    "registry/suspensions", "registry/unheard", "registry/mailboxes", "registry/nodes",
     "registry/public", "registry/scripts", "registry/secret", "registry/services",
     "registry/workspaces",
     "relay/bus", "relay/listener", "relay/publisher", "relay/spans",

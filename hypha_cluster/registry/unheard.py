@@ -1,0 +1,60 @@
+"""Clients that look attached and heard a call no more: does their node live?
+
+A node may have died a moment ago, and its lease is not over yet; or nobody knows of the client any
+more but its record. So whoever has put a call into its mailbox looks until that is clear.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from hypha_cluster.links.client import RedisClient, settled
+from hypha_cluster.protocol.limits import UNHEARD
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.suspensions import Holder
+
+LOOK_FOR: Final = 30.0  # seconds; then a node without a lease would have been cleaned up after
+
+
+class Unheard:
+    """Addresses to which a call was not delivered, though they look attached."""
+
+    def __init__(
+        self, redis: RedisClient, keys: Keys, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._clock = clock
+        self._since: dict[str, float] = {}
+
+    def add(self, address: str) -> None:
+        """Have somebody look after it; when they are too many, the others run into time-outs."""
+        if len(self._since) < UNHEARD:
+            self._since.setdefault(address, self._clock())
+
+    async def take_dead(self) -> list[Holder]:
+        """Those whose nodes have no lease; those that are attached or gone are forgotten."""
+        addresses = list(self._since)
+        asked = [self._redis.hmget(self._keys.client(each), "state", "owner") for each in addresses]
+        holders = []
+        for address, (state, owner) in zip(addresses, await settled(asked), strict=True):
+            if state == b"online" and owner is not None:
+                holders.append(Holder(address, owner.decode()))
+            else:
+                del self._since[address]
+        alive = await self._alive({holder.node for holder in holders})
+        self._forget_old()
+        dead = [holder for holder in holders if holder.node not in alive]
+        for holder in dead:
+            self._since.pop(holder.address, None)
+        return dead
+
+    async def _alive(self, nodes: set[str]) -> set[str]:
+        leases = {node: self._redis.exists(self._keys.node(node)) for node in nodes}
+        return {node for node, lease in leases.items() if await lease}
+
+    def _forget_old(self) -> None:
+        now = self._clock()
+        for address, since in list(self._since.items()):
+            if now - since > LOOK_FOR:
+                del self._since[address]
