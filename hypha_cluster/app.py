@@ -305,7 +305,14 @@ def _open_relay(site: _Site, links: _Links) -> _Relay:
 
 def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub:
     config = site.config
-    calls = HubCalls(site.name, relay.delivery, site.tracer, config.call_timeout, site.supervisor)
+    calls = HubCalls(
+        site.name,
+        relay.delivery,
+        site.tracer,
+        config.call_timeout,
+        site.supervisor,
+        config.max_message_size,
+    )
 
     def load(address: str) -> int:
         """How many calls from this node wait for a client."""

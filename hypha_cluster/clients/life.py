@@ -274,7 +274,7 @@ class ClientLife:
             came_after = await self._listener.leave(address)
             arrived, held = connection.take_waiting()
             frames = [*arrived, *held, *came_after]
-            self._hub.forget(address)
+            self._hub.forget(connection)
             if calls := self._ledger.forget(address):
                 waiting = [(target, call.session, call.reject) for target, call in calls]
                 frames.append(write_calls(waiting))

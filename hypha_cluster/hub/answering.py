@@ -23,8 +23,10 @@ from hypha_cluster.hub.sessions import Callback
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
+from hypha_cluster.protocol.limits import HUB_MESSAGES
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.pending import PendingCall
 from hypha_cluster.relay.tracing import Tracer
 from hypha_cluster.supervision import Supervisor, Tasks
 
@@ -53,7 +55,7 @@ class HubClient:
         self._calls = calls
         self._services = services
         self._tracer = tracer
-        self._assembler = chunks.Assembler(max_message_size)
+        self._assembler = chunks.Assembler(min(HUB_MESSAGES, max_message_size))
         self._reader = FrameReader(max_message_size)
         self._tasks = Tasks(supervisor)
         self._serving: Counter[str] = Counter()  # caller → its calls that are at work
@@ -64,7 +66,12 @@ class HubClient:
     # Messages in chunks from one client to another.
 
     def relay_chunk(
-        self, connection: Connection, frame: Frame, target: str, step: chunks.Step
+        self,
+        connection: Connection,
+        frame: Frame,
+        target: str,
+        step: chunks.Step,
+        call: PendingCall | None,
     ) -> None:
         """Pass on one call of the cache of `target`, and the answer to it.
 
@@ -73,26 +80,44 @@ class HubClient:
         guess, so that nobody but the target can say that it arrived.
         """
         caller = rpc.Caller.of(frame, connection.address, target)
-        self._run(self._relay_chunk(connection, caller, frame.envelope["method"], step), caller)
+        chunk = _outgoing(connection, target, frame.envelope["method"], step.args)
+        self._run(self._relay_chunk(connection, caller, chunk, step, call), caller)
 
     async def _relay_chunk(
-        self, connection: Connection, caller: rpc.Caller, method: str, step: chunks.Step
+        self,
+        connection: Connection,
+        caller: rpc.Caller,
+        chunk: Outgoing,
+        step: chunks.Step,
+        call: PendingCall | None,
     ) -> None:
-        envelope = rpc.call_envelope(caller.called, method)
-        identity = connection.attachment.identity
-        chunk = Outgoing(connection.address, identity, envelope, {"args": step.args})
+        if not connection.chunks.goes_on(step):
+            return  # its client has gone
         if not step.is_last:
             self._calls.keep_alive(chunk, step.session)
         try:
             result = await self._calls.place(chunk, whole=True)
         except HubError as error:
+            if call is not None:
+                self._delivery.unsent(caller.called, call)
             connection.chunks.failed(step)
+            self.clear_away(connection)
             self._reply_now(caller, caller.reject, rpc.error(str(error)))
         else:
             connection.chunks.arrived(step)
             if step.is_last:
                 self._calls.let_go(chunk, step.session)
             self._reply_now(caller, caller.resolve, result)
+
+    def clear_away(self, connection: Connection) -> None:
+        """Remove what is left in message caches of messages that do not go on.
+
+        Nobody else does: only the hub knows their keys.
+        """
+        for leftover in connection.chunks.take_leftovers():
+            message = _outgoing(connection, leftover.target, "", [])
+            self._calls.let_go(message, leftover.key)
+            self._calls.let_go(message, leftover.session)
 
     def target_left(self, address: str, error: HubError) -> None:
         """Nobody is at `address` any more: end the calls that wait for it."""
@@ -235,7 +260,9 @@ class HubClient:
     def _receive_chunk(self, frame: Frame, source: str, target: str) -> None:
         caller = rpc.Caller.of(frame, source, target)
         try:
-            message = self._assembler.take(source, chunks.parse_cache_call(frame))
+            call = chunks.parse_cache_call(frame)
+            awaited = self._calls.awaited(call.key, source) if call.heartbeat else None
+            message = (awaited.parts if awaited else self._assembler).take(source, call)
             if message is not None:
                 self._receive_assembled(message, source, target)
         except BadFrame as error:
@@ -248,6 +275,15 @@ class HubClient:
         guard.check_call(frame, source, target)
         self.receive(frame, source, target)
 
-    def forget(self, source: str) -> None:
+    def forget(self, connection: Connection) -> None:
         """A client is gone; so is what it had begun to send."""
-        self._assembler.forget(source)
+        self._assembler.forget(connection.address)
+        connection.chunks.give_up_all()
+        self.clear_away(connection)
+
+
+def _outgoing(connection: Connection, target: str, method: str, args: list[Any]) -> Outgoing:
+    """A call that the hub passes on for a client."""
+    envelope = rpc.call_envelope(target, method)
+    identity = connection.attachment.identity
+    return Outgoing(connection.address, identity, envelope, {"args": args})

@@ -45,7 +45,10 @@ def peer_address(workspace: str, node: str) -> str:
 
 
 class HubCalls:
-    """Calls clients' functions; a client has `call_timeout` seconds to answer."""
+    """Calls clients' functions; a client has `call_timeout` seconds to answer.
+
+    max_answer: bytes of an answer in chunks.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class HubCalls:
         tracer: Tracer,
         call_timeout: float,
         supervisor: Supervisor,
+        max_answer: int,
     ) -> None:
         self._node = node
         self._delivery = delivery
@@ -61,6 +65,7 @@ class HubCalls:
         self._call_timeout = call_timeout
         self._loop = asyncio.get_running_loop()
         self._supervisor = supervisor
+        self._max_answer = max_answer
         self._placed: dict[str, PlacedCall] = {}
         self._by_target: defaultdict[str, set[str]] = defaultdict(set)  # sessions of calls
         self._sessions: dict[str, CallSession] = {}
@@ -130,7 +135,8 @@ class HubCalls:
     async def _place(self, frame: Outgoing, *, patient: bool, whole: bool) -> Any:
         session, target = self._new_session(), frame.envelope["to"]
         deadline = asyncio.timeout(self._call_timeout)
-        placed = PlacedCall(target, self._loop.create_future(), deadline)
+        parts = chunks.Assembler(self._max_answer)
+        placed = PlacedCall(target, self._loop.create_future(), deadline, parts)
         self._placed[session] = placed
         self._by_target[target].add(session)
         frame.envelope["session"] = session
@@ -177,13 +183,21 @@ class HubCalls:
             else:
                 self._delivery.answer(target, sealed)
             return
+        await self._send_chunks(frame, sealed)
+
+    async def _send_chunks(self, frame: Outgoing, sealed: bytes) -> None:
         key, parent = self._new_session(), frame.envelope.get("parent")
-        await self._cache(frame, "create", [key, False])
-        for part in chunks.split(sealed):
-            self.keep_alive(frame, parent)
-            await self._cache(frame, "append", [key, part, False])
-        await self._cache(frame, "process", [key, False])
-        self.let_go(frame, parent)
+        try:
+            await self._cache(frame, "create", [key, False])
+            for part in chunks.split(sealed):
+                self.keep_alive(frame, parent)
+                await self._cache(frame, "append", [key, part, False])
+            await self._cache(frame, "process", [key, False])
+        except (HubError, asyncio.CancelledError):
+            self.let_go(frame, key)  # else what has come stays there
+            raise
+        finally:
+            self.let_go(frame, parent)
 
     def keep_alive(self, message: Outgoing, session: str | None) -> None:
         """Keep a session from timing out which waits for a message that takes long.
@@ -210,6 +224,11 @@ class HubCalls:
         await self.place(Outgoing(message.source, message.user, envelope, {"args": args}))
 
     # What comes from clients that were called.
+
+    def awaited(self, session: str, source: str) -> PlacedCall | None:
+        """The call of `source` that waits in a session."""
+        placed = self._placed.get(session)
+        return placed if placed is not None and placed.target == source else None
 
     def settle(self, frame: Frame, source: str) -> None:
         """Take the answer of `source` to a call."""

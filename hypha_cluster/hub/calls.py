@@ -11,6 +11,7 @@ from hypha_cluster.errors import BadRequest, HubError
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import workspace_of
+from hypha_cluster.protocol.chunks import Assembler
 from hypha_cluster.protocol.envelope import Frame, Seal
 from hypha_cluster.protocol.limits import SHOWN
 
@@ -73,6 +74,8 @@ class PlacedCall:
     target: str
     answer: asyncio.Future[Any]
     deadline: asyncio.Timeout
+    parts: Assembler
+    """What has come of answers in chunks; it goes with the call."""
 
     def fail(self, error: HubError) -> None:
         """End it with an error, unless it has ended already."""

@@ -3,31 +3,20 @@
 A message of more than 513,024 bytes is sent as calls of the target's `message_cache`: `create`,
 `append` …, `process`, which puts it together and dispatches it like a frame (PROTOCOL 4). What a
 guard would stop in a frame could hide in the chunks, so the hub follows each message as it passes
-(PROTOCOL 2.5) without keeping more of it than msgpack needs to find its way.
+(PROTOCOL 2.5) without keeping it.
 """
 
-from collections.abc import Generator, Iterator, Set
+from collections.abc import Iterator, Set
 from secrets import token_urlsafe
-from typing import Any, Final, NamedTuple
-
-import msgpack
+from typing import Any, Final, NamedTuple, NoReturn
 
 from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.envelope import Frame
-from hypha_cluster.protocol.guard import (
-    BODY_KEYS,
-    CACHE,
-    CALL_KEYS,
-    NO_REFERENCES,
-    check_built_in,
-    check_method,
-    check_promise,
-    shown,
-)
-from hypha_cluster.protocol.limits import CHUNK, CHUNK_ITEMS, MESSAGES, PATH
-from hypha_cluster.protocol.references import Reference, References
+from hypha_cluster.protocol.guard import CACHE, NO_REFERENCES, shown
+from hypha_cluster.protocol.limits import CHUNK, HUB_MESSAGES, IDLE_MESSAGE, MESSAGES, PATH
+from hypha_cluster.protocol.message import Carried, Message
+from hypha_cluster.protocol.references import Reference
 
-_SMALL: Final = 1_024  # bytes of an unpacker's buffer at first; it grows with what it is fed
 _PARAMETERS: Final = {
     "create": ("key", "heartbeat", "overwrite"),
     "append": ("key", "data", "heartbeat"),
@@ -76,77 +65,43 @@ def _bind(parameters: tuple[str, ...], body: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-class _Message:
-    """What has come of one message, read by msgpack as far as it goes."""
-
-    def __init__(self, source: str, target: str, max_size: int, heartbeat: bool) -> None:
-        self.heartbeat = heartbeat
-        self.in_flight = False
-        self._max_size = max_size
-        self._size = 0
-        # What is made a value of, and not skipped, has no long lists; announcing one costs memory.
-        self._unpacker = msgpack.Unpacker(
-            max_buffer_size=max_size,
-            read_size=min(_SMALL, max_size),
-            max_array_len=CHUNK_ITEMS,
-            max_map_len=CHUNK_ITEMS,
-        )
-        self._steps = _read(self._unpacker, source, target)
-        self._references = References(source, target)
-        self._done = False
-
-    @property
-    def kept(self) -> int:
-        """Bytes held back because the value that they belong to has not ended."""
-        behind: int = self._size - self._unpacker.tell()
-        return behind
-
-    def append(self, data: bytes) -> Set[Reference]:
-        """Read on; answer to which services of others functions in these bytes lead."""
-        self._size += len(data)
-        if self._size > self._max_size:
-            raise BadFrame(f"A message in chunks has at most {self._max_size} bytes.")
-        if self._done and data:
-            raise BadFrame("The message in chunks goes on behind its end.")
-        try:
-            self._unpacker.feed(data)
-            self._done = next(self._steps, True)
-        except (ValueError, TypeError, msgpack.UnpackException) as error:
-            raise BadFrame(f"The message in chunks is not valid msgpack: {error}.") from None
-        return self._references.feed(data)
-
-    def finish(self) -> None:
-        """The whole message has come."""
-        if not self._done:
-            raise BadFrame("The message in chunks ends in the middle of a msgpack value.")
-
-
 class Step(NamedTuple):
     """What of a call of a cache goes to the target.
 
-    session: the one there that waits for the message, to be kept from timing out. is_last:
-    whether the message has come whole, or was given up. references: services of others to which
-    functions in these bytes lead.
+    session: the one there that waits for the message, to be kept from timing out. is_last: whether
+    the message has come whole, or was given up. references: services of others to which functions
+    in these bytes lead. carried: what the message is, when it has come whole.
     """
 
     args: list[Any]
     session: str | None
     is_last: bool
     key: tuple[str, str]
-    message: _Message
+    message: Message
     references: Set[Reference]
+    carried: Carried | None
+
+
+class Leftover(NamedTuple):
+    """What the cache of `target` still has of a message that does not go on."""
+
+    target: str
+    key: str
+    session: str | None
 
 
 class ChunkGuard:
     """Follows the messages that one client, `source`, is sending in chunks.
 
-    max_message_size: bytes that one message may have, and that all of them may keep here.
+    max_message_size: bytes that one message may have, and that all may have that are on their way.
     """
 
     def __init__(self, source: str, max_message_size: int) -> None:
         self._source = source
         self._max_message_size = max_message_size
-        self._messages: dict[tuple[str, str], _Message] = {}
+        # By target and key; the one that has waited longest comes first.
+        self._messages: dict[tuple[str, str], Message] = {}
+        self._leftovers: list[Leftover] = []
         # A cache is shared by all who send to its owner, so each connection has keys of its own:
         # else two could write into one message, each of them followed for itself.
         self._own = f"{token_urlsafe(9)}."
@@ -155,7 +110,7 @@ class ChunkGuard:
         """How many messages are on their way."""
         return len(self._messages)
 
-    def check(self, frame: Frame, target: str) -> Step:
+    def check(self, frame: Frame, target: str, now: float = 0.0) -> Step:
         """Follow a call of the message cache of `target`; answer what to forward.
 
         The target must hold what was followed here and nothing else. So a message begins with an
@@ -165,42 +120,43 @@ class ChunkGuard:
         call = parse_cache_call(frame)
         key = (target, call.key)
         if call.action == "create":
-            self._messages.pop(key, None)
-            message = _Message(self._source, target, self._max_message_size, call.heartbeat)
-            self._messages[key] = message
-            self._make_room()
+            if replaced := self._messages.pop(key, None):
+                replaced.is_given_up = True  # and nothing is left of it
+            message = Message(self._source, target, self._max_message_size, call.heartbeat)
+            self._keep(key, message, now)
             return self._step(key, message, [False, True])
-        message = self._take(key, call)
-        if call.action == "remove":
-            return self._step(key, message, [])
-        if call.action == "process":
-            message.finish()
-            return self._step(key, message, [False])
-        references = message.append(call.data)
-        self._messages[key] = message
-        self._make_room()
-        return self._step(key, message, [call.data, False], references)
+        message = self._messages.get(key) or _unknown(call.key)
+        try:
+            return self._go_on(key, message, call, now)
+        except BadFrame:
+            self._give_up(key)
+            raise
 
-    def _take(self, key: tuple[str, str], call: CacheCall) -> _Message:
-        message = self._messages.pop(key, None)
-        if message is None:
-            raise BadFrame(
-                f"No message {shown(call.key)} was begun on this connection; send it again."
-            )
+    def _go_on(self, key: tuple[str, str], message: Message, call: CacheCall, now: float) -> Step:
         if message.in_flight:
             raise BadFrame("Wait for the answer to one part of a message before the next.")
-        return message
+        if call.action == "append":
+            references = message.append(call.data)
+            del self._messages[key]
+            self._keep(key, message, now)
+            return self._step(key, message, [call.data, False], references)
+        carried = message.finish() if call.action == "process" else None
+        del self._messages[key]
+        return self._step(key, message, [] if carried is None else [False], carried=carried)
 
     def _step(
         self,
         key: tuple[str, str],
-        message: _Message,
+        message: Message,
         args: list[Any],
         references: Set[Reference] = NO_REFERENCES,
+        carried: Carried | None = None,
     ) -> Step:
         message.in_flight = True
         session, is_last = key[1] if message.heartbeat else None, key not in self._messages
-        return Step([self._own + key[1], *args], session, is_last, key, message, references)
+        return Step(
+            [self._own + key[1], *args], session, is_last, key, message, references, carried
+        )
 
     def arrived(self, step: Step) -> None:
         """The target has taken it."""
@@ -210,48 +166,49 @@ class ChunkGuard:
         """Whether the target has taken it is not known; so its message cannot go on."""
         if self._messages.get(step.key) is step.message:
             del self._messages[step.key]
+        self._leave(step.key, step.message)
 
-    def _make_room(self) -> None:
-        """Give up what was begun and left, which nobody ever says of a message."""
-        kept = sum(message.kept for message in self._messages.values())
-        while kept > self._max_message_size or len(self._messages) > MESSAGES:
-            oldest = next(iter(self._messages))
-            kept -= self._messages.pop(oldest).kept
+    def goes_on(self, step: Step) -> bool:
+        """Whether its message was not given up since."""
+        return not step.message.is_given_up
+
+    # What comes to nothing.
+
+    def give_up_all(self) -> None:
+        """The client is gone, and sends no more of what it has begun."""
+        for key in list(self._messages):
+            self._give_up(key)
+
+    def take_leftovers(self) -> list[Leftover]:
+        """What is to be removed from the caches of targets, for only the hub knows its key."""
+        leftovers, self._leftovers = self._leftovers, []
+        return leftovers
+
+    def _give_up(self, key: tuple[str, str]) -> None:
+        self._leave(key, self._messages.pop(key))
+
+    def _leave(self, key: tuple[str, str], message: Message) -> None:
+        """Note what is left of a message, once."""
+        if not message.is_given_up:
+            message.is_given_up = True
+            session = key[1] if message.heartbeat else None
+            self._leftovers.append(Leftover(key[0], self._own + key[1], session))
+
+    def _keep(self, key: tuple[str, str], message: Message, now: float) -> None:
+        """Note that a message goes on; give up what was begun and left, which nobody ever says."""
+        message.touched = now
+        self._messages[key] = message
+        size = sum(each.size for each in self._messages.values())
+        while oldest := next(iter(self._messages.items())):
+            is_idle = oldest[1].touched < now - IDLE_MESSAGE
+            if not is_idle and size <= self._max_message_size and len(self._messages) <= MESSAGES:
+                return
+            size -= oldest[1].size
+            self._give_up(oldest[0])
 
 
-def _read(unpacker: msgpack.Unpacker, source: str, target: str) -> Iterator[bool]:
-    """Yield False whenever more bytes are needed; end when the message is read."""
-    envelope = yield from _next(unpacker, "unpack")
-    _check_inner_envelope(envelope)
-    check_built_in(envelope["method"], source, target)  # that is where it goes, whatever it says
-    count = yield from _next(unpacker, "read_map_header")
-    for _ in range(count):
-        key = yield from _next(unpacker, "unpack")
-        if key not in BODY_KEYS:
-            raise BadFrame(f"The body of a call has no {shown(key)}.")
-        if key == "promise":
-            check_promise((yield from _next(unpacker, "unpack")), source)
-        else:
-            yield from _next(unpacker, "skip")
-
-
-def _next(unpacker: msgpack.Unpacker, step: str) -> Generator[bool, None, Any]:
-    """Do one step of the unpacker; it goes on where it was when its bytes ran out."""
-    while True:
-        try:
-            return getattr(unpacker, step)()
-        except msgpack.OutOfData:
-            yield False
-
-
-def _check_inner_envelope(envelope: object) -> None:
-    if not isinstance(envelope, dict) or envelope.get("type") != "method":
-        raise BadFrame("A message in chunks is a call.")
-    if not envelope.keys() <= CALL_KEYS:
-        raise BadFrame(f"A call has no {', '.join(map(shown, envelope.keys() - CALL_KEYS))}.")
-    check_method(envelope)
-    if envelope["method"].startswith(CACHE):
-        raise BadFrame("A message in chunks cannot hold another one.")
+def _unknown(key: str) -> NoReturn:
+    raise BadFrame(f"No message {shown(key)} was begun on this connection; send it again.")
 
 
 class Assembler:
@@ -260,14 +217,15 @@ class Assembler:
     max_size: bytes that all messages of one sender may have here together.
     """
 
-    def __init__(self, max_size: int = 2**28) -> None:
+    def __init__(self, max_size: int = HUB_MESSAGES) -> None:
         self._max_size = max_size
         self._messages: dict[str, dict[str, bytearray]] = {}
 
     def take(self, source: str, call: CacheCall) -> bytes | None:
         """Do one call of the message cache; `process` answers the whole message."""
-        messages = self._messages.setdefault(source, {})
+        messages = self._messages.get(source, {})
         if call.action == "create":
+            self._messages[source] = messages
             messages.pop(call.key, None)
             messages[call.key] = bytearray()
             if len(messages) > MESSAGES:

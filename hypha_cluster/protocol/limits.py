@@ -124,6 +124,12 @@ _chunks = _Topic("Messages in chunks")
 _chunks.setting(
     "--max-message-size", "a message in chunks", "the receiver has to put it together in memory"
 )
+HUB_MESSAGES: Final = _chunks.limit(
+    8_388_608,
+    "bytes",
+    "what a client sends to the hub itself in chunks, all of it together; answers may be longer",
+    "it is put together in memory; a registration with long docs has some hundred kilobytes",
+)
 CHUNK: Final = _chunks.limit(
     512_000, "bytes", "one chunk, as the hub sends it", "what published clients send"
 )
@@ -138,6 +144,18 @@ MESSAGES: Final = _chunks.limit(
     "messages",
     "what one client has on its way in chunks; the oldest is given up for a newer one",
     "each costs a reader; no program sends as many at once",
+)
+IDLE_MESSAGE: Final = _chunks.limit(
+    600.0,
+    "seconds",
+    "how long a message on its way may rest, if its sender sends others meanwhile",
+    "its target keeps what has come of it; clients give up a chunk after 30 s",
+)
+LEVELS: Final = _chunks.limit(
+    512,
+    "levels",
+    "lists and maps one in the other, in a message in chunks",
+    "what each level still expects is kept; JavaScript's encoder goes to 100",
 )
 CHUNK_ITEMS: Final = _chunks.limit(
     1_024,

@@ -26,7 +26,7 @@ from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, is_frame, 
 from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
 from hypha_cluster.relay.bus import Outcome, Publisher
 from hypha_cluster.relay.connections import Connection, Connections, Stage
-from hypha_cluster.relay.events import read_calls, write_calls
+from hypha_cluster.relay.events import Note, read_calls, read_note, write_calls, write_note
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import Deliveries, PendingCall
 
@@ -78,6 +78,18 @@ class Delivery:
         self._counts.frames_local += 1
         self._offer(connection, frame)
         return True
+
+    def tell(self, target: str, note: Note) -> None:
+        """Tell the node of a client what it gets in chunks, which do not show it."""
+        connection = self._connections.get(target)
+        if connection is None or connection.stage is Stage.SET_ASIDE:
+            self._publish(target, write_note(note), None)
+        else:
+            self._ledger.came(target, note)
+
+    def unsent(self, target: str, call: PendingCall) -> None:
+        """A call was not sent after all, and its caller knows."""
+        self._ledger.take(target, call.caller, call.session)
 
     def answer(self, target: str, frame: bytes) -> None:
         """Send what the hub itself answers: also to a client that gets nothing else any more.
@@ -156,7 +168,7 @@ class Delivery:
     def _take(self, connection: Connection, frame: bytes) -> bytes | None:
         """Note what a frame from the bus means here; answer it as its client gets it, if at all."""
         if not is_frame(frame):
-            self._inherit(connection.address, frame)
+            self._learn(connection.address, frame)
             return None
         try:
             envelope = self._reader.read_envelope(frame)
@@ -171,6 +183,14 @@ class Delivery:
         """Drop what another node has let pass, perhaps one of another release."""
         self._counts.dropped_messages["frame"] += 1
         _log.error("A frame from another node was dropped: %s", error)
+
+    def _learn(self, address: str, message: bytes) -> None:
+        """Take what another node says of a client that is attached here."""
+        note = read_note(message)
+        if note is None:
+            self._inherit(address, message)
+        else:
+            self._ledger.came(address, note)
 
     def _inherit(self, caller: str, message: bytes) -> None:
         """Take over from another node what a client waits for that is attached here by now.

@@ -19,7 +19,9 @@ MISJUDGED: Final = "misjudged"  # node: it was taken to be dead, and has to say 
 REQUEST: Final = "ousted"  # address, holder, asker: see handover.py
 ANSWER: Final = "handed over"  # holder
 
-# How many texts each kind comes with.
+CAME: Final = "came"  # source, method, session: a message in chunks, for a client that has got it
+
+# How many texts each kind of event comes with.
 _ARITY: Final = {LEFT: 1, MISJUDGED: 1, REQUEST: 3, ANSWER: 1}
 # What nodes without versions understand; anything else they ignore, if it is an array.
 _UNVERSIONED: Final = frozenset(_ARITY)
@@ -68,6 +70,32 @@ def read_calls(data: bytes) -> list[tuple[str, str, str]] | None:
             return None
         calls.append((each[0], each[1], each[2]))
     return calls
+
+
+class Note(NamedTuple):
+    """What a message is that a client has got in chunks, which do not show it.
+
+    source: who sent it. session: where its sender waits for the answer, "" where nobody does.
+    """
+
+    source: str
+    method: str
+    session: str
+
+
+def write_note(note: Note) -> bytes:
+    return pack([VERSION, CAME, *note])
+
+
+def read_note(data: bytes) -> Note | None:
+    """The same as it was written; None for what is none."""
+    values = _read_array(data)
+    if values is None or values[:2] != [VERSION, CAME] or len(values) != 5:
+        return None
+    source, method, session = values[2:]
+    if type(source) is not str or type(method) is not str or type(session) is not str:
+        return None
+    return Note(source, method, session)
 
 
 def _read_array(data: bytes) -> list[Any] | None:

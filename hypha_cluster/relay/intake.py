@@ -17,8 +17,10 @@ from hypha_cluster.protocol.limits import ADDRESS, CLIENT_FRAME
 from hypha_cluster.protocol.references import Reference
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.events import Note
 from hypha_cluster.relay.holding import Holding
 from hypha_cluster.relay.ledger import Ledger
+from hypha_cluster.relay.pending import PendingCall
 
 _log = logging.getLogger(__name__)
 
@@ -29,8 +31,21 @@ class Hub(Protocol):
     def receive(self, frame: Frame, source: str, target: str) -> None:
         """Take a checked frame from `source` to `target`, an address of the hub's."""
 
-    def relay_chunk(self, connection: Connection, frame: Frame, target: str, step: Step) -> None:
-        """Pass on one call of the message cache of another client, which was checked."""
+    def relay_chunk(
+        self,
+        connection: Connection,
+        frame: Frame,
+        target: str,
+        step: Step,
+        call: PendingCall | None,
+    ) -> None:
+        """Pass on one call of the message cache of another client, which was checked.
+
+        call: what its client waits for from now on, if this makes a message whole.
+        """
+
+    def clear_away(self, connection: Connection) -> None:
+        """Remove what is left in message caches of messages that do not go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +166,31 @@ class Intake:
             self._forward(connection, read, target, frame)
 
     def _pass_chunk(self, connection: Connection, read: Frame, target: str) -> None:
-        step = connection.chunks.check(read, target)
-        relay = partial(self._hub.relay_chunk, connection, read, target, step)
+        try:
+            step = connection.chunks.check(read, target, connection.heard_at)
+        finally:
+            self._hub.clear_away(connection)
+        relay = partial(self._relay_chunk, connection, read, target, step)
         if step.references:
-            self._hold(connection, read, target, step.references, relay)
+            undo = partial(self._give_up_chunk, connection, step)
+            self._hold(connection, read, target, step.references, relay, undo)
         else:
             relay()
+
+    def _give_up_chunk(self, connection: Connection, step: Step) -> None:
+        connection.chunks.failed(step)
+        self._hub.clear_away(connection)
+
+    def _relay_chunk(self, connection: Connection, read: Frame, target: str, step: Step) -> None:
+        carried, call = step.carried, None
+        if carried is not None:
+            source = connection.address
+            if rpc.is_answer(carried.method):
+                self._ledger.answered(source, target, carried.method)
+            else:
+                call = self._ledger.called_in_chunks(connection, target, carried)
+            self._delivery.tell(target, Note(source, carried.method, carried.session or ""))
+        self._hub.relay_chunk(connection, read, target, step, call)
 
     def _hold(
         self,
@@ -165,6 +199,7 @@ class Intake:
         target: str,
         references: Set[Reference],
         go_on: Callable[[], None],
+        undo: Callable[[], None] = lambda: None,
     ) -> None:
         """Let it go on when it is known that the client may pass on what is in it."""
 
@@ -172,6 +207,7 @@ class Intake:
             if error is None:
                 go_on()
             else:
+                undo()
                 self._refuse(connection, read, target, error)
 
         self._holding.hold(connection, references, settle, self.route)

@@ -5,7 +5,9 @@ from typing import Any
 
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Frame
+from hypha_cluster.protocol.message import Carried
 from hypha_cluster.relay.connections import Connection, Stage
+from hypha_cluster.relay.events import Note
 from hypha_cluster.relay.pending import Deliveries, PendingCall, PendingCalls
 from hypha_cluster.relay.tracing import Tracer
 
@@ -38,6 +40,23 @@ class Ledger:
         if rpc.is_answer(method):
             self.answered(envelope["from"], target, method)
         return self._tracer.deliver(envelope, target, frame)
+
+    def called_in_chunks(
+        self, connection: Connection, target: str, call: Carried
+    ) -> PendingCall | None:
+        """The same for a call that its client has sent in chunks."""
+        if call.session is None or call.reject is None or connection.stage is Stage.GONE:
+            return None
+        pending = PendingCall(connection.address, call.session, call.reject, connection.heard_at)
+        self._pending.add(target, pending)
+        return pending
+
+    def came(self, target: str, note: Note) -> None:
+        """A client of this node gets a message in chunks."""
+        if rpc.is_answer(note.method):
+            self.answered(note.source, target, note.method)
+        elif note.session:
+            self._deliveries.owes(target, note.session)
 
     def answered(self, callee: str, caller: str, method: str) -> None:
         """A call has its answer, from its callee or from the hub in its place."""

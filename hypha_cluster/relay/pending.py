@@ -100,6 +100,11 @@ class Deliveries:
         if type(session) is str and not (type(method) is str and rpc.is_answer(method)):
             self._by_callee[callee].add(session)
 
+    def owes(self, callee: str, session: str) -> None:
+        """A client of this node gets a call that is not in one frame."""
+        if self.are_watched:
+            self._by_callee[callee].add(session)
+
     def answered(self, callee: str, session: str) -> None:
         """A client answers a call."""
         if callee in self._by_callee:

@@ -84,7 +84,7 @@ class FakeHub:
         self.supervisor = Supervisor()
         self.clients: dict[str, FakeClient] = {}
         delivery = cast(Delivery, self)
-        self.calls = HubCalls(NODE, delivery, NullTracer(), call_timeout, self.supervisor)
+        self.calls = HubCalls(NODE, delivery, NullTracer(), call_timeout, self.supervisor, 2**20)
         services = HubServices(Connections(1, 1.0), cast(Workspaces, None))
         self.client = HubClient(
             delivery, self.calls, services, NullTracer(), MAX_MESSAGE, self.supervisor

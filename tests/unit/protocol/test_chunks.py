@@ -15,12 +15,13 @@ from hypha_cluster.protocol.chunks import (
     Assembler,
     CacheCall,
     ChunkGuard,
+    Leftover,
     parse_cache_call,
     split,
 )
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.protocol.guard import CACHE
-from hypha_cluster.protocol.limits import CHUNK, MESSAGES, PATH
+from hypha_cluster.protocol.limits import CHUNK, IDLE_MESSAGE, MESSAGES, PATH
 
 ME, YOU = "home/me", "home/you"
 LIMIT = 2**26
@@ -546,3 +547,111 @@ def test_a_key_has_an_end() -> None:
     for action in ("create", "append", "process", "remove"):
         with pytest.raises(BadFrame, match="at most"):
             parse_cache_call(cache_frame(action, "k" * (PATH + 1)))
+
+
+# What targets still have of messages that do not go on.
+
+
+def own_key(guard: ChunkGuard, key: str) -> str:
+    return guard._own + key
+
+
+def test_nothing_is_left_of_what_has_come_whole_or_was_taken_back() -> None:
+    guard = ChunkGuard(ME, LIMIT)
+    target = Target(guard)
+    target.send([pack(ENVELOPE) + pack({})])
+    target.take("create", "other", False)
+    target.take("remove", "other")
+
+    guard.give_up_all()
+
+    assert guard.take_leftovers() == []
+
+
+def test_what_a_client_that_left_had_begun_is_to_be_removed() -> None:
+    guard = ChunkGuard(ME, LIMIT)
+    follow(guard, "create", "a", False)
+    follow(guard, "create", "b", True, target="away/they")
+
+    guard.give_up_all()
+
+    assert guard.take_leftovers() == [
+        Leftover(YOU, own_key(guard, "a"), None),
+        Leftover("away/they", own_key(guard, "b"), "b"),
+    ]
+    assert guard.take_leftovers() == []
+
+
+def test_what_was_refused_is_to_be_removed() -> None:
+    guard = ChunkGuard(ME, LIMIT)
+    follow(guard, "create", "key")
+    with pytest.raises(BadFrame):
+        follow(guard, "append", "key", b"\xc1")
+
+    assert guard.take_leftovers() == [Leftover(YOU, own_key(guard, "key"), None)]
+    with pytest.raises(BadFrame, match="send it again"):
+        follow(guard, "append", "key", b"x")
+    assert guard.take_leftovers() == []
+
+
+@pytest.mark.parametrize("parts", [0, 1, 2])
+def test_what_the_target_may_not_have_taken_is_to_be_removed(parts: int) -> None:
+    guard = ChunkGuard(ME, LIMIT)
+    frames: list[tuple[Any, ...]] = [
+        ("create",),
+        ("append", pack(ENVELOPE) + pack({})),
+        ("process",),
+    ]
+    for action, *args in frames[:parts]:
+        guard.arrived(guard.check(cache_frame(action, "key", *args), YOU))
+    action, *args = frames[parts]
+
+    step = guard.check(cache_frame(action, "key", *args), YOU)
+    guard.failed(step)
+
+    assert guard.take_leftovers() == [Leftover(YOU, own_key(guard, "key"), None)]
+    with pytest.raises(BadFrame, match="send it again"):
+        follow(guard, "append", "key", b"x")
+
+
+def test_what_makes_room_for_others_is_to_be_removed() -> None:
+    guard = ChunkGuard(ME, LIMIT)
+
+    for number in range(MESSAGES + 2):
+        follow(guard, "create", f"k{number}")
+
+    assert [left.key for left in guard.take_leftovers()] == [
+        own_key(guard, k) for k in ("k0", "k1")
+    ]
+
+
+def test_what_rests_for_long_is_to_be_removed() -> None:
+    guard = ChunkGuard(ME, LIMIT)
+    for key, when in (("old", 0.0), ("new", 100.0)):
+        guard.arrived(guard.check(cache_frame("create", key), YOU, when))
+
+    guard.check(cache_frame("create", "newest"), YOU, IDLE_MESSAGE + 50.0)
+
+    assert [left.key for left in guard.take_leftovers()] == [own_key(guard, "old")]
+
+
+def test_a_message_that_takes_long_does_not_rest() -> None:
+    guard = ChunkGuard(ME, LIMIT)
+    guard.arrived(guard.check(cache_frame("create", "key"), YOU, 0.0))
+
+    for minute in range(60):
+        step = guard.check(cache_frame("append", "key", b""), YOU, 60.0 * minute)
+        guard.arrived(step)
+
+    assert guard.take_leftovers() == []
+
+
+def test_a_message_that_was_begun_anew_is_not_removed() -> None:
+    guard = ChunkGuard(ME, LIMIT)
+    first = guard.check(cache_frame("create", "key"), YOU)
+    second = guard.check(cache_frame("create", "key"), YOU)
+
+    guard.failed(first)
+
+    assert guard.goes_on(second)
+    assert guard.take_leftovers() == []

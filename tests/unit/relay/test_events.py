@@ -12,10 +12,13 @@ from hypha_cluster.relay.events import (
     REQUEST,
     VERSION,
     Event,
+    Note,
     read_calls,
     read_event,
+    read_note,
     write_calls,
     write_event,
+    write_note,
 )
 
 ABOUT = {
@@ -109,3 +112,38 @@ def test_calls_are_read_as_they_were_written() -> None:
 )
 def test_what_is_not_understood_is_no_calls(data: bytes) -> None:
     assert read_calls(data) is None
+
+
+# What a message in chunks is.
+
+
+def test_a_note_is_read_as_it_was_written() -> None:
+    note = Note("ann/me", "s.resolve", "")
+
+    assert read_note(write_note(note)) == note
+
+
+def test_a_note_is_taken_for_nothing_else() -> None:
+    note = write_note(Note("ann/me", "services.s.f", "x"))
+
+    assert read_calls(note) is None
+    assert read_event(note) is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"",
+        b"\xc1",
+        pack([]),
+        pack([VERSION, "came"]),
+        pack([VERSION, "came", "a", "b", 5]),
+        pack([VERSION + 1, "came", "a", "b", "c"]),
+        pack([VERSION, "left", "a", "b", "c"]),
+        pack({"came": 1}),
+        write_calls([("ann/you", "s", "s.reject")]),
+        write_calls([]),
+    ],
+)
+def test_what_is_no_note_is_none(odd: bytes) -> None:
+    assert read_note(odd) is None

@@ -11,10 +11,12 @@ from hypha_cluster.identity.access import Identity
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.chunks import Step
 from hypha_cluster.protocol.envelope import Frame, pack
+from hypha_cluster.protocol.guard import CACHE
 from hypha_cluster.protocol.references import Reference
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.holding import Holding
 from hypha_cluster.relay.intake import Intake, Onward
+from hypha_cluster.relay.pending import PendingCall
 from hypha_cluster.supervision import Supervisor
 from tests.fakes import MemoryBus
 from tests.unit.relay.test_delivery import ME, READER, YOU, Rig as DeliveryRig, sent, told
@@ -28,12 +30,23 @@ class FakeHub:
     def __init__(self) -> None:
         self.received: list[tuple[str, str, str]] = []
         self.chunks: list[str] = []
+        self.removed: list[str] = []
 
     def receive(self, frame: Frame, source: str, target: str) -> None:
         self.received.append((frame.envelope["method"], source, target))
 
-    def relay_chunk(self, connection: Connection, frame: Frame, target: str, step: Step) -> None:
+    def relay_chunk(
+        self,
+        connection: Connection,
+        frame: Frame,
+        target: str,
+        step: Step,
+        call: PendingCall | None,
+    ) -> None:
         self.chunks.append(target)
+
+    def clear_away(self, connection: Connection) -> None:
+        self.removed += [leftover.target for leftover in connection.chunks.take_leftovers()]
 
 
 class NoRights:
@@ -271,3 +284,12 @@ async def test_nothing_that_a_client_sends_is_more_than_refused(rig: Rig) -> Non
         rig.delivery.receive(ME, bytes(data))
         rig.delivery.receive(None, bytes(data))
     await rig.bus.settled()
+
+
+async def test_what_is_left_of_a_message_that_was_refused_is_removed(rig: Rig) -> None:
+    sender = await rig.live("me")
+    rig.intake.route(sender, frame(YOU, f"{CACHE}create", args=["key", False]))
+
+    rig.intake.route(sender, frame(YOU, f"{CACHE}append", args=["key", b"\xc1", False]))
+
+    assert rig.hub.removed == [YOU]

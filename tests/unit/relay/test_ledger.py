@@ -7,6 +7,8 @@ import pytest
 from hypha_cluster.metrics import Histogram
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
+from hypha_cluster.protocol.message import Carried
+from hypha_cluster.relay.events import Note
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import Deliveries, PendingCall, PendingCalls
 from hypha_cluster.relay.tracing import NullTracer
@@ -110,3 +112,36 @@ async def test_a_call_is_taken_once(rig: Rig) -> None:
 
     assert rig.ledger.take(TARGET, CALLER, "s")
     assert not rig.ledger.take(TARGET, CALLER, "s")
+
+
+# Messages in chunks.
+
+
+async def test_a_call_in_chunks_is_waited_for_too(rig: Rig) -> None:
+    carried = Carried("services.tool.run", "s", "s.reject")
+
+    call = rig.ledger.called_in_chunks(rig.caller, TARGET, carried)
+
+    assert call is not None
+    assert rig.pending.is_waiting(TARGET, CALLER, "s")
+    rig.ledger.came(CALLER, Note(TARGET, "s.resolve", ""))
+    assert len(rig.pending) == 0
+
+
+@pytest.mark.parametrize("carried", [Carried("f", None, "s.reject"), Carried("f", "s", None)])
+async def test_nobody_waits_for_one_that_cannot_be_rejected(rig: Rig, carried: Carried) -> None:
+    assert rig.ledger.called_in_chunks(rig.caller, TARGET, carried) is None
+    assert len(rig.pending) == 0
+
+
+async def test_whoever_gets_a_call_in_chunks_owes_an_answer_too(rig: Rig) -> None:
+    rig.ledger.came(TARGET, Note(CALLER, "services.tool.run", "s"))
+    assert not rig.deliveries.is_awaited(TARGET)
+
+    rig.deliveries.watch()
+    rig.ledger.came(TARGET, Note(CALLER, "services.tool.run", "s"))
+    rig.ledger.came(TARGET, Note(CALLER, "services.tool.tell", ""))
+
+    assert rig.deliveries.is_awaited(TARGET)
+    rig.ledger.answered(TARGET, CALLER, "s.resolve")
+    assert not rig.deliveries.is_awaited(TARGET)
