@@ -6,11 +6,12 @@ is logged is not on the way of one client, a line names it itself: `extra={"clie
 
 import logging
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
+
+from hypha_cluster.randomness import unguessable
 
 node: Final[ContextVar[str]] = ContextVar("node", default="")
 request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
@@ -41,4 +42,4 @@ def about(request: str, address: str) -> Iterator[None]:
 
 def good_request_id(given: str) -> str:
     """The id that a request came with, or a new one if it has none that may be logged."""
-    return given if _GOOD_ID.fullmatch(given) else secrets.token_hex(8)
+    return given if _GOOD_ID.fullmatch(given) else unguessable()[:16]

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
@@ -26,6 +25,7 @@ from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.envelope import Frame, pack
 from hypha_cluster.protocol.limits import SINGLE_FRAME
+from hypha_cluster.randomness import unguessable
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.tracing import Tracer
 from hypha_cluster.supervision import Supervisor, Tasks
@@ -161,7 +161,7 @@ class HubCalls:
 
     def _new_session(self) -> str:
         """A name that nobody can guess: else one could have another client give the answer."""
-        return secrets.token_hex(12)
+        return unguessable()
 
     async def send(
         self,

@@ -4,7 +4,6 @@ import hashlib
 import math
 import re
 import time
-import uuid
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +16,7 @@ from hypha_cluster.identity.access import PUBLIC, ROOT, Identity, Origin
 from hypha_cluster.identity.openid import ES256, RS256, OpenIdKeys
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import CHILD_TOKEN, NAME, TOKEN, TOKEN_LIFETIME, VERIFIED_TOKENS
+from hypha_cluster.randomness import unguessable
 
 _PREFIX: Final = "@imjoy@"
 _ALGORITHM: Final = "HS256"
@@ -58,7 +58,7 @@ class Reconnection(NamedTuple):
 
 
 def generated_id() -> str:
-    return uuid.uuid4().hex
+    return unguessable()
 
 
 class Tokens:

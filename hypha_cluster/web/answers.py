@@ -9,16 +9,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from hypha_cluster.errors import NotAcceptable
-from hypha_cluster.web.arguments import JSON, MSGPACK
+from hypha_cluster.web.arguments import MSGPACK
+from hypha_cluster.web.headers import header, media_type
 from hypha_cluster.web.writing import Described, Form, Json, Packed, is_long, shown, write
 
 _PIECE: Final = 65_536  # bytes that are sent at once
+_JSON: Final = Json()
+_DESCRIBED: Final = Described()
 _TURN: Final = 100  # steps after which others have their turn
-
-
-def content_type(request: Request) -> str:
-    """The media type of a request's body, JSON unless it says otherwise."""
-    return request.headers.get("content-type", JSON).partition(";")[0].strip().lower() or JSON
 
 
 async def answer(request: Request, value: Any, *, describe: bool = False) -> Response:
@@ -26,8 +24,8 @@ async def answer(request: Request, value: Any, *, describe: bool = False) -> Res
 
     describe: for people to look at, so that what JSON cannot carry is described as well.
     """
-    packed = MSGPACK in request.headers.get("accept", "") or content_type(request) == MSGPACK
-    form: Form = Packed() if packed else Described() if describe else Json()
+    packed = MSGPACK in header(request, b"accept") or media_type(request) == MSGPACK
+    form: Form = Packed() if packed else _DESCRIBED if describe else _JSON
     try:
         if is_long(value):
             return await _in_pieces(value, form)

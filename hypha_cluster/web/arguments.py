@@ -11,8 +11,8 @@ from hypha_cluster.errors import BadRequest, TooLarge, UnsupportedMediaType
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import ARGUMENT_CONTAINERS, ARGUMENT_VALUES, DEPTH
+from hypha_cluster.web.headers import JSON
 
-JSON: Final = "application/json"
 MSGPACK: Final = "application/msgpack"
 Arguments = dict[str, Any]
 

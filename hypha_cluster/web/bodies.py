@@ -15,6 +15,7 @@ from hypha_cluster.protocol.limits import (
     LARGE_BODIES,
     SMALL_BODY,
 )
+from hypha_cluster.web.headers import header
 
 _STEP: Final = 1_048_576  # bytes that are inflated at once; it takes some milliseconds
 
@@ -65,10 +66,10 @@ class Lease:
 
 async def read_body(request: Request, lease: Lease, max_size: int) -> bytes | bytearray:
     """The whole body as it was before it was compressed; max_size: bytes of it."""
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = header(request, b"content-encoding").strip().lower()
     if encoding not in ("gzip", "identity", ""):
         raise UnsupportedMediaType(f"A request body is plain or gzip, not {encoding!r}.")
-    announced = request.headers.get("content-length", "")
+    announced = header(request, b"content-length")
     if announced.isdecimal():
         _check_size(int(announced), max_size)
     body = await _receive(request, lease, max_size)

@@ -22,6 +22,7 @@ from hypha_cluster.protocol.address import parse_service_id
 from hypha_cluster.registry.clients import ClientRegistry, has_left
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.web.headers import header
 
 # Who has logged in on a page; set for this host only, and by https only.
 COOKIE: Final = "__Host-hypha"
@@ -113,7 +114,7 @@ class Lookup:
 
     async def identify(self, request: Request) -> Identity:
         """Whom the token of a request speaks for; without one, somebody new and anonymous."""
-        return await self._gatekeeper.identify(token_of(request.headers.get("authorization")))
+        return await self._gatekeeper.identify(token_of(header(request, b"authorization")))
 
     async def enter(self, request: Request, workspace: str) -> Visitor:
         """Who asks, and whether they are inside: others see what is public. WorkspaceNotFound."""
@@ -135,11 +136,11 @@ def base_url_of(connection: HTTPConnection, base_path: str | None = None) -> str
 
     base_path: where everything is; by default, where the route is.
     """
-    scope, headers = connection.scope, connection.headers
-    secure = headers.get("x-forwarded-proto", scope["scheme"]) in ("wss", "https")
-    host = headers.get("x-forwarded-host") or headers.get("host", "")
+    scope = connection.scope
+    scheme = header(connection, b"x-forwarded-proto") or scope["scheme"]
+    host = header(connection, b"x-forwarded-host") or header(connection, b"host")
     base_path = scope.get("root_path", "") if base_path is None else base_path
-    return f"{'https' if secure else 'http'}://{host}{base_path}"
+    return f"{'https' if scheme in ('wss', 'https') else 'http'}://{host}{base_path}"
 
 
 def token_of(authorization: str | None) -> str | None:

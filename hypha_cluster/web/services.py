@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,11 +19,13 @@ from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.limits import SMALL_BODY
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.web.answers import answer, content_type
-from hypha_cluster.web.arguments import JSON, do_not_fit, from_body, from_query
+from hypha_cluster.web.answers import answer
+from hypha_cluster.web.arguments import do_not_fit, from_body, from_query
 from hypha_cluster.web.bodies import Lease, Room, read_body
+from hypha_cluster.web.headers import JSON, media_type
 from hypha_cluster.web.lookup import Lookup
 
+Query = list[tuple[str, str]]
 MODE: Final = "_mode"  # the query parameter that says which of several providers answers
 
 
@@ -49,7 +52,7 @@ class ServicesApi:
         return [
             Route(function, _Plain(self.call), methods=["GET", "POST"]),
             Route("/{workspace}/info", self.info),
-            Route("/{workspace}/services", self.list),
+            Route("/{workspace}/services", self.list_services),
             Route("/{workspace}/services/{service}", self.describe),
         ]
 
@@ -60,7 +63,7 @@ class ServicesApi:
             return await answer(request, (await self._workspaces.get(name)).to_wire())
         return await answer(request, (await self._workspaces.require(identity, name)).to_wire())
 
-    async def list(self, request: Request) -> Response:
+    async def list_services(self, request: Request) -> Response:
         """Infos of the services of a workspace that the caller may see, ids without it."""
         name = request.path_params["workspace"]
         visitor = await self._lookup.enter(request, name)
@@ -71,13 +74,14 @@ class ServicesApi:
 
     async def describe(self, request: Request) -> Response:
         """A service as its provider describes it, functions by their names."""
-        visitor, provider = await self._find(request)
+        visitor, provider = await self._find(request, _query_of(request))
         service = await self._visits.describe(visitor, provider)
         return await answer(request, service, describe=True)
 
     async def call(self, request: Request) -> Response:
         """Call a function with the parameters of the query or the body as keyword arguments."""
-        visitor, provider = await self._find(request)
+        query = _query_of(request)
+        visitor, provider = await self._find(request, query)
         path: str = request.path_params["function"]
         member = await self._visits.member(visitor, provider, path)
         if request.method == "HEAD":  # it is there; asking for that does not call it
@@ -85,7 +89,7 @@ class ServicesApi:
         if not rpc.is_reference(member):
             return await answer(request, member)
         with self._room.lease() as lease:
-            arguments = await self._arguments(request, lease)
+            arguments = await self._arguments(request, query, lease)
             try:
                 result = await self._visits.call(visitor, provider, member, [], arguments)
             except RemoteError as error:
@@ -94,19 +98,23 @@ class ServicesApi:
                 raise
         return await answer(request, result)
 
-    async def _find(self, request: Request) -> tuple[Visitor, Provider]:
+    async def _find(self, request: Request, query: Query) -> tuple[Visitor, Provider]:
         place = request.path_params
-        mode = request.query_params.get(MODE, "random")
+        mode = next((value for name, value in reversed(query) if name == MODE), "random")
         return await self._lookup.find(request, place["workspace"], place["service"], mode)
 
-    async def _arguments(self, request: Request, lease: Lease) -> dict[str, Any]:
+    async def _arguments(self, request: Request, query: Query, lease: Lease) -> dict[str, Any]:
         """Those of the body; those of the query if there is no body."""
         body = await read_body(request, lease, self._max_body) if request.method == "POST" else b""
-        if body:
-            decode = partial(from_body, body, content_type(request))
-            return decode() if len(body) <= SMALL_BODY else await asyncio.to_thread(decode)
-        pairs = request.query_params.multi_items()
-        return from_query(pair for pair in pairs if pair[0] != MODE)
+        if not body:
+            return from_query(pair for pair in query if pair[0] != MODE)
+        decode = partial(from_body, body, media_type(request))
+        return decode() if len(body) <= SMALL_BODY else await asyncio.to_thread(decode)
+
+
+def _query_of(request: Request) -> Query:
+    query: bytes = request.scope["query_string"]
+    return parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else []
 
 
 class _Plain:

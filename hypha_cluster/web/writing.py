@@ -12,13 +12,15 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgpack
 
 from hypha_cluster.protocol import rpc
-from hypha_cluster.web.arguments import JSON, MSGPACK
+from hypha_cluster.web.arguments import MSGPACK
+from hypha_cluster.web.headers import JSON
 
 FEW: Final = 2_000  # values that are written at once, within a millisecond or two
 _TEXT: Final = 64  # characters of a text that take as long as one value more
 _LEVELS: Final = 50  # of what is written at once
 _FLAT: Final = 32  # values of a list or map that is written with those around it
 _SCALARS: Final = (str, bool, int, type(None))
+_encoder: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class Form(Protocol):
@@ -45,8 +47,7 @@ class Json:
         return value
 
     def whole(self, value: Any) -> bytes:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode()
+        return _encoder.encode(value).encode()
 
     def begin(self, container: Any) -> bytes:
         return b"{" if type(container) is dict else b"["

@@ -5,12 +5,12 @@ import time
 import urllib.parse
 from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hypha_cluster import log_fields
 
 HEADER: Final = "X-Request-ID"
+_HEADER: Final = HEADER.lower().encode()
 _STARTS: Final = (*("http.response.start", "websocket.accept", "websocket.http.response.start"),)
 
 _log = logging.getLogger(__name__)
@@ -26,15 +26,16 @@ class RequestIds:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        request_id = log_fields.good_request_id(Headers(scope=scope).get(HEADER, ""))
+        given = dict(scope["headers"]).get(_HEADER, b"").decode("latin-1")
+        request_id = log_fields.good_request_id(given)
         # Never taken back: what fails further out is logged in the same task.
         log_fields.request_id.set(request_id)
         began = time.monotonic()
 
         async def sending(message: Message) -> None:
             if message["type"] in _STARTS:
-                message.setdefault("headers", [])
-                MutableHeaders(scope=message)[HEADER] = request_id
+                named = (_HEADER, request_id.encode("ascii"))
+                message["headers"] = [*message.get("headers", ()), named]
             if message["type"] == "http.response.start" and _log.isEnabledFor(logging.DEBUG):
                 _tell(scope, message, time.monotonic() - began)
             await send(message)

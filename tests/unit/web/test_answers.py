@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from hypha_cluster.errors import NotAcceptable
-from hypha_cluster.web.answers import answer, content_type, error_response
+from hypha_cluster.web.answers import answer, error_response
 
 MSGPACK = "application/msgpack"
 
@@ -87,20 +87,6 @@ async def test_others_have_their_turn_while_a_long_answer_is_written_and_sent() 
 
     assert written > 20
     assert turns - written >= len(parts) - 1 > 20
-
-
-@pytest.mark.parametrize(
-    ("header", "kind"),
-    [
-        ("application/json; charset=utf-8", "application/json"),
-        ("Application/MsgPack", MSGPACK),
-        ("", "application/json"),
-        (";", "application/json"),
-    ],
-)
-def test_the_kind_of_a_body_is_its_media_type(header: str, kind: str) -> None:
-    assert content_type(request(content_type=header)) == kind
-    assert content_type(request()) == "application/json"
 
 
 async def test_an_error_says_what_is_wrong() -> None:

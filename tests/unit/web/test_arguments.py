@@ -8,7 +8,8 @@ import pytest
 
 from hypha_cluster.errors import BadRequest, TooLarge, UnsupportedMediaType
 from hypha_cluster.protocol.limits import ARGUMENT_CONTAINERS, ARGUMENT_VALUES, DEPTH
-from hypha_cluster.web.arguments import JSON, MSGPACK, do_not_fit, from_body, from_query
+from hypha_cluster.web.arguments import MSGPACK, do_not_fit, from_body, from_query
+from hypha_cluster.web.headers import JSON
 
 REFERENCE = {"_rtype": "method", "_rtarget": "ws/x", "_rmethod": "services.s.f"}
 
