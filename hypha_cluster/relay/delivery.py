@@ -63,12 +63,15 @@ class Delivery:
     def send(self, target: str, frame: bytes, reject: Reject | None = None) -> None:
         """Bring a sealed frame to its target; the one delivery path."""
         if not self._hand_over(target, frame):
-            self._publish(target, frame, reject)
+            self._counts.frames_bus += 1
+            self._publish(target, self._ledger.relayed(target, frame), reject)
 
     def send_call(self, target: str, frame: bytes, call: PendingCall) -> None:
         """The same for a call whose caller is told when it comes to nothing."""
         if not self._hand_over(target, frame):
-            self._publish(target, frame, partial(self._give_up, target, call))
+            self._counts.frames_bus += 1
+            reject = partial(self._give_up, target, call)
+            self._publish(target, self._ledger.relayed(target, frame), reject)
 
     def _hand_over(self, target: str, frame: bytes) -> bool:
         """Say whether the target is here, so that it has the frame."""
@@ -121,11 +124,7 @@ class Delivery:
         else:
             self._counts.frames_refused += 1
 
-    def _publish(self, target: str, frame: bytes, reject: Reject | None) -> None:
-        self._counts.frames_bus += 1
-        self._say(target, self._ledger.relayed(target, frame), reject)
-
-    def _say(self, target: str, message: bytes, reject: Reject | None = None) -> None:
+    def _publish(self, target: str, message: bytes, reject: Reject | None = None) -> None:
         def on_failure(outcome: Outcome) -> None:
             if outcome is Outcome.MAILED:
                 self._counts.mailed += 1
@@ -205,7 +204,7 @@ class Delivery:
             call = PendingCall(caller, session, reject, time.monotonic())
             self._ledger.inherit(target, call)
             if self._connections.get(target) is None:
-                self._say(target, NOTHING, partial(self._give_up, target, call))
+                self._publish(target, NOTHING, partial(self._give_up, target, call))
 
     def _send_after(self, address: str | None, frame: bytes) -> None:
         if address is not None:
@@ -223,7 +222,7 @@ class Delivery:
         if is_frame(frame):
             self.send(target, frame)
         else:
-            self._say(target, frame)
+            self._publish(target, frame)
 
     # What a mailbox has, or had.
 

@@ -25,10 +25,10 @@ class Ledger:
     ) -> tuple[bytes, PendingCall | None]:
         """A client of this node calls; answer the frame as it travels on, and who waits for it."""
         call = _waiting(connection, read)
-        if call is not None:
-            self._pending.add(target, call)
-        waits = call is not None
-        return self._tracer.take(read, connection.address, frame, waits=waits), call
+        if call is None:
+            return self._tracer.take(read, connection.address, frame, waits=False), None
+        self._pending.add(target, call)
+        return self._tracer.take(read, connection.address, frame, waits=True), call
 
     def relayed(self, target: str, frame: bytes) -> bytes:
         """A frame goes over the bus; answer it as it travels on."""
