@@ -191,7 +191,7 @@ class ClientLife:
 
     async def _obtain(self, address: str, previous: Previous) -> None:
         if previous.node != self._terms.node:
-            await self._handover.obtain(address, previous.owner, previous.node)
+            await self._handover.obtain(address, previous.holder, previous.node)
 
     def _lock(self, address: str) -> asyncio.Lock:
         return self._locks.setdefault(address, asyncio.Lock())
@@ -203,7 +203,7 @@ class ClientLife:
             client=admission.client,
             workspace=workspace,
             identity=admission.identity,
-            owner=f"{self._terms.node}#{self._epoch}.{next(self._serial)}",
+            holder=f"{self._terms.node}#{self._epoch}.{next(self._serial)}",
             node=self._terms.node,
             program=admission.program or secrets.token_hex(8),
             patience=patience,

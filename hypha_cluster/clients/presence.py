@@ -45,7 +45,7 @@ class Presence:
         self._publisher = publisher
         self._counts = counts
         self._grace = grace
-        # The latest of each connection that Redis may not know yet, by its owner.
+        # The latest of each connection that Redis may not know yet, by its holder.
         self._untold: dict[str, tuple[Attachment, Tell]] = {}
 
     async def suspend(self, attachment: Attachment) -> None:
@@ -58,19 +58,19 @@ class Presence:
 
     def suspend_later(self, attachment: Attachment) -> None:
         """The same, for when Redis is back."""
-        self._untold[attachment.owner] = (attachment, self._suspend)
+        self._untold[attachment.holder] = (attachment, self._suspend)
 
     async def _tell(self, attachment: Attachment, tell: Tell) -> None:
-        owner, entry = attachment.owner, (attachment, tell)
-        self._untold.pop(owner, None)  # the one that is tried now comes last next time
-        self._untold[owner] = entry  # until it is known to be told
+        holder, entry = attachment.holder, (attachment, tell)
+        self._untold.pop(holder, None)  # the one that is tried now comes last next time
+        self._untold[holder] = entry  # until it is known to be told
         try:
             await tell(attachment)
         except RedisUnavailable as error:
             _log.warning("The end of %s is not told yet: %s", attachment.address, error)
         else:
-            if self._untold.get(owner) is entry:
-                del self._untold[owner]
+            if self._untold.get(holder) is entry:
+                del self._untold[holder]
 
     async def tell_again(self) -> None:
         """Tell Redis what it could not be told before; to be called now and then."""
@@ -79,14 +79,14 @@ class Presence:
 
     async def _suspend(self, attachment: Attachment) -> None:
         address = attachment.address
-        done = await self._registry.suspend(address, owner=attachment.owner, grace=self._grace)
+        done = await self._registry.suspend(address, holder=attachment.holder, grace=self._grace)
         if done:
             self._counts.suspended += 1
             _log.info("%s is between two connections.", address, extra={"client": address})
 
     async def _leave(self, attachment: Attachment) -> None:
         address = attachment.address
-        if await self._registry.leave(address, attachment.owner):
+        if await self._registry.leave(address, attachment.holder):
             self._counts.left += 1
             _log.info("%s has left.", address, extra={"client": address})
 
@@ -98,10 +98,10 @@ class Presence:
         """Whether Redis knows some of the clients here; to be called now and then."""
         attached = [each for each in connections if each.stage is Stage.LIVE]
         some = random.sample(attached, min(SAMPLE, len(attached)))
-        owners = await self._registry.owners([each.address for each in some])
+        holders = await self._registry.holders([each.address for each in some])
         return all(
-            owner is not None or connection.stage is not Stage.LIVE
-            for connection, owner in zip(some, owners, strict=True)
+            holder is not None or connection.stage is not Stage.LIVE
+            for connection, holder in zip(some, holders, strict=True)
         )
 
     async def assert_again(self, connection: Connection) -> None:

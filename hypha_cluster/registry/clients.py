@@ -14,7 +14,7 @@ from hypha_cluster.registry.encoding import Infos, flatten, pairs
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.public import PublicListing, as_listed
 from hypha_cluster.registry.scripts import Script
-from hypha_cluster.registry.suspensions import Holder, Suspension, Suspensions
+from hypha_cluster.registry.suspensions import Hold, Suspension, Suspensions
 from hypha_cluster.registry.workspaces import to_hash
 
 # How long a program may be between two connections, which it opens at once if it can.
@@ -25,7 +25,7 @@ LEFT_MEMORY: Final = 300.0  # seconds
 class Attachment(NamedTuple):
     """A client's hold on its address.
 
-    owner: unique to one connection. program: common to those that one run of a program opens, one
+    holder: unique to one connection. program: common to those that one run of a program opens, one
     after the other.
     """
 
@@ -33,7 +33,7 @@ class Attachment(NamedTuple):
     client: str
     workspace: Workspace
     identity: Identity
-    owner: str
+    holder: str
     node: str
     patience: float = PATIENCE  # seconds that it may be away before calls to it are refused
     program: str = ""
@@ -51,7 +51,7 @@ class ClaimMode(StrEnum):
 class Previous(NamedTuple):
     """The connection that had an address before."""
 
-    owner: str
+    holder: str
     node: str
 
 
@@ -74,11 +74,11 @@ class Claim(NamedTuple):
     services: Infos
     notes: Sequence[Reply[Any]] = ()
     unsettled: Unsettled | None = None
-    inherited: Holder | None = None
+    inherited: Hold | None = None
 
 
 class ClientRegistry:
-    """Changes what is in Redis by scripts that touch nothing of a newer owner's.
+    """Changes what is in Redis by scripts that touch nothing of a newer holder's.
 
     on_departure is called with the address of each client that this node finds to have left for
     good.
@@ -111,27 +111,27 @@ class ClientRegistry:
         then it has to be suspended.
         """
         # The reaper has to know of it before: a node may die at any moment.
-        holder = Holder(attachment.address, attachment.owner)
-        told = self._redis.sadd(self._keys.node_clients(attachment.node), str(holder))
+        hold = Hold(attachment.address, attachment.holder)
+        told = self._redis.sadd(self._keys.node_clients(attachment.node), str(hold))
         await self._redis.ordered(told)
         identity = json.dumps(attachment.identity.to_wire())
         answer = await self._ask_for(attachment, identity, mode)
         await told
         outcome = answer[0].decode()
         if outcome not in ("claimed", "resumed"):
-            self.suspensions.forget(holder)
+            self.suspensions.forget(hold)
             raise _refusal(outcome, attachment)
-        owner, node, user = (answer[index].decode() for index in (1, 2, 5))
+        holder, node, user = (answer[index].decode() for index in (1, 2, 5))
         many = answer[6]
         services = pairs(answer[7 + many :])
         unsettled = [service.decode() for service in answer[7 : 7 + many]]
         return Claim(
             outcome == "resumed",
-            Previous(owner, node) if owner else None,
+            Previous(holder, node) if holder else None,
             services,
-            self._note(attachment, identity, owner, (int(answer[3]), int(answer[4]))),
+            self._note(attachment, identity, holder, (int(answer[3]), int(answer[4]))),
             _unsettled(attachment.address, unsettled, services),
-            Holder(attachment.address, owner) if user not in ("", attachment.identity.id) else None,
+            Hold(attachment.address, holder) if user not in ("", attachment.identity.id) else None,
         )
 
     def _ask_for(self, attachment: Attachment, identity: str, mode: ClaimMode) -> Reply[list[Any]]:
@@ -149,7 +149,7 @@ class ClientRegistry:
             ],
             args=[
                 attachment.client,
-                attachment.owner,
+                attachment.holder,
                 attachment.node,
                 attachment.identity.id,
                 identity,
@@ -164,16 +164,16 @@ class ClientRegistry:
     def _note(
         self, attachment: Attachment, identity: str, before: str, times: tuple[int, int]
     ) -> Sequence[Reply[Any]]:
-        """before: the owner that it had. times: those of its suspension, in ms."""
+        """before: the holder that it had. times: those of its suspension, in ms."""
         keys, redis, address = self._keys, self._redis, attachment.address
         end, away = times
-        user = {"identity": identity, address: attachment.owner}
+        user = {"identity": identity, address: attachment.holder}
         notes: list[Reply[Any]] = [
             redis.hset(keys.user(attachment.identity.id), user),
             redis.sadd(keys.workspaces(), attachment.workspace.name),
         ]
-        if before not in ("", attachment.owner):
-            notes.append(self.suspensions.forget(Holder(address, before)))
+        if before not in ("", attachment.holder):
+            notes.append(self.suspensions.forget(Hold(address, before)))
         if end:
             notes += self.suspensions.over(address, end=end, away=away)
         return notes
@@ -186,15 +186,15 @@ class ClientRegistry:
         if claim.inherited is not None:
             await self.leave(*claim.inherited)  # which only forgets the other user
 
-    async def leave(self, address: str, owner: str) -> Departure | None:
-        """Remove a client for good, if it still has the connection `owner`.
+    async def leave(self, address: str, holder: str) -> Departure | None:
+        """Remove a client for good, if it still has the connection `holder`.
 
         Finishes its departure, also one that was not finished when it was begun.
         """
-        remains = await self._remove(address, owner)
-        departure = next((each for each in remains.departures if each.owner == owner), None)
+        remains = await self._remove(address, holder)
+        departure = next((each for each in remains.departures if each.holder == holder), None)
         if departure is None:
-            await self.suspensions.forget(Holder(address, owner))
+            await self.suspensions.forget(Hold(address, holder))
         return departure
 
     async def expire(self, address: str, time: int) -> Departure | None:
@@ -209,7 +209,7 @@ class ClientRegistry:
             await self.suspensions.ended.done({address: time})
         return next(iter(remains.departures), None)
 
-    async def _remove(self, address: str, owner: str) -> Remains:
+    async def _remove(self, address: str, holder: str) -> Remains:
         keys, workspace = self._keys, workspace_of(address)
         answer = await self._leave(
             keys=[
@@ -227,7 +227,7 @@ class ClientRegistry:
             ],
             args=[
                 address[len(workspace) + 1 :],
-                owner,
+                holder,
                 keys.providers(workspace),
                 int(LEFT_MEMORY * 1000),
             ],
@@ -236,15 +236,15 @@ class ClientRegistry:
         await self._departures.finish(remains)
         return remains
 
-    async def suspend(self, address: str, *, owner: str, grace: float) -> bool:
-        """Keep a client's place for `grace` seconds, if it still has the connection `owner`.
+    async def suspend(self, address: str, *, holder: str, grace: float) -> bool:
+        """Keep a client's place for `grace` seconds, if it still has the connection `holder`.
 
         Say whether it was not suspended before.
         """
-        holder = Holder(address, owner)
-        (outcome,) = await self.suspensions.begin([holder], grace=grace)
+        hold = Hold(address, holder)
+        (outcome,) = await self.suspensions.begin([hold], grace=grace)
         if outcome is Suspension.ELSEWHERE:
-            await self.suspensions.forget(holder)
+            await self.suspensions.forget(hold)
         return outcome is Suspension.DONE
 
     async def has_left(self, address: str) -> bool:
@@ -257,11 +257,11 @@ class ClientRegistry:
 
     # Listings.
 
-    async def owners(self, addresses: Sequence[str]) -> list[str | None]:
+    async def holders(self, addresses: Sequence[str]) -> list[str | None]:
         """The connection that each client has, None for who is not known."""
         replies = [self._redis.hget(self._keys.client(each), "owner") for each in addresses]
-        owners = await settled(replies)
-        return [owner.decode() if owner is not None else None for owner in owners]
+        holders = await settled(replies)
+        return [holder.decode() if holder is not None else None for holder in holders]
 
     async def clients(self, workspace: str) -> list[str]:
         members = await self._redis.smembers(self._keys.clients(workspace))

@@ -14,7 +14,7 @@ from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.public import NOT_LISTED, PublicListing
 from hypha_cluster.registry.scripts import Script
-from hypha_cluster.registry.suspensions import Holder, Suspensions
+from hypha_cluster.registry.suspensions import Hold, Suspensions
 
 
 class Departure(NamedTuple):
@@ -23,7 +23,7 @@ class Departure(NamedTuple):
     address: str
     user: str
     node: str
-    owner: str
+    holder: str
     end: int = 0
     away: int = 0
 
@@ -48,13 +48,13 @@ class Remains(NamedTuple):
         is_there, end, has_workspace, many = answer[:4]
         unsettled = [service.decode() for service in answer[4 : 4 + many]]
         notes = zip(answer[4 + many :: 2], answer[5 + many :: 2], strict=True)
-        departures = [_departure(address, owner.decode(), note) for owner, note in notes]
+        departures = [_departure(address, holder.decode(), note) for holder, note in notes]
         return cls(address, bool(is_there), end, bool(has_workspace), unsettled, departures)
 
 
-def _departure(address: str, owner: str, note: bytes) -> Departure:
+def _departure(address: str, holder: str, note: bytes) -> Departure:
     user, node, end, away = json.loads(note)
-    return Departure(address, user, node, owner, int(end), int(away))
+    return Departure(address, user, node, holder, int(end), int(away))
 
 
 class Departures:
@@ -94,15 +94,15 @@ class Departures:
         keys, redis, address = self._keys, self._redis, remains.address
         workspace = workspace_of(address)
         follow = [
-            self._forget_user(keys=[keys.user(each.user)], args=[address, each.owner])
+            self._forget_user(keys=[keys.user(each.user)], args=[address, each.holder])
             for each in remains.departures
         ]
         if not remains.has_workspace:
             follow.append(redis.srem(keys.workspaces(), workspace))
         await settled(follow)
-        owners = [each.owner for each in remains.departures]
+        holders = [each.holder for each in remains.departures]
         has_workspace = await self._finish(
-            keys=[keys.departed(address), keys.workspace(workspace)], args=owners
+            keys=[keys.departed(address), keys.workspace(workspace)], args=holders
         )
         if has_workspace and not remains.has_workspace:  # it was made anew meanwhile
             await redis.sadd(keys.workspaces(), workspace)
@@ -112,7 +112,7 @@ class Departures:
         """Forget what led to the note."""
         replies: list[Reply[Any]] = []
         for each in remains.departures:
-            replies.append(self._suspensions.forget(Holder(each.address, each.owner)))
+            replies.append(self._suspensions.forget(Hold(each.address, each.holder)))
             if each.end:
                 replies += self._suspensions.over(each.address, end=each.end, away=each.away)
         return replies

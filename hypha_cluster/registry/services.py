@@ -93,7 +93,7 @@ class Services:
             ],
             args=[
                 attachment.client,
-                attachment.owner,
+                attachment.holder,
                 keys.providers(attachment.workspace.name),
                 len(removed),
                 *removed,

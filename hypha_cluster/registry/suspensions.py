@@ -15,23 +15,23 @@ _log = logging.getLogger(__name__)
 MANY: Final = 100  # clients that are suspended by one script
 
 
-class Holder(NamedTuple):
-    """A connection that has, or had, an address; a member of the list of a node's clients."""
+class Hold(NamedTuple):
+    """An address and the connection that has, or had, it: a member of a node's list of clients."""
 
     address: str
-    owner: str
+    holder: str
 
     @property
     def node(self) -> str:
-        return self.owner.rpartition("#")[0]
+        return self.holder.rpartition("#")[0]
 
     def __str__(self) -> str:
-        return f"{self.address} {self.owner}"  # neither of them has a space
+        return f"{self.address} {self.holder}"  # neither of them has a space
 
     @classmethod
-    def of(cls, member: bytes) -> "Holder":
-        address, _, owner = member.decode().partition(" ")
-        return cls(address, owner)
+    def of(cls, member: bytes) -> "Hold":
+        address, _, holder = member.decode().partition(" ")
+        return cls(address, holder)
 
 
 class Suspension(IntEnum):
@@ -54,31 +54,31 @@ class Suspensions:
         self._suspend = Script(redis, "suspend")
 
     async def begin(
-        self, holders: Sequence[Holder], *, grace: float, age: float = 0.0
+        self, holds: Sequence[Hold], *, grace: float, age: float = 0.0
     ) -> list[Suspension]:
         """Have clients keep their places, each if it still has the connection that is meant.
 
-        holders: at most MANY, all in one slot. grace: seconds for which they keep their place. age:
+        holds: at most MANY, all in one slot. grace: seconds for which they keep their place. age:
         seconds since their connections broke. Those that are ELSEWHERE stay in the lists of nodes.
         """
         answer = await self._suspend(
-            keys=[self._keys.client(holder.address) for holder in holders],
-            args=[int(grace * 1000), int(age * 1000), *(holder.owner for holder in holders)],
+            keys=[self._keys.client(hold.address) for hold in holds],
+            args=[int(grace * 1000), int(age * 1000), *(hold.holder for hold in holds)],
         )
         outcomes = [Suspension(outcome) for outcome in answer[::3]]
         ends: dict[str, int] = {}
         aways: dict[str, int] = {}
         here = []
-        for holder, outcome, end, away in zip(
-            holders, outcomes, answer[1::3], answer[2::3], strict=True
+        for hold, outcome, end, away in zip(
+            holds, outcomes, answer[1::3], answer[2::3], strict=True
         ):
             if outcome is Suspension.BROKEN:
-                _log.error("What Redis has in the place of %s is no client.", holder.address)
-                here.append(holder)
+                _log.error("What Redis has in the place of %s is no client.", hold.address)
+                here.append(hold)
             elif outcome is not Suspension.ELSEWHERE:
                 # Also when it was done before: who did it may have died before this.
-                ends[holder.address], aways[holder.address] = end, away
-                here.append(holder)
+                ends[hold.address], aways[hold.address] = end, away
+                here.append(hold)
         if here:
             await settled([self.ended.put(ends), self.away.put(aways)])
             await settled(map(self.forget, here))
@@ -88,6 +88,6 @@ class Suspensions:
         """A suspension is over that had these times, in ms; another one is left alone."""
         return [self.ended.done({address: end}), self.away.done({address: away})]
 
-    def forget(self, holder: Holder) -> Reply[int]:
+    def forget(self, hold: Hold) -> Reply[int]:
         """A connection is nothing any more that a reaper would have to see to."""
-        return self._redis.srem(self._keys.node_clients(holder.node), str(holder))
+        return self._redis.srem(self._keys.node_clients(hold.node), str(hold))

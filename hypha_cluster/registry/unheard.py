@@ -11,7 +11,7 @@ from typing import Final
 from hypha_cluster.links.client import RedisClient, settled
 from hypha_cluster.protocol.limits import UNHEARD
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.registry.suspensions import Holder
+from hypha_cluster.registry.suspensions import Hold
 
 LOOK_FOR: Final = 30.0  # seconds; then a node without a lease would have been cleaned up after
 
@@ -32,21 +32,21 @@ class Unheard:
         if len(self._since) < UNHEARD:
             self._since.setdefault(address, self._clock())
 
-    async def take_dead(self) -> list[Holder]:
+    async def take_dead(self) -> list[Hold]:
         """Those whose nodes have no lease; those that are attached or gone are forgotten."""
         addresses = list(self._since)
         asked = [self._redis.hmget(self._keys.client(each), "state", "owner") for each in addresses]
-        holders = []
-        for address, (state, owner) in zip(addresses, await settled(asked), strict=True):
-            if state == b"online" and owner is not None:
-                holders.append(Holder(address, owner.decode()))
+        holds = []
+        for address, (state, holder) in zip(addresses, await settled(asked), strict=True):
+            if state == b"online" and holder is not None:
+                holds.append(Hold(address, holder.decode()))
             else:
                 del self._since[address]
-        alive = await self._alive({holder.node for holder in holders})
+        alive = await self._alive({hold.node for hold in holds})
         self._forget_old()
-        dead = [holder for holder in holders if holder.node not in alive]
-        for holder in dead:
-            self._since.pop(holder.address, None)
+        dead = [hold for hold in holds if hold.node not in alive]
+        for hold in dead:
+            self._since.pop(hold.address, None)
         return dead
 
     async def _alive(self, nodes: set[str]) -> set[str]:

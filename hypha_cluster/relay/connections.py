@@ -229,7 +229,7 @@ class Connections:
 
     def expect(self, connection: Connection) -> None:
         """A connection arrives, and may get its place."""
-        self._holders[connection.attachment.owner] = connection
+        self._holders[connection.attachment.holder] = connection
 
     def attach(self, connection: Connection) -> Connection | None:
         """Put a connection in its place; answer the one that had it, of which nothing is left."""
@@ -242,7 +242,7 @@ class Connections:
 
     def forget(self, connection: Connection) -> None:
         """Nothing is left of a connection that others could ask for."""
-        self._holders.pop(connection.attachment.owner, None)
+        self._holders.pop(connection.attachment.holder, None)
 
     def detach(self, connection: Connection) -> bool:
         """Say whether the connection still had its place."""

@@ -178,7 +178,7 @@ async def resume(world: World) -> None:
 
 async def suspend(world: World) -> None:
     attachment = world.failing.attachment()
-    await world.failing.registry.suspend(attachment.address, owner=attachment.owner, grace=0)
+    await world.failing.registry.suspend(attachment.address, holder=attachment.holder, grace=0)
 
 
 async def nothing(world: World) -> None:
@@ -187,7 +187,7 @@ async def nothing(world: World) -> None:
 
 async def test_a_client_that_left_leaves_nothing_and_all_are_told(trials: Trials) -> None:
     async def leave(world: World) -> None:
-        await world.failing.registry.leave("lab/me", world.failing.attachment().owner)
+        await world.failing.registry.leave("lab/me", world.failing.attachment().holder)
 
     async def check(world: World) -> None:
         assert await world.remains() == []
@@ -202,7 +202,7 @@ async def test_a_client_that_did_not_come_back_leaves_nothing_and_all_are_told(
     async def go_away(world: World) -> None:
         await offer(world)
         attachment = world.same.attachment()
-        await world.same.registry.suspend("lab/me", owner=attachment.owner, grace=0)
+        await world.same.registry.suspend("lab/me", holder=attachment.holder, grace=0)
 
     async def check(world: World) -> None:
         assert await world.remains() == []
@@ -221,7 +221,7 @@ async def test_a_client_that_could_not_attach_leaves_nothing(trials: Trials) -> 
             assert len(members) == 1
             assert await world.redis.sismember(world.keys.workspaces(), "lab")
             assert await world.other.registry.user_clients("ann") == ["lab/me"]
-            await world.other.registry.leave("lab/me", world.failing.attachment().owner)
+            await world.other.registry.leave("lab/me", world.failing.attachment().holder)
         await world.other.reap()
         assert await world.remains() == []
 
@@ -232,21 +232,21 @@ async def test_a_client_that_came_back_is_nowhere_else(trials: Trials) -> None:
     async def go_away(world: World) -> None:
         attachment = await world.other.claim()
         await world.other.services.register(attachment, {"open": info("public")})
-        await world.other.registry.suspend("lab/me", owner=attachment.owner, grace=600)
+        await world.other.registry.suspend("lab/me", holder=attachment.holder, grace=600)
 
     async def come_back(world: World) -> None:
         await world.failing.claim(number=2, mode=ClaimMode.RESUME)
 
     async def suspend_again(world: World) -> None:
-        owner = world.failing.attachment(2).owner
-        await world.failing.registry.suspend("lab/me", owner=owner, grace=0)
+        holder = world.failing.attachment(2).holder
+        await world.failing.registry.suspend("lab/me", holder=holder, grace=0)
 
     async def check(world: World) -> None:
         assert await world.listed() == await world.public() == {"lab/me:open"}
         if await world.redis.hget(world.keys.client("lab/me"), "state") == b"online":
             assert await world.redis.zscore(world.keys.suspended(), "lab/me") is None
             assert not await world.redis.exists(world.keys.node_clients("other"))
-            await world.other.registry.leave("lab/me", world.failing.attachment(2).owner)
+            await world.other.registry.leave("lab/me", world.failing.attachment(2).holder)
         else:
             assert await world.redis.zscore(world.keys.suspended(), "lab/me") is not None
 
@@ -263,7 +263,7 @@ async def test_a_place_that_a_new_token_takes_is_nobody_elses(trials: Trials) ->
         attachment = world.same.attachment()
         child = attachment._replace(identity=Identity("first", parent="ann"))
         await world.same.registry.noted(await world.same.registry.claim(child, ClaimMode.NEW))
-        await world.same.registry.suspend("lab/me", owner=child.owner, grace=600)
+        await world.same.registry.suspend("lab/me", holder=child.holder, grace=600)
 
     async def come_again(world: World) -> None:
         child = world.failing.attachment(2)._replace(identity=Identity("second", parent="ann"))
@@ -272,12 +272,12 @@ async def test_a_place_that_a_new_token_takes_is_nobody_elses(trials: Trials) ->
 
     async def give_up(world: World) -> None:
         await world.failing.registry.suspend(
-            "lab/me", owner=world.failing.attachment(2).owner, grace=0
+            "lab/me", holder=world.failing.attachment(2).holder, grace=0
         )
 
     async def check(world: World) -> None:
         for number in (1, 2):
-            owner = world.failing.attachment(number).owner
+            owner = world.failing.attachment(number).holder
             await world.other.registry.leave("lab/me", owner)
         await world.other.reap()
         assert await world.remains() == []
@@ -311,7 +311,7 @@ async def test_who_registered_in_vain_leaves_nothing(trials: Trials) -> None:
 
     async def check(world: World) -> None:
         for gateway in (world.same, world.other):
-            await gateway.registry.leave("lab/me", world.failing.attachment().owner)
+            await gateway.registry.leave("lab/me", world.failing.attachment().holder)
         await world.other.reap()
         assert await world.remains() == []
 

@@ -58,8 +58,8 @@ class Cluster:
 
     async def attach(self, client: str, node: str, workspace: str = "ann") -> None:
         home = replace(own_workspace(ANN), name=workspace)
-        owner = f"{node}#{client}"
-        attachment = Attachment(f"{workspace}/{client}", client, home, ANN, owner, node)
+        holder = f"{node}#{client}"
+        attachment = Attachment(f"{workspace}/{client}", client, home, ANN, holder, node)
         claim = await self.registry.claim(attachment, ClaimMode.RESUME)
         await self.registry.noted(claim)
 
@@ -289,7 +289,7 @@ async def test_a_suspension_that_was_cut_short_is_ended_by_another_node(cluster:
     await cluster.start("dead")
     await cluster.attach("me", "dead")
     await cluster.crash("dead")
-    await cluster.registry.suspend("ann/me", owner="dead#me", grace=0)
+    await cluster.registry.suspend("ann/me", holder="dead#me", grace=0)
     await cluster.redis.zrem(cluster.keys.suspended(), "ann/me")
     await cluster.redis.sadd(cluster.keys.node_clients("dead"), "ann/me dead#me")
 

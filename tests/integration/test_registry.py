@@ -1,4 +1,4 @@
-"""Who is attached where: addresses are taken, kept, given back, and safe from older owners."""
+"""Who is attached where: addresses are taken, kept, given back, and safe from older holders."""
 
 import json
 from dataclasses import replace
@@ -32,15 +32,15 @@ class Store:
     async def claim(
         self,
         client: str = "me",
-        owner: str = "node#1",
+        holder: str = "node#1",
         *,
         user: Identity = ANN,
         workspace: Workspace | None = None,
         mode: ClaimMode = ClaimMode.NEW,
     ) -> tuple[Attachment, Claim]:
         home = workspace or own_workspace(user)
-        node = owner.partition("#")[0]
-        attachment = Attachment(f"{home.name}/{client}", client, home, user, owner, node)
+        node = holder.partition("#")[0]
+        attachment = Attachment(f"{home.name}/{client}", client, home, user, holder, node)
         claim = await self.registry.claim(attachment, mode)
         await self.registry.noted(claim)
         return attachment, claim._replace(notes=())
@@ -85,7 +85,7 @@ async def test_an_address_of_somebody_else_is_not_given_away(store: Store) -> No
 
     for mode in ClaimMode:
         with pytest.raises(Conflict) as refused:
-            await store.claim(owner="other#1", user=BOB, workspace=lab, mode=mode)
+            await store.claim(holder="other#1", user=BOB, workspace=lab, mode=mode)
         assert not isinstance(refused.value, StillOnline)
 
     assert await store.redis.hget(store.keys.client("lab/me"), "owner") == b"node#1"
@@ -111,9 +111,9 @@ async def test_a_place_that_was_lost_is_taken_by_who_is_of_the_same_family(
     store: Store, first: Identity, second: Identity
 ) -> None:
     await store.claim(user=first, workspace=LAB)
-    await store.registry.suspend("lab/me", owner="node#1", grace=60)
+    await store.registry.suspend("lab/me", holder="node#1", grace=60)
 
-    _, claim = await store.claim(owner="other#1", user=second, workspace=LAB)
+    _, claim = await store.claim(holder="other#1", user=second, workspace=LAB)
 
     assert claim.resumed
     assert claim.previous == Previous("node#1", "node")
@@ -131,7 +131,7 @@ async def test_a_place_that_is_in_use_is_not_given_to_the_family(
     await store.claim(user=child("ann", "c1"), workspace=LAB)
 
     with pytest.raises(Conflict):
-        await store.claim(owner="other#1", user=child("ann", "c2"), workspace=LAB, mode=mode)
+        await store.claim(holder="other#1", user=child("ann", "c2"), workspace=LAB, mode=mode)
 
 
 @pytest.mark.parametrize(
@@ -147,25 +147,25 @@ async def test_a_place_that_was_lost_is_not_given_to_strangers(
     store: Store, first: Identity, second: Identity
 ) -> None:
     await store.claim(user=first, workspace=LAB)
-    await store.registry.suspend("lab/me", owner="node#1", grace=60)
+    await store.registry.suspend("lab/me", holder="node#1", grace=60)
 
     for mode in ClaimMode:
         with pytest.raises(Conflict):
-            await store.claim(owner="other#1", user=second, workspace=LAB, mode=mode)
+            await store.claim(holder="other#1", user=second, workspace=LAB, mode=mode)
 
 
 async def test_an_address_is_not_taken_twice(store: Store) -> None:
     await store.claim()
 
     with pytest.raises(StillOnline):
-        await store.claim(owner="other#1")
+        await store.claim(holder="other#1")
 
 
 async def test_a_client_that_comes_back_takes_its_address_over(store: Store) -> None:
     attachment, _ = await store.claim()
     await store.services.register(attachment, {"s": info()})
 
-    _, claim = await store.claim(owner="other#1", mode=ClaimMode.RESUME)
+    _, claim = await store.claim(holder="other#1", mode=ClaimMode.RESUME)
 
     assert claim == Claim(True, Previous("node#1", "node"), {"s": info()})
     assert await store.redis.hget(store.keys.client("ann/me"), "node") == b"other"
@@ -175,9 +175,9 @@ async def test_a_suspended_client_of_the_same_user_may_come_back_without_a_token
     store: Store,
 ) -> None:
     await store.claim()
-    assert await store.registry.suspend("ann/me", owner="node#1", grace=60)
+    assert await store.registry.suspend("ann/me", holder="node#1", grace=60)
 
-    _, claim = await store.claim(owner="other#1")
+    _, claim = await store.claim(holder="other#1")
 
     assert claim.resumed
     assert await store.redis.zscore(store.keys.suspended(), "ann/me") is None
@@ -189,10 +189,10 @@ async def test_who_has_left_does_not_come_back_by_a_token(store: Store) -> None:
     await store.registry.leave("ann/me", "node#1")
 
     with pytest.raises(InvalidToken, match="has left"):
-        await store.claim(owner="other#1", mode=ClaimMode.RESUME)
+        await store.claim(holder="other#1", mode=ClaimMode.RESUME)
 
     assert await store.all_keys() == []
-    _, claim = await store.claim(owner="third#1")
+    _, claim = await store.claim(holder="third#1")
     assert not claim.resumed
 
 
@@ -201,7 +201,7 @@ async def test_a_connection_asserts_only_what_is_its_own(store: Store) -> None:
 
     _, claim = await store.claim(mode=ClaimMode.ASSERT)
     assert claim.previous == Previous("node#1", "node")
-    await store.claim(owner="other#1", mode=ClaimMode.RESUME)
+    await store.claim(holder="other#1", mode=ClaimMode.RESUME)
     with pytest.raises(Conflict):
         await store.claim(mode=ClaimMode.ASSERT)
 
@@ -234,7 +234,7 @@ async def test_nothing_is_left_of_a_client_that_left(store: Store) -> None:
 async def test_nothing_is_left_of_a_client_whose_suspension_ended(store: Store) -> None:
     attachment, _ = await store.claim()
     await store.services.register(attachment, {"a": info(), "b": info("public")})
-    await store.registry.suspend("ann/me", owner="node#1", grace=0)
+    await store.registry.suspend("ann/me", holder="node#1", grace=0)
 
     assert await store.expire() == ["ann/me"]
 
@@ -243,9 +243,9 @@ async def test_nothing_is_left_of_a_client_whose_suspension_ended(store: Store) 
 
 async def test_nothing_is_left_of_a_client_that_moved_between_nodes(store: Store) -> None:
     await store.claim()
-    await store.registry.suspend("ann/me", owner="node#1", grace=60)
-    await store.claim(owner="other#1", mode=ClaimMode.RESUME)
-    await store.claim(owner="third#1", mode=ClaimMode.RESUME)
+    await store.registry.suspend("ann/me", holder="node#1", grace=60)
+    await store.claim(holder="other#1", mode=ClaimMode.RESUME)
+    await store.claim(holder="third#1", mode=ClaimMode.RESUME)
 
     assert await store.registry.leave("ann/me", "third#1") is not None
 
@@ -287,15 +287,15 @@ async def test_a_user_with_an_address_stays_known(store: Store) -> None:
     assert await store.redis.hexists(store.keys.user("bob"), "identity")
 
 
-# An old owner touches nothing of a newer one.
+# An old holder touches nothing of a newer one.
 
 
 @pytest.fixture
 async def moved(store: Store) -> Store:
     """A client that has come back on another node, with a service in two versions."""
-    old, _ = await store.claim(owner="old#1")
+    old, _ = await store.claim(holder="old#1")
     await store.services.register(old, {"s": info("public", stamp="old")})
-    new, _ = await store.claim(owner="new#1", mode=ClaimMode.RESUME)
+    new, _ = await store.claim(holder="new#1", mode=ClaimMode.RESUME)
     await store.services.register(new, {"s": info("public", stamp="new")})
     return store
 
@@ -316,7 +316,7 @@ async def test_an_old_owner_that_leaves_takes_nothing_with_it(moved: Store) -> N
 
 
 async def test_an_old_owner_suspends_nobody(moved: Store) -> None:
-    assert not await moved.registry.suspend("ann/me", owner="old#1", grace=0)
+    assert not await moved.registry.suspend("ann/me", holder="old#1", grace=0)
 
     assert await moved.expire() == []
     await assert_untouched(moved)
@@ -377,7 +377,7 @@ async def test_a_public_service_is_found_by_its_name(store: Store) -> None:
 async def test_a_client_that_is_away_still_offers_its_services(store: Store) -> None:
     mine, _ = await store.claim()
     await store.services.register(mine, {"s": info("public")})
-    await store.registry.suspend("ann/me", owner="node#1", grace=60)
+    await store.registry.suspend("ann/me", holder="node#1", grace=60)
 
     (by_name,) = await store.services.providers("ann", "s")
     (public,) = await store.services.public_providers("s")
@@ -404,10 +404,10 @@ async def test_a_client_offers_what_it_registered(store: Store) -> None:
 
 async def test_a_suspension_ends_only_once(store: Store) -> None:
     await store.claim()
-    assert await store.registry.suspend("ann/me", owner="node#1", grace=60)
+    assert await store.registry.suspend("ann/me", holder="node#1", grace=60)
     until = await store.redis.hget(store.keys.client("ann/me"), "until")
 
-    assert not await store.registry.suspend("ann/me", owner="node#1", grace=600)
+    assert not await store.registry.suspend("ann/me", holder="node#1", grace=600)
 
     assert await store.redis.hget(store.keys.client("ann/me"), "until") == until
     assert await store.expire() == []

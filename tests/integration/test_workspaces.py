@@ -165,7 +165,7 @@ async def test_an_anonymous_user_is_forgotten_when_their_suspension_ends(
     workspaces: Workspaces, redis_client: RedisClient, redis: Redis, keys: Keys
 ) -> None:
     registry = await join(redis_client, keys, ANN, own_workspace(ANN))
-    await registry.suspend("ann/me", owner="node#1", grace=0)
+    await registry.suspend("ann/me", holder="node#1", grace=0)
 
     await registry.expire("ann/me", 0)
 

@@ -208,7 +208,7 @@ def _to_json(service_id: str, service: dict[str, Any], connection: Connection) -
         "description": str(service.get("description") or ""),
         "docs": service.get("docs") or {},
         "config": {**kept, "workspace": connection.attachment.workspace.name},
-        "stamp": connection.attachment.owner,
+        "stamp": connection.attachment.holder,
     }
     text = to_json(f"The info of service {shown(service_id)}", info)
     if len(text) > SERVICE_INFO:

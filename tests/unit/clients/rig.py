@@ -57,7 +57,7 @@ class FakeRegistry:
 
     def __init__(self, bus: MemoryBus) -> None:
         self._bus = bus
-        self.holders: dict[str, Attachment] = {}
+        self.records: dict[str, Attachment] = {}
         self.states: dict[str, str] = {}
         self.services: defaultdict[str, Infos] = defaultdict(dict)
         self.gates: dict[str, Gate] = {}
@@ -72,17 +72,17 @@ class FakeRegistry:
 
     async def claim(self, attachment: Attachment, mode: ClaimMode) -> Claim:
         await self._reached(f"claim {mode}")
-        address, old = attachment.address, self.holders.get(attachment.address)
+        address, old = attachment.address, self.records.get(attachment.address)
         if old is not None:
-            if mode is ClaimMode.ASSERT and old.owner != attachment.owner:
+            if mode is ClaimMode.ASSERT and old.holder != attachment.holder:
                 raise Conflict("It is somebody else's.")
             if mode is ClaimMode.NEW and self.states[address] == "online":
                 raise StillOnline("It is connected already.")
-        self.holders[address], self.states[address] = attachment, "online"
+        self.records[address], self.states[address] = attachment, "online"
         self._bus.known.add(address)
         claim = Claim(
             old is not None,
-            Previous(old.owner, old.node) if old is not None else None,
+            Previous(old.holder, old.node) if old is not None else None,
             dict(self.services[address]),
         )
         await self._reached("claimed")
@@ -91,31 +91,31 @@ class FakeRegistry:
     async def noted(self, claim: Claim) -> None:
         await self._reached("noted")
 
-    async def leave(self, address: str, owner: str) -> Departure | None:
+    async def leave(self, address: str, holder: str) -> Departure | None:
         await self._reached("leave")
-        old = self.holders.get(address)
-        if old is None or old.owner != owner:
+        old = self.records.get(address)
+        if old is None or old.holder != holder:
             return None
-        del self.holders[address], self.states[address]
+        del self.records[address], self.states[address]
         self.services.pop(address, None)
         self._bus.known.discard(address)
         self._bus.mail.pop(address, None)
-        return Departure(address, old.identity.id, old.node, owner)
+        return Departure(address, old.identity.id, old.node, holder)
 
-    async def suspend(self, address: str, *, owner: str, grace: float) -> bool:
+    async def suspend(self, address: str, *, holder: str, grace: float) -> bool:
         await self._reached("suspend")
-        old = self.holders.get(address)
-        if old is None or old.owner != owner:
+        old = self.records.get(address)
+        if old is None or old.holder != holder:
             return False
         self.states[address] = "suspended"
         return True
 
-    async def owners(self, addresses: Sequence[str]) -> list[str | None]:
-        return [self.holders[each].owner if each in self.holders else None for each in addresses]
+    async def holders(self, addresses: Sequence[str]) -> list[str | None]:
+        return [self.records[each].holder if each in self.records else None for each in addresses]
 
     async def register(self, attachment: Attachment, put: Infos, remove: Any = ()) -> None:
         await self._reached("register")
-        if self.holders.get(attachment.address, attachment).owner != attachment.owner:
+        if self.records.get(attachment.address, attachment).holder != attachment.holder:
             raise ClientLeft("It is attached elsewhere.")
         self.services[attachment.address] |= put
 

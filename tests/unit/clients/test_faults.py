@@ -81,7 +81,7 @@ async def test_a_claim_whose_second_attempt_is_lost_is_undone(cluster: Cluster, 
 
     async def claim(attachment: Any, mode: ClaimMode) -> Any:
         if mode is ClaimMode.TAKE:
-            cluster.registry.holders[ME] = attachment
+            cluster.registry.records[ME] = attachment
             raise AWAY
         raise StillOnline("It is connected already.")
 
@@ -153,9 +153,9 @@ async def test_one_that_cannot_be_told_of_does_not_keep_others_from_being_told_o
     cluster: Cluster, node: Node
 ) -> None:
     mine = await node.attach()
-    others = [mine.attachment._replace(address=f"ann/{name}", owner=name) for name in "abc"]
+    others = [mine.attachment._replace(address=f"ann/{name}", holder=name) for name in "abc"]
     for each in others:
-        cluster.registry.holders[each.address] = each
+        cluster.registry.records[each.address] = each
         node.presence.suspend_later(each)
     sound = cluster.registry.suspend
 

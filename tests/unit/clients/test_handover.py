@@ -125,7 +125,7 @@ async def test_a_connection_that_just_goes_is_waited_for(rig: Rig) -> None:
 
 async def test_a_connection_whose_place_another_one_has_is_not_waited_for(rig: Rig) -> None:
     rig.connections.attach(rig.arrive())
-    newer = arriving(FakeSocket(), owner="node#2")
+    newer = arriving(FakeSocket(), holder="node#2")
     rig.connections.expect(newer)
     rig.connections.attach(newer)
 

@@ -233,7 +233,7 @@ async def test_who_goes_while_it_is_set_aside_is_waited_for(cluster: Cluster, no
 async def test_redis_is_told_again_who_is_here(cluster: Cluster, node: Node) -> None:
     mine = await node.attach()
     mine.services = {"tool": "{}"}
-    cluster.registry.holders.clear()
+    cluster.registry.records.clear()
 
     await node.life.reassert()
 
@@ -254,7 +254,7 @@ async def test_nobody_is_said_to_be_here_who_goes_meanwhile(cluster: Cluster, no
     await asyncio.gather(reasserting, detaching)
 
     assert state(cluster) is None
-    assert ME not in cluster.registry.holders
+    assert ME not in cluster.registry.records
 
 
 async def test_nobody_is_said_to_be_here_who_has_gone_before_their_turn(
@@ -270,7 +270,7 @@ async def test_nobody_is_said_to_be_here_who_has_gone_before_their_turn(
     leaving.opened.set()
     await asyncio.gather(reasserting, detaching)
 
-    assert ME not in cluster.registry.holders
+    assert ME not in cluster.registry.records
 
 
 async def test_who_is_set_aside_is_not_said_to_be_online(cluster: Cluster, node: Node) -> None:
@@ -306,8 +306,8 @@ async def test_what_a_client_registers_meanwhile_is_not_overwritten(
 
 async def test_who_is_attached_elsewhere_by_now_yields(cluster: Cluster, node: Node) -> None:
     mine = await node.attach()
-    holder = cluster.registry.holders[ME]
-    cluster.registry.holders[ME] = holder._replace(owner="there#1", node="there")
+    holder = cluster.registry.records[ME]
+    cluster.registry.records[ME] = holder._replace(holder="there#1", node="there")
 
     await node.life.reassert()
 

@@ -67,7 +67,7 @@ async def test_it_is_noticed_that_redis_has_forgotten_a_client(
     mine = await node.attach()
     assert await node.presence.are_known(node.connections)
 
-    cluster.registry.holders.clear()
+    cluster.registry.records.clear()
 
     assert not await node.presence.are_known(node.connections)
     await node.life.set_aside(mine)  # which need not be known any more
@@ -78,7 +78,7 @@ async def test_an_address_is_not_taken_from_another_connection(
     cluster: Cluster, node: Node
 ) -> None:
     mine = await node.attach()
-    cluster.registry.holders[ME] = mine.attachment._replace(owner="there#1")
+    cluster.registry.records[ME] = mine.attachment._replace(holder="there#1")
 
     with pytest.raises((Conflict, ClientLeft)):
         await node.presence.assert_again(mine)

@@ -13,18 +13,18 @@ ANN = Identity("ann")
 
 
 def arriving(
-    socket: FakeSocket, client: str = "me", owner: str = "node#1", refresh_after: float = 0.0
+    socket: FakeSocket, client: str = "me", holder: str = "node#1", refresh_after: float = 0.0
 ) -> Connection:
-    attachment = Attachment(f"ann/{client}", client, own_workspace(ANN), ANN, owner, "node")
+    attachment = Attachment(f"ann/{client}", client, own_workspace(ANN), ANN, holder, "node")
     return Connection(
         attachment, socket, base_url="", refresh_after=refresh_after, max_message_size=1_000
     )
 
 
 def connection(
-    socket: FakeSocket, client: str = "me", owner: str = "node#1", refresh_after: float = 0.0
+    socket: FakeSocket, client: str = "me", holder: str = "node#1", refresh_after: float = 0.0
 ) -> Connection:
-    made = arriving(socket, client, owner, refresh_after)
+    made = arriving(socket, client, holder, refresh_after)
     made.enter(Stage.LIVE)
     return made
 
@@ -110,7 +110,7 @@ async def test_a_connection_is_found_by_its_address(connections: Connections) ->
 async def test_a_newer_connection_keeps_its_place_when_the_older_one_goes(
     connections: Connections,
 ) -> None:
-    older, newer = connection(FakeSocket()), connection(FakeSocket(), owner="node#2")
+    older, newer = connection(FakeSocket()), connection(FakeSocket(), holder="node#2")
     connections.attach(older)
     assert connections.attach(newer) is older
 
