@@ -246,16 +246,17 @@ def services() -> list[Json]:
     ]
 
 
-async def main(config: Json) -> None:
+async def main(config: Json, services: list[Json]) -> None:
     global IDENTITY  # of this process, which has one
     server = await connect_to_server(config["connect"])
     info = await server.get_connection_info()
     IDENTITY = info["client_id"]
-    offered = {service["id"]: service for service in services()}
+    offered = {service["id"]: service for service in services}
     for wanted, visibility in config["services"].items():
         service = offered[wanted]
         context = service.pop("require_context", False)
-        settings = {"visibility": visibility, "require_context": context}
+        flags = service.pop("flags", [])
+        settings = {"visibility": visibility, "require_context": context, "flags": flags}
         await server.register_service({**service, "config": settings})
     token = await server.generate_token()
     tell(workspace=info["workspace"], client_id=IDENTITY, token=token, user=info["user_info"])
@@ -263,4 +264,4 @@ async def main(config: Json) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(json.loads(sys.argv[1])))
+    asyncio.run(main(json.loads(sys.argv[1]), services()))
