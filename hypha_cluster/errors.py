@@ -25,6 +25,7 @@ HubError
 ├── ClientLeft            the target left before it answered
 │   └── ClientAway        it may be back: only its connection broke
 ├── SessionClosed         what a function belonged to is over
+├── ProviderFailed        who signs users in does not do so
 ├── RedisUnavailable      the hub cannot reach its Redis
 └── CallTimeout           no answer in time
 
@@ -188,6 +189,12 @@ class SessionClosed(HubError):
     """The conversation in which a function was passed is over."""
 
     status = 410
+
+
+class ProviderFailed(HubError):
+    """An issuer that users sign in with does not answer as it should."""
+
+    status = 502
 
 
 class RedisUnavailable(HubError):

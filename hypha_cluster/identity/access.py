@@ -79,8 +79,9 @@ class Identity:
         }
 
     @classmethod
-    def from_wire(cls, user: Mapping[str, Any]) -> Self:
+    def from_wire(cls, user: Mapping[str, Any], origin: Origin | None = None) -> Self:
         return cls(
+            origin=origin,
             id=user["id"],
             is_anonymous=user["is_anonymous"],
             email=user["email"],

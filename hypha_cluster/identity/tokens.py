@@ -2,28 +2,25 @@
 
 import hashlib
 import math
-import re
 import time
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from jose import jwk, jwt
-from jose.backends.base import Key
-from jose.exceptions import ExpiredSignatureError, JOSEError
+from jose.exceptions import JOSEError
 
 from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied, StartupError
-from hypha_cluster.identity.access import PUBLIC, ROOT, Identity, Origin
+from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.identity.openid import ES256, RS256, OpenIdKeys
+from hypha_cluster.identity.signed import claims_of, header_of, roles_of, text_of, time_of, user_of
 from hypha_cluster.protocol.guard import shown
-from hypha_cluster.protocol.limits import CHILD_TOKEN, NAME, TOKEN, TOKEN_LIFETIME, VERIFIED_TOKENS
+from hypha_cluster.protocol.limits import CHILD_TOKEN, TOKEN_LIFETIME, VERIFIED_TOKENS
 from hypha_cluster.randomness import unguessable
 
 _PREFIX: Final = "@imjoy@"
 _ALGORITHM: Final = "HS256"
-_FORM: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
-_MAX_TIME: Final = 1e12  # seconds; a float and msgpack have no trouble with it
+LEEWAY: Final = 30.0  # seconds by which an issuer's clock may be ahead
 _VERIFIED: Final = 10.0  # seconds; callers over HTTP bring the same token again and again
-_REQUIRED: Final = {f"require_{claim}": True for claim in ("aud", "exp", "iss", "sub")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,32 +173,32 @@ class Tokens:
         if "cid" in claims:
             # The original gives its reconnection tokens the audience of access tokens.
             raise InvalidToken("Invalid token: it is for reconnecting only.")
-        token = _text(claims, "jti") or _digest(signed)
+        token = text_of(claims, "jti") or _digest(signed)
         origin = Origin(token, _made_at(claims, "iat"), _via(claims))
         return self._identity(claims, claims["exp"], origin)
 
     def verify_reconnection(self, token: str) -> Reconnection:
         claims = self._verify_own(token, self._settings.reconnection_audience)
-        workspace, client, program = (_text(claims, name) for name in ("ws", "cid", "prg"))
+        workspace, client, program = (text_of(claims, name) for name in ("ws", "cid", "prg"))
         if workspace is None or client is None or program is None:
             raise InvalidToken("Invalid token: it does not say which client it is for.")
         expires_at = claims.get("user_exp")
-        if expires_at is not None and _time(expires_at) <= time.time():
+        if expires_at is not None and time_of(expires_at) <= time.time():
             raise InvalidToken("The token that this client connected with has expired.")
         place = Place(workspace, client, program)
         origin = None
-        if access := _text(claims, "tok"):
+        if access := text_of(claims, "tok"):
             origin = Origin(access, _made_at(claims, "tok_iat"), _via(claims))
         return Reconnection(self._identity(claims, expires_at, origin), place)
 
     def _verify_own(self, token: str, audience: str) -> dict[str, Any]:
-        if _header(token).get("alg") != _ALGORITHM:
+        if header_of(token).get("alg") != _ALGORITHM:
             raise InvalidToken(f"Invalid token: this hub signs with {_ALGORITHM}.")
-        return _decode(token, self._key, _ALGORITHM, audience, self._settings.issuer)
+        return claims_of(token, self._key, _ALGORITHM, audience, self._settings.issuer)
 
     async def _verify_foreign(self, token: str) -> Identity:
-        header = _header(token)
-        algorithm, kid = header.get("alg"), _text(header, "kid")
+        header = header_of(token)
+        algorithm, kid = header.get("alg"), text_of(header, "kid")
         if algorithm not in (RS256, ES256):
             raise InvalidToken(
                 f"Invalid token: write <user>{_PREFIX}<token> for one that this hub made; "
@@ -213,7 +210,8 @@ class Tokens:
                 "issuer with --openid-issuer."
             )
         key = await self._openid.find(kid, algorithm)
-        claims = _decode(token, key, algorithm, self._settings.audience, self._openid.issuer)
+        issuer, audience = self._openid.issuer, self._settings.audience
+        claims = claims_of(token, key, algorithm, audience, issuer, LEEWAY)
         # Only this hub makes children: a claim of this name means something else elsewhere.
         origin = Origin(_digest(token), _made_at(claims, "iat"))
         return self._identity({**claims, "parent": None}, claims["exp"], origin)
@@ -221,14 +219,14 @@ class Tokens:
     def _identity(
         self, claims: dict[str, Any], expires_at: float | None, origin: Origin | None
     ) -> Identity:
-        email = _text(claims, f"{self._settings.namespace}email")
+        email = text_of(claims, f"{self._settings.namespace}email")
         return Identity(
-            id=_user(claims),
+            id=user_of(claims),
             is_anonymous=not email,
             email=email,
-            roles=_roles(claims, f"{self._settings.namespace}roles"),
-            parent=_text(claims, "parent"),
-            scopes=tuple((_text(claims, "scope", math.inf) or "").split()),
+            roles=roles_of(claims, f"{self._settings.namespace}roles"),
+            parent=text_of(claims, "parent"),
+            scopes=tuple((text_of(claims, "scope", math.inf) or "").split()),
             expires_at=expires_at,
             origin=origin,
         )
@@ -242,11 +240,11 @@ def _digest(token: str) -> str:
 def _made_at(claims: dict[str, Any], name: str) -> float:
     """When a token was made; 0 if it does not say, so that whatever is revoked, it is, too."""
     value = claims.get(name)
-    return 0.0 if value is None or isinstance(value, str) else _time(value)
+    return 0.0 if value is None or isinstance(value, str) else time_of(value)
 
 
 def _via(claims: dict[str, Any]) -> tuple[str, ...]:
-    return (*(_text(claims, "via", math.inf) or "").split(),)
+    return (*(text_of(claims, "via", math.inf) or "").split(),)
 
 
 def _origin_of_child(maker: Identity) -> Origin | None:
@@ -282,72 +280,3 @@ def _check_email(email: object, maker: Identity) -> None:
     """A service may trust the e-mail address of its caller, so nobody may make one up."""
     if email not in (None, maker.email) and not maker.is_admin:
         raise PermissionDenied("'email' of a token can only be your own; leave it out.")
-
-
-def _header(token: str) -> dict[str, Any]:
-    if len(token) > TOKEN:
-        raise InvalidToken(f"Invalid token: it has more than {TOKEN} characters.")
-    if not _FORM.fullmatch(token):
-        raise InvalidToken("Invalid token: it is not three parts with dots between.")
-    try:
-        header = jwt.get_unverified_header(token)
-    except JOSEError:
-        raise InvalidToken("Invalid token: its header cannot be read.") from None
-    if "crit" in header:
-        raise InvalidToken("Invalid token: it uses extensions that are not known here.")
-    return header
-
-
-def _decode(token: str, key: Key, algorithm: str, audience: str, issuer: str) -> dict[str, Any]:
-    """The claims of a token that is what it should be; no error quotes the token."""
-    try:
-        claims = jwt.decode(
-            token,
-            key,
-            algorithms=[algorithm],
-            audience=audience,
-            issuer=issuer,
-            options=_REQUIRED,
-        )
-    except ExpiredSignatureError:
-        raise InvalidToken("The token has expired; get a new one.") from None
-    except JOSEError as error:
-        raise InvalidToken(f"Invalid token: {error}") from None
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        # What jose makes of times that are no numbers, and of lists in lists in lists.
-        raise InvalidToken("Invalid token: its claims make no sense.") from None
-    if _time(claims["exp"]) <= time.time():
-        raise InvalidToken("The token has expired; get a new one.")
-    return claims
-
-
-def _time(value: Any) -> float:
-    """Check a point in time, so that nothing stumbles over it later."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value <= _MAX_TIME:
-        raise InvalidToken("Invalid token: a time in it is no number of seconds.")
-    return float(value)
-
-
-def _user(claims: dict[str, Any]) -> str:
-    """The user's id, which is the name of their workspace too."""
-    user = _text(claims, "sub")
-    if not user or not user.isprintable():
-        raise InvalidToken("Invalid token: it does not say whose it is.")
-    if user in (ROOT.id, PUBLIC):
-        raise InvalidToken(f"Invalid token: {shown(user)} is the hub itself, which never connects.")
-    return user
-
-
-def _text(claims: dict[str, Any], name: str, limit: float = NAME) -> str | None:
-    value = claims.get(name)
-    if not isinstance(value, str | None) or len(value or "") > limit:
-        raise InvalidToken(f"Invalid token: {name!r} in it is no text of a fit length.")
-    return value
-
-
-def _roles(claims: dict[str, Any], name: str) -> tuple[str, ...]:
-    roles = claims.get(name) or []
-    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
-        raise InvalidToken(f"Invalid token: {name!r} in it is no list of texts.")
-    return tuple(roles)

@@ -132,6 +132,22 @@ class Keys:
         """What somebody with a secret of this digest may do once, as JSON. Expires in a day."""
         return f"{self.prefix}:invitation:{digest}"
 
+    def login(self, key: str) -> str:
+        """Hash: what a program that waits for a login has said, and the token. Expires."""
+        return f"{self.prefix}:login:{key}"
+
+    def sign_in(self, state: str) -> str:
+        """What a browser has to bring back from an issuer, as JSON. Expires in minutes."""
+        return f"{self.prefix}:sign-in:{state}"
+
+    def browser(self, digest: str) -> str:
+        """Who has signed in with the cookie of this digest, as JSON. Expires."""
+        return f"{self.prefix}:browser:{digest}"
+
+    def attempts(self, digest: str) -> str:
+        """How often a wrong password was given, for one account or address. Expires."""
+        return f"{self.prefix}:attempts:{digest}"
+
     def first_invitation(self) -> str:
         """The secret of the invitation to be the first admin. Expires with it."""
         return f"{self.prefix}:first-invitation"
