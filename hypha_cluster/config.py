@@ -90,9 +90,6 @@ class Config:
         "",
         "OpenID Connect issuer whose access tokens are accepted; empty = that of --auth0-domain.",
     )
-    auth0_client_id: str = setting(
-        "", "Client id that the login page uses.", also=("AUTH0_CLIENT_ID",)
-    )
     token_lifetime: float = setting(
         10800.0, "Life of a generated token.", "seconds", within=(MINUTE, 10 * YEAR)
     )

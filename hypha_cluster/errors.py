@@ -9,6 +9,7 @@ HubError
 ├── BadArguments          the function takes other arguments; the text is the provider's
 ├── TooSlow               the request did not come in time
 ├── Overloaded            the hub has no room at the moment
+├── TooMany               somebody has done something too often; says when to try again
 ├── InvalidToken          who the caller says to be cannot be verified
 ├── PermissionDenied      the caller is known, and may not
 ├── NotFound
@@ -89,6 +90,17 @@ class Overloaded(HubError):
 
     status = 503
     close_code = 1013
+
+
+class TooMany(HubError):
+    """Somebody has done something too often. seconds: after which they may try again."""
+
+    status = 429
+    close_code = 1013
+
+    def __init__(self, text: str, seconds: float = 0.0) -> None:
+        super().__init__(text)
+        self.seconds = seconds
 
 
 class InvalidToken(HubError):

@@ -3,9 +3,11 @@
 from typing import Final
 
 from hypha_cluster.features.feature import Feature, extensions
+from hypha_cluster.features.login.login import Login
 from hypha_cluster.features.webapps.webapps import WebApps
 
-BUILT_IN: Final[tuple[type[Feature], ...]] = (WebApps,)
+# Login first: its page is where web applications are.
+BUILT_IN: Final[tuple[type[Feature], ...]] = (Login, WebApps)
 
 
 def all_features() -> list[type[Feature]]:

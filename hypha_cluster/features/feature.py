@@ -20,6 +20,7 @@ from hypha_cluster.hub.visiting import Visits
 from hypha_cluster.identity.tokens import Tokens
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.lookup import Gatekeeper, Lookup
@@ -33,12 +34,17 @@ class Grounds:
 
     base_path: under which everything is served too; empty, or begins with a slash.
     public_base_url: the address that users reach the hub by; empty, if a request has to tell.
+    base_url: what the operator is told to open. issuer: whose access tokens are accepted beside the
+    hub's own, empty: nobody's. claims: what the names of claims of the hub's begin with.
     max_message_size: bytes of a request body that is taken whole.
     """
 
     node: str
     base_path: str
     public_base_url: str
+    base_url: str
+    issuer: str
+    claims: str
     max_message_size: int
     directory: Directory
     visits: Visits
@@ -47,6 +53,7 @@ class Grounds:
     lookup: Lookup
     tokens: Tokens
     workspaces: Workspaces
+    revocations: Revocations
     redis: RedisClient
     keys: Keys
     supervisor: Supervisor

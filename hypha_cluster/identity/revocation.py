@@ -66,6 +66,9 @@ class RevocationBook:
 
     _before: Mapping[str, float] = field(default_factory=dict)
 
+    def __len__(self) -> int:
+        return len(self._before)
+
     def replace(self, revocations: Mapping[str, Revocation]) -> None:
         """Know these from now on, and no others."""
         self._before = {key: revocation.before for key, revocation in revocations.items()}

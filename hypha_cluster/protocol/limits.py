@@ -265,7 +265,35 @@ VERIFIED_TOKENS: Final = _tokens.limit(
     "callers over HTTP bring the same token again and again",
 )
 
-_accounts = _Topic("Passwords")
+REVOCATIONS: Final = _tokens.limit(
+    100_000,
+    "revocations",
+    "revocations that are kept; then only admins add to them",
+    "every gateway knows them all",
+)
+
+_accounts = _Topic("Logins")
+LOGINS: Final = _accounts.limit(
+    1_000, "logins", "programs that wait for a login at one gateway", "each looks again and again"
+)
+LOGIN_KEY: Final = _accounts.limit(
+    256, "characters", "what a key of a login has", "it is looked up in Redis"
+)
+FORM: Final = _accounts.limit(
+    16_384, "bytes", "a form of the login page or the account page", "it holds names and a password"
+)
+ATTEMPTS: Final = _accounts.limit(
+    10,
+    "passwords",
+    "wrong passwords for one account from one address, within ten minutes",
+    "so many passwords are tried out in no time",
+)
+ATTEMPTS_ANYWHERE: Final = _accounts.limit(
+    100,
+    "passwords",
+    "wrong passwords for one account, or from one address, within ten minutes",
+    "many addresses, or many accounts, are tried too",
+)
 SHORTEST_PASSWORD: Final = _accounts.limit(
     8, "characters", "the least that a password has", "shorter ones are tried out"
 )

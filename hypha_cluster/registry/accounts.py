@@ -98,9 +98,9 @@ class Accounts:
 
     # Invitations.
 
-    async def invite(self, invitation: Invitation) -> str:
-        """A secret that lets its bearer do this once, within a day."""
-        secret = secrets.token_urlsafe(24)
+    async def invite(self, invitation: Invitation, secret: str = "") -> str:
+        """A secret that lets its bearer do this once, within a day; by default a new one."""
+        secret = secret or secrets.token_urlsafe(24)
         key, value = self._invitation(secret), json.dumps(invitation)
         await self._redis.set_for(key, value, INVITATION_LIFETIME)
         return secret

@@ -78,8 +78,11 @@ class Logins:
     async def report(self, key: str, token: str | None) -> None:
         """End a login with a token, or with None for who does not want it."""
         state = LoginState.REFUSED if token is None else LoginState.DONE
-        keys = [self._keys.login(public_part(key))]
-        outcome = (await self._report(keys, [state, token or "", self._login_time])).decode()
+        answer = await self._report(
+            keys=[self._keys.login(public_part(key))],
+            args=[state, token or "", self._login_time, secrets.token_hex(8)],
+        )
+        outcome = answer.decode()
         if outcome == "unknown":
             raise NotFound("Invalid key, key does not exist.")
         if outcome == "expired":

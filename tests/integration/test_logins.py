@@ -60,7 +60,7 @@ async def test_a_login_ends_once(logins: Logins) -> None:
     key = await logins.start("a")
     await logins.report(key, "the token")
 
-    for token in ("another", None):
+    for token in ("the token", "another", None):
         with pytest.raises(Conflict):
             await logins.report(key, token)
     with pytest.raises(NotFound, match="No program waits"):

@@ -7,7 +7,8 @@ import hypha_cluster
 PACKAGE = Path(hypha_cluster.__file__).parent
 ELSEWHERE = {  # module or package: tested in tests/integration, tests/conformance or tests/cluster
     "__main__", "app", "commands/main", "node", "server", "telemetry",
-    "clients/expulsion", "commands/users", "registry/accounts", "registry/revocations",
+    "clients/expulsion", "commands/users", "features/login", "identity/providers",
+    "registry/accounts", "registry/logins", "registry/revocations",
     "features/webapps/asgi", "features/webapps/functions", "features/webapps/webapps",
     "hub/answering", "hub/calling", "hub/calls",
     "hub/context", "hub/manager/manager", "hub/manager/services", "hub/manager/tokens",

@@ -42,7 +42,6 @@ def test_a_flag_sets_its_setting(flags: list[str], name: str, value: object) -> 
         ("HYPHA_REDIS_URI", "redis://a", "redis_url", "redis://a"),
         ("JWT_SECRET", "s", "jwt_secret", "s"),
         ("AUTH0_DOMAIN", "issuer.org", "auth0_domain", "issuer.org"),
-        ("AUTH0_CLIENT_ID", "me", "auth0_client_id", "me"),
     ],
 )
 def test_a_variable_sets_its_setting(variable: str, text: str, name: str, value: object) -> None:

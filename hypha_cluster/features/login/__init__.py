@@ -1,0 +1,1 @@
+"""Logging in: for programs that wait for a token, and for people with a browser."""

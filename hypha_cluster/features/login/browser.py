@@ -1,0 +1,144 @@
+"""Browsers: their cookies, the forms that they send, and who has signed in with them."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.identity.revocation import RevocationBook
+from hypha_cluster.protocol.limits import FORM
+from hypha_cluster.registry.logins import Logins
+from hypha_cluster.web.bodies import Room, read_body
+from hypha_cluster.web.lookup import base_url_of
+
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+
+
+class Signed(NamedTuple):
+    """Who has signed in, and the secret in their cookie."""
+
+    identity: Identity
+    secret: str
+
+    @property
+    def csrf(self) -> str:
+        """What stands in each form of theirs, and no other page can know."""
+        return hmac.digest(self.secret.encode(), b"forms", "sha256").hex()
+
+
+class Cookie:
+    """One cookie of the hub's: for it alone where there is TLS, and never for scripts."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def read(self, request: Request, *, secure: bool) -> str:
+        return request.cookies.get(self._full_name(secure), "")
+
+    def write(self, response: Response, value: str, lifetime: float, *, secure: bool) -> None:
+        """lifetime: seconds; 0 takes the cookie away."""
+        response.set_cookie(
+            self._full_name(secure),
+            value,
+            max_age=int(lifetime),
+            path="/",
+            secure=secure,
+            httponly=True,
+            samesite="lax",
+        )
+
+    def _full_name(self, secure: bool) -> str:
+        # Browsers take a name with this prefix from this very host only, and only by https.
+        return f"__Host-{self._name}" if secure else self._name
+
+
+SESSION: Final = Cookie("hypha")
+AWAY: Final = Cookie("hypha-away")
+
+
+class Browsers:
+    """Says who has signed in with a browser, and reads the forms that it sends."""
+
+    def __init__(
+        self, logins: Logins, revoked: RevocationBook, public_base_url: str, lifetime: float
+    ) -> None:
+        self._logins = logins
+        self._revoked = revoked
+        self._public_base_url = public_base_url
+        self._lifetime = lifetime
+        self._room = Room()
+
+    def base_url(self, request: Request) -> str:
+        """By which address the browser reaches the hub; without a slash at its end."""
+        return self._public_base_url or base_url_of(request)
+
+    def root(self, request: Request) -> str:
+        """What the paths of links begin with."""
+        return urlsplit(self.base_url(request)).path
+
+    def is_secure(self, request: Request) -> bool:
+        return self.base_url(request).startswith("https:")
+
+    async def signed_in(self, request: Request) -> Signed | None:
+        """None also when a script of another page asks, which may read the answer."""
+        secret = SESSION.read(request, secure=self.is_secure(request))
+        if not secret or not self._is_own(request):
+            return None
+        identity = await self._logins.remembered(secret)
+        if identity is None:
+            return None
+        try:
+            return Signed(self._revoked.admit(identity), secret)
+        except InvalidToken:
+            return None
+
+    async def sign_in(self, request: Request, response: Response, identity: Identity) -> None:
+        """Give the browser a new cookie, whatever it had before."""
+        secret = await self._logins.remember(identity, self._lifetime)
+        SESSION.write(response, secret, self._lifetime, secure=self.is_secure(request))
+
+    async def sign_out(self, request: Request, response: Response) -> None:
+        if secret := SESSION.read(request, secure=self.is_secure(request)):
+            await self._logins.forget(secret)
+        SESSION.write(response, "", 0, secure=self.is_secure(request))
+
+    async def form(self, request: Request, signed: Signed | None = None) -> Mapping[str, str]:
+        """The fields that a page of the hub's own has sent.
+
+        PermissionDenied when it comes from another page: by what browsers say of themselves and,
+        for who has signed in, by what only pages of the hub's own know.
+        """
+        if not self._is_own(request) or request.headers.get("sec-fetch-site") == "cross-site":
+            raise PermissionDenied("This form is from another page.")
+        if request.headers.get("content-type", "").partition(";")[0].strip() != _FORM_TYPE:
+            raise BadRequest(f"A form is sent as {_FORM_TYPE}.")
+        with self._room.lease() as lease:
+            body = bytes(await read_body(request, lease, FORM))
+        try:
+            fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50))
+        except ValueError:
+            raise BadRequest("The form cannot be read.") from None
+        if signed and not hmac.compare_digest(
+            fields.get("csrf", "").encode(), signed.csrf.encode()
+        ):
+            raise PermissionDenied("This form is from another page, or too old; load it again.")
+        return fields
+
+    def _is_own(self, request: Request) -> bool:
+        """Whether a page of the hub's own asks, or a person who goes to another one."""
+        headers, own = request.headers, urlsplit(self.base_url(request))
+        if headers.get("origin") not in (None, f"{own.scheme}://{own.netloc}"):
+            return False
+        is_visit = request.method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        return is_visit or headers.get("sec-fetch-site") in (None, "same-origin", "none")
+
+
+def digest_of(secret: str) -> str:
+    """What is kept of a secret that only a browser has."""
+    return hashlib.sha256(secret.encode()).hexdigest()

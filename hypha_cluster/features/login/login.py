@@ -1,0 +1,74 @@
+"""The feature: what programs and people need to log in, wired together."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.routing import BaseRoute
+
+from hypha_cluster.features.feature import Feature, Grounds
+from hypha_cluster.features.login.browser import Browsers
+from hypha_cluster.features.login.pages import LoginPages
+from hypha_cluster.features.login.service import LoginService
+from hypha_cluster.features.login.signing_in import SigningIn
+from hypha_cluster.features.login.terms import SESSION_LIFETIME, LoginSettings, providers_of
+from hypha_cluster.hub.services import HubService
+from hypha_cluster.identity.providers import Provider
+from hypha_cluster.protocol.limits import ATTEMPTS, ATTEMPTS_ANYWHERE
+from hypha_cluster.registry.accounts import Accounts
+from hypha_cluster.registry.logins import Attempts, Logins
+
+_PERIOD: Final = 600.0  # seconds in which wrong passwords are counted
+
+
+class Login(Feature):
+    """Lets users with a name in."""
+
+    name = "login"
+    Settings = LoginSettings
+
+    def __init__(self, settings: LoginSettings, grounds: Grounds) -> None:
+        redis, keys, revocations = grounds.redis, grounds.keys, grounds.revocations
+        self._settings = settings
+        self._base_url = grounds.base_url
+        self._accounts = Accounts(redis, keys)
+        self._providers = {
+            about.name: Provider(about, grounds.supervisor)
+            for about in providers_of(settings, grounds)
+        }
+        logins = Logins(redis, keys, settings.login_time)
+        attempts = (
+            Attempts(redis, keys, ATTEMPTS, _PERIOD),
+            Attempts(redis, keys, ATTEMPTS_ANYWHERE, _PERIOD),
+        )
+        signing_in = SigningIn(settings, self._accounts, logins, attempts, self._providers)
+        browsers = Browsers(logins, revocations.book, grounds.public_base_url, SESSION_LIFETIME)
+        self._pages = LoginPages(
+            settings, browsers, signing_in, self._accounts, logins, grounds.tokens
+        )
+        self._service = LoginService(
+            logins, grounds.gatekeeper, grounds.tokens, revocations, settings.login_time
+        )
+
+    def routes(self) -> Sequence[BaseRoute]:
+        return self._pages.routes()
+
+    def services(self) -> Sequence[HubService]:
+        return [self._service.service()]
+
+    async def run(self) -> None:
+        if self._settings.is_local:
+            await self._invite_first()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for provider in self._providers.values():
+                await provider.stop()
+
+    async def _invite_first(self) -> None:
+        """Tell the operator how to become the first user; not in the log, for it is a secret."""
+        if code := await self._accounts.invite_first():
+            address = f"{self._base_url}/login/invitation?code={code}"
+            sys.stdout.write(f"There are no users yet. Become the admin, once: {address}\n")
+            sys.stdout.flush()
