@@ -118,6 +118,11 @@ class HubClient:
             message = _outgoing(connection, leftover.target, "", [])
             self._calls.let_go(message, leftover.key)
             self._calls.let_go(message, leftover.session)
+            if leftover.method is not None:
+                error = BadFrame(f"The answer of {connection.address} was refused, or broken off.")
+                self._delivery.reject_answer(
+                    connection.address, leftover.target, leftover.method, error
+                )
 
     def target_left(self, address: str, error: HubError) -> None:
         """Nobody is at `address` any more: end the calls that wait for it."""

@@ -83,11 +83,15 @@ class Step(NamedTuple):
 
 
 class Leftover(NamedTuple):
-    """What the cache of `target` still has of a message that does not go on."""
+    """What the cache of `target` still has of a message that does not go on.
+
+    method: what it calls, once that has come.
+    """
 
     target: str
     key: str
     session: str | None
+    method: str | None
 
 
 class ChunkGuard:
@@ -192,7 +196,8 @@ class ChunkGuard:
         if not message.is_given_up:
             message.is_given_up = True
             session = key[1] if message.heartbeat else None
-            self._leftovers.append(Leftover(key[0], self._own + key[1], session))
+            leftover = Leftover(key[0], self._own + key[1], session, message.method)
+            self._leftovers.append(leftover)
 
     def _keep(self, key: tuple[str, str], message: Message, now: float) -> None:
         """Note that a message goes on; give up what was begun and left, which nobody ever says."""

@@ -48,6 +48,11 @@ class Message:
         self._references = References(source, target)
         self._is_whole = False
 
+    @property
+    def method(self) -> str | None:
+        """What it calls, once that has come."""
+        return self._reader.envelope.get("method")
+
     def append(self, data: bytes) -> Set[Reference]:
         """Read on; answer to which services of others functions in these bytes lead."""
         self.size += len(data)

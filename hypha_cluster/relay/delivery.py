@@ -265,6 +265,12 @@ class Delivery:
             self._ledger.take(target, caller, session)
         self._send_reject(caller, target, method, error)
 
+    def reject_answer(self, callee: str, caller: str, method: str, error: HubError) -> None:
+        """Tell a caller that the answer by `method` does not come, if that would be one."""
+        reject = rpc.reject_instead_of(method)
+        if reject is not None:
+            self._send_reject(caller, callee, reject, error)
+
     def _give_up(self, target: str, call: PendingCall, error: HubError) -> None:
         if self._ledger.take(target, call.caller, call.session):
             self._send_reject(call.caller, target, call.reject, error)

@@ -110,20 +110,25 @@ class Intake:
             _log.error("A frame from another node was dropped: %s", error)
 
     def _ignore(self, connection: Connection, frame: bytes, error: BadFrame) -> None:
-        """Forward nothing; tell the sender, if the frame says where."""
+        """Forward nothing; tell who waits, if the frame says where."""
         self._counts.frames_ignored += 1
         _tell(connection, "ignored", error)
         read = self._reader.salvage(frame) if len(frame) <= CLIENT_FRAME else None
         if read is not None and (target := _target(connection, read)) is not None:
-            self._delivery.reject(read, connection.address, target, error)
+            self._answer_for(connection, read, target, error)
 
     def _refuse(self, connection: Connection, read: Frame, target: str, error: HubError) -> None:
-        """Tell who waits for an answer that it does not come."""
         self._counts.frames_refused += 1
         _tell(connection, "refused", error)
+        self._answer_for(connection, read, target, error)
+
+    def _answer_for(
+        self, connection: Connection, read: Frame, target: str, error: HubError
+    ) -> None:
+        """Tell who waits for an answer that it does not come: the caller, or who was called."""
         if "promise" in read.body:
             self._delivery.reject(read, connection.address, target, error)
-        else:
+        elif read.envelope.get("type") == "method":
             self._refuse_answer(connection, read, target, error)
 
     def _refuse_answer(

@@ -576,8 +576,8 @@ def test_what_a_client_that_left_had_begun_is_to_be_removed() -> None:
     guard.give_up_all()
 
     assert guard.take_leftovers() == [
-        Leftover(YOU, own_key(guard, "a"), None),
-        Leftover("away/they", own_key(guard, "b"), "b"),
+        Leftover(YOU, own_key(guard, "a"), None, None),
+        Leftover("away/they", own_key(guard, "b"), "b", None),
     ]
     assert guard.take_leftovers() == []
 
@@ -588,10 +588,21 @@ def test_what_was_refused_is_to_be_removed() -> None:
     with pytest.raises(BadFrame):
         follow(guard, "append", "key", b"\xc1")
 
-    assert guard.take_leftovers() == [Leftover(YOU, own_key(guard, "key"), None)]
+    assert guard.take_leftovers() == [Leftover(YOU, own_key(guard, "key"), None, None)]
     with pytest.raises(BadFrame, match="send it again"):
         follow(guard, "append", "key", b"x")
     assert guard.take_leftovers() == []
+
+
+def test_it_is_known_what_was_refused_once_that_has_come() -> None:
+    guard = ChunkGuard(ME, LIMIT)
+    follow(guard, "create", "key")
+    follow(guard, "append", "key", pack({"type": "method", "method": "s.resolve"}))
+    with pytest.raises(BadFrame):
+        follow(guard, "append", "key", b"\xc1")
+
+    (leftover,) = guard.take_leftovers()
+    assert leftover.method == "s.resolve"
 
 
 @pytest.mark.parametrize("parts", [0, 1, 2])
@@ -609,7 +620,8 @@ def test_what_the_target_may_not_have_taken_is_to_be_removed(parts: int) -> None
     step = guard.check(cache_frame(action, "key", *args), YOU)
     guard.failed(step)
 
-    assert guard.take_leftovers() == [Leftover(YOU, own_key(guard, "key"), None)]
+    method = "services.s.f" if parts else None
+    assert guard.take_leftovers() == [Leftover(YOU, own_key(guard, "key"), None, method)]
     with pytest.raises(BadFrame, match="send it again"):
         follow(guard, "append", "key", b"x")
 
