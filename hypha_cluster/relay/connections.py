@@ -203,8 +203,6 @@ class Connections:
         self._send_timeout = send_timeout
         self._clock = clock
         self._stalled: set[Connection] = set()
-        self._emptied = asyncio.Event()
-        self._emptied.set()
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -237,7 +235,6 @@ class Connections:
         if previous is not None:
             self.forget(previous)
         self._connections[connection.address] = connection
-        self._emptied.clear()
         return previous
 
     def forget(self, connection: Connection) -> None:
@@ -250,12 +247,7 @@ class Connections:
         if self._connections.get(connection.address) is not connection:
             return False
         del self._connections[connection.address]
-        if not self._connections:
-            self._emptied.set()
         return True
-
-    async def wait_empty(self) -> None:
-        await self._emptied.wait()
 
     def waiting(self) -> int:
         """Bytes that wait for slow clients."""

@@ -1,7 +1,5 @@
 """The clients of a node, and how much may wait for one that is slow."""
 
-import asyncio
-
 import pytest
 
 from hypha_cluster.identity.access import Identity, own_workspace
@@ -119,20 +117,6 @@ async def test_a_newer_connection_keeps_its_place_when_the_older_one_goes(
     assert connections.detach(newer)
     assert not connections.detach(newer)
     assert len(connections) == 0
-
-
-async def test_the_last_one_to_go_empties_a_node(connections: Connections) -> None:
-    await asyncio.wait_for(connections.wait_empty(), 1)
-    mine, other = connection(FakeSocket()), connection(FakeSocket(), "other")
-    connections.attach(mine)
-    connections.attach(other)
-    emptied = asyncio.create_task(connections.wait_empty())
-
-    connections.detach(mine)
-    assert not (await asyncio.wait([emptied], timeout=0))[0]
-    connections.detach(other)
-
-    await asyncio.wait_for(emptied, 1)
 
 
 async def test_what_comes_before_the_mail_waits_for_it() -> None:
