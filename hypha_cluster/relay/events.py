@@ -24,7 +24,7 @@ CAME: Final = "came"  # source, method, session: a message in chunks, for a clie
 # How many texts each kind of event comes with.
 _ARITY: Final = {LEFT: 1, MISJUDGED: 1, REQUEST: 3, ANSWER: 1}
 # What nodes without versions understand; anything else they ignore, if it is an array.
-_UNVERSIONED: Final = frozenset(_ARITY)
+_UNVERSIONED: Final = frozenset((LEFT, MISJUDGED, REQUEST, ANSWER))
 
 
 class Event(NamedTuple):
