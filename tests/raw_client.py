@@ -17,6 +17,7 @@ from tests.gateways import SECOND
 LIMIT = 10 * SECOND
 MANAGER = "workspace-manager"
 CACHE = "services.built-in.message_cache."
+WEBSOCKETS = "Python/3.11 websockets/13.1"  # of those with which the published client works
 
 Function = Callable[..., Any]
 NO_ANSWER = object()  # what a function returns that leaves its caller waiting
@@ -99,7 +100,13 @@ class RawClient:
         client_id = client_id or f"raw-{secrets.token_hex(6)}"
         parameters = urlencode({"client_id": client_id, **query})
         url = f"{base_url.replace('http', 'ws', 1)}/ws?{parameters}"
-        socket = await open_websocket(url, compression=None, max_size=None, ping_interval=None)
+        socket = await open_websocket(
+            url,
+            compression=None,
+            max_size=None,
+            ping_interval=None,
+            user_agent_header=WEBSOCKETS,
+        )
         client = cls(socket, client_id)
         try:
             client.info = await client.manager("get_connection_info")
