@@ -66,6 +66,7 @@ from hypha_cluster.relay.pending import Deliveries, PendingCalls
 from hypha_cluster.relay.publisher import Limits, RedisPublisher
 from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor
+from hypha_cluster.web.bodies import Room
 from hypha_cluster.web.health import HealthApi
 from hypha_cluster.web.lookup import Gatekeeper, Lookup
 from hypha_cluster.web.middleware.failures import HANDLERS
@@ -92,6 +93,7 @@ class _Site:
     tracer: Tracer
     supervisor: Supervisor
     features: Chosen
+    room: Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,7 @@ async def _running(
 
 def _site(config: Config, chosen: Chosen, name: str, app: Starlette, counts: Counts) -> _Site:
     supervisor = Supervisor(counts.task_failures)
-    return _Site(config, name, counts, _tracer(config, app), supervisor, chosen)
+    return _Site(config, name, counts, _tracer(config, app), supervisor, chosen, Room())
 
 
 def _tracer(config: Config, app: Starlette) -> Tracer:
@@ -429,6 +431,7 @@ def _open_features(site: _Site, links: _Links, store: _Store, hub: _Hub) -> Feat
         calls=hub.calls,
         gatekeeper=hub.gatekeeper,
         lookup=hub.lookup,
+        room=site.room,
         tokens=hub.tokens,
         workspaces=store.workspaces,
         revocations=store.revocations,
@@ -462,7 +465,12 @@ def _routes(
             site.supervisor,
         ).routes(),
         *ServicesApi(
-            hub.lookup, store.workspaces, hub.directory, hub.visits, config.max_message_size
+            hub.lookup,
+            store.workspaces,
+            hub.directory,
+            hub.visits,
+            config.max_message_size,
+            site.room,
         ).routes(),
         *health.routes(),
         *PagesApi().routes(),

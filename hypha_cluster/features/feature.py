@@ -23,6 +23,7 @@ from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.supervision import Supervisor, Tasks
+from hypha_cluster.web.bodies import Room
 from hypha_cluster.web.lookup import Gatekeeper, Lookup
 
 GROUP: Final = "hypha_cluster.features"
@@ -36,7 +37,7 @@ class Grounds:
     public_base_url: the address that users reach the hub by; empty, if a request has to tell.
     base_url: what the operator is told to open. issuer: whose access tokens are accepted beside the
     hub's own, empty: nobody's. claims: what the names of claims of the hub's begin with.
-    max_message_size: bytes of a request body that is taken whole.
+    max_message_size: bytes of a request body that is taken whole. room: for large ones, together.
     """
 
     node: str
@@ -51,6 +52,7 @@ class Grounds:
     calls: HubCalls
     gatekeeper: Gatekeeper
     lookup: Lookup
+    room: Room
     tokens: Tokens
     workspaces: Workspaces
     revocations: Revocations

@@ -39,13 +39,14 @@ class ServicesApi:
         directory: Directory,
         visits: Visits,
         max_body: int,
+        room: Room,
     ) -> None:
         self._lookup = lookup
         self._workspaces = workspaces
         self._directory = directory
         self._visits = visits
         self._max_body = max_body
-        self._room = Room()
+        self._room = room
 
     def routes(self) -> list[Route]:
         function = "/{workspace}/services/{service}/{function}"

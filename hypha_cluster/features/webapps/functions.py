@@ -26,9 +26,9 @@ from hypha_cluster.web.bodies import Room, read_body
 class FunctionServer:
     """Calls functions of clients, or of the hub itself, and sends on what they answer."""
 
-    def __init__(self, visits: Visits) -> None:
+    def __init__(self, visits: Visits, room: Room) -> None:
         self._visits = visits
-        self._room = Room()
+        self._room = room
 
     async def serve(
         self,

@@ -33,7 +33,7 @@ class WebApps(Feature):
         self._entrance = Entrance(grounds)
         self._visits = grounds.visits
         self._asgi = AsgiServer(grounds.visits, grounds.supervisor)
-        self._functions = FunctionServer(grounds.visits)
+        self._functions = FunctionServer(grounds.visits, grounds.room)
 
     def routes(self) -> list[BaseRoute]:
         path = "/{workspace}/apps/{service}"
