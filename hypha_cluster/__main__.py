@@ -20,15 +20,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     from hypha_cluster.commands import main as commands
-    from hypha_cluster.errors import StartupError
+    from hypha_cluster.errors import CommandFailed, StartupError
 
     try:
-        commands.run(words)
+        code = commands.run(words)
         sys.stdout.flush()
-    except StartupError as error:
+    except (StartupError, CommandFailed) as error:
         sys.stderr.write(f"hypha-cluster: {error}\n")
-        return 2
-    return 0
+        return 2 if isinstance(error, StartupError) else 1
+    return code
 
 
 if __name__ == "__main__":

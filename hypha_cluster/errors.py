@@ -222,5 +222,9 @@ class CallTimeout(HubError):
     status = 504
 
 
+class CommandFailed(Exception):
+    """A command could not do what it was asked for, for no mistake of its user's; exit code 1."""
+
+
 class StartupError(Exception):
     """What stops a node from starting; its text is one line for the operator."""

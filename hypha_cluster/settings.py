@@ -21,7 +21,8 @@ MIB = 1024 * KIB
 GIB = 1024 * MIB
 MINUTE = 60.0
 HOUR = 60 * MINUTE
-YEAR = 365 * 24 * HOUR
+DAY = 24 * HOUR
+YEAR = 365 * DAY
 
 # What may follow a number, by the unit of the setting.
 SUFFIXES: dict[str, dict[str, float]] = {
@@ -56,6 +57,8 @@ UNAVAILABLE = {
     "--workspace-bucket",
     "--workspace-etc-dir",
 }
+# What commands that speak with a hub read, as programs of its users do; no setting of a hub.
+CLIENT_VARIABLES = {"server_url": "HYPHA_SERVER_URL", "token": "HYPHA_TOKEN"}
 # Behind the name of a variable: the value is in a file, as secrets are where containers run.
 FILE = "_FILE"
 # Kubernetes puts these into every pod beside a Service called `hypha…`.
@@ -225,7 +228,7 @@ def read_environment(settings: Sequence[Setting], environ: Mapping[str, str]) ->
         for name, text in environ.items()
         if (name.startswith("HYPHA_") or name in known) and not SERVICE_LINK.match(f"{name}={text}")
     }
-    for name in ours.keys() - known:
+    for name in ours.keys() - known - set(CLIENT_VARIABLES.values()):
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else "hypha-cluster config lists them all"
         raise StartupError(f"unknown variable {name}; {hint}")
@@ -266,6 +269,15 @@ def _parse(about: Setting, text: str, source: str) -> Value:
             raise StartupError(f"{source} must be true or false, not {text!r}")
         return truth
     return _parse_number(about, text, source)
+
+
+def read_time(text: str, source: str) -> float:
+    """Seconds, of a text such as 90s, 15m, 12h or 30d."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([a-z]*)", text.strip())
+    size = {"": 1.0, "d": DAY, **SUFFIXES["seconds"]}.get(found[2]) if found else None
+    if not found or size is None:
+        raise StartupError(f"{source} must be a time such as 15m, 12h or 30d, not {text!r}")
+    return float(found[1]) * size
 
 
 def _parse_number(about: Setting, text: str, source: str) -> Value:

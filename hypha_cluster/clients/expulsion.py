@@ -53,7 +53,9 @@ class Expulsion:
         for connection in self._connections:
             identity = connection.attachment.identity
             if book.is_revoked(identity):
-                self._expel(connection)
+                self._expel(connection, "its token has been revoked")
+            elif book.is_kicked(connection.address, time.time() - connection.age()):
+                self._expel(connection, "it was told to by an operator")
             elif (left := book.admit(identity)) is not identity:
                 self._narrow(connection, left.scopes)
 
@@ -61,10 +63,10 @@ class Expulsion:
         """It may go on with what is left of its token: with that it comes back by itself."""
         lost = set(connection.attachment.identity.scopes).difference(scopes)
         if connection.attachment.workspace.name in lost:
-            self._expel(connection)
+            self._expel(connection, "its token has been revoked")
         else:
             connection.close(GOING_AWAY, "revoked in part")
 
-    def _expel(self, connection: Connection) -> None:
-        _log.info("%s goes: its token has been revoked.", connection.address)
+    def _expel(self, connection: Connection, reason: str) -> None:
+        _log.info("%s goes: %s.", connection.address, reason)
         self._tasks.spawn("expel", self._clients.expel(connection), detail=connection.address)

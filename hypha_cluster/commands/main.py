@@ -4,81 +4,105 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from typing import Final
 
+from hypha_cluster.commands.target import FLAGS
 from hypha_cluster.errors import StartupError
 from hypha_cluster.features.built_in import all_features
 from hypha_cluster.hub_settings import HubSettings, all_settings
 from hypha_cluster.settings import FlagParser, add_flags
 
-Command = Callable[[Sequence[str]], None]
+# What each is for; the first two get the flags of the hub as they are.
+COMMANDS: Final = {
+    "serve": "Run a hub on this machine.",
+    "user": "Add, list or remove users who sign in with a password.",
+    "config": "Print the settings in force, secrets masked.",
+    "status": "Print the gateways of a cluster.",
+    "top": "Show what the gateways of a cluster do, live.",
+    "check": "Check a hub and what it needs; for monitoring.",
+    "workspaces": "List workspaces.",
+    "clients": "List clients.",
+    "kick": "End a client's connection.",
+    "token": "Make a token for a user.",
+    "services": "List services.",
+    "call": "Call a function of a service.",
+    "completion": "Print what makes a shell complete these commands.",
+}
 
 
-def run(words: Sequence[str]) -> None:
-    """Run one sub-command; raise StartupError for a mistake of the user's."""
-    name = words[0] if words else "--help"
+def run(words: Sequence[str]) -> int:
+    """Run one sub-command; answer its exit code. StartupError for a mistake of the user's."""
+    name, rest = (words[0], words[1:]) if words else ("--help", ())
     if name in ("--help", "-h"):
         sys.stdout.write(_usage())
     elif name == "--version":
         sys.stdout.write(f"hypha-cluster {version('hypha-cluster')}\n")
+    elif name in _WITH_WORDS:
+        _WITH_WORDS[name](rest)
     elif name in COMMANDS:
-        COMMANDS[name](words[1:])
+        return _run_app(name, rest)
     else:
         raise StartupError(f"unknown command {name!r}; there are {', '.join(COMMANDS)}")
-
-
-def serve(words: Sequence[str]) -> None:
-    """Run a hub on this machine."""
-    from hypha_cluster.serving import run
-    from hypha_cluster.serving.titles import call_process, title_of
-
-    settings = _settings("serve", words)
-    call_process(title_of("serve", words, [about for about, _ in settings.shown()]))
-    run.serve(settings)
-
-
-def show_config(words: Sequence[str]) -> None:
-    """Print the settings in force, secrets masked."""
-    for about, value in _settings("config", words).shown():
-        changed = "*" if value != about.default else " "
-        shown = f"{value!r} {about.unit}".rstrip()
-        sys.stdout.write(f"{changed} {about.name:<28}{shown:<38}{about.env:<36}{about.help}\n")
-
-
-def show_status(words: Sequence[str]) -> None:
-    """Print the gateways of a cluster; --json for programs."""
-    from hypha_cluster.serving import status
-
-    logging.getLogger().addHandler(logging.NullHandler())  # an error says it all, and once
-    as_json = JSON_FLAG in words
-    settings = _settings("status", [word for word in words if word != JSON_FLAG])
-    sys.stdout.write(status.report(settings.node, as_json=as_json))
-
-
-def manage_users(words: Sequence[str]) -> None:
-    """Add, list or remove users who sign in with a password."""
-    from hypha_cluster.commands import users
-
-    logging.getLogger().addHandler(logging.NullHandler())  # an error says it all, and once
-    sys.stdout.write(users.run(words))
-
-
-JSON_FLAG = "--json"
-COMMANDS: dict[str, Command] = {
-    "serve": serve,
-    "config": show_config,
-    "status": show_status,
-    "user": manage_users,
-}
-
-
-def _settings(command: str, words: Sequence[str]) -> HubSettings:
-    if {"-h", "--help"} & set(words):
-        parser = FlagParser(prog=f"hypha-cluster {command}", description=COMMANDS[command].__doc__)
-        add_flags(parser, all_settings(all_features()))
-        parser.parse_args(["--help"])
-    return HubSettings.load(words)
+    return 0
 
 
 def _usage() -> str:
-    lines = [f"  {name:<10}{command.__doc__}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<12}{purpose}" for name, purpose in COMMANDS.items()]
     return "\n".join(["usage: hypha-cluster COMMAND [--help]", "", *lines, ""])
+
+
+def _serve(words: Sequence[str]) -> None:
+    from hypha_cluster.serving import run
+    from hypha_cluster.serving.titles import call_process, title_of
+
+    known = all_settings(all_features())
+    if {"-h", "--help"} & set(words):
+        parser = FlagParser(prog="hypha-cluster serve", description=COMMANDS["serve"])
+        add_flags(parser, known)
+        parser.parse_args(["--help"])
+    settings = HubSettings.load(words)
+    call_process(title_of("serve", words, known))
+    run.serve(settings)
+
+
+def _manage_users(words: Sequence[str]) -> None:
+    from hypha_cluster.commands import users
+
+    _be_quiet()
+    sys.stdout.write(users.run(words))
+
+
+_WITH_WORDS: Final[dict[str, Callable[[Sequence[str]], None]]] = {
+    "serve": _serve,
+    "user": _manage_users,
+}
+
+
+def _run_app(name: str, words: Sequence[str]) -> int:
+    """Run a command of the app; the flags of the hub say which cluster it is about."""
+    from cyclopts import CycloptsError
+
+    from hypha_cluster.commands.app import build
+
+    _be_quiet()
+    flags, rest = split(words)
+    FLAGS.set(flags)
+    try:
+        code = build()([name, *rest], exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise StartupError(f"{name}: {' '.join(str(error).split())}") from None
+    return int(code or 0)
+
+
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The flags of the hub, and what is the command's own."""
+    known = all_settings(all_features())
+    parser = FlagParser(add_help=False)
+    add_flags(parser, known)
+    flags, rest = parser.parse_known_args(words)
+    by_name = {about.name: about for about in known}
+    return [f"{by_name[name].flag}={text}" for name, text in vars(flags).items()], rest
+
+
+def _be_quiet() -> None:
+    logging.getLogger().addHandler(logging.NullHandler())  # an error says it all, and once

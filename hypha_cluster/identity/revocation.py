@@ -10,6 +10,7 @@ from hypha_cluster.identity.access import ROOT, Identity
 from hypha_cluster.protocol.limits import NAME, TOKEN_LIFETIME
 
 FOR_GOOD: Final = 1e12  # Unix time; no token is made later
+KICKING: Final = 60.0  # seconds, in which every gateway looks
 
 
 class Kind(StrEnum):
@@ -18,6 +19,7 @@ class Kind(StrEnum):
     TOKEN = "token"
     USER = "user"
     WORKSPACE = "workspace"
+    CLIENT = "client"  # no token: the connection of one client
 
 
 class Revocation(NamedTuple):
@@ -52,6 +54,11 @@ class Revocation(NamedTuple):
     def of_workspace(cls, workspace: str, before: float, now: float) -> Self:
         """Of all that name a workspace in their scopes; they hold for others."""
         return cls(Kind.WORKSPACE, _name(workspace), before, max(before, now) + TOKEN_LIFETIME)
+
+    @classmethod
+    def of_client(cls, address: str, now: float) -> Self:
+        """Of the connection that a client has, not of its token; it is forgotten soon."""
+        return cls(Kind.CLIENT, address, now, now + KICKING)
 
 
 def _name(text: str) -> str:
@@ -93,6 +100,10 @@ class RevocationBook:
             return True
         users = (identity.id, identity.parent) if identity.parent else (identity.id,)
         return any(self._is_out(Kind.USER, user, identity) for user in users)
+
+    def is_kicked(self, address: str, attached_at: float) -> bool:
+        """Whether a client that was attached at that Unix time has to go, whatever its token."""
+        return attached_at < self._before.get(f"{Kind.CLIENT}:{address}", 0.0)
 
     def _is_out(self, kind: Kind, name: str, identity: Identity) -> bool:
         made_at = identity.origin.made_at if identity.origin else 0.0

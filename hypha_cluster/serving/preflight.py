@@ -48,13 +48,22 @@ async def check_redis(url: str) -> None:
     _require_version(url, *_server_and_version(hello))
 
 
+async def ask_redis(url: str, *commands: tuple[str, ...]) -> list[Any]:
+    """What one server there answers; RedisUnavailable if none does."""
+    return await _ask(find_servers(url, PATIENCE), *commands)
+
+
 async def _hello(servers: Servers) -> Any:
+    return (await _ask(servers, ("HELLO",)))[0]
+
+
+async def _ask(servers: Servers, *commands: tuple[str, ...]) -> list[Any]:
     await servers.look()
     for address in servers.in_use():
         conversation = Conversation(address, servers.access)
         try:
             await conversation.begin("hypha-check", must_be_master=servers.needs_role)
-            return await conversation.ask("HELLO")
+            return [await conversation.ask(*command) for command in commands]
         finally:
             conversation.link.close()
             await servers.aclose()

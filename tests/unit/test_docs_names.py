@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from docs.messages import known_messages
+from hypha_cluster.commands.app import build
+from hypha_cluster.commands.main import COMMANDS
 from hypha_cluster.features.built_in import BUILT_IN
 from hypha_cluster.hub_settings import all_settings
 from hypha_cluster.metrics import METRICS
-from hypha_cluster.settings import UNAVAILABLE
+from hypha_cluster.settings import CLIENT_VARIABLES, UNAVAILABLE
 
 ROOT = Path(__file__).parents[2]
 # What Hypha 0.15 has and this hub has not is named where that is the matter.
@@ -40,6 +42,9 @@ def test_flags_exist() -> None:
     for source in SOURCES:
         known |= set(re.findall(r'"(--[a-z][a-z0-9-]+)"', source.read_text(encoding="utf-8")))
     known -= set(UNAVAILABLE)
+    app = build()
+    arguments = (app[name].assemble_argument_collection() for name in COMMANDS if name in app)
+    known |= {name for each in arguments for argument in each for name in argument.names}
 
     named = set(of_every_page(r"(?<=[`\s(])(--[a-z][a-z0-9-]+)"))
 
@@ -58,6 +63,7 @@ def test_every_flag_of_the_original_is_on_the_page_about_moving() -> None:
 
 def test_variables_exist() -> None:
     known = {name for about in all_settings(BUILT_IN) for name in about.envs}
+    known |= set(CLIENT_VARIABLES.values())
     rigs = (ROOT / "tests").glob("*.py")
     known |= set(re.findall(r"\bHYPHA_TEST_\w+", "".join(path.read_text() for path in rigs)))
 

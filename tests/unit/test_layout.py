@@ -6,8 +6,11 @@ import hypha_cluster
 
 PACKAGE = Path(hypha_cluster.__file__).parent
 ELSEWHERE = {  # module or package: tested in tests/integration, tests/conformance or tests/cluster
-    "__main__", "app", "commands/main", "node", "server", "telemetry",
-    "clients/expulsion", "commands/users", "features/login", "identity/providers",
+    "__main__", "app", "node", "server", "telemetry",
+    "commands/clients", "commands/completion", "commands/config", "commands/kick",
+    "commands/services", "commands/status", "commands/token", "commands/users",
+    "commands/workspaces",
+    "clients/expulsion", "features/login", "identity/providers",
     "registry/accounts", "registry/logins", "registry/revocations",
     "features/webapps/asgi", "features/webapps/functions", "features/webapps/webapps",
     "hub/answering", "hub/calling", "hub/calls",
@@ -20,7 +23,7 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "registry/public", "registry/scripts", "registry/secret", "registry/services",
     "registry/workspaces",
     "relay/bus", "relay/listener", "relay/publisher", "relay/spans",
-    "serving/embedded", "serving/run", "serving/status",
+    "serving/embedded", "serving/run",
     "serving/http11/connection", "serving/http11/exchange", "serving/http11/keep_alive",
     "serving/http11/server", "serving/http11/websocket_connection",
     "serving/http11/websocket_stream", "serving/http11/websocket_upgrade",

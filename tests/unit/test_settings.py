@@ -7,6 +7,7 @@ import pytest
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
+from hypha_cluster.settings import read_time
 
 
 @pytest.mark.parametrize(
@@ -166,3 +167,16 @@ def test_a_port_for_the_embedded_store_is_not_needed(caplog: pytest.LogCaptureFi
         Config.load(["--redis-port=6383"], {})
 
     assert "--redis-port changes nothing" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5 h", 5400), ("30d", 30 * 86_400)]
+)
+def test_a_time_is_read(text: str, seconds: float) -> None:
+    assert read_time(text, "--expires") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1h", "1y", "h"])
+def test_what_is_no_time_is_told(text: str) -> None:
+    with pytest.raises(StartupError, match="--expires must be a time such as 15m, 12h or 30d"):
+        read_time(text, "--expires")

@@ -99,3 +99,14 @@ def test_what_is_revoked_has_a_name(name: str) -> None:
 def test_the_hub_itself_is_not_revoked() -> None:
     with pytest.raises(BadRequest):
         Revocation.of_user("root", NOW, NOW)
+
+
+def test_a_client_is_kicked_once_and_may_come_back() -> None:
+    book = RevocationBook()
+    kicked = Revocation.of_client("ws/worker", 100.0)
+    book.replace({kicked.key: kicked})
+
+    assert book.is_kicked("ws/worker", attached_at=99.0)
+    assert not book.is_kicked("ws/worker", attached_at=101.0)
+    assert not book.is_kicked("ws/other", attached_at=99.0)
+    assert kicked.until == 160.0

@@ -1,0 +1,54 @@
+"""The page of the commands, made of what they say themselves."""
+
+import re
+
+from hypha_cluster.commands.app import build
+from hypha_cluster.commands.main import COMMANDS
+from hypha_cluster.commands.users import USAGE
+
+HEAD = """\
+# Commands
+
+<!-- Made by `python -m docs.generate` from hypha_cluster/commands/. -->
+
+`hypha-cluster COMMAND --help` says the same. On a terminal there are colours, unless `NO_COLOR` is
+set; elsewhere, plain lines. With `--json` a command prints for programs.
+
+A command that asks a cluster finds it by its Redis, so it takes the flags and variables of `serve`:
+`--redis-url` and `--redis-prefix`, or `--data-dir` of a hub with an embedded store. One that asks a
+hub as its users do takes `--server-url` or `HYPHA_SERVER_URL`, and the token of a user from
+`--token-file` or `HYPHA_TOKEN`.
+
+A command ends with 0; with 1 if it could not do what it was asked for, and says why in one line;
+with 2 if it was asked for something that makes no sense. `check` ends as monitoring plugins do.
+
+| command | what it does |
+|---|---|
+"""
+
+SERVE = """
+## hypha-cluster serve
+
+It takes a flag for every [setting](settings.md), and runs until SIGTERM, which lets its clients
+move to other gateways first, or Ctrl-C. With `--workers`, SIGHUP replaces the gateways one by one;
+see [operations](operations.md).
+
+## hypha-cluster user
+
+"""
+
+
+def commands_page() -> str:
+    """What `docs/cli.md` should hold."""
+    rows = (f"| [`{name}`](#hypha-cluster-{name}) | {COMMANDS[name]} |\n" for name in COMMANDS)
+    usage = f"```text\n{USAGE.partition(chr(10) * 2)[0]}\n```\n{USAGE.partition(chr(10) * 2)[2]}"
+    return HEAD + "".join(rows) + SERVE + usage + "\n" + _generated()
+
+
+def _generated() -> str:
+    text = build().generate_docs(output_format="markdown")
+    text = text[text.index("## hypha-cluster ") :]
+    text = re.sub(r"(?<=^hypha-cluster )(\w+) -m \S+", r"\1", text, flags=re.MULTILINE)
+    text = text.replace("```console", "```text").replace("*[default: ", "*(default ")
+    text = re.sub(r"\]\*$", ")*", text, flags=re.MULTILINE)
+    return re.sub(r"\*\*\[required\]\*\*", "*(required)*", text).rstrip() + "\n"

@@ -1,0 +1,67 @@
+"""`hypha-cluster call`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from hypha_cluster.commands.output import show_json
+from hypha_cluster.commands.target import Hub
+from hypha_cluster.errors import StartupError
+from hypha_cluster.serving.logs import wants_colour
+
+
+def call(
+    target: str, /, *arguments: str, server_url: str = "", token_file: Path | None = None
+) -> None:
+    """Call a function of a service over HTTP, and print what it answers, as JSON.
+
+    For example:
+
+    ```sh
+    hypha-cluster call public/hello-world.hello name=Ada
+    hypha-cluster call ws-1/my-client:sums.add a=1 b='[2, 3]' --server-url https://hub.example
+    ```
+
+    Parameters
+    ----------
+    target
+        WORKSPACE/SERVICE.FUNCTION; the service may be CLIENT:SERVICE.
+    arguments
+        NAME=VALUE; a value that is JSON is passed as what it says, anything else as text.
+    server_url
+        Where the hub is; else HYPHA_SERVER_URL, or the hub of these settings on this machine.
+    token_file
+        File with the token of who calls; else HYPHA_TOKEN, or nobody in particular.
+    """
+    hub = Hub(server_url, token_file)
+    path, keywords = path_of(target), dict(map(keyword, arguments))
+    if wants_colour(sys.stderr):
+        from rich.console import Console
+
+        with Console(stderr=True).status(f"calling {target}"):
+            answer = hub.ask("POST", path, keywords)
+    else:
+        answer = hub.ask("POST", path, keywords)
+    show_json(answer)
+
+
+def path_of(target: str) -> str:
+    """The path of a function, below the address of the hub."""
+    workspace, slash, rest = target.partition("/")
+    service, dot, function = rest.partition(".")
+    if not (workspace and slash and service and dot and function):
+        raise StartupError(f"call: write WORKSPACE/SERVICE.FUNCTION, not {target!r}")
+    return "/".join((quote(workspace), "services", quote(service, ":"), quote(function)))
+
+
+def keyword(argument: str) -> tuple[str, Any]:
+    """A name and what is passed by it."""
+    name, equals, text = argument.partition("=")
+    if not name or not equals:
+        raise StartupError(f"call: write an argument as NAME=VALUE, not {argument!r}")
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text

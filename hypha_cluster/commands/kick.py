@@ -1,0 +1,61 @@
+"""`hypha-cluster kick`."""
+
+import asyncio
+import sys
+import time
+from typing import Final
+
+from hypha_cluster.commands.clients import about
+from hypha_cluster.commands.target import Cluster, cluster
+from hypha_cluster.errors import CommandFailed, StartupError
+from hypha_cluster.identity.revocation import Revocation
+from hypha_cluster.registry.revocations import Revocations
+
+PATIENCE: Final = 5.0  # seconds; gateways look more often than each second
+LOOK_EVERY: Final = 0.1  # seconds
+
+
+def kick(client: str, /) -> None:
+    """End a client's connection, and remove it with all its services.
+
+    It cannot come back with the place that it had. A program that connects anew is let in, so
+    revoke its token too where that is not wanted.
+
+    For example:
+
+    ```sh
+    hypha-cluster kick ws-1/my-client
+    ```
+
+    Parameters
+    ----------
+    client
+        WORKSPACE/CLIENT, as `hypha-cluster clients` lists it.
+    """
+    workspace, _, name = client.partition("/")
+    if not workspace or not name or "/" in name:
+        raise StartupError(f"kick: write WORKSPACE/CLIENT, not {client!r}")
+    asyncio.run(_kick(client))
+    sys.stdout.write(f"{client} is gone.\n")
+
+
+async def _kick(address: str) -> None:
+    async with cluster() as target:
+        known = await about(target, address)
+        if not known:
+            raise CommandFailed(f"there is no client {address}")
+        if known["state"] != "online":
+            grace = target.config.reconnect_grace
+            raise CommandFailed(
+                f"{address} is between two connections; it is gone in {grace:g} s at the latest"
+            )
+        now = time.time()
+        await Revocations(target.redis, target.keys).note(Revocation.of_client(address, now))
+        await _until_gone(target, address, now + PATIENCE)
+
+
+async def _until_gone(target: Cluster, address: str, deadline: float) -> None:
+    while await about(target, address):
+        if time.time() > deadline:
+            raise CommandFailed(f"{address} did not go; is its gateway well? See `status`")
+        await asyncio.sleep(LOOK_EVERY)

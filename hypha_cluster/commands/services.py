@@ -1,0 +1,52 @@
+"""`hypha-cluster services`."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from hypha_cluster.commands.output import show_json, show_table
+from hypha_cluster.commands.target import Hub
+
+COLUMNS = ("SERVICE", "NAME", "TYPE", "VISIBILITY", "DESCRIPTION")
+
+
+def services(
+    workspace: str = "public",
+    /,
+    *,
+    server_url: str = "",
+    token_file: Path | None = None,
+    json: bool = False,
+) -> None:
+    """List the services of a workspace.
+
+    For example:
+
+    ```sh
+    hypha-cluster services
+    hypha-cluster services ws-1 --token-file ~/.hypha-token --json
+    ```
+
+    Parameters
+    ----------
+    workspace
+        Whose services; those that are public to all, if none is named.
+    server_url
+        Where the hub is; else HYPHA_SERVER_URL, or the hub of these settings on this machine.
+    token_file
+        File with the token of who asks; else HYPHA_TOKEN, or nobody in particular.
+    json
+        Print all that is known of them, for programs.
+    """
+    found = Hub(server_url, token_file).ask("GET", f"{quote(workspace)}/services")
+    if json:
+        show_json(found)
+    else:
+        show_table(COLUMNS, [_row(service) for service in found], "No service is there.")
+
+
+def _row(service: dict[str, Any]) -> tuple[str, ...]:
+    config = service.get("config") or {}
+    name, kind = service.get("name", ""), service.get("type", "")
+    about = str(service.get("description") or service.get("docs") or "").split("\n", 1)[0]
+    return str(service["id"]), str(name), str(kind), str(config.get("visibility", "")), about

@@ -1,0 +1,69 @@
+"""`hypha-cluster token`."""
+
+import asyncio
+import sys
+
+from hypha_cluster.commands.target import cluster
+from hypha_cluster.errors import StartupError
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.identity.tokens import Tokens, TokenSettings
+from hypha_cluster.registry.secret import shared_secret
+from hypha_cluster.settings import read_time
+
+
+def token(
+    *,
+    user: str,
+    email: str = "",
+    role: tuple[str, ...] = (),
+    workspace: tuple[str, ...] = (),
+    expires: str = "",
+) -> None:
+    """Make a token by which a program is a user with a name, and print it.
+
+    It is signed with the secret of the cluster, so whoever runs this decides who is who.
+
+    For example:
+
+    ```sh
+    hypha-cluster token --user ada --email ada@lab.example --expires 30d
+    hypha-cluster token --user robot --workspace ws-1 --workspace ws-2
+    hypha-cluster token --user root-of-the-lab --role admin --expires 1h
+    ```
+
+    Parameters
+    ----------
+    user
+        Id of the user; it is also the name of the user's own workspace.
+    email
+        E-mail address of the user.
+    role
+        Role of the user, such as admin, who may do everything; may be given again.
+    workspace
+        Workspace that the token is for, beside the user's own; may be given again.
+    expires
+        How long it holds: 90s, 15m, 12h, 30d; as long as --token-lifetime, if nothing is said.
+    """
+    if not user or "/" in user or ":" in user:
+        raise StartupError(
+            f"token: a user id is not empty and has no '/' and no ':', unlike {user!r}"
+        )
+    lifetime = read_time(expires, "--expires") if expires else None
+    identity = Identity(
+        user, is_anonymous=False, email=email or None, roles=tuple(role), scopes=tuple(workspace)
+    )
+    sys.stdout.write(asyncio.run(_issued(identity, lifetime)) + "\n")
+
+
+async def _issued(identity: Identity, lifetime: float | None) -> str:
+    async with cluster() as target:
+        config = target.config
+        settings = TokenSettings(
+            issuer=config.auth0_issuer,
+            audience=config.auth0_audience,
+            namespace=config.auth0_namespace,
+            lifetime=config.token_lifetime,
+            reconnection_lifetime=config.reconnection_token_lifetime,
+        )
+        secret = config.jwt_secret or await shared_secret(target.redis, target.keys)
+        return Tokens(secret, settings).issue(identity, lifetime)

@@ -1,0 +1,33 @@
+"""Which words are flags of the hub, and which the command's own."""
+
+import pytest
+
+from hypha_cluster.commands.main import COMMANDS, run, split
+from hypha_cluster.errors import StartupError
+
+
+@pytest.mark.parametrize(
+    ("words", "flags", "rest"),
+    [
+        (["--json", "--redis-url", "redis://a"], ["--redis-url=redis://a"], ["--json"]),
+        (["a/b.c", "x=1", "--port=2"], ["--port=2"], ["a/b.c", "x=1"]),
+        (["--user", "ada", "--redis-uri=redis://a"], ["--redis-url=redis://a"], ["--user", "ada"]),
+        (["--no-fast-websockets"], ["--fast-websockets=false"], []),
+    ],
+)
+def test_flags_of_the_hub_are_told_from_the_commands_own(
+    words: list[str], flags: list[str], rest: list[str]
+) -> None:
+    assert split(words) == (flags, rest)
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 0
+
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown for name in COMMANDS)
+
+
+def test_an_unknown_command_is_told() -> None:
+    with pytest.raises(StartupError, match="unknown command 'x'; there are serve, user, config"):
+        run(["x"])
