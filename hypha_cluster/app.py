@@ -277,7 +277,8 @@ async def _reset(config: Config, links: _Links, store: _Store) -> None:
     if alive := [node.name for node in await store.nodes.alive()]:
         raise StartupError(f"--reset-redis refuses: {', '.join(alive)} are running on this Redis.")
     async for key in links.redis.keys_like(links.keys.everything()):
-        await links.redis.delete(key)
+        if links.keys.owns(key):
+            await links.redis.delete(key)
 
 
 async def _tokens(site: _Site, links: _Links) -> Tokens:

@@ -175,8 +175,10 @@ class Node:
                 await self._nodes.take_lease(self.name, self._about())
                 self._recovery.doubt()
         except (Conflict, RedisUnavailable) as error:
-            if self._complaint != str(error):  # said once, not each second
-                _log.warning("The lease of this node could not be renewed: %s", error)
+            # Said once, not each second; and a Redis that is away is its links' to tell.
+            level = logging.ERROR if isinstance(error, Conflict) else logging.INFO
+            if self._complaint != str(error):
+                _log.log(level, "The lease of this node could not be renewed: %s", error)
             self._complaint = str(error)
         else:
             self._renewed, self._complaint = time.monotonic(), ""
@@ -188,7 +190,7 @@ class Node:
                 _log.warning("Redis does not know clients that are attached here.")
                 self._recovery.doubt()
         except RedisUnavailable as error:
-            _log.warning("Nothing could be checked: %s", error)
+            _log.debug("Nothing could be checked: %s", error)
 
     async def _reap(self) -> None:
         await self._reaper.suspend_unheard()
@@ -208,7 +210,7 @@ class Node:
                 await self._nodes.take_lease(self.name, self._about())
                 await self._clients.reassert()
             except (Conflict, RedisUnavailable) as error:
-                _log.warning("Redis is not told yet who is here: %s", error)
+                _log.info("Redis is not told yet who is here: %s", error)
                 await asyncio.sleep(self._terms.lease_interval)
                 self._recovery.doubt()
 

@@ -1,11 +1,13 @@
 """Ends the connections of those whose token was revoked, on every gateway within a second."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import Final
 
 from hypha_cluster.clients.life import GOING_AWAY, ClientLife
+from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.relay.connections import Connection, Connections
 from hypha_cluster.supervision import Supervisor, Tasks
@@ -43,8 +45,9 @@ class Expulsion:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            if await self._revocations.load():
-                self._changed_at = time.monotonic()
+            with contextlib.suppress(RedisUnavailable):  # its links say so
+                if await self._revocations.load():
+                    self._changed_at = time.monotonic()
             if time.monotonic() - self._changed_at < ADMISSION:
                 self._look_at_all()
 

@@ -67,7 +67,7 @@ class Presence:
         try:
             await tell(attachment)
         except RedisUnavailable as error:
-            _log.warning("The end of %s is not told yet: %s", attachment.address, error)
+            _log.info("The end of %s is not told yet: %s", attachment.address, error)
         else:
             if self._untold.get(holder) is entry:
                 del self._untold[holder]

@@ -95,11 +95,13 @@ class LastingLink:
         while True:
             try:
                 await self._open()
+                if self._failure:
+                    _log.info("Redis at %s is there again, for %s.", self.address, self._name)
                 delays, self._failure = _retry_delays(), ""
                 await self._lost.wait()
             except RedisUnavailable as error:
                 if self._failure != str(error):  # said once, not each second
-                    _log.warning("%s", error)
+                    _log.warning("%s It is tried again, for %s.", error, self._name)
                 self._failure = str(error)
                 self._servers.doubt()
                 self.drop()

@@ -47,14 +47,22 @@ class Link(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._transport: asyncio.Transport | None = None
         self.heard_at = time.monotonic()
+        self.is_garbled = False  # what came is nothing that a Redis says
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, but no subclass
 
     def data_received(self, data: bytes) -> None:
-        reader, on_reply = self._reader, self._on_reply
         self.heard_at = time.monotonic()
-        reader.feed(data)
+        self._reader.feed(data)
+        try:
+            self._hand_on()
+        except hiredis.ProtocolError:
+            self.is_garbled = True
+            self.close()
+
+    def _hand_on(self) -> None:
+        reader, on_reply = self._reader, self._on_reply
         while (reply := reader.gets()) is not False:
             on_reply(reply)
 
@@ -103,7 +111,9 @@ class Conversation:
             self.link.close()
             raise RedisUnavailable(f"Redis at {self.address} does not answer.") from None
         except OSError as error:
-            raise RedisUnavailable(f"Redis at {self.address} cannot be reached: {error}") from error
+            raise RedisUnavailable(
+                f"Redis at {self.address} cannot be reached: {error}."
+            ) from error
         except (RedisUnavailable, asyncio.CancelledError):
             self.link.close()
             raise
@@ -135,6 +145,8 @@ class Conversation:
         except TimeoutError:
             self.link.close()
             raise RedisUnavailable(f"Redis at {self.address} does not answer.") from None
+        if self.link.is_garbled:
+            raise RedisUnavailable(f"What answers at {self.address} is no Redis, or wants TLS.")
         if isinstance(reply, Exception):
             raise RedisUnavailable(f"Redis at {self.address} refuses {command[0]!s}: {reply}")
         return reply

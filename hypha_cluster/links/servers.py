@@ -80,6 +80,7 @@ class Servers(ABC):
         self._doubted.set()
 
     async def _keep_looking(self) -> None:
+        failure = ""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_INTERVAL):
@@ -89,7 +90,11 @@ class Servers(ABC):
             try:
                 await self.look(elsewhere=is_doubted)
             except RedisUnavailable as error:
-                _log.warning("%s", error)
+                if failure != str(error):  # said once, not at each look
+                    _log.warning("%s", error)
+                failure = str(error)
+            else:
+                failure = ""
             await asyncio.sleep(_LOOK_PAUSE)
 
     @property

@@ -25,7 +25,7 @@ async def apart(what: str, works: Iterable[Awaitable[T]]) -> list[T]:
         else:
             done.append(outcome)
     if failures:
-        _log.warning(
+        _log.info(
             "%s: %d of %d are left for later: %s", what, len(failures), len(outcomes), failures[0]
         )
     return done

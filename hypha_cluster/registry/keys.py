@@ -5,15 +5,33 @@ Cluster, so that one script can change them together. A key that no other key of
 leads to would be lost; so each has a listing, or an expiry.
 """
 
+import re
 from typing import Final
 
+from hypha_cluster.errors import StartupError
+
 DEFAULT_PREFIX: Final = "hypha"
+# What follows the prefix: whole names, and what others begin with.
+_WHOLE: Final = frozenset(
+    (
+        *("workspaces", "public", "leases", "suspended", "away"),
+        *("first-invitation", "revoked", "secret", "events"),
+    )
+)
+_BEGINNINGS: Final = (
+    *("{", "public:", "user:", "node:", "told:"),
+    *("invitation:", "login:", "sign-in:", "browser:", "attempts:"),
+)
 
 
 class Keys:
     """Names of keys and channels; `prefix` keeps several clusters apart on one server."""
 
     def __init__(self, prefix: str = DEFAULT_PREFIX) -> None:
+        """Raise StartupError for a prefix by which keys could be taken for another cluster's."""
+        if any(f"{part}:" in _BEGINNINGS for part in prefix.split(":")[1:]):
+            words = ", ".join(word.removesuffix(":") for word in _BEGINNINGS[1:])
+            raise StartupError(f"redis_prefix has none of {words} behind a ':', unlike {prefix!r}")
         self.prefix = prefix
 
     def workspace(self, workspace: str) -> str:
@@ -122,11 +140,11 @@ class Keys:
 
     def accounts(self) -> str:
         """Hash: name → account as JSON, with the hash of its password."""
-        return f"{self.prefix}:{{accounts}}"
+        return f"{self.prefix}:{{:accounts}}"  # the tag of no workspace, which has no colon
 
     def account_names(self) -> str:
         """Hash: e-mail address → name of the account that has it."""
-        return f"{self.prefix}:{{accounts}}:addresses"
+        return f"{self.prefix}:{{:accounts}}:addresses"
 
     def invitation(self, digest: str) -> str:
         """What somebody with a secret of this digest may do once, as JSON. Expires in a day."""
@@ -177,5 +195,10 @@ class Keys:
         return f"{self.prefix}:events"
 
     def everything(self) -> str:
-        """Pattern of all keys, for a reset."""
-        return f"{self.prefix}:*"
+        """Pattern of all keys, for a reset; those of a longer prefix are among them."""
+        return re.sub(r"([*?\\\[\]])", r"\\\1", self.prefix) + ":*"
+
+    def owns(self, key: str) -> bool:
+        """Whether a key is one of this cluster's."""
+        name = key.removeprefix(f"{self.prefix}:")
+        return name != key and (name in _WHOLE or name.startswith(_BEGINNINGS))

@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 from typing import Any
+from urllib.parse import urlsplit
 
 from hypha_cluster.config import masked_url
 from hypha_cluster.errors import RedisUnavailable, StartupError
@@ -14,6 +15,7 @@ from hypha_cluster.links.urls import find_servers
 
 BACKLOG = 4096
 PATIENCE = 5.0
+_NO_CLUSTER = "cluster support disabled"  # what a server says that is asked for its slots
 OLDEST = {"redis": (7, 0), "valkey": (7, 2)}
 
 
@@ -42,10 +44,13 @@ def _reason(error: OSError) -> str:
 async def check_redis(url: str) -> None:
     """Make sure that a Redis answers at `url`, and that it is new enough."""
     try:
-        hello = await _hello(find_servers(url, PATIENCE))
+        hello = _facts(await _hello(find_servers(url, PATIENCE)))
     except (RedisUnavailable, OSError, ValueError) as error:
+        if _NO_CLUSTER in str(error):
+            raise _other_kind(url, "is no node of a Redis Cluster", "") from None
         raise StartupError(f"no Redis at {masked_url(url)}: {_one_line(error)}") from None
-    _require_version(url, *_server_and_version(hello))
+    _require_kind(url, hello.get("mode", "standalone"))
+    _require_version(url, hello.get("server", "redis"), hello.get("version", "0"))
 
 
 async def ask_redis(url: str, *commands: tuple[str, ...]) -> list[Any]:
@@ -70,10 +75,28 @@ async def _ask(servers: Servers, *commands: tuple[str, ...]) -> list[Any]:
     raise RedisUnavailable("no server there has any slots")
 
 
-def _server_and_version(hello: Any) -> tuple[str, str]:
+def _require_kind(url: str, mode: str) -> None:
+    """A node of a cluster would refuse most of what it is asked as if it were alone."""
+    if mode == "cluster" and urlsplit(url).scheme.partition("+")[2] != "cluster":
+        raise _other_kind(url, "is a node of a Redis Cluster", "+cluster")
+    if mode == "sentinel":
+        raise StartupError(
+            f"the server at {masked_url(url)} is a Sentinel: "
+            "write redis+sentinel://host:port/name-of-the-master"
+        )
+
+
+def _other_kind(url: str, what: str, kind: str) -> StartupError:
+    """kind: what its URL has behind `redis` or `rediss`."""
+    parts = urlsplit(masked_url(url))
+    scheme = parts.scheme.partition("+")[0].replace("unix", "redis") + kind
+    right = f"{scheme}://{parts.netloc or 'host:port'}"
+    return StartupError(f"the server at {masked_url(url)} {what}: write {right}")
+
+
+def _facts(hello: Any) -> dict[str, str]:
     pairs = hello.items() if isinstance(hello, dict) else zip(hello[::2], hello[1::2], strict=True)
-    facts = {_decoded(key): _decoded(value) for key, value in pairs}
-    return facts.get("server", "redis"), facts.get("version", "0")
+    return {_decoded(key): _decoded(value) for key, value in pairs}
 
 
 def _decoded(value: Any) -> str:

@@ -97,3 +97,23 @@ async def test_connections_that_are_killed_come_back(
             await loop.goes_on(count=50, limit=10 * SECOND)
             await caller.manager("get_service", service)
     assert loop.executed_twice() == set()
+
+
+async def test_a_lost_server_is_told_once_for_each_connection(
+    server: RedisServer, gateway_factory: GatewayFactory
+) -> None:
+    gateway = gateway_factory(redis_url=server.url, lease_interval=0.2, relay_timeout=0.5)
+    async with await RawClient.connect(gateway.url) as client:
+        await client.offer("echo", visibility="public")
+        before = gateway.log().count(" WARNING ")
+        server.kill()
+        client.break_off()
+
+        await asyncio.sleep(3)  # in which whatever is tried each moment is tried again
+
+        told = [line for line in gateway.log().splitlines() if " WARNING " in line][before:]
+        assert len(told) == len(set(told)) == 3, told
+        assert {line.rpartition("-")[2] for line in told} == {"store.", "publish.", "subscribe."}
+        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(gateway.await_ready)
+        assert gateway.log().count(" is there again") == 3

@@ -6,12 +6,14 @@ import re
 import shutil
 import signal
 import socket
+import socketserver
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -27,9 +29,11 @@ from redis import Redis
 
 from hypha_cluster.features.built_in import all_features
 from hypha_cluster.hub_settings import all_settings
+from hypha_cluster.registry.keys import Keys
 from hypha_cluster.serving.embedded import embedded_store
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, Gateway, Value, command, environment, status
+from tests.redis_servers import free_port, plain_server
 
 LOCALHOST = IPv4Address("127.0.0.1")
 
@@ -136,6 +140,67 @@ def test_a_gateway_that_was_killed_can_be_started_again_under_its_name(
     again = gateway_factory(node_name="again")
 
     assert status(f"{again.url}/health/ready") == 200
+
+
+@pytest.fixture
+def no_redis() -> Iterator[str]:
+    """A server that is none of Redis's; return its address."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(100)
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield "{}:{}".format(*server.server_address)
+        server.shutdown()
+
+
+@pytest.mark.parametrize("kind", ["redis", "redis+cluster", "redis+sentinel"])
+def test_what_is_no_redis_is_told_in_one_line(no_redis: str, kind: str) -> None:
+    ended = hypha_cluster("serve", "--port=0", f"--redis-url={kind}://{no_redis}/0")
+
+    assert ended.returncode == 2
+    assert f"What answers at {no_redis} is no Redis" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_node_of_a_redis_cluster_is_told_from_a_server(tmp_path: Path) -> None:
+    arguments = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    with plain_server(tmp_path, *arguments) as server:
+        ended = hypha_cluster("serve", "--port=0", f"--redis-url={server.url}/0")
+
+    assert ended.returncode == 2
+    assert f"write redis+cluster://127.0.0.1:{server.port}" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_server_is_told_from_a_node_of_a_redis_cluster(tmp_path: Path) -> None:
+    with plain_server(tmp_path) as server:
+        url = server.url.replace("redis:", "redis+cluster:")
+        ended = hypha_cluster("serve", "--port=0", f"--redis-url={url}")
+
+    assert ended.returncode == 2
+    assert f"write redis://127.0.0.1:{server.port}" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_reset_leaves_other_clusters_alone(
+    gateway_factory: GatewayFactory, valkey_url: str, redis_prefix: str
+) -> None:
+    mine, other = Keys(redis_prefix), Keys(f"{redis_prefix}:2")
+    with Redis.from_url(valkey_url) as redis:
+        for keys in (mine, other):
+            redis.hset(keys.workspace("lab"), "name", '"lab"')
+            redis.set(keys.secret(), "old")
+            redis.hset(keys.user("ann"), "identity", "{}")
+
+        gateway_factory(reset_redis=True)
+
+        assert not redis.exists(mine.workspace("lab"), mine.user("ann"))
+        assert redis.get(mine.secret()) != b"old"
+        assert redis.exists(other.workspace("lab"), other.secret(), other.user("ann")) == 3
 
 
 def test_a_directory_in_use_is_told_in_one_line(tmp_path: Path) -> None:

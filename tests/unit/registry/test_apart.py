@@ -21,6 +21,7 @@ async def fail(error: Exception) -> int:
 async def test_the_others_are_done_and_the_log_has_one_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO")
     away = RedisUnavailable("Redis at x does not answer.")
 
     assert await apart("Clients", [give(1), fail(away), give(2), fail(away)]) == [1, 2]
