@@ -177,14 +177,15 @@ class Tasks:
         """Begin a task that ends by itself; its failure is logged, counted, then handed over."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._once.add(task)
-        task.add_done_callback(partial(self._ended, _title(name, detail), on_failure))
+        task.add_done_callback(partial(self._ended, detail, on_failure))
         return task
 
-    def _ended(self, title: str, on_failure: OnFailure | None, task: asyncio.Task[Any]) -> None:
+    def _ended(self, detail: str, on_failure: OnFailure | None, task: asyncio.Task[Any]) -> None:
         self._once.discard(task)
         error = _failure_of(task)
         if error is None:
             return
+        title = _title(task.get_name(), detail)
         if isinstance(error, RedisUnavailable):
             _log.warning("The task %s could not be done: %s", title, error)
         else:
