@@ -106,7 +106,7 @@ class Node:
         self._tasks.keep("handover", self._clients.run)
         self._tasks.keep("lease", self._keep_lease)
         self._tasks.keep("reassertion", self._reassert)
-        self._keep_doing("mail", lambda: self._mail.give_up_calls())
+        self._keep_doing("mail", self._see_to_mail)
         self._keep_doing("overdue", self._remove_overdue)
         self._keep_doing("reaper", self._reap)
         self._keep_doing("untold", lambda: self._presence.tell_again())
@@ -191,6 +191,10 @@ class Node:
                 self._recovery.doubt()
         except RedisUnavailable as error:
             _log.debug("Nothing could be checked: %s", error)
+
+    async def _see_to_mail(self) -> None:
+        await self._mail.recover()
+        await self._mail.give_up_calls()
 
     async def _reap(self) -> None:
         await self._reaper.suspend_unheard()

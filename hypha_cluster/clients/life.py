@@ -183,11 +183,22 @@ class ClientLife:
         """Deliver the mail once all that was sent before is in it, or has come here."""
         address = connection.address
         if is_back:
-            echoed = self._listener.echoed(address)
-            mail, _ = await asyncio.gather(self._mail.collect(address), echoed)
+            mail = await self._collect_after_echo(connection)
         else:
             mail = await self._mail.collect(address)
         self._delivery.deliver(connection, mail)
+
+    async def _collect_after_echo(self, connection: Connection) -> list[bytes]:
+        address = connection.address
+        mail, echo = await asyncio.gather(
+            self._mail.collect(address), self._listener.echoed(address), return_exceptions=True
+        )
+        if isinstance(mail, BaseException):
+            raise mail
+        if isinstance(echo, BaseException):
+            connection.arrived[:0] = mail  # which goes back with what has come since
+            raise echo
+        return mail
 
     async def _obtain(self, address: str, previous: Previous) -> None:
         if previous.node != self._terms.node:

@@ -40,6 +40,13 @@ class Mail:
             if each.mark == CALL:
                 self._delivery.give_up(address, each.frame, error)
 
+    async def recover(self) -> None:
+        """Put back what was taken and never came; to be called now and then."""
+        for address, frames in await self._mailboxes.recover():
+            for each in frames:
+                if each.mark == CALL:
+                    self._delivery.give_up(address, each.frame, ClientNotFound.at(address))
+
     async def give_up_calls(self) -> None:
         """Reject calls that wait for clients which stay away; to be called now and then."""
         for address, calls in await self._mailboxes.give_up_calls():

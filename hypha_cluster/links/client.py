@@ -162,6 +162,12 @@ class RedisClient:
     def srem(self, key: str, *members: str | bytes) -> Reply[int]:
         return self._send(key, int, "SREM", key, *members)
 
+    # Lists.
+
+    def lrange(self, key: str) -> Reply[list[bytes]]:
+        """All that is in it."""
+        return self._send(key, _as_it_is, "LRANGE", key, 0, -1)
+
     # Sorted sets.
 
     def zadd(self, key: str, scores: Mapping[str, int]) -> Reply[int]:

@@ -42,18 +42,44 @@ class Mailboxes:
         self._put_back = Script(redis, "put_back")
         self._give_up = Script(redis, "give_up")
         self._tickets = (f"{prefix}{number}" for number in itertools.count())
+        # Of mail that may have been taken, though nobody here got it: its ticket → the address.
+        self._lost: dict[str, str] = {}
 
     async def take(self, address: str) -> list[bytes]:
-        """Frames that waited for a client, in their order; once it has joined the bus again."""
+        """Frames that waited for a client, in their order; once it has joined the bus again.
+
+        If it fails, `recover` puts back what it may have taken.
+        """
         if not await self._redis.exists(self._keys.mail(address)):
             return []  # nor will there be any: the client is heard
-        frames: list[bytes] = await self._take(keys=[*self._box(address), self._ticket(address)])
+        ticket = self._ticket(address)
+        try:
+            frames: list[bytes] = await self._take(keys=[*self._box(address), ticket])
+        except BaseException:
+            self._lost[ticket] = address
+            raise
         return frames
 
-    async def put_back(self, address: str, frames: Sequence[Marked]) -> list[Marked]:
+    async def recover(self) -> list[tuple[str, list[Marked]]]:
+        """Put back what was taken by commands whose replies got lost; as `put_back` does it.
+
+        Answers frames for which there is nobody, by their address.
+        """
+        rejected = []
+        for ticket, address in list(self._lost.items()):
+            frames = [Marked(each[:1], each[1:]) for each in await self._redis.lrange(ticket)]
+            rejected.append((address, await self.put_back(address, frames, f"{ticket}-back")))
+            await self._redis.delete(ticket)
+            self._lost.pop(ticket, None)
+        return rejected
+
+    async def put_back(
+        self, address: str, frames: Sequence[Marked], ticket: str = ""
+    ) -> list[Marked]:
         """Put frames before all that came since; answer those for which there is nobody.
 
         They are older than what is in the mailbox. Whoever hears the address meanwhile gets them.
+        ticket: that of an attempt that is made again.
         """
         if not frames:
             return []
@@ -61,7 +87,7 @@ class Mailboxes:
             keys=[
                 self._keys.client(address),
                 *self._box(address),
-                self._ticket(address),
+                ticket or self._ticket(address),
             ],
             args=[
                 self._keys.channel(address),

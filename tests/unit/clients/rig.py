@@ -126,6 +126,7 @@ class FakeMailboxes:
     def __init__(self, bus: MemoryBus) -> None:
         self._bus = bus
         self.given_up: list[tuple[str, list[bytes]]] = []
+        self.recovered: list[tuple[str, list[Marked]]] = []
         self.is_away = False
 
     async def take(self, address: str) -> list[bytes]:
@@ -143,6 +144,10 @@ class FakeMailboxes:
         if before:
             self._bus.mail.setdefault(address, []).extend(before)
         return rejected
+
+    async def recover(self) -> list[tuple[str, list[Marked]]]:
+        recovered, self.recovered = self.recovered, []
+        return recovered
 
     async def give_up_calls(self) -> list[tuple[str, list[bytes]]]:
         given_up, self.given_up = self.given_up, []

@@ -15,7 +15,7 @@ from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.registry.clients import ClaimMode
 from hypha_cluster.relay.connections import Connection, Stage
 from hypha_cluster.relay.pending import PendingCall
-from tests.unit.clients.rig import ME, Cluster, Node
+from tests.unit.clients.rig import ME, Cluster, Node, note, sent
 
 LIMIT = 10.0  # seconds
 FAULT = KeyError("nobody expects this")
@@ -59,6 +59,8 @@ async def test_a_return_that_fails_leaves_the_place_as_it_was(
 ) -> None:
     mine = await node.attach(program="p")
     await node.life.detach(mine, 1006)
+    node.delivery.send(ME, note())
+    await cluster.bus.settled()
     owners = {"join": node.listener, "echoed": node.listener, "take": node.mailboxes}
     fail(owners.get(step, cluster.registry), step, error)
 
@@ -70,6 +72,7 @@ async def test_a_return_that_fails_leaves_the_place_as_it_was(
     assert len(node.connections) == node.connections.known() == 0
     again = await node.attach(program="p")
     assert again.stage is Stage.LIVE
+    assert sent(again) == [note()]
 
 
 async def test_a_claim_whose_second_attempt_is_lost_is_undone(cluster: Cluster, node: Node) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import FrameReader, Seal, pack
+from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
 from hypha_cluster.relay.connections import Connection, Stage
 from tests.fakes import FakeSocket
 from tests.unit.clients.rig import ME, Cluster, Node, note, sent
@@ -103,3 +104,14 @@ async def test_what_is_no_frame_is_given_up_without_a_word(node: Node) -> None:
     await node.mail.give_up_calls()
 
     assert node.counts.rejects == 0
+
+
+async def test_calls_that_were_taken_in_vain_and_are_for_nobody_are_rejected(node: Node) -> None:
+    node.mailboxes.recovered = [(ME, [Marked(CALL, call()), Marked(OTHER, note())])]
+    waiting = caller(node)
+
+    await node.mail.recover()
+
+    ((method, text),) = answers(waiting)
+    assert method == "s.reject"
+    assert "Client not found: me" in text
