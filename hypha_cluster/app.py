@@ -58,6 +58,7 @@ from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.bus import Receivers
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.events import CHANGED, write_event
 from hypha_cluster.relay.holding import Holding
 from hypha_cluster.relay.intake import Intake, Onward
 from hypha_cluster.relay.ledger import Ledger
@@ -257,7 +258,10 @@ def _open_store(site: _Site, links: _Links) -> _Store:
     def on_departure(address: str) -> None:
         links.publisher.announce(departure(address))
 
-    public, recent = PublicListing(redis, keys), RecentlyFound()
+    def on_change(workspace: str) -> None:
+        links.publisher.announce(write_event(CHANGED, workspace))
+
+    public, recent = PublicListing(redis, keys), RecentlyFound(on_change)
     registry = ClientRegistry(redis, keys, public, on_departure)
     services = Services(redis, keys, public, recent)
     mailboxes = Mailboxes(redis, keys, config.reconnect_grace)

@@ -3,8 +3,10 @@
 What the hub itself offers is found in the same way as what clients offer.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Container, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import cachetools
 
@@ -18,9 +20,11 @@ from hypha_cluster.protocol.address import ServiceQuery, workspace_of
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.protocol.limits import KNOWN_SERVICES
 from hypha_cluster.registry.public import PublicListing, is_public
-from hypha_cluster.registry.services import Finder, Provider, Services
+from hypha_cluster.registry.services import Provider, RecentServices, Services
 
 Description = dict[str, Any]
+
+LOOKING: Final = 2.0  # seconds between two looks, for who waits for a service: an event may be lost
 
 
 class _Fetched(NamedTuple):
@@ -41,7 +45,7 @@ class Directory:
     def __init__(
         self,
         services: Services,
-        lately: Finder,
+        lately: RecentServices,
         public: PublicListing,
         own: HubServices,
         calls: HubCalls,
@@ -53,6 +57,7 @@ class Directory:
         self._calls = calls
         self._now = Selection(services, own, load)
         self._lately = Selection(lately, own, load)
+        self._watching = lately.watching
         # By address and service id.
         self._fetched: cachetools.LRUCache[tuple[str, str], _Fetched]
         self._fetched = cachetools.LRUCache(KNOWN_SERVICES, getsizeof=lambda kept: kept.size)
@@ -83,6 +88,26 @@ class Directory:
         without: addresses of clients that are known to have left.
         """
         return await self._lately.find(wanted, home, inside=inside, mode=mode, without=without)
+
+    async def wait_for(
+        self, wanted: ServiceQuery, home: str, *, inside: bool, seconds: float
+    ) -> Provider | None:
+        """The same, but wait until somebody offers it, who is connected; None if nobody does."""
+        with self._watching(wanted.workspace or home) as change:
+            try:
+                async with asyncio.timeout(seconds):
+                    while not (provider := await self._there(wanted, home, inside=inside)):
+                        await _first(change, LOOKING)
+                    return provider
+            except TimeoutError:
+                return None
+
+    async def _there(self, wanted: ServiceQuery, home: str, *, inside: bool) -> Provider | None:
+        try:
+            provider = await self._now.find(wanted, home, inside=inside)
+        except NotFound:
+            return None
+        return provider if provider is not None and provider.online else None
 
     async def get(
         self, wanted: ServiceQuery, home: str, *, inside: bool, mode: str, base_url: str
@@ -152,6 +177,13 @@ class Directory:
         if fetched.size <= self._fetched.maxsize:
             self._fetched[key] = fetched
         return service
+
+
+async def _first(change: asyncio.Event, seconds: float) -> None:
+    """Wait for a change, but not longer than some seconds."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(change.wait(), seconds)
+    change.clear()
 
 
 def walk(service: Description, path: Sequence[str]) -> Any:

@@ -1,7 +1,9 @@
 """What clients offer: the services of a workspace, and the public ones of all workspaces."""
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from hypha_cluster.errors import ClientLeft, ClientNotFound
@@ -50,18 +52,40 @@ _ANYWHERE: Final = ""  # stands for all workspaces
 class RecentlyFound:
     """What was found a moment ago, by workspace; what this node knows to have changed is left out.
 
-    many: the providers of a service. single: what one client offers.
+    many: the providers of a service. single: what one client offers. announce: tells the other
+    nodes that services of a workspace have changed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, announce: Callable[[str], None] = lambda workspace: None) -> None:
         self.many = ReadCache[list[Provider]]()
         self.single = ReadCache[Provider | None]()
+        self._announce = announce
+        self._watching: dict[str, set[asyncio.Event]] = {}
 
     def forget(self, workspace: str) -> None:
         """Services of a workspace have come or gone."""
         for cache in (self.many, self.single):
             cache.forget(workspace)
             cache.forget(_ANYWHERE)
+        for event in self._watching.get(workspace, ()):
+            event.set()
+
+    def changed(self, workspace: str) -> None:
+        """The same, when this node has changed them: the others are told."""
+        self.forget(workspace)
+        self._announce(workspace)
+
+    @contextlib.contextmanager
+    def watching(self, workspace: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever services of a workspace come or go, on any node."""
+        event, events = asyncio.Event(), self._watching.setdefault(workspace, set())
+        events.add(event)
+        try:
+            yield event
+        finally:
+            events.discard(event)
+            if not events:
+                self._watching.pop(workspace, None)
 
 
 class Services:
@@ -106,7 +130,7 @@ class Services:
         await self._public.settle(
             address, {each: listed.get(each, NOT_LISTED) for each in services}
         )
-        self._recent.forget(attachment.workspace.name)
+        self._recent.changed(attachment.workspace.name)
 
     async def of_workspace(self, workspace: str) -> list[dict[str, Any]]:
         """Info of every service of a workspace, with its full id."""
@@ -169,6 +193,7 @@ class RecentServices:
     def __init__(self, services: Services, recent: RecentlyFound) -> None:
         self._services = services
         self._many, self._single = recent.many, recent.single
+        self.watching = recent.watching
 
     async def providers(self, workspace: str, service: str) -> list[Provider]:
         return await self._many.get(

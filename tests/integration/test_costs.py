@@ -38,8 +38,8 @@ COMMANDS = {
     "call on one node": 0,
     "call between nodes": 2,
     "get a service": 1,
-    "announce a service": 1,
-    "register a service": 1,
+    "announce a service": 2,
+    "register a service": 2,
     "call by HTTP": 0,
     "connect and leave": 14,
 }

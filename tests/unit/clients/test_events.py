@@ -13,7 +13,7 @@ from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.registry.services import RecentlyFound
 from hypha_cluster.relay.delivery import Delivery
-from hypha_cluster.relay.events import ANSWER, LEFT, MISJUDGED, REQUEST, write_event
+from hypha_cluster.relay.events import ANSWER, CHANGED, LEFT, MISJUDGED, REQUEST, write_event
 
 
 class Recorder:
@@ -64,6 +64,7 @@ REQUESTED = Request("ann/me", "here#1", "there")
         (write_event(LEFT, "ann/me"), LEFT_TOLD),
         (write_event(REQUEST, *REQUESTED), [REQUESTED]),
         (write_event(ANSWER, "here#1"), [("answer", "here#1")]),
+        (write_event(CHANGED, "ann"), [("forget", "ann")]),
         (write_event(MISJUDGED, "here"), ["doubt"]),
         (write_event(MISJUDGED, "another"), []),
     ],

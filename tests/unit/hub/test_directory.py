@@ -1,5 +1,6 @@
 """Services are found, listed, and fetched from their providers, once for each registration."""
 
+import asyncio
 from collections import Counter
 from typing import Any, cast
 
@@ -12,8 +13,9 @@ from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.directory import Directory, walk
 from hypha_cluster.hub.services import HubService, HubServices
 from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.address import ServiceQuery
 from hypha_cluster.registry.public import PublicListing
-from hypha_cluster.registry.services import Provider, Services
+from hypha_cluster.registry.services import Provider, RecentlyFound, RecentServices, Services
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.connections import Connections
 
@@ -32,7 +34,16 @@ def info(full_id: str, visibility: str = "protected") -> dict[str, Any]:
 
 
 class FakeServices:
-    """One workspace with a protected service, and one that is public."""
+    """One workspace with a protected service, and one that is public; and who offers `s`."""
+
+    def __init__(self) -> None:
+        self.there: list[Provider] = []
+
+    async def providers(self, workspace: str, service: str) -> list[Provider]:
+        return self.there
+
+    async def public_providers(self, service: str) -> list[Provider]:
+        return []
 
     async def of_workspace(self, workspace: str) -> list[dict[str, Any]]:
         return [info(f"{workspace}/c:mine"), info(f"{workspace}/c:open", "public")]
@@ -58,15 +69,17 @@ class FakeCalls:
         return self._services.get(f"{target}:{args[0]}")
 
 
-def directory_of(calls: FakeCalls) -> Directory:
-    own = HubServices(
-        Connections(1, 1.0), cast(Workspaces, None)
-    )  # nobody is asked for permission here
+def directory_of(
+    calls: FakeCalls,
+    services: FakeServices | None = None,
+    recent: RecentlyFound | None = None,
+) -> Directory:
+    own = HubServices(Connections(1, 1.0), cast(Workspaces, None))
     own.add(LOGIN)
-    services = cast(Services, FakeServices())
+    found = cast(Services, services or FakeServices())
     return Directory(
-        services,
-        services,
+        found,
+        RecentServices(found, recent or RecentlyFound()),
         cast(PublicListing, FakeListing()),
         own,
         cast(HubCalls, calls),
@@ -161,3 +174,77 @@ def test_a_path_leads_into_a_service_and_into_no_function() -> None:
     for path in (["a", "c"], ["n", "real"], ["a", "b", "_rmethod"]):
         with pytest.raises(KeyError):
             walk(service, path)
+
+
+# Waiting for a service.
+
+WANTED = ServiceQuery("home", None, "s")
+
+
+@pytest.fixture
+def slow_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is seen but by an event."""
+    monkeypatch.setattr(module, "LOOKING", 60.0)
+
+
+@pytest.mark.usefixtures("slow_looks")
+async def test_a_service_that_is_there_is_not_waited_for() -> None:
+    services = FakeServices()
+    services.there = [provider()]
+    directory = directory_of(FakeCalls({}), services)
+
+    assert await directory.wait_for(WANTED, "home", inside=True, seconds=5.0) == provider()
+
+
+@pytest.mark.usefixtures("slow_looks")
+async def test_who_waits_for_a_service_hears_when_it_comes() -> None:
+    services, recent = FakeServices(), RecentlyFound()
+    directory = directory_of(FakeCalls({}), services, recent)
+    waiting = asyncio.create_task(directory.wait_for(WANTED, "home", inside=True, seconds=5.0))
+    await asyncio.wait([waiting], timeout=0.02)
+
+    recent.forget("elsewhere")
+    recent.forget("home")  # something else has come
+    await asyncio.wait([waiting], timeout=0.02)
+    services.there = [provider()._replace(online=False)]
+    recent.forget("home")
+    await asyncio.wait([waiting], timeout=0.02)
+    is_content_with_a_suspended_one = waiting.done()
+    services.there = [provider()]
+    recent.forget("home")
+
+    assert not is_content_with_a_suspended_one
+    assert await waiting == provider()
+
+
+async def test_it_looks_again_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOKING", 0.01)
+    services = FakeServices()
+    directory = directory_of(FakeCalls({}), services)
+    waiting = asyncio.create_task(directory.wait_for(WANTED, "home", inside=True, seconds=5.0))
+    await asyncio.wait([waiting], timeout=0.02)
+
+    services.there = [provider()]
+
+    assert await waiting == provider()
+
+
+async def test_nobody_is_waited_for_longer_than_was_asked() -> None:
+    directory = directory_of(FakeCalls({}))
+
+    assert await directory.wait_for(WANTED, "home", inside=True, seconds=0.02) is None
+
+
+def test_a_change_here_is_announced_and_one_elsewhere_is_not() -> None:
+    announced: list[str] = []
+    recent = RecentlyFound(announced.append)
+
+    with recent.watching("home") as event:
+        recent.forget("home")
+        heard_of_others = event.is_set()
+        event.clear()
+        recent.changed("home")
+
+    assert heard_of_others
+    assert event.is_set()
+    assert announced == ["home"]

@@ -7,6 +7,7 @@ import pytest
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.relay.events import (
     ANSWER,
+    CHANGED,
     LEFT,
     MISJUDGED,
     REQUEST,
@@ -27,6 +28,13 @@ ABOUT = {
     REQUEST: ["ann/me", "gateway-1#a.1", "gateway-2"],
     ANSWER: ["gateway-1#a.1"],
 }
+
+
+def test_a_change_of_services_says_its_version() -> None:
+    data = write_event(CHANGED, "ann")
+
+    assert data == pack([VERSION, CHANGED, "ann"])
+    assert read_event(data) == Event(CHANGED, ["ann"])
 
 
 @pytest.mark.parametrize("kind", ABOUT)
