@@ -1,7 +1,6 @@
 """The half of a frame that a peer reads: calls, replies, rejects, method references, values."""
 
 import itertools
-import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -10,12 +9,11 @@ from hypha_cluster.protocol.address import absolute, workspace_of
 from hypha_cluster.protocol.envelope import Frame
 from hypha_cluster.protocol.guard import BUILT_IN, PING, check_path, shown
 from hypha_cluster.protocol.limits import DEPTH, ERROR, LONGEST_INTERVAL, PATH, SHORTEST_INTERVAL
+from hypha_cluster.protocol.signatures import is_readable
 
 _TRACE: Final = "Traceback (most recent call last)"
 _FRAMES: Final = ('  File "', "  Plugin script")  # as Python's clients write them
 _CACHE_FUNCTIONS: Final = ("create", "append", "process", "remove")
-# What every release parses: 0.5.38–0.5.47 lose a whole reply over anything else (PROTOCOL 3.2).
-_SIMPLE_SIGNATURE: Final = re.compile(r"\w+\((?:\w+(?:, \w+)*)?\)")
 
 
 def reference(target: str, method: str, *, promise: bool = True) -> dict[str, Any]:
@@ -166,7 +164,7 @@ def rewrite_references(
 
 
 def relayed(value: Any, workspace: str) -> Any:
-    """What a client of a workspace offers, as it is passed on: targets absolute, signatures simple.
+    """What a client of a workspace offers, as it is passed on: absolute, with readable signatures.
 
     No function of it leads to another workspace: whoever gets it would call that as themselves.
     """
@@ -180,7 +178,7 @@ def relayed(value: Any, workspace: str) -> Any:
             raise BadRequest(f"A function leads to another workspace: {shown(target)}.")
         changed = {**method, "_rtarget": absolute(target, workspace)}
         signature = changed.pop("_rsig", None)
-        if isinstance(signature, str) and _SIMPLE_SIGNATURE.fullmatch(signature):
+        if is_readable(signature):
             changed["_rsig"] = signature
         return changed
 

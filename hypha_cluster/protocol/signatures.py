@@ -1,0 +1,47 @@
+"""Signatures of functions, as far as every published client can read them.
+
+From 0.5.38 on clients read `_rsig`; up to 0.5.47 one that they cannot read costs the whole answer
+(PROTOCOL 3.2). What passes here, the parsers of all of them read alike.
+"""
+
+import re
+from keyword import iskeyword
+from typing import Final
+
+_LONGEST: Final = 1_000  # characters
+_NAME: Final = r"[^\W\d]\w*"
+_TYPE: Final = r"\w+(?:\[\w+(?:, \w+)*\])?"
+_NUMBER: Final = r"-?(?:0|[1-9]\d{0,18})(?:\.\d{1,20})?(?:e[+-]\d{1,3})?"
+# No comma, colon, `=` or `>`, at which they take a signature apart, and no bracket.
+_TEXT: Final = r"'(?:[^'\"\\,:=>\[\]\n]|\\[nrt\\])*'"
+_LIST: Final = rf"\[(?:{_NUMBER}(?:, {_NUMBER})*)?\]"
+_DEFAULT: Final = rf"(?:True|False|None|{_NUMBER}|{_TEXT}|{_LIST})"
+_PARAMETER: Final = re.compile(rf"({_NAME})(?:: {_TYPE})?(?: ?= ?{_DEFAULT})?|(\*\*?)({_NAME})")
+_BETWEEN: Final = re.compile(r", (?![^\[\]]*\])")  # not within brackets
+_SIGNATURE: Final = re.compile(rf"\w+\((.*)\)(?: -> {_TYPE})?")
+
+
+def is_readable(signature: object) -> bool:
+    """Whether every release reads it, such as `work(a, b: int = 2, *args, **kwargs) -> str`."""
+    if not isinstance(signature, str) or len(signature) > _LONGEST:
+        return False
+    whole = _SIGNATURE.fullmatch(signature)
+    if whole is None:
+        return False
+    names, stars = [], []
+    for text in _BETWEEN.split(whole[1]) if whole[1] else ():
+        parameter = _PARAMETER.fullmatch(text)
+        if parameter is None:
+            return False
+        names.append(parameter[1] or parameter[3])
+        stars.append(parameter[2] or "")
+    return _are_names(names) and _are_in_order(stars)
+
+
+def _are_names(names: list[str]) -> bool:
+    return len(names) == len(set(names)) and not any(map(iskeyword, names))
+
+
+def _are_in_order(stars: list[str]) -> bool:
+    """Whether `*args` and `**kwargs` stand at the end, and each at most once."""
+    return stars == sorted(stars) and all(stars.count(each) < 2 for each in ("*", "**"))
