@@ -1,0 +1,145 @@
+"""Every route of the hub's own over HTTP, asked rightly and wrongly, and what comes of it.
+
+{ws}: the workspace of a client with the public service `open` (functions `echo`, which returns its
+arguments, and `blob`, which returns bytes) and the protected service `closed` (function `secret`).
+"""
+
+import json
+from typing import Final, NamedTuple
+
+import msgpack
+
+JSON: Final = "application/json"
+MSGPACK: Final = "application/msgpack"
+REFERENCE: Final = '{"f": {"_rtype": "method", "_rtarget": "ws/x", "_rmethod": "services.s.f"}}'
+
+
+class Row(NamedTuple):
+    """One request and its answer.
+
+    route: as the code has it. status, says: of the answer; `says` is in its body. token: `member`
+    for that of a member of {ws}, or text as it stands.
+    """
+
+    route: str
+    method: str
+    path: str
+    status: int
+    says: str = ""
+    body: bytes | None = None
+    content_type: str = JSON
+    encoding: str = ""
+    accept: str = ""
+    token: str = ""
+
+
+FRONT: Final = "/"
+LIST: Final = "/{workspace}/services"
+DESCRIBE: Final = "/{workspace}/services/{service}"
+CALL: Final = "/{workspace}/services/{service}/{function}"
+INFO: Final = "/{workspace}/info"
+ECHO: Final = "/{ws}/services/open/echo"
+SECRET: Final = "/{ws}/services/closed/secret"
+
+ROWS: Final = (
+    Row(FRONT, "GET", "/", 200, "Hypha"),
+    Row(FRONT, "HEAD", "/", 200),
+    Row(FRONT, "POST", "/", 405, "Method Not Allowed"),
+    Row("/health/live", "GET", "/health/live", 200, "OK"),
+    Row("/health/liveness", "GET", "/health/liveness", 200, "OK"),
+    Row("/health/ready", "GET", "/health/ready", 200, "OK"),
+    Row("/health/ready", "DELETE", "/health/ready", 405),
+    Row("/metrics", "GET", "/metrics", 200, "hypha_"),
+    Row("/api/stats", "GET", "/api/stats", 403, "administrator"),
+    Row("/api/stats", "GET", "/api/stats", 403, "administrator", token="member"),
+    Row("/api/stats", "GET", "/api/stats", 401, token="nonsense"),
+    Row(INFO, "GET", "/public/info", 200, '"public"'),
+    Row(INFO, "GET", "/{ws}/info", 200, "{ws}", token="member"),
+    Row(INFO, "GET", "/{ws}/info", 200, "{ws}", token="member", accept=MSGPACK),
+    Row(INFO, "GET", "/{ws}/info", 403, "Permission denied"),
+    Row(INFO, "GET", "/nowhere/info", 404, "Workspace not found"),
+    Row(INFO, "GET", "/{ws}/info", 401, "token", token="nonsense"),
+    Row(INFO, "GET", "/{ws}/info", 401, "Bearer <token>", token="Bearer a b"),
+    Row(INFO, "PUT", "/{ws}/info", 405),
+    Row(LIST, "GET", "/{ws}/services", 200, ":open"),
+    Row(LIST, "GET", "/{ws}/services", 200, ":closed", token="member"),
+    Row(LIST, "GET", "/{ws}/services", 200, ":open", accept=MSGPACK),
+    Row(LIST, "GET", "/public/services", 200),
+    Row(LIST, "GET", "/nowhere/services", 404, "Workspace not found"),
+    Row(LIST, "GET", "/a%20b/services", 404),
+    Row(LIST, "GET", "/%7Bx%7D/services", 404),
+    Row(LIST, "GET", "/%00/services", 404),
+    Row(LIST, "GET", "/%FF/services", 404),
+    Row(LIST, "GET", "/" + "x" * 5_000 + "/services", 404),
+    Row(LIST, "GET", "/{ws}/services/", 307),
+    Row(LIST, "POST", "/{ws}/services", 405, body=b"{}"),
+    Row(DESCRIBE, "GET", "/{ws}/services/open", 200, '"name":"echo"'),
+    Row(DESCRIBE, "GET", "/{ws}/services/{client}:open", 200, '"name":"echo"'),
+    Row(DESCRIBE, "GET", "/{ws}/services/closed", 200, '"secret"', token="member"),
+    Row(DESCRIBE, "GET", "/{ws}/services/closed", 403, "Permission denied"),
+    Row(DESCRIBE, "GET", "/{ws}/services/{client}:closed", 403, "Permission denied"),
+    Row(DESCRIBE, "GET", "/{ws}/services/nothing", 404, "Service not found"),
+    Row(DESCRIBE, "GET", "/{ws}/services/nobody:open", 404, "Client not found"),
+    Row(DESCRIBE, "GET", "/{ws}/services/%00", 404),
+    Row(DESCRIBE, "GET", "/{ws}/services/%FF:%FF", 404),
+    Row(DESCRIBE, "GET", "/{ws}/services/workspace-manager:default", 404, "WebSocket"),
+    Row(DESCRIBE, "GET", "/{ws}/services/open?_mode=best", 400, "A mode is one of"),
+    Row(CALL, "GET", f"{ECHO}?x=1", 200, '{"x":1}'),
+    Row(CALL, "GET", f"{ECHO}?x=%225%22&x=%226%22", 200, '{"x":"6"}'),
+    Row(CALL, "GET", f"{ECHO}?x=%00&y=%FF", 200),
+    Row(CALL, "GET", f"{ECHO}?_mode=first&x=1", 200, '{"x":1}'),
+    Row(CALL, "GET", f"{ECHO}?_mode=best", 400, "A mode is one of"),
+    Row(CALL, "GET", f"{ECHO}?x={'1' * 4_301}", 400, "more than 20 digits"),
+    Row(CALL, "GET", f"{ECHO}?x={'%7B%22a%22:' * 1_200}", 400, "levels"),
+    Row(CALL, "GET", f"{ECHO}?__proto__=1", 400, "__proto__"),
+    Row(CALL, "GET", "/{ws}/services/open/id", 200, "open"),
+    Row(CALL, "GET", "/{ws}/services/open/nothing", 404, "has no 'nothing'"),
+    Row(CALL, "GET", "/{ws}/services/open/echo.deeper", 404, "has no 'echo.deeper'"),
+    Row(CALL, "GET", "/{ws}/services/open/__class__", 404, "has no"),
+    Row(CALL, "GET", "/{ws}/services/nothing/echo", 404, "Service not found"),
+    Row(CALL, "GET", "/nowhere/services/open/echo", 404, "Workspace not found"),
+    Row(CALL, "GET", "/{ws}/services/open/blob?x=1", 406, MSGPACK),
+    Row(CALL, "GET", "/{ws}/services/open/blob?x=1", 200, accept=MSGPACK),
+    Row(CALL, "GET", SECRET, 403, "Permission denied"),
+    Row(CALL, "GET", f"{SECRET}?x=1", 200, "secret", token="member"),
+    Row(CALL, "GET", SECRET, 401, token="nonsense"),
+    Row(CALL, "GET", "/{ws}/services/{client}:built-in/message_cache.create?key=k", 404),
+    Row(CALL, "GET", "/{ws}/services/{client}:built-in/ping?msg=ping", 200, "pong"),
+    Row(CALL, "HEAD", ECHO, 200),
+    Row(CALL, "HEAD", "/{ws}/services/open/nothing", 404),
+    Row(CALL, "POST", ECHO, 200, '{"x":[1,null]}', body=b'{"x": [1, null]}'),
+    Row(CALL, "POST", ECHO, 200, body=msgpack.packb({"x": b"\0"}), content_type=MSGPACK),
+    Row(CALL, "POST", f"{ECHO}?x=1", 200, '{"x":1}', body=b""),
+    Row(CALL, "POST", ECHO, 400, "not valid", body=b"{"),
+    Row(CALL, "POST", ECHO, 400, "a map", body=b"[1]"),
+    Row(CALL, "POST", ECHO, 400, "not valid", body=b"\xff\xff"),
+    Row(CALL, "POST", ECHO, 400, "not valid", body=b"\x81\x01\x02", content_type=MSGPACK),
+    Row(CALL, "POST", ECHO, 400, "msgpack", body=b'{"x": 123456789012345678901234567890}'),
+    Row(CALL, "POST", ECHO, 400, "A function", body=REFERENCE.encode()),
+    Row(CALL, "POST", ECHO, 400, "gzip", body=b"{}", encoding="gzip"),
+    Row(CALL, "POST", ECHO, 413, "values", body=b'{"x":[' + b"[]," * 300_001 + b"[]]}"),
+    Row(CALL, "POST", ECHO, 415, "content-type", body=b"x=1", content_type="text/csv"),
+    Row(CALL, "POST", ECHO, 415, "'br'", body=b"{}", encoding="br"),
+    Row(CALL, "PUT", ECHO, 405, body=b"{}"),
+    Row(CALL, "DELETE", ECHO, 405),
+    Row("", "GET", "/nowhere", 404, "Not Found"),
+    Row("", "GET", "/a/b/c/d/e", 404, "Not Found"),
+    Row("", "GET", "/..%2F..%2Fetc/passwd", 404, "Not Found"),
+    Row("", "OPTIONS", "/nowhere", 404, "Not Found"),
+)
+
+
+def of_service(row: Row, workspace: str, client: str) -> Row:
+    """A row for a client that is there."""
+    names = (("{ws}", workspace), ("{client}", client))
+    path, says = row.path, row.says
+    for placeholder, name in names:
+        path, says = path.replace(placeholder, name), says.replace(placeholder, name)
+    return row._replace(path=path, says=says)
+
+
+def is_one_sentence(body: bytes) -> bool:
+    """Whether an error is told as all are."""
+    value = json.loads(body)
+    detail = value["detail"]
+    return value["success"] is False and bool(detail) and "\n" not in detail
