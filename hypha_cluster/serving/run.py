@@ -71,14 +71,14 @@ def _store(config: Config) -> Iterator[str]:
 def _announcement(config: Config, *, is_held: bool) -> Callable[[], None]:
     def announce() -> None:
         with contextlib.suppress(BrokenPipeError):  # then nobody wants to know
-            sys.stdout.write("".join(f"{line}\n" for line in _banner(config, is_held=is_held)))
+            sys.stdout.write("".join(f"{line}\n" for line in banner(config, is_held=is_held)))
             sys.stdout.flush()
         notify(READY)
 
     return announce
 
 
-def _banner(config: Config, *, is_held: bool) -> Iterator[str]:
+def banner(config: Config, *, is_held: bool) -> Iterator[str]:
     """What to know about a hub that has just started."""
     gateways = f", {config.workers} gateways" if config.workers > 1 else ""
     yield f"hypha-cluster {version('hypha-cluster')}{gateways}"

@@ -7,9 +7,10 @@ import pytest
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
+from hypha_cluster.features.built_in import BUILT_IN
 from hypha_cluster.features.feature import Feature
 from hypha_cluster.hub_settings import HubSettings, all_settings
-from hypha_cluster.settings import MIB, setting
+from hypha_cluster.settings import MIB, Setting, setting
 
 
 class Files(Feature):
@@ -76,6 +77,15 @@ def test_a_feature_that_is_not_there_has_no_settings() -> None:
         HubSettings.load(["--enable-s3"], {}, [])
     with pytest.raises(StartupError, match="unknown variable HYPHA_FILE_SIZE"):
         HubSettings.load([], {"HYPHA_FILE_SIZE": "1"}, [])
+
+
+@pytest.mark.parametrize("about", all_settings(BUILT_IN), ids=lambda about: about.name)
+def test_every_setting_of_every_feature_says_what_it_is(about: Setting) -> None:
+    is_number = isinstance(about.default, int | float) and not isinstance(about.default, bool)
+
+    assert about.help.endswith(".")
+    assert bool(about.within) is is_number, "a number says within what it makes sense"
+    assert about.unit == "seconds" or not isinstance(about.default, float)
 
 
 def test_no_two_have_a_setting_of_one_name() -> None:

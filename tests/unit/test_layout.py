@@ -23,7 +23,7 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "registry/public", "registry/scripts", "registry/secret", "registry/services",
     "registry/workspaces",
     "relay/bus", "relay/listener", "relay/publisher", "relay/spans",
-    "serving/embedded", "serving/run",
+    "serving/embedded",
     "serving/http11/connection", "serving/http11/exchange", "serving/http11/keep_alive",
     "serving/http11/server", "serving/http11/websocket_connection",
     "serving/http11/websocket_stream", "serving/http11/websocket_upgrade",
