@@ -235,6 +235,18 @@ WORKSPACE_SETTINGS: Final = _registry.limit(
     "the settings of one workspace with its applications, as JSON",
     "they are read whole whenever somebody connects, and answered whole",
 )
+READ_CACHE: Final = _registry.limit(
+    4_194_304,
+    "bytes",
+    "what a gateway remembers for a second of what it read, of each of four kinds",
+    "callers over HTTP ask for the same again and again",
+)
+READ_WORKSPACES: Final = _registry.limit(
+    8_388_608,
+    "bytes",
+    "settings of workspaces, as they were read last, that a gateway need not read anew",
+    "each client that connects reads those of its workspace",
+)
 LOGGED: Final = _registry.limit(
     2_000, "characters", "what a client logs at the hub with one call", "it is one line"
 )

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from functools import lru_cache
 from itertools import chain
 from typing import Final
+
+import cachetools
 
 from hypha_cluster.errors import BadRequest, Conflict, PermissionDenied, WorkspaceNotFound
 from hypha_cluster.identity.access import (
@@ -17,7 +18,7 @@ from hypha_cluster.identity.access import (
     may,
 )
 from hypha_cluster.links.client import RedisClient, settled
-from hypha_cluster.protocol.limits import WORKSPACE_SETTINGS
+from hypha_cluster.protocol.limits import READ_WORKSPACES, WORKSPACE_SETTINGS
 from hypha_cluster.registry.encoding import flatten, to_json
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.read_cache import ReadCache
@@ -176,7 +177,10 @@ def _identity(user: bytes | None) -> Identity | None:
     return Identity.from_wire(json.loads(user)) if user else None
 
 
-@lru_cache(maxsize=256)
+@cachetools.cached(
+    # Beside what was read it keeps that from which it was, which has the same size.
+    cachetools.LRUCache(READ_WORKSPACES, getsizeof=lambda workspace: 2 * len(repr(workspace)))
+)
 def _from_hash(settings: tuple[tuple[bytes, bytes], ...]) -> Workspace:
     """Read what Redis keeps; most are read again and again, by each client that connects."""
     return Workspace.from_wire({key.decode(): json.loads(value) for key, value in settings})

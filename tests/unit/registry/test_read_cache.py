@@ -2,6 +2,7 @@
 
 import pytest
 
+from hypha_cluster.protocol.limits import READ_CACHE
 from hypha_cluster.registry.read_cache import LIFETIME, ReadCache
 
 
@@ -58,13 +59,53 @@ async def test_a_group_is_forgotten_with_all_its_keys(source: Source) -> None:
     assert await source.get("other", "a") == "first"
 
 
+async def test_what_was_read_before_a_change_is_not_kept_after_it(source: Source) -> None:
+    """A read is on its way while its group is forgotten."""
+
+    async def read() -> str:
+        source.now += 0.001
+        source.cache.forget("lab")
+        return "old"
+
+    assert await source.cache.get("lab", "s", read) == "old"
+    source.value = "new"
+
+    assert await source.get() == "new"
+
+
 async def test_it_does_not_grow_for_ever(source: Source) -> None:
-    for number in range(2_000):
+    for number in range(100_000):
         await source.get(str(number))
         await source.get("many", str(number))
     before = source.reads
 
     await source.get("0")
     await source.get("many", "0")
+    await source.get("99999")
 
     assert source.reads == before + 2
+
+
+async def test_long_names_and_large_values_take_the_room_of_many(source: Source) -> None:
+    for number in range(100):
+        await source.get("lab", f"{number}".ljust(READ_CACHE // 20))
+        source.value = "x" * (READ_CACHE // 20)
+        await source.get("lab", f"large-{number}")
+        source.value = "small"
+
+    assert source.cache.size() <= READ_CACHE
+    before = source.reads
+    await source.get("lab", "large-99")
+    await source.get("lab", "large-0")
+    assert source.reads == before + 1
+
+
+async def test_what_is_larger_than_all_of_it_is_not_kept(source: Source) -> None:
+    await source.get("lab", "kept")
+    source.value = "x" * READ_CACHE
+
+    assert await source.get("lab", "huge") == source.value
+
+    before = source.reads
+    await source.get("lab", "kept")
+    assert source.reads == before
