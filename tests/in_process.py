@@ -13,8 +13,7 @@ from hypha_cluster.app import Chosen, create_app
 from hypha_cluster.config import Config
 from hypha_cluster.node import Node
 from hypha_cluster.serving.gateway import hypercorn_settings
-from hypha_cluster.serving.http11.server import install, uninstall
-from hypha_cluster.serving.http11.websocket_upgrade import end_outliving
+from hypha_cluster.serving.http11 import end_outliving, install, uninstall
 from hypha_cluster.serving.preflight import listen
 
 

@@ -18,9 +18,7 @@ from starlette.applications import Starlette
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
 from hypha_cluster.hub_settings import HubSettings
-from hypha_cluster.serving.http11.server import install
-from hypha_cluster.serving.http11.websocket_connection import Timeouts
-from hypha_cluster.serving.http11.websocket_upgrade import end_outliving
+from hypha_cluster.serving.http11 import Timeouts, end_outliving, install
 from hypha_cluster.serving.listening import Listening
 from hypha_cluster.serving.preflight import BACKLOG
 from hypha_cluster.serving.stop import Stop

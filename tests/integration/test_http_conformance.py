@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hypha_cluster.serving.http11 import connection as http_connection
-from hypha_cluster.serving.http11.server import install, uninstall
+from hypha_cluster.serving.http11 import connection as http_connection, install, uninstall
 from tests.gateways import SECOND
 from tests.websocket_rig import HANDSHAKE, LOOPS, PATIENCE, Server, connected
 

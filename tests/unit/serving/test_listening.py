@@ -10,7 +10,7 @@ import pytest
 
 from hypha_cluster.config import Config
 from hypha_cluster.serving.gateway import hypercorn_settings
-from hypha_cluster.serving.http11.server import install, uninstall
+from hypha_cluster.serving.http11 import install, uninstall
 from hypha_cluster.serving.listening import DEAD, Listening
 from hypha_cluster.serving.preflight import listen
 from tests.gateways import SECOND
