@@ -15,7 +15,7 @@ CLIENTS = 200
 AT_ONCE = 20
 LIMIT = 60 * SECOND
 # What a cluster keeps whoever is there; leases and what is probed of them come and go.
-OF_THE_CLUSTER = ("secret", "leases", "node:")
+OF_THE_CLUSTER = ("secret", "leases", "node:", "first-invitation", "invitation:", "told:")
 
 
 async def until(condition: Callable[[], bool]) -> None:

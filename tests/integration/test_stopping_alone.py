@@ -30,7 +30,7 @@ def workers_of(gateway: Gateway) -> list[int]:
     """Return the processes that serve, of a gateway that has several."""
     children = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
     names = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
-    return [pid for pid, name in names.items() if b"spawn_main" in name or b"worker" in name]
+    return [pid for pid, name in names.items() if b"spawn_main" in name or b": gateway" in name]
 
 
 @pytest.mark.clients
