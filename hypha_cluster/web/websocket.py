@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 import urllib.parse
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -16,11 +15,12 @@ from starlette.websockets import WebSocket, WebSocketState
 from hypha_cluster import log_fields
 from hypha_cluster.clients.life import GOING_AWAY, ClientLife
 from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable
-from hypha_cluster.protocol.limits import PACE, SHOWN
+from hypha_cluster.protocol.limits import SHOWN
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.intake import Intake
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.lookup import Gatekeeper, base_url_of
+from hypha_cluster.web.pace import Pace
 from hypha_cluster.web.sockets import LiveSocket, socket_of
 from hypha_cluster.web.unfit_clients import is_of_next_generation, turn_away, warn_of_websockets
 
@@ -31,7 +31,6 @@ _log = logging.getLogger(__name__)
 BROWSER_REFRESH: Final = 7.5  # seconds
 # A Python client that is closed within 3 s of a reconnect spins for good (PROTOCOL 1.3).
 PATIENCE: Final = 6.0  # seconds
-TURN: Final = 500  # frames after which it is looked at
 
 
 class WebSocketApi:
@@ -125,41 +124,11 @@ class WebSocketApi:
             refresh_after=BROWSER_REFRESH if _is_browser(websocket.headers) else 0.0,
         )
 
-    def _take(self, connection: Connection, pace: "Pace", message: bytes | str) -> None:
+    def _take(self, connection: Connection, pace: Pace, message: bytes | str) -> None:
         """Route a message; a text frame is not of this protocol and is ignored."""
         pace.count()
         if isinstance(message, bytes | bytearray | memoryview):
             self._intake.route(connection, message)
-
-
-class Pace:
-    """Slows down a client that sends without end: others want their turn, and Redis to keep up."""
-
-    __slots__ = ("_frames", "_socket", "_timer", "_until")
-
-    def __init__(self, socket: LiveSocket) -> None:
-        self._socket = socket
-        self._frames = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._until = 0.0  # when what it has sent so far would be due
-
-    def count(self) -> None:
-        self._frames += 1
-        if self._frames == TURN:
-            self._end_turn()
-
-    def _end_turn(self) -> None:
-        self._frames = 0
-        now = time.monotonic()
-        self._until = max(self._until, now - TURN / PACE) + TURN / PACE
-        if self._until > now:
-            self._socket.pause()
-            self._resume_in(self._until - now)
-
-    def _resume_in(self, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._socket.resume)
 
 
 async def _put_off(websocket: WebSocket) -> None:

@@ -27,8 +27,8 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "serving/http11/connection", "serving/http11/exchange", "serving/http11/keep_alive",
     "serving/http11/server", "serving/http11/websocket_connection",
     "serving/http11/websocket_stream", "serving/http11/websocket_upgrade",
-    "web/middleware/stack", "web/middleware/tracing", "web/pages",
-    "web/services", "web/stats", "web/websocket",
+    "web/middleware/stack", "web/middleware/tracing",
+    "web/services", "web/websocket",
 }  # fmt: skip
 
 

@@ -1,45 +1,46 @@
-"""What probes are told of a gateway."""
+"""What probes are told, and by which status."""
+
+import json
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
-from starlette.applications import Starlette
-from starlette.testclient import TestClient
+from starlette.routing import Router
 
 from hypha_cluster.web.health import HealthApi
+from tests.unit.web.middleware.asgi import ask, headers_of
 
 
-def probe(path: str, *, unready: list[str], dead: list[str]) -> tuple[int, object]:
-    health = HealthApi(lambda: unready, lambda: dead, CollectorRegistry())
-    with TestClient(Starlette(routes=health.routes())) as prober:
-        answer = prober.get(path)
-    return answer.status_code, answer.json()
+def probes(unready: list[str], dead: list[str]) -> Router:
+    metrics = CollectorRegistry()
+    Gauge("clients", "How many there are.", registry=metrics).set(3)
+    return Router(HealthApi(lambda: unready, lambda: dead, metrics).routes())
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/liveness"])
-def test_a_gateway_that_is_not_ready_is_not_started_again(path: str) -> None:
-    assert probe(path, unready=["relay does not answer"], dead=[]) == (200, {"status": "OK"})
+@pytest.mark.parametrize(
+    ("path", "unready", "dead"),
+    [
+        ("/health/live", [], ["the job bus fails"]),
+        ("/health/liveness", [], ["the job bus fails"]),
+        ("/health/ready", ["no Redis"], []),
+    ],
+)
+async def test_a_probe_says_what_is_wrong(path: str, unready: list[str], dead: list[str]) -> None:
+    start, body = await ask(probes([], []), path=path)
+    assert (start["status"], json.loads(body["body"])) == (200, {"status": "OK"})
+
+    start, body = await ask(probes(unready, dead), path=path)
+    expected = {"status": "DOWN", "reasons": unready or dead}
+    assert (start["status"], json.loads(body["body"])) == (503, expected)
 
 
-@pytest.mark.parametrize("path", ["/health/live", "/health/liveness"])
-def test_a_gateway_that_only_a_new_process_helps_says_why(path: str) -> None:
-    reason = "the job reaper fails again and again"
+async def test_who_is_only_unready_is_alive() -> None:
+    start, _ = await ask(probes(["no Redis"], []), path="/health/live")
 
-    answer = probe(path, unready=[], dead=[reason])
-
-    assert answer == (503, {"status": "DOWN", "reasons": [reason]})
+    assert start["status"] == 200
 
 
-@pytest.mark.parametrize(("reasons", "status"), [([], 200), (["draining"], 503)])
-def test_a_gateway_is_ready_when_nothing_keeps_it_from_being_so(
-    reasons: list[str], status: int
-) -> None:
-    assert probe("/health/ready", unready=reasons, dead=[])[0] == status
+async def test_metrics_are_what_prometheus_reads() -> None:
+    start, body = await ask(probes([], []), path="/metrics")
 
-
-def test_prometheus_gets_the_metrics() -> None:
-    registry = CollectorRegistry()
-    Gauge("hypha_ready", "Whether it is.", registry=registry).set(1)
-    health = HealthApi(list, list, registry)
-
-    with TestClient(Starlette(routes=health.routes())) as prober:
-        assert "hypha_ready 1.0" in prober.get("/metrics").text
+    assert headers_of(start)["content-type"].startswith("text/plain")
+    assert b"clients 3.0" in body["body"]

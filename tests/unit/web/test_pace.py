@@ -1,0 +1,75 @@
+"""A client that sends without end is read more slowly, by a clock of the test's."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from hypha_cluster.protocol.limits import PACE
+from hypha_cluster.relay.connections import Socket
+from hypha_cluster.web.pace import TURN, Pace
+
+
+class Reading:
+    """Whether a connection is read, and for how long it is not to be."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        self.pauses: list[float] = []
+        self.is_paused = False
+        self.pace = Pace(cast(Socket, self), lambda: self.now)
+        loop = asyncio.get_running_loop()
+        later = loop.call_later
+
+        def call_later(delay: float, *args: Any) -> asyncio.TimerHandle:
+            self.pauses.append(delay)
+            return later(3_600, *args)
+
+        monkeypatch.setattr(loop, "call_later", call_later)
+
+    def pause(self) -> None:
+        self.is_paused = True
+
+    def resume(self) -> None:
+        self.is_paused = False
+
+    def take(self, frames: int) -> None:
+        for _ in range(frames):
+            self.pace.count()
+
+
+@pytest.fixture
+async def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
+    return Reading(monkeypatch)
+
+
+async def test_who_sends_at_leisure_is_never_kept_waiting(reading: Reading) -> None:
+    for _ in range(20):
+        reading.now += TURN / PACE
+        reading.take(TURN)
+
+    assert (reading.pauses, reading.is_paused) == ([], False)
+
+
+async def test_who_sends_without_end_waits_for_what_is_due(reading: Reading) -> None:
+    reading.take(3 * TURN)  # of which the first was due, had it come in its time
+
+    assert reading.is_paused
+    assert reading.pauses == pytest.approx([TURN / PACE, 2 * TURN / PACE])
+
+
+async def test_a_debt_is_forgotten_when_it_is_paid(reading: Reading) -> None:
+    reading.take(3 * TURN)
+    reading.now += 4 * TURN / PACE
+    reading.resume()
+    reading.take(TURN)
+
+    assert (len(reading.pauses), reading.is_paused) == (2, False)
+
+
+async def test_nothing_is_saved_up(reading: Reading) -> None:
+    """Who was silent for long may not send so much the faster."""
+    reading.now += 3_600
+    reading.take(2 * TURN)
+
+    assert reading.pauses == pytest.approx([TURN / PACE])
