@@ -4,12 +4,13 @@ import html
 import re
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 
-from tests.gateways import SECOND
+from hypha_cluster.registry.accounts import Accounts
+from tests.gateways import SECOND, Gateway
 from tests.http import ask
 
 PASSWORD = "correct horse battery"
@@ -101,3 +102,12 @@ async def start(url: str) -> dict[str, str]:
 async def check(url: str, key: str, seconds: float = 0) -> Any:
     answer = await ask(f"{url}{SERVICE}/check?key={key}&timeout={seconds}")
     return answer.value if answer.status == 200 else (answer.status, answer.value["detail"])
+
+
+class Site(NamedTuple):
+    """Two gateways of one hub, and the accounts that it keeps."""
+
+    first: str
+    second: str
+    gateways: tuple[Gateway, Gateway]
+    accounts: Accounts

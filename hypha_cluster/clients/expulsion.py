@@ -33,6 +33,7 @@ class Expulsion:
         self._connections = connections
         self._clients = clients
         self._tasks = Tasks(supervisor)
+        self._seen = revocations.version
         self._changed_at = float("-inf")
 
     def start(self) -> None:
@@ -46,8 +47,10 @@ class Expulsion:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             with contextlib.suppress(RedisUnavailable):  # its links say so
-                if await self._revocations.load():
-                    self._changed_at = time.monotonic()
+                await self._revocations.load()
+            if self._revocations.version != self._seen:  # also what this very gateway has noted
+                self._seen = self._revocations.version
+                self._changed_at = time.monotonic()
             if time.monotonic() - self._changed_at < ADMISSION:
                 self._look_at_all()
 

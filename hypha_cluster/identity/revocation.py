@@ -89,6 +89,15 @@ class RevocationBook:
         scopes = tuple(s for s in identity.scopes if not self._is_out(Kind.WORKSPACE, s, identity))
         return identity if scopes == identity.scopes else replace(identity, scopes=scopes)
 
+    def shut_out(self) -> list[str]:
+        """The users who are let in no more, whatever token they bring."""
+        prefix = f"{Kind.USER}:"
+        return sorted(
+            key.removeprefix(prefix)
+            for key, before in self._before.items()
+            if key.startswith(prefix) and before >= FOR_GOOD
+        )
+
     def is_revoked(self, identity: Identity) -> bool:
         """Whether what somebody came with holds no longer."""
         if not self._before:

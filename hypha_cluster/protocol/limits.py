@@ -277,6 +277,9 @@ VERIFIED_TOKENS: Final = _tokens.limit(
     "callers over HTTP bring the same token again and again",
 )
 
+ISSUED_TOKENS: Final = _tokens.limit(
+    100, "tokens", "tokens that one user has made on the account page", "all of them are shown"
+)
 REVOCATIONS: Final = _tokens.limit(
     100_000,
     "revocations",

@@ -20,7 +20,7 @@ _WHOLE: Final = frozenset(
 )
 _BEGINNINGS: Final = (
     *("{", "public:", "user:", "node:", "told:"),
-    *("invitation:", "login:", "sign-in:", "browser:", "attempts:"),
+    *("invitation:", "login:", "sign-in:", "browser:", "attempts:", "tokens:"),
 )
 
 
@@ -145,6 +145,10 @@ class Keys:
     def account_names(self) -> str:
         """Hash: e-mail address → name of the account that has it."""
         return f"{self.prefix}:{{:accounts}}:addresses"
+
+    def tokens(self, user: str) -> str:
+        """Hash: token id → [name, scopes, made, expires], of those a user made on their page."""
+        return f"{self.prefix}:tokens:{user}"
 
     def invitation(self, digest: str) -> str:
         """What somebody with a secret of this digest may do once, as JSON. Expires in a day."""

@@ -30,17 +30,21 @@ class Revocations:
         self._version = 0
         self.book = RevocationBook()
 
-    async def load(self) -> bool:
-        """Bring the book up to date; say whether there was anything new."""
+    @property
+    def version(self) -> int:
+        """Of what the book holds; another one when that has changed."""
+        return self._version
+
+    async def load(self) -> None:
+        """Bring the book up to date."""
         version = int(await self._redis.hget(self._key, _VERSION) or 0)
         if version == self._version:
-            return False
+            return
         if version < self._version:
             await self._restore()
         fields = await self._redis.hgetall(self._key)
         self._version = int(fields.pop(_VERSION.encode(), 0))
         self._know({name.decode(): value for name, value in fields.items()})
-        return True
 
     def _know(self, fields: dict[str, bytes]) -> None:
         entries = (_revocation(name, value) for name, value in fields.items())

@@ -138,6 +138,11 @@ class Workspaces:
             return ROOT
         return _identity(await self._redis.hget(self._keys.user(user), "identity"))
 
+    async def know(self, user: Identity) -> None:
+        """Know a user from now on, who may not have connected yet."""
+        identity = json.dumps(user.to_wire())
+        await self._redis.hset(self._keys.user(user.id), {"identity": identity})
+
     async def maker_of(self, identity: Identity) -> Identity | None:
         """Who has made a user's token, while the hub knows them."""
         return await self.known_user(identity.parent) if identity.parent is not None else None

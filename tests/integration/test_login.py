@@ -1,57 +1,20 @@
 """Logging in with a password: every step at any gateway, and nobody in between gets anything."""
 
 import re
-from collections.abc import AsyncIterator
-from functools import cache
-from typing import NamedTuple
 
-import argon2
 import pytest
 
-from hypha_cluster.identity.accounts import Account
-from hypha_cluster.links.client import RedisClient
-from hypha_cluster.registry.accounts import Accounts, Invitation
-from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.accounts import Invitation
 from tests.conformance.python_scene import eventually
 from tests.conftest import GatewayFactory
 from tests.gateways import Gateway
 from tests.http import ask
 from tests.integration.test_tokens import info_of
-from tests.login_rig import PAGE, PASSWORD, SERVICE, Person, check, key_of, start
+from tests.login_rig import PAGE, PASSWORD, SERVICE, Person, Site, check, key_of, start
 from tests.raw_client import RawClient
 from tests.token_rig import SECRET, tokens_of
 
-
-class Site(NamedTuple):
-    """Two gateways of one hub, and the accounts that it keeps."""
-
-    first: str
-    second: str
-    gateways: tuple[Gateway, Gateway]
-    accounts: Accounts
-
-
-@cache
-def hash_of(password: str) -> str:
-    return argon2.PasswordHasher().hash(password)
-
-
-@pytest.fixture
-async def site(
-    gateway_factory: GatewayFactory, redis_client: RedisClient, redis_prefix: str
-) -> Site:
-    accounts = Accounts(redis_client, Keys(redis_prefix))
-    hashed = hash_of(PASSWORD)
-    await accounts.add(Account("ann", "ann@example.org", ("admin",), hashed))
-    await accounts.add(Account("bob", "bob@example.org", (), hashed))
-    gateways = gateway_factory(jwt_secret=SECRET), gateway_factory(jwt_secret=SECRET)
-    return Site(gateways[0].url, gateways[1].url, gateways, accounts)
-
-
-@pytest.fixture
-async def ann() -> AsyncIterator[Person]:
-    async with Person() as person:
-        yield person
+pytest_plugins = ["tests.login_fixtures"]
 
 
 async def test_a_program_gets_a_token_that_connects(site: Site, ann: Person) -> None:

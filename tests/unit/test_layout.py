@@ -11,7 +11,7 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "commands/services", "commands/status", "commands/token", "commands/users",
     "commands/workspaces",
     "clients/expulsion", "features/login", "identity/providers",
-    "registry/accounts", "registry/logins", "registry/revocations",
+    "registry/accounts", "registry/issued", "registry/logins", "registry/revocations",
     "features/webapps/asgi", "features/webapps/functions", "features/webapps/webapps",
     "hub/answering", "hub/calling", "hub/calls",
     "hub/context", "hub/manager/manager", "hub/manager/services", "hub/manager/tokens",

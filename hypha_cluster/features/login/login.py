@@ -8,6 +8,7 @@ from typing import Final
 from starlette.routing import BaseRoute
 
 from hypha_cluster.features.feature import Feature, Grounds
+from hypha_cluster.features.login.account import AccountPages, Book
 from hypha_cluster.features.login.browser import Browsers
 from hypha_cluster.features.login.pages import LoginPages
 from hypha_cluster.features.login.service import LoginService
@@ -17,6 +18,7 @@ from hypha_cluster.hub.services import HubService
 from hypha_cluster.identity.providers import Provider
 from hypha_cluster.protocol.limits import ATTEMPTS, ATTEMPTS_ANYWHERE
 from hypha_cluster.registry.accounts import Accounts
+from hypha_cluster.registry.issued import IssuedTokens
 from hypha_cluster.registry.logins import Attempts, Logins
 
 _PERIOD: Final = 600.0  # seconds in which wrong passwords are counted
@@ -42,17 +44,21 @@ class Login(Feature):
             Attempts(redis, keys, ATTEMPTS, _PERIOD),
             Attempts(redis, keys, ATTEMPTS_ANYWHERE, _PERIOD),
         )
-        signing_in = SigningIn(settings, self._accounts, logins, attempts, self._providers)
+        signing_in = SigningIn(
+            settings, self._accounts, logins, attempts, self._providers, grounds.workspaces
+        )
         browsers = Browsers(logins, revocations.book, grounds.public_base_url, SESSION_LIFETIME)
         self._pages = LoginPages(
             settings, browsers, signing_in, self._accounts, logins, grounds.tokens
         )
+        book = Book(self._accounts, grounds.workspaces, revocations, IssuedTokens(redis, keys))
+        self._account = AccountPages(self._pages, browsers, grounds.tokens, book)
         self._service = LoginService(
             logins, grounds.gatekeeper, grounds.tokens, revocations, settings.login_time
         )
 
     def routes(self) -> Sequence[BaseRoute]:
-        return self._pages.routes()
+        return [*self._pages.routes(), *self._account.routes()]
 
     def services(self) -> Sequence[HubService]:
         return [self._service.service()]

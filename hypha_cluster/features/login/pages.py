@@ -46,20 +46,20 @@ class LoginPages:
         self._pages = Pages()
 
     def routes(self) -> list[Route]:
-        page = self._guarded(self.page)
+        page = self.guarded(self.page)
         return [
             Route(PAGE, page),
             Route(PAGE.rstrip("/"), page),
             Route(STYLE, self._pages.style),
-            Route("/login/sign-in", self._guarded(self.sign_in), methods=["POST"]),
-            Route("/login/answer", self._guarded(self.answer), methods=["POST"]),
-            Route("/login/sign-out", self._guarded(self.sign_out), methods=["POST"]),
-            Route("/login/to/{provider}", self._guarded(self.send_away)),
-            Route(CALLBACK, self._guarded(self.come_back)),
-            Route("/login/invitation", self._guarded(self.invitation), methods=["GET", "POST"]),
+            Route("/login/sign-in", self.guarded(self.sign_in), methods=["POST"]),
+            Route("/login/answer", self.guarded(self.answer), methods=["POST"]),
+            Route("/login/sign-out", self.guarded(self.sign_out), methods=["POST"]),
+            Route("/login/to/{provider}", self.guarded(self.send_away)),
+            Route(CALLBACK, self.guarded(self.come_back)),
+            Route("/login/invitation", self.guarded(self.invitation), methods=["GET", "POST"]),
         ]
 
-    def _guarded(self, endpoint: Endpoint) -> Endpoint:
+    def guarded(self, endpoint: Endpoint) -> Endpoint:
         """Show on a page what went wrong; people read no JSON."""
 
         @wraps(endpoint)

@@ -16,6 +16,7 @@ from hypha_cluster.identity.accounts import Account, Passwords, check_password
 from hypha_cluster.identity.providers import Provider, Request as AuthRequest, new_secret
 from hypha_cluster.registry.accounts import ADMIN, Accounts
 from hypha_cluster.registry.logins import Attempts, Logins, SignIn
+from hypha_cluster.registry.workspaces import Workspaces
 
 AWAY_TIME: Final = 600.0  # seconds that somebody may take at an issuer's
 
@@ -30,12 +31,14 @@ class SigningIn:
         logins: Logins,
         attempts: tuple[Attempts, Attempts],
         providers: Mapping[str, Provider],
+        workspaces: Workspaces,
     ) -> None:
         self._settings = settings
         self._accounts = accounts
         self._logins = logins
         self._close, self._anywhere = attempts
         self._providers = providers
+        self._workspaces = workspaces
         self._passwords = Passwords()
 
     @property
@@ -118,7 +121,9 @@ class SigningIn:
         provider = self._provider(sign_in.provider)
         asked = AuthRequest(sign_in.nonce, sign_in.verifier, redirect_uri)
         identity = await provider.identify(query.get("code", ""), asked)
-        return _now(await self._of_this_hub(sign_in.provider, identity)), sign_in.login
+        user = await self._of_this_hub(sign_in.provider, identity)
+        await self._workspaces.know(user)  # as the maker of tokens
+        return _now(user), sign_in.login
 
     async def _of_this_hub(self, provider: str, identity: Identity) -> Identity:
         """Who a user of an issuer is here: one of the first goes by their own id."""
