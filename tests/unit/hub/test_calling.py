@@ -1,0 +1,181 @@
+"""The hub places calls: each ends in its answer, or in the reason why there is none."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from hypha_cluster.errors import (
+    CallTimeout,
+    ClientAway,
+    ClientLeft,
+    ClientNotFound,
+    HubError,
+    RemoteError,
+)
+from hypha_cluster.hub.calls import Behalf
+from hypha_cluster.identity.access import ROOT, Identity
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.envelope import Frame
+from hypha_cluster.protocol.limits import SINGLE_FRAME
+from tests.unit.hub.peers import NODE, FakeClient, FakeHub
+
+METHOD = "services.s.f"
+LIMIT = 5.0
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[FakeHub]:
+    made = FakeHub()
+    yield made
+    await made.client.stop()
+
+
+@pytest.fixture
+def callee(hub: FakeHub) -> FakeClient:
+    return hub.connect("home/c")
+
+
+async def test_a_call_has_the_answer_of_its_callee(hub: FakeHub, callee: FakeClient) -> None:
+    callee.on_call = lambda call: callee.resolve(call, call.body["args"])
+
+    assert await hub.calls.call("home/c", METHOD, [1], {"a": 2}) == [1, {"a": 2}]
+
+    call = callee.received[0]
+    assert call.envelope["from"] == f"home/~{NODE}"
+    assert call.envelope["user"]["id"] == ROOT.id
+    assert call.body["with_kwargs"]
+    assert "heartbeat" not in call.body["promise"]
+    assert hub.calls.waiting_for("home/c") == 0
+
+
+async def test_a_call_may_be_somebody_elses(hub: FakeHub, callee: FakeClient) -> None:
+    callee.on_call = callee.resolve
+
+    await hub.calls.call("home/c", METHOD, [], behalf=Behalf(Identity("ann"), "public"))
+
+    assert callee.received[0].envelope["from"] == f"public/~{NODE}"
+    assert callee.received[0].envelope["user"]["id"] == "ann"
+
+
+def reject(callee: FakeClient, call: Frame, error: dict[str, Any], user: str = "") -> None:
+    reference = call.body["promise"]["reject"]
+    more = {"user": {"id": user}} if user else {}
+    callee.say(reference["_rtarget"], reference["_rmethod"], {"args": [error]}, **more)
+
+
+async def test_a_function_that_fails_says_why(hub: FakeHub, callee: FakeClient) -> None:
+    callee.on_call = lambda call: reject(callee, call, rpc.error("it fails"))
+
+    with pytest.raises(RemoteError, match="it fails"):
+        await hub.calls.call("home/c", METHOD, [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "user", "expected"),
+    [
+        ("ClientAway", "root", ClientAway),
+        ("ClientLeft", "root", ClientLeft),
+        ("StartupError", "root", RemoteError),
+        ("", "root", RemoteError),
+        ("ClientAway", "ann", RemoteError),
+    ],
+)
+async def test_a_reject_of_the_hubs_own_keeps_its_kind(
+    hub: FakeHub, callee: FakeClient, kind: str, user: str, expected: type[HubError]
+) -> None:
+    callee.on_call = lambda call: reject(callee, call, rpc.error("no", kind), user)
+
+    with pytest.raises(expected) as failed:
+        await hub.calls.call("home/c", METHOD, [])
+
+    assert type(failed.value) is expected
+
+
+async def test_nobody_else_gives_the_answer(hub: FakeHub, callee: FakeClient) -> None:
+    other = hub.connect("home/other")
+
+    def answer_both(call: Frame) -> None:
+        other.resolve(call, "of another")
+        callee.resolve(call, "of its callee")
+
+    callee.on_call = answer_both
+
+    assert await hub.calls.call("home/c", METHOD, []) == "of its callee"
+
+
+async def test_a_call_of_nobody_fails_at_once(hub: FakeHub) -> None:
+    with pytest.raises(ClientNotFound):
+        await hub.calls.call("home/nobody", METHOD, [])
+
+
+async def test_a_call_fails_when_its_target_leaves(hub: FakeHub, callee: FakeClient) -> None:
+    calls = [asyncio.create_task(hub.calls.call("home/c", METHOD, [])) for _ in range(3)]
+    callee.on_call = lambda call: None
+    await asyncio.wait(calls, timeout=0.02)
+    waiting = hub.calls.waiting_for("home/c")
+
+    hub.client.target_left("home/c", ClientLeft("it left"))
+
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert waiting == 3
+    assert all(isinstance(result, ClientLeft) for result in results)
+    assert hub.calls.waiting_for("home/c") == 0
+
+
+async def test_a_callee_that_says_nothing_is_given_up() -> None:
+    hub = FakeHub(call_timeout=0.05)
+    hub.connect("home/c")
+
+    with pytest.raises(CallTimeout, match="home/c did not answer services.s.f in time"):
+        await hub.calls.call("home/c", METHOD, [], patient=True)
+
+
+async def test_a_callee_that_is_at_work_is_waited_for() -> None:
+    hub = FakeHub(call_timeout=0.2)
+    callee = hub.connect("home/c")
+
+    async def work(call: Frame) -> None:
+        for _ in range(8):
+            await callee.begin(call.body["promise"]["heartbeat"])
+            await asyncio.sleep(0.05)
+        callee.resolve(call, "done")
+
+    tasks: list[asyncio.Task[None]] = []
+    callee.on_call = lambda call: tasks.append(asyncio.create_task(work(call)))
+
+    assert await hub.calls.call("home/c", METHOD, [], patient=True) == "done"
+
+
+async def test_much_goes_in_chunks(hub: FakeHub, callee: FakeClient) -> None:
+    """Each of which waits for the answer to the one before."""
+    actions: list[str] = []
+    parts: list[bytes] = []
+
+    def take(call: Frame) -> None:
+        action = call.envelope["method"].rpartition(".")[2]
+        actions.append(action)
+        if action == "append":
+            parts.append(call.body["args"][1])
+        callee.resolve(call)
+
+    callee.on_call = take
+    large = b"x" * (2 * SINGLE_FRAME)
+    call = asyncio.create_task(hub.calls.call("home/c", METHOD, [large]))
+    await asyncio.wait([call], timeout=0.2)
+    call.cancel()
+    await asyncio.wait([call])
+
+    assert actions == ["create", "append", "append", "append", "process"]
+    assert large in b"".join(parts)
+
+
+@pytest.mark.parametrize(("answers", "is_alive"), [(True, True), (False, False)])
+async def test_whether_a_client_still_answers(
+    hub: FakeHub, callee: FakeClient, answers: bool, is_alive: bool
+) -> None:
+    refused = rpc.error("no such function")
+    callee.on_call = callee.resolve if answers else lambda call: reject(callee, call, refused)
+
+    assert await hub.calls.is_alive("home/c") is is_alive

@@ -1,0 +1,83 @@
+"""What a call passes, and how a caller that waits is kept from giving up."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from hypha_cluster.errors import BadRequest, ClientLeft
+from hypha_cluster.hub.calls import Heartbeat, PlacedCall, arguments_of, check_arguments
+from hypha_cluster.protocol.chunks import Assembler
+from hypha_cluster.protocol.envelope import Frame
+
+LIMIT = 5.0
+
+
+@pytest.mark.parametrize(
+    ("body", "args", "kwargs"),
+    [
+        ({}, [], {}),
+        ({"args": [1, {"a": 2}]}, [1, {"a": 2}], {}),
+        ({"args": [1, {"a": 2}], "with_kwargs": True}, [1], {"a": 2}),
+        ({"args": [1], "with_kwargs": True}, [1], {}),
+        ({"args": [], "with_kwargs": True}, [], {}),
+        ({"args": None}, [], {}),
+    ],
+)
+def test_arguments_come_by_position_and_by_keyword(
+    body: dict[str, Any], args: list[Any], kwargs: dict[str, Any]
+) -> None:
+    assert arguments_of(Frame({}, body, b"", b"")) == (args, kwargs)
+
+
+def test_reading_arguments_leaves_the_frame_as_it_is() -> None:
+    body = {"args": [1, {"a": 2}], "with_kwargs": True}
+
+    arguments_of(Frame({}, body, b"", b""))
+
+    assert body["args"] == [1, {"a": 2}]
+
+
+def function(first: int, second: int = 0, *, third: int = 0) -> None:
+    """Take something."""
+
+
+@pytest.mark.parametrize(("args", "names"), [([1], []), ([1, 2], ["third"]), ([], ["first"])])
+def test_arguments_that_fit_pass(args: list[Any], names: list[str]) -> None:
+    check_arguments(function, "f", args, names)
+
+
+@pytest.mark.parametrize(
+    ("args", "names"),
+    [([], []), ([1, 2, 3], []), ([1], ["first"]), ([1], ["fourth"]), ([1], ["x" * 10_000])],
+)
+def test_arguments_that_do_not_fit_are_the_callers_mistake(
+    args: list[Any], names: list[str]
+) -> None:
+    with pytest.raises(BadRequest, match="^f: "):
+        check_arguments(function, "f", args, names)
+
+
+async def test_a_call_fails_once() -> None:
+    answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    placed = PlacedCall("home/c", answer, asyncio.timeout(None), parts=Assembler(1))
+
+    placed.fail(ClientLeft("first"))
+    placed.fail(ClientLeft("second"))
+
+    with pytest.raises(ClientLeft, match="first"):
+        await answer
+
+
+async def test_a_heart_beats_until_it_is_stopped() -> None:
+    beats: asyncio.Queue[None] = asyncio.Queue()
+    heartbeat = Heartbeat(0.01, lambda: beats.put_nowait(None))
+
+    async with asyncio.timeout(LIMIT):
+        for _ in range(3):
+            await beats.get()
+    heartbeat.stop()
+    many = beats.qsize()
+    await asyncio.wait([asyncio.ensure_future(asyncio.sleep(0.05))])
+
+    assert beats.qsize() == many
