@@ -105,6 +105,7 @@ class ChunkGuard:
         self._max_message_size = max_message_size
         # By target and key; the one that has waited longest comes first.
         self._messages: dict[tuple[str, str], Message] = {}
+        self._size = 0  # bytes that have come of all of them
         self._leftovers: list[Leftover] = []
         # A cache is shared by all who send to its owner, so each connection has keys of its own:
         # else two could write into one message, each of them followed for itself.
@@ -124,7 +125,7 @@ class ChunkGuard:
         call = parse_cache_call(frame)
         key = (target, call.key)
         if call.action == "create":
-            if replaced := self._messages.pop(key, None):
+            if replaced := self._drop(key):
                 replaced.is_given_up = True  # and nothing is left of it
             message = Message(self._source, target, self._max_message_size, call.heartbeat)
             self._keep(key, message, now)
@@ -140,12 +141,13 @@ class ChunkGuard:
         if message.in_flight:
             raise BadFrame("Wait for the answer to one part of a message before the next.")
         if call.action == "append":
+            self._size += len(call.data)
             references = message.append(call.data)
-            del self._messages[key]
-            self._keep(key, message, now)
+            self._drop(key)
+            self._keep(key, message, now)  # behind those that wait longer
             return self._step(key, message, [call.data, False], references)
         carried = message.finish() if call.action == "process" else None
-        del self._messages[key]
+        self._drop(key)
         return self._step(key, message, [] if carried is None else [False], carried=carried)
 
     def _step(
@@ -169,7 +171,7 @@ class ChunkGuard:
     def failed(self, step: Step) -> None:
         """Whether the target has taken it is not known; so its message cannot go on."""
         if self._messages.get(step.key) is step.message:
-            del self._messages[step.key]
+            self._drop(step.key)
         self._leave(step.key, step.message)
 
     def goes_on(self, step: Step) -> bool:
@@ -189,7 +191,8 @@ class ChunkGuard:
         return leftovers
 
     def _give_up(self, key: tuple[str, str]) -> None:
-        self._leave(key, self._messages.pop(key))
+        if (message := self._drop(key)) is not None:
+            self._leave(key, message)
 
     def _leave(self, key: tuple[str, str], message: Message) -> None:
         """Note what is left of a message, once."""
@@ -203,13 +206,20 @@ class ChunkGuard:
         """Note that a message goes on; give up what was begun and left, which nobody ever says."""
         message.touched = now
         self._messages[key] = message
-        size = sum(each.size for each in self._messages.values())
-        while oldest := next(iter(self._messages.items())):
-            is_idle = oldest[1].touched < now - IDLE_MESSAGE
-            if not is_idle and size <= self._max_message_size and len(self._messages) <= MESSAGES:
+        self._size += message.size
+        while self._messages:
+            oldest, rests = next(iter(self._messages.items()))
+            is_idle = rests.touched < now - IDLE_MESSAGE
+            is_much = self._size > self._max_message_size or len(self._messages) > MESSAGES
+            if not (is_idle or is_much):
                 return
-            size -= oldest[1].size
-            self._give_up(oldest[0])
+            self._give_up(oldest)
+
+    def _drop(self, key: tuple[str, str]) -> Message | None:
+        """A message does not wait for its next part any more."""
+        message = self._messages.pop(key, None)
+        self._size -= message.size if message is not None else 0
+        return message
 
 
 def _unknown(key: str) -> NoReturn:

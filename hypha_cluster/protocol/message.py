@@ -1,7 +1,8 @@
 """A message in chunks, read as it passes: what is in it, and nothing kept but its short fields."""
 
 from collections.abc import Generator, Set
-from typing import Any, Final, NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -19,8 +20,6 @@ from hypha_cluster.protocol.limits import CHUNK_ITEMS, FIELD
 from hypha_cluster.protocol.references import Reference, References
 from hypha_cluster.protocol.rpc import reject_path
 from hypha_cluster.protocol.skipping import Skipping
-
-_STEP: Final = 1_024  # bytes that the unpacker gets at a time, so that it keeps no more
 
 
 class Carried(NamedTuple):
@@ -60,16 +59,22 @@ class Message:
             raise BadFrame(f"A message in chunks has at most {self._max_size} bytes.")
         if self._is_whole and data:
             raise BadFrame("The message in chunks goes on behind its end.")
-        self._reader.data = memoryview(data)
+        self._reader.data += data
+        self._go_on()
+        return self._references.feed(data)
+
+    def _go_on(self) -> None:
         try:
             self._is_whole = next(self._steps, True)
         except (ValueError, TypeError, msgpack.UnpackException) as error:
             raise BadFrame(f"The message in chunks is not valid msgpack: {error}.") from None
-        self._reader.data = memoryview(b"")
-        return self._references.feed(data)
+        if self._is_whole:
+            self._reader.data = b""
 
     def finish(self) -> Carried:
         """The whole message has come; answer what it is."""
+        self._reader.is_all = True
+        self._go_on()
         if not self._is_whole:
             raise BadFrame("The message in chunks ends in the middle of a msgpack value.")
         envelope = self._reader.envelope
@@ -83,17 +88,10 @@ class _Reader:
     def __init__(self, source: str, target: str) -> None:
         self.envelope: dict[str, Any] = {}
         self.promise: object = None
-        self.data = memoryview(b"")  # what has come and was not read
+        self.data = b""  # what has come and was not read
+        self.is_all = False  # whether no more comes
         self._source = source
         self._target = target
-        # What is made a value of has no long lists; announcing one costs memory.
-        self._unpacker = msgpack.Unpacker(
-            max_buffer_size=2 * FIELD,
-            read_size=_STEP,
-            max_array_len=CHUNK_ITEMS,
-            max_map_len=CHUNK_ITEMS,
-        )
-        self._fed = 0  # bytes that the unpacker has had
 
     def read(self) -> Generator[bool, None, None]:
         """Yield False whenever more `data` is needed; end when the message is read."""
@@ -113,30 +111,33 @@ class _Reader:
                 yield from self._skip()
 
     def _next(self, step: str) -> Generator[bool, None, Any]:
-        """Do one step of the unpacker; it goes on where it was when its bytes ran out."""
-        start = self._unpacker.tell()
+        """Do one step of an unpacker that is there for that only, because it takes 40 kB.
+
+        It begins anew when twice as much has come, so that tiny parts cost no more than large ones.
+        """
+        tried = 0
         while True:
-            try:
-                return getattr(self._unpacker, step)()
-            except msgpack.OutOfData:
-                if self._fed - start > FIELD:
-                    raise BadFrame(f"A field of a call has at most {FIELD:,} bytes.") from None
-            while not self.data:
-                yield False
-            self._unpacker.feed(self.data[:_STEP])
-            self._fed += len(self.data[:_STEP])
-            self.data = self.data[_STEP:]
+            if len(self.data) > 2 * tried or self.is_all:
+                unpacker = msgpack.Unpacker(
+                    max_buffer_size=2 * FIELD, max_array_len=CHUNK_ITEMS, max_map_len=CHUNK_ITEMS
+                )
+                unpacker.feed(self.data[: 2 * FIELD])
+                with suppress(msgpack.OutOfData):
+                    value = getattr(unpacker, step)()
+                    self.data = self.data[unpacker.tell() :]
+                    return value
+                if len(self.data) > FIELD:
+                    raise BadFrame(f"A field of a call has at most {FIELD:,} bytes.")
+                tried = len(self.data)
+            yield False
 
     def _skip(self) -> Generator[bool, None, None]:
-        """Skip a value of any size, without the unpacker: that would keep it."""
+        """Skip a value of any size."""
         skipping = Skipping()
-        kept: bytes = self._unpacker.read_bytes(self._fed - self._unpacker.tell())
-        rest = skipping.feed(b"".join((kept, self.data)))
-        while rest is None:
-            self.data = memoryview(b"")
+        while (rest := skipping.feed(self.data)) is None:
+            self.data = b""
             yield False
-            rest = skipping.feed(bytes(self.data))
-        self.data = memoryview(rest)
+        self.data = rest
 
 
 def _check_envelope(envelope: object) -> None:
