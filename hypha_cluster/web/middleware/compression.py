@@ -17,7 +17,11 @@ class Compress:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[_AS_IT_IS] = send
-        await self._compressing(scope, receive, send)
+        try:
+            await self._compressing(scope, receive, send)
+        finally:
+            # What sends knows the scope; such a circle would be left to the garbage collector.
+            scope.pop(_AS_IT_IS, None)
 
 
 def as_it_is(scope: Scope, send: Send) -> Send:
