@@ -30,7 +30,8 @@ def workers_of(gateway: Gateway) -> list[int]:
     """Return the processes that serve, of a gateway that has several."""
     children = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
     names = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
-    return [pid for pid, name in names.items() if b"spawn_main" in name or b": gateway" in name]
+    workers = (b"hypha-cluster: gateway ", b"serving.worker")
+    return [pid for pid, name in names.items() if any(each in name for each in workers)]
 
 
 @pytest.mark.clients
@@ -82,7 +83,9 @@ async def test_behind_a_held_port_clients_come_back_to_the_successor_and_no_call
     gateway_factory: GatewayFactory,
 ) -> None:
     """The parent of several workers holds their port, as systemd does for one gateway."""
-    gateway = gateway_factory(workers=2, **UNHURRIED)
+    gateway = gateway_factory(workers=2, **{**UNHURRIED, "drain_delay": 0.5})
+    while gateway.log().count(" is up.") < 2:  # noqa: ASYNC110  (only its log tells)
+        await asyncio.sleep(0.02)
     with PythonClient("0.5.44") as old, PythonClient("0.5.59") as new:
         provider = await new.connect(gateway.url)
         await provider["register_service"]({"id": "mirror", "echo": Local("echo")})
@@ -101,7 +104,9 @@ async def test_behind_a_held_port_clients_come_back_to_the_successor_and_no_call
                 answers.append(await mirror["echo"](number))
 
         calling = asyncio.create_task(call_on())
-        for pid in workers_of(gateway):
+        serving = workers_of(gateway)
+        assert len(serving) == 2
+        for pid in serving:
             os.kill(pid, signal.SIGTERM)
 
         async with asyncio.timeout(60 * SECOND):
