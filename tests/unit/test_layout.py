@@ -13,7 +13,6 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "clients/expulsion", "features/login", "identity/providers",
     "registry/accounts", "registry/issued", "registry/logins", "registry/revocations",
     "features/webapps/asgi", "features/webapps/functions", "features/webapps/webapps",
-    "hub/answering",
     "hub/context", "hub/manager/manager", "hub/manager/services", "hub/manager/tokens",
     "hub/manager/workspaces",
     "links/commands", "links/lasting_link", "links/link", "links/servers",
