@@ -132,7 +132,7 @@ REASONS: Final = (
 CONNECTIONS: Final = ("store", "bus")
 JOBS: Final = (
     *("bus", "handover", "lease", "link", "mail", "overdue", "reaper", "reassertion"),
-    *("revocations", "servers", "servers' slots", "untold"),
+    *("revocations", "servers", "servers' slots", "unheard", "untold"),
 )
 
 METRICS: Final = (

@@ -109,6 +109,7 @@ class Node:
         self._keep_doing("mail", self._see_to_mail)
         self._keep_doing("overdue", self._remove_overdue)
         self._keep_doing("reaper", self._reap)
+        self._keep_doing("unheard", lambda: self._reaper.suspend_unheard())
         self._keep_doing("untold", lambda: self._presence.tell_again())
 
     async def _take_over(self) -> None:
@@ -197,7 +198,6 @@ class Node:
         await self._mail.give_up_calls()
 
     async def _reap(self) -> None:
-        await self._reaper.suspend_unheard()
         for name in await self._reaper.clean_up(self.name):
             self._presence.announce_misjudgement(name)
 

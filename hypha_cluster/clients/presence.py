@@ -4,6 +4,7 @@ Redis may be away when there is something to tell: that is told later. It may co
 lose a part: then all is told again.
 """
 
+import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -74,8 +75,9 @@ class Presence:
 
     async def tell_again(self) -> None:
         """Tell Redis what it could not be told before; to be called now and then."""
-        for attachment, tell in list(self._untold.values()):
-            await self._tell(attachment, tell)
+        untold = list(self._untold.values())
+        # Side by side: those of a part of Redis that is away do not hold up the others.
+        await asyncio.gather(*(self._tell(attachment, tell) for attachment, tell in untold))
 
     async def _suspend(self, attachment: Attachment) -> None:
         address = attachment.address

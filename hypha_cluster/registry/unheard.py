@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from hypha_cluster.links.client import RedisClient, settled
+from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.limits import UNHEARD
+from hypha_cluster.registry.apart import apart
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.suspensions import Hold
 
@@ -34,24 +35,21 @@ class Unheard:
 
     async def take_dead(self) -> list[Hold]:
         """Those whose nodes have no lease; those that are attached or gone are forgotten."""
-        addresses = list(self._since)
-        asked = [self._redis.hmget(self._keys.client(each), "state", "owner") for each in addresses]
-        holds = []
-        for address, (state, holder) in zip(addresses, await settled(asked), strict=True):
-            if state == b"online" and holder is not None:
-                holds.append(Hold(address, holder.decode()))
-            else:
-                del self._since[address]
-        alive = await self._alive({hold.node for hold in holds})
-        self._forget_old()
-        dead = [hold for hold in holds if hold.node not in alive]
+        found = await apart("Clients that were called", map(self._find, list(self._since)))
+        dead = [hold for hold in found if hold is not None]
         for hold in dead:
             self._since.pop(hold.address, None)
+        self._forget_old()
         return dead
 
-    async def _alive(self, nodes: set[str]) -> set[str]:
-        leases = {node: self._redis.exists(self._keys.node(node)) for node in nodes}
-        return {node for node, lease in leases.items() if await lease}
+    async def _find(self, address: str) -> Hold | None:
+        """Who has an address, if their node has no lease."""
+        state, holder = await self._redis.hmget(self._keys.client(address), "state", "owner")
+        if state != b"online" or holder is None:
+            self._since.pop(address, None)
+            return None
+        hold = Hold(address, holder.decode())
+        return None if await self._redis.exists(self._keys.node(hold.node)) else hold
 
     def _forget_old(self) -> None:
         now = self._clock()

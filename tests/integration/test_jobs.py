@@ -43,6 +43,7 @@ JOBS: dict[str, tuple[Flaw, Callable[[Node], None]]] = {
     "overdue": (Flaw(Reaper, "remove_overdue"), nothing),
     "mail": (Flaw(Mailboxes, "give_up_calls"), nothing),
     "untold": (Flaw(Presence, "tell_again"), nothing),
+    "unheard": (Flaw(Reaper, "suspend_unheard"), nothing),
     "reassertion": (Flaw(ClientLife, "reassert"), drop_links),
     "bus": (Flaw(RedisListener, "_catch_up"), drop_links),
     "link": (Flaw(Shard, "on_open"), drop_links),

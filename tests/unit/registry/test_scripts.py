@@ -1,0 +1,32 @@
+"""Every script says what it takes and does, and is known by its name."""
+
+import re
+
+import pytest
+
+from hypha_cluster.links.client import script_hash
+from hypha_cluster.registry.scripts import Script, read_script, read_scripts
+from tests.fake_redis import FakeRedis
+
+NAMES = sorted(read_scripts())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_begins_with_what_it_does_and_takes(name: str) -> None:
+    text = read_script(name).decode()
+    legend = text[: re.search(r"^(?!--)", text, re.MULTILINE).start()]  # type: ignore[union-attr]
+
+    assert "-- KEYS" in legend
+    assert ("ARGV" in text.removeprefix(legend)) == ("-- ARGV" in legend)
+
+
+def test_no_two_scripts_are_the_same() -> None:
+    assert len({script_hash(script) for script in read_scripts().values()}) == len(NAMES)
+
+
+async def test_a_script_is_called_by_its_name(fake: FakeRedis) -> None:
+    fake.answers["settle"] = [b"s", b""]
+
+    assert await Script(fake.client, "settle")(["key"], ["a", 1]) == [b"s", b""]
+
+    assert fake.sent == [("settle", ("key", "a", 1))]
