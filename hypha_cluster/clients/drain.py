@@ -96,6 +96,12 @@ class Drain:
             _log.warning("Not all clients came to rest in time.")
         finally:
             await self._departures.stop()
+        # Who was the first to rest may be about to call again: a call that is sent while its
+        # connection ends is lost by the client.
+        await self._wait_until(self._are_quiet, QUIET_PATIENCE)
+
+    def _are_quiet(self) -> bool:
+        return all(connection.quiet_for() > QUIET for connection in self._connections)
 
     async def _send_all(self, spread: float, deadline: float) -> None:
         pause = min(spread / max(len(self._connections), 1), MAX_PAUSE)
