@@ -45,9 +45,8 @@ class Person:
     """Has a browser of their own, which keeps cookies and says where its forms come from."""
 
     def __init__(self, *, follow_redirects: bool = True, **options: Any) -> None:
-        self._client = httpx2.AsyncClient(
-            follow_redirects=follow_redirects, timeout=20 * SECOND, trust_env=False, **options
-        )
+        self.follows_redirects = follow_redirects
+        self._client = httpx2.AsyncClient(timeout=20 * SECOND, trust_env=False, **options)
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,7 +66,7 @@ class Person:
     async def open(self, url: str, **headers: str) -> Page:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         navigation = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}
-        return Page(await self._client.get(url, headers={**navigation, **named}))
+        return await self._follow(await self._client.get(url, headers={**navigation, **named}))
 
     async def send(self, url: str, fields: Mapping[str, str], **headers: str) -> Page:
         """Send a form as a page of the same site does, unless the headers say otherwise."""
@@ -75,7 +74,14 @@ class Person:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         own = {"Origin": f"{parts.scheme}://{parts.netloc}", "Sec-Fetch-Site": "same-origin"}
         answer = await self._client.post(url, data=dict(fields), headers={**own, **named})
-        return Page(answer)
+        return await self._follow(answer)
+
+    async def _follow(self, response: httpx2.Response) -> Page:
+        """Where a redirect leads to, a browser says no more which page had the form."""
+        if response.next_request is None or not self.follows_redirects:
+            return Page(response)
+        address = str(response.next_request.url)
+        return await self.open(address, Sec_Fetch_Site="cross-site")
 
     async def log_in(self, url: str, name: str, password: str = PASSWORD, key: str = "") -> Page:
         """Go through the login page of a hub."""
