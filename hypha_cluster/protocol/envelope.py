@@ -41,10 +41,11 @@ class FrameReader:
 
     def read(self, frame: bytes) -> Frame:
         """Read a whole frame. What a client could not read is a BadFrame (PROTOCOL 2.1)."""
-        if len(frame) > self._max_frame_size:
-            raise BadFrame(f"A frame has at most {self._max_frame_size} bytes, not {len(frame)}.")
+        length = len(frame)
+        if length > self._max_frame_size:
+            raise BadFrame(f"A frame has at most {self._max_frame_size} bytes, not {length}.")
         try:
-            return self._read(frame)
+            return self._read(frame, length)
         except msgpack.OutOfData:
             self._start_afresh()
             raise BadFrame("The frame ends in the middle of a msgpack value.") from None
@@ -52,15 +53,15 @@ class FrameReader:
             self._start_afresh()
             raise BadFrame(f"The frame is not valid msgpack with text keys: {error}.") from None
 
-    def _read(self, frame: bytes) -> Frame:
+    def _read(self, frame: bytes, length: int) -> Frame:
         if _LONG_ARRAYS[0] in frame or _LONG_ARRAYS[1] in frame:
             self._check_lengths(frame)
-        if len(frame) > CONTAINERS:
+        if length > CONTAINERS:
             return self._read_counting(frame)
         unpacker = self._unpacker
         unpacker.feed(frame)
         envelope = unpacker.unpack()
-        length, start = len(frame), unpacker.tell() - self._offset
+        start = unpacker.tell() - self._offset
         if start == length:
             self._offset += length
             return Frame(_as_map(envelope), {}, b"", frame)

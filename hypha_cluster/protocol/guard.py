@@ -25,6 +25,7 @@ BUILT_IN: Final = "services.built-in."
 PING: Final = f"{BUILT_IN}ping"
 CACHE: Final = f"{BUILT_IN}message_cache."
 _FOR_ALL: Final = (PING, f"{BUILT_IN}get_service")
+_SESSIONS: Final = ("session", "parent")
 _CALLBACKS: Final = ("resolve", "reject", "heartbeat")
 _HUB: Final = "workspace-manager"
 
@@ -75,14 +76,15 @@ def check_call(frame: Frame, source: str, target: str) -> tuple[bytes | memoryvi
     Answer the body that may be forwarded, and the services of other workspaces to which functions
     in it lead.
     """
-    body, method = frame.body, check_method(frame.envelope)
-    _check_target(frame)
-    check_built_in(method, source, target)
-    if not isinstance(body.get("args", []), list):
+    body, size, method = frame.body, len(frame.raw), check_method(frame.envelope)
+    _check_target(frame, size)
+    if is_built_in := method.startswith(BUILT_IN):
+        check_built_in(method, source, target)
+    if "args" in body and not isinstance(body["args"], list):
         raise BadFrame("'args' of a call is a list.")
     callbacks = check_promise(body["promise"], source) if "promise" in body else 0
     references = NO_REFERENCES
-    if (len(frame.raw) < _LONG or not _is_plain(frame)) and not method.startswith(CACHE):
+    if (size < _LONG or not _is_plain(frame)) and not (is_built_in and method.startswith(CACHE)):
         marks = _MARKS.findall(frame.raw)
         if len(marks) != callbacks:
             references = _check_marks(frame, marks, source, target)
@@ -131,14 +133,13 @@ def _check_marks(frame: Frame, marks: list[bytes], source: str, target: str) -> 
 def check_method(envelope: dict[str, Any]) -> str:
     """Check what the envelope of a call says of the function and its session; answer its path."""
     method = envelope.get("method")
-    if not isinstance(method, str):
+    if type(method) is not str:  # exactly what a reader of msgpack makes, here and below
         raise BadFrame("A call needs a method, as text.")
     if len(method) > PATH:
         raise BadFrame(f"The method path {shown(method)} has more than {PATH:,} characters.")
     check_path(method)
-    for key in ("session", "parent"):
-        value = envelope.get(key, "")
-        if not isinstance(value, str) or len(value) > PATH:
+    for key in _SESSIONS:
+        if key in envelope and (type(envelope[key]) is not str or len(envelope[key]) > PATH):
             raise BadFrame(f"{key!r} of a call is text, of {PATH:,} characters at most.")
     return method
 
@@ -159,9 +160,9 @@ def check_promise(promise: object, source: str) -> int:
 
     Answer how many functions it has.
     """
-    if not isinstance(promise, dict):
+    if type(promise) is not dict:
         raise BadFrame("'promise' of a call is a map.")
-    if type(promise.get("interval", 0)) not in (int, float):
+    if "interval" in promise and type(promise["interval"]) not in (int, float):
         raise BadFrame("'interval' of a promise is a number of seconds.")
     callers, callbacks = (source, client_of(source)), 0
     for name in _CALLBACKS:
@@ -169,12 +170,12 @@ def check_promise(promise: object, source: str) -> int:
             continue
         reference = promise[name]
         if (
-            not isinstance(reference, dict)
-            or not isinstance(reference.get("_rmethod"), str)
+            type(reference) is not dict
+            or type(path := reference.get("_rmethod")) is not str
             or reference.get("_rtarget") not in callers
         ):
             raise BadFrame(f"{name!r} of a promise leads back to the caller, {source}.")
-        if len(reference["_rmethod"]) > PATH:
+        if len(path) > PATH:
             raise BadFrame(f"{name!r} of a promise has a path of more than {PATH:,} characters.")
         callbacks += 1
     return callbacks
@@ -192,17 +193,17 @@ def check_message(frame: Frame) -> None:
     method = frame.envelope.get("method", "")
     if not isinstance(method, str) or len(method) > PATH:
         raise BadFrame(f"'method' of a frame is text, of {PATH:,} characters at most.")
-    _check_target(frame)
+    _check_target(frame, len(frame.raw))
     if _PROTO in frame.raw:
         _check_keys(frame)
 
 
-def _check_target(frame: Frame) -> None:
+def _check_target(frame: Frame, size: int) -> None:
     to = frame.envelope.get("to", "")
     # Else it could lead to another key in Redis.
-    if not isinstance(to, str) or ":" in to or to.startswith("/") or len(to) > ADDRESS:
+    if type(to) is not str or ":" in to or to[:1] == "/" or len(to) > ADDRESS:
         raise BadFrame(f"Client not found: {shown(to)} is no address of a client.")
-    if len(frame.raw) > CLIENT_FRAME and not _is_for_hub(frame):
+    if size > CLIENT_FRAME and not _is_for_hub(frame):
         raise BadFrame(
             f"A frame to a client has at most {CLIENT_FRAME} bytes; send more in chunks."
         )

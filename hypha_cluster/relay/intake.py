@@ -159,7 +159,7 @@ class Intake:
         if target.endswith(self._own):
             self._tell_hub(connection, read, target)
             return
-        if envelope["method"].startswith(guard.CACHE) and not client_of(target).startswith("~"):
+        if guard.CACHE in envelope["method"] and _is_chunk(envelope["method"], target):
             self._pass_chunk(connection, read, target)
             return
         envelope["to"] = target
@@ -248,3 +248,8 @@ def _target(connection: Connection, read: Frame) -> str | None:
 def _tell(connection: Connection, what: str, error: HubError) -> None:
     address = connection.address
     _log.info("A frame of %s was %s: %s", address, what, error, extra={"client": address})
+
+
+def _is_chunk(method: str, target: str) -> bool:
+    """Whether a call is of the message cache of a client; a node's own are the hub's affair."""
+    return method.startswith(guard.CACHE) and not client_of(target).startswith("~")

@@ -87,10 +87,11 @@ class Ledger:
 
 
 def _waiting(connection: Connection, read: Frame) -> PendingCall | None:
-    session = read.envelope.get("session")
-    reject = rpc.reject_path(read.body.get("promise"))
-    if read.envelope["type"] != "method" or session is None or reject is None:
+    envelope, body = read.envelope, read.body
+    if envelope["type"] != "method" or "session" not in envelope or "promise" not in body:
         return None
-    if connection.stage is Stage.GONE:  # its client has gone while the frame had to wait
+    promise = body["promise"]  # which the guard has checked
+    if "reject" not in promise or connection.stage is Stage.GONE:  # gone while the frame waited
         return None
-    return PendingCall(connection.address, session, reject, connection.heard_at)
+    reject = promise["reject"]["_rmethod"]
+    return PendingCall(connection.address, envelope["session"], reject, connection.heard_at)

@@ -46,9 +46,9 @@ COMMANDS = {
 }
 # Calls that the hub's own code makes, of functions in Python and in C, to pass on one frame.
 CALLS_PER_FRAME = {
-    "call on one node": 102,
-    "call between nodes": 171,
-    "ask what the hub offers": 71,
+    "call on one node": 79,
+    "call between nodes": 148,
+    "ask what the hub offers": 62,
 }
 # The same, for a whole operation; what Starlette and others call is not counted.
 CALLS_PER_OPERATION = {"call by HTTP": 470, "connect and leave": 1490}
