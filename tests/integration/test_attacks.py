@@ -1,6 +1,7 @@
 """What a hostile client may try: nothing forged gets through, and nobody else is harmed."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -684,7 +685,8 @@ async def test_a_chunk_that_got_lost_takes_its_message_with_it(
     cache = MessageCache(again)
     for received in again.received:
         if received.method.startswith(CACHE):
-            getattr(cache, received.method.removeprefix(CACHE))(*received.args)
+            with contextlib.suppress(KeyError):  # as a client answers for what it does not have
+                getattr(cache, received.method.removeprefix(CACHE))(*received.args)
     assert cache.processed == []
 
 
