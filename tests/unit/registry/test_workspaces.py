@@ -78,14 +78,8 @@ async def test_a_change_is_tried_again_when_another_one_was_faster(
     changed = await workspaces.change("lab", lambda lab: replace(lab, description="new"))
 
     assert changed.description == "new"
-    assert (
-        fake.words("change_workspace")
-        == [
-            ("p:{lab}", "description", json.dumps("Ünïcode"), '"new"'),
-        ]
-        * 2
-        or fake.names.count("change_workspace") == 2
-    )
+    tried = ("p:{lab}", "description", json.dumps("Ünïcode").encode(), '"new"')
+    assert fake.words("change_workspace") == [tried] * 2
 
 
 async def test_the_public_workspace_is_the_hubs_own(workspaces: Workspaces) -> None:
