@@ -51,7 +51,7 @@ class BadRequest(HubError):
 
 
 class BadFrame(BadRequest):
-    """A frame that may not pass (PROTOCOL 2.1, 2.5)."""
+    """A frame that may not pass (protocol.md 2.1, 2.5)."""
 
 
 class NotAcceptable(HubError):

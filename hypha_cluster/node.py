@@ -1,4 +1,4 @@
-"""A node's life: its lease, its probes, its readiness, its drain (DESIGN 8)."""
+"""A node's life: its lease, its probes, its readiness, its drain (docs/architecture.md)."""
 
 import asyncio
 import contextlib

@@ -34,7 +34,7 @@ def masked(payload: bytes, first: int = FIN_BINARY) -> bytes:
 
 
 def call_frame(to: str, method: str, args: list[Any], session: str, client: str) -> bytes:
-    """A call as the published clients make it (PROTOCOL 5.2), without a heartbeat."""
+    """A call as the published clients make it (protocol.md 5.2), without a heartbeat."""
 
     def callback(name: str) -> dict[str, Any]:
         method = f"{session}.{name}"

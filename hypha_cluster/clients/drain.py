@@ -1,4 +1,4 @@
-"""Sends the clients of a node to other nodes, without losing a frame to or from them (DESIGN 8)."""
+"""Sends the clients of a node to others, without losing a frame (docs/architecture.md)."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
 
-MIN_AGE: Final = 5.0  # seconds; a Python client closed sooner may spin for good (PROTOCOL 1.3)
+MIN_AGE: Final = 5.0  # seconds; a Python client closed sooner may spin for good (protocol.md 1.3)
 QUIET: Final = 0.1  # seconds without a frame, after which a client is taken to be waiting
 SLOWNESS: Final = 3  # times what a client takes to answer a ping, if that is longer
 QUIET_PATIENCE: Final = 3.0  # seconds to wait for that

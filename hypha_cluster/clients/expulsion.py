@@ -15,7 +15,7 @@ from hypha_cluster.supervision import Supervisor, Tasks
 _log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 0.4  # seconds
-# Who was let in just before is attached by then; and nobody may take longer (PROTOCOL 1.3).
+# Who was let in just before is attached by then; and nobody may take longer (protocol.md 1.3).
 ADMISSION: Final = 10.0  # seconds
 
 

@@ -1,4 +1,4 @@
-"""A client's life on this node: attached, between two connections, gone (DESIGN 7)."""
+"""A client's life on this node: attached, between two connections, gone (docs/architecture.md)."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
 
-# Pages come back when they next refresh their connection info (DESIGN 7).
+# Pages come back when they next refresh their connection info (docs/architecture.md).
 PAGE_PATIENCE: Final = 25.0  # seconds
 HEARING: Final = 0.4  # seconds to read what a client has sent that is gone already
 SETTLING: Final = 0.02  # seconds until a browser has told a page that its connection is over
@@ -50,7 +50,7 @@ LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will
 # With any other code, releases up to 0.5.31 would open one more, and oust themselves for ever.
 SUPERSEDED: Final = 1000
 _SENT_AWAY: Final = (Stage.SET_ASIDE, Stage.CLOSING)
-GOING_AWAY: Final = 1012  # makes every release of the client come back at once (PROTOCOL 1.4)
+GOING_AWAY: Final = 1012  # makes every release of the client come back at once (protocol.md 1.4)
 
 
 class Admission(NamedTuple):

@@ -1,4 +1,4 @@
-"""What Redis and the other nodes are told of the clients here (DESIGN 8).
+"""What Redis and the other nodes are told of the clients here (docs/architecture.md).
 
 Redis may be away when there is something to tell: that is told later. It may come back empty, or
 lose a part: then all is told again.

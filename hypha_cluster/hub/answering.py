@@ -228,7 +228,7 @@ class HubClient:
             await self._reply(caller, caller.resolve, result)
 
     async def _with_heartbeat(self, caller: rpc.Caller, work: Coroutine[Any, Any, Any]) -> Any:
-        """Keep the caller from giving up while the hub is at work (PROTOCOL 3.4)."""
+        """Keep the caller from giving up while the hub is at work (protocol.md 3.4)."""
         if not caller.heartbeat or caller.interval <= 0:
             return await work
         heartbeat = Heartbeat(caller.interval, partial(self._beat, caller, caller.heartbeat))

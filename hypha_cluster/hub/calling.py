@@ -170,7 +170,7 @@ class HubCalls:
         *,
         whole: bool = False,
     ) -> None:
-        """Send in one frame or, when that is too much for clients, in chunks (PROTOCOL 4).
+        """Send in one frame or, when that is too much for clients, in chunks (protocol.md 4).
 
         whole: it is a chunk itself.
         """

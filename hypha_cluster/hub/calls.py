@@ -17,7 +17,7 @@ from hypha_cluster.protocol.limits import SHOWN
 
 
 def arguments_of(frame: Frame) -> tuple[list[Any], dict[str, Any]]:
-    """What a call passes, by position and by keyword (PROTOCOL 3.6)."""
+    """What a call passes, by position and by keyword (protocol.md 3.6)."""
     args = list(frame.body.get("args") or [])
     if frame.body.get("with_kwargs") and args and isinstance(args[-1], dict):
         return args, args.pop()

@@ -197,7 +197,7 @@ def walk(service: Description, path: Sequence[str]) -> Any:
 
 
 def _listed(info: dict[str, Any], *, docs: bool = True) -> dict[str, Any]:
-    """Info as a listing shows it (PROTOCOL 6.1)."""
+    """Info as a listing shows it (protocol.md 6.1)."""
     keys = ("id", "name", "type", "description", *(("docs",) if docs else ()))
     config = info["config"]
     return {

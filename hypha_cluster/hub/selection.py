@@ -1,4 +1,4 @@
-"""Which services a query means, and which of several providers answers (PROTOCOL 6.2, 6.3)."""
+"""Which services a query means, and which of several providers answers (protocol.md 6.2, 6.3)."""
 
 import random
 from collections.abc import Callable, Container, Sequence

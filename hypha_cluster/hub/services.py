@@ -89,7 +89,7 @@ class HubService:
         return self.visibility != "public" and self.aliases.get(name, name) not in self.judging
 
     def info(self, workspace: str) -> dict[str, Any]:
-        """What a listing says of it (PROTOCOL 6.1)."""
+        """What a listing says of it (protocol.md 6.1)."""
         return {
             "id": f"{workspace}/{MANAGER}:{self.id}",
             "name": self.name,
@@ -230,7 +230,7 @@ def is_hub(address: str) -> bool:
 
 
 def signature_of(name: str, function: Function) -> str:
-    """What a caller may pass, in the words that every published client can read (PROTOCOL 3.2)."""
+    """What a caller may pass, in words that every published client can read (protocol.md 3.2)."""
     parameters = list(inspect.signature(function).parameters.values())[1:]  # behind the context
     return f"{name}({', '.join(map(_parameter, parameters))})"
 

@@ -27,7 +27,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom a token speaks for, or an anonymous user (PROTOCOL 7.2).
+    """Whom a token speaks for, or an anonymous user (protocol.md 7.2).
 
     origin: None for who came without a token, and for who is known by name only.
     """
@@ -97,7 +97,7 @@ ROOT = Identity("root", is_anonymous=False)
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A space of clients and services, with its rules (PROTOCOL 6.1)."""
+    """A space of clients and services, with its rules (protocol.md 6.1)."""
 
     name: str
     owners: list[str] = field(default_factory=list)
@@ -230,7 +230,7 @@ def _is_not_denied(case: Case) -> bool:
     return case.workspace.visibility == "public" and bool(denied) and not _is_on(denied, case.user)
 
 
-# The first that applies decides (PROTOCOL 7.4).
+# The first that applies decides (protocol.md 7.4).
 RULES: Final = (
     Rule(
         "is the hub itself, or has a token that it made for itself",

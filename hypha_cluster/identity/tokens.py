@@ -1,4 +1,4 @@
-"""Issuing and verifying tokens, and the secret that all nodes sign with (PROTOCOL 7)."""
+"""Issuing and verifying tokens, and the secret that all nodes sign with (protocol.md 7)."""
 
 import hashlib
 import math
@@ -89,7 +89,7 @@ class Tokens:
         """A token for somebody else, who may do less than the caller, and ends no later.
 
         config: scopes (workspace names), expires_in (seconds), email, parent_client
-        (PROTOCOL 7.3); whether the caller may hand on each scope is checked before.
+        (protocol.md 7.3); whether the caller may hand on each scope is checked before.
         PermissionDenied when the email is somebody else's, or the caller's own token has expired.
         """
         parent_client = config.get("parent_client")
@@ -122,7 +122,7 @@ class Tokens:
         expires_at = time.time() + self._settings.reconnection_lifetime
         claims = self._claims(identity, self._settings.reconnection_audience, expires_at)
         claims |= {"ws": place.workspace, "cid": place.client, "prg": place.program}
-        # The user's own expiry, not the token's, goes on to bind them (PROTOCOL 1.6).
+        # The user's own expiry, not the token's, goes on to bind them (protocol.md 1.6).
         claims["user_exp"] = identity.expires_at
         if identity.origin is not None:
             claims |= {"tok": identity.origin.token, "tok_iat": identity.origin.made_at}
@@ -151,7 +151,7 @@ class Tokens:
     # Verifying. Which key is tried depends on the form of a token, so its header cannot choose.
 
     async def verify(self, token: str) -> Identity:
-        """Whom an access token speaks for, of this hub or of its issuer (PROTOCOL 7.1).
+        """Whom an access token speaks for, of this hub or of its issuer (protocol.md 7.1).
 
         Only the hub's own are remembered: an issuer may withdraw its keys.
         """

@@ -1,4 +1,4 @@
-"""Addresses of clients and ids of services (PROTOCOL, terms)."""
+"""Addresses of clients and ids of services (protocol.md, words)."""
 
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ class ServiceQuery(NamedTuple):
 
 
 def parse_service_id(text: str) -> ServiceQuery:
-    """Read every form of PROTOCOL 6.3: `s`, `c:s`, `w/c:s`, `w/c`, `w/*:s`, `*:s`."""
+    """Read every form of protocol.md 6.3: `s`, `c:s`, `w/c:s`, `w/c`, `w/*:s`, `*:s`."""
     workspace, slash, rest = text.rpartition("/")
     client, colon, service = rest.partition(":")
     if not colon:

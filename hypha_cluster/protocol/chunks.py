@@ -1,9 +1,9 @@
 """Messages that come in chunks through a peer's message cache, and those that the hub sends so.
 
 A message of more than 513,024 bytes is sent as calls of the target's `message_cache`: `create`,
-`append` …, `process`, which puts it together and dispatches it like a frame (PROTOCOL 4). What a
+`append` …, `process`, which puts it together and dispatches it like a frame (protocol.md 4). What a
 guard would stop in a frame could hide in the chunks, so the hub follows each message as it passes
-(PROTOCOL 2.5) without keeping it.
+(protocol.md 2.5) without keeping it.
 """
 
 from collections.abc import Iterator, Set

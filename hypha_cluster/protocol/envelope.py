@@ -1,4 +1,4 @@
-"""Frames as bytes: one or two msgpack maps, one behind the other (PROTOCOL 2.1).
+"""Frames as bytes: one or two msgpack maps, one behind the other (protocol.md 2.1).
 
 The first map is the envelope, which the hub reads and seals; the second is the body, which is
 checked and passes through as the bytes it came in.
@@ -40,7 +40,7 @@ class FrameReader:
         self._start_afresh()
 
     def read(self, frame: bytes) -> Frame:
-        """Read a whole frame. What a client could not read is a BadFrame (PROTOCOL 2.1)."""
+        """Read a whole frame. What a client could not read is a BadFrame (protocol.md 2.1)."""
         length = len(frame)
         if length > self._max_frame_size:
             raise BadFrame(f"A frame has at most {self._max_frame_size} bytes, not {length}.")
@@ -227,7 +227,7 @@ class Seal:
         return b"".join((_FIXMAP[len(fields) + 2], pack(fields)[1:], self._packed, body))
 
     def message(self, envelope: dict[str, Any]) -> bytes:
-        """A frame of another type: any fields, and no body (PROTOCOL 2.3)."""
+        """A frame of another type: any fields, and no body (protocol.md 2.3)."""
         fields = {k: v for k, v in envelope.items() if k not in ("from", "user", "ctx")}
         head: bytes = _packer.pack_map_header(len(fields) + 2)
         packed = b"".join(pack(k) + pack(v) for k, v in fields.items())

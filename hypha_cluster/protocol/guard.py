@@ -1,8 +1,8 @@
 """What may not pass: forged keys, traversal paths, frames that would break a client.
 
 A peer merges the body into the envelope, resolves `method` by walking attributes, and dies on
-some msgpack; so whatever a client sends is checked here before another one gets it (PROTOCOL
-2.1, 2.5).
+some msgpack; so whatever a client sends is checked here before another one gets it
+(protocol.md 2.1, 2.5).
 """
 
 import re
@@ -182,7 +182,7 @@ def check_promise(promise: object, source: str) -> int:
 
 
 def check_message(frame: Frame) -> None:
-    """Check a frame of a type other than `method` (PROTOCOL 2.3)."""
+    """Check a frame of a type other than `method` (protocol.md 2.3)."""
     kind = frame.envelope.get("type")
     if not isinstance(kind, str):
         raise BadFrame("A frame needs a type, as text.")
@@ -216,7 +216,7 @@ def _is_for_hub(frame: Frame) -> bool:
 
 
 def _check_keys(frame: Frame) -> None:
-    """JavaScript's decoder refuses a whole frame for a key `__proto__` (PROTOCOL 2.1)."""
+    """JavaScript's decoder refuses a whole frame for a key `__proto__` (protocol.md 2.1)."""
     unpacker = msgpack.Unpacker(max_buffer_size=len(frame.raw), object_hook=_refuse_proto)
     unpacker.feed(frame.raw)
     unpacker.unpack()

@@ -1,6 +1,6 @@
 """Functions among the values of a message that lead to somebody other than its sender.
 
-Whoever gets a function calls it as themselves (PROTOCOL 3.1), so a stranger could have them call
+Whoever gets a function calls it as themselves (protocol.md 3.1), so a stranger could have them call
 what is protected. A function is found by the bytes of its key `_rtarget`, and not by walking
 through the values: so a message costs no more for having many, and may come in parts.
 """

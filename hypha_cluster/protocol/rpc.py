@@ -17,12 +17,12 @@ _CACHE_FUNCTIONS: Final = ("create", "append", "process", "remove")
 
 
 def reference(target: str, method: str, *, promise: bool = True) -> dict[str, Any]:
-    """A callable as it travels (PROTOCOL 3.1), without a signature on purpose (3.2)."""
+    """A callable as it travels (protocol.md 3.1), without a signature on purpose (3.2)."""
     return {"_rtype": "method", "_rtarget": target, "_rmethod": method, "_rpromise": promise}
 
 
 def error(text: str, kind: str = "") -> dict[str, Any]:
-    """An exception as it travels; the text must be a string (PROTOCOL 3.8).
+    """An exception as it travels; the text must be a string (protocol.md 3.8).
 
     kind: of HubError, for the hub itself; clients look at the text alone.
     """
@@ -56,7 +56,7 @@ def _last_words(text: str) -> str:
 
 
 def is_answer(method: str) -> bool:
-    """Whether a method is a callback of a promise, by which a call is answered (PROTOCOL 3.3)."""
+    """Whether a method is a promise's callback, which answers a call (protocol.md 3.3)."""
     return method.endswith((".resolve", ".reject")) and not method.startswith("services.")
 
 
@@ -136,7 +136,7 @@ def promise(target: str, session: str, interval: float = 0.0) -> dict[str, Any]:
     """Where the answer to a call of the hub's goes.
 
     interval: seconds between signs of life from a callee that takes long; 0: none, which halves
-    the traffic (PROTOCOL 3.3).
+    the traffic (protocol.md 3.3).
     """
     callbacks: dict[str, Any] = {
         "resolve": reference(target, f"{session}.resolve", promise=False),
@@ -186,7 +186,7 @@ def relayed(value: Any, workspace: str) -> Any:
 
 
 def built_in_for_all(address: str) -> dict[str, Any]:
-    """The part of the service that every peer has (PROTOCOL 5.1) that anybody may call."""
+    """The part of the service that every peer has (protocol.md 5.1) that anybody may call."""
     return {
         "id": "built-in",
         "name": "RPC built-in services",
@@ -198,7 +198,7 @@ def built_in_for_all(address: str) -> dict[str, Any]:
 
 
 def built_in(address: str) -> dict[str, Any]:
-    """The service that every peer has (PROTOCOL 5.1), as the hub's."""
+    """The service that every peer has (protocol.md 5.1), as the hub's."""
 
     def function(path: str) -> dict[str, Any]:
         return reference(address, f"{BUILT_IN}{path}")

@@ -1,7 +1,7 @@
 """Signatures of functions, as far as every published client can read them.
 
 From 0.5.38 on clients read `_rsig`; up to 0.5.47 one that they cannot read costs the whole answer
-(PROTOCOL 3.2). What passes here, the parsers of all of them read alike.
+(protocol.md 3.2). What passes here, the parsers of all of them read alike.
 """
 
 import re

@@ -39,7 +39,7 @@ _NEXT: Final = {
 
 
 class Socket(Protocol):
-    """A WebSocket as the relay sees it; two implementations, in serving and in api."""
+    """A WebSocket as the relay sees it; `web/sockets.py` has the two kinds."""
 
     def send(self, frame: bytes) -> None:
         """Send one binary message; never waits, does nothing once closed."""

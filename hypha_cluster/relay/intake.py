@@ -241,7 +241,7 @@ def _target(connection: Connection, read: Frame) -> str | None:
     """Where a frame is to go; None where nobody can be, so that nobody waits for an answer."""
     to = read.envelope.get("to")
     if type(to) is not str or not 0 < len(to) <= ADDRESS:
-        return None  # PROTOCOL 2.2: some clients report errors of their own without one
+        return None  # protocol.md 2.2: some clients report errors of their own without one
     return absolute(to, connection.attachment.workspace.name)
 
 

@@ -1,4 +1,4 @@
-"""The arguments of a call over HTTP, out of the query or the body (PROTOCOL 8.3)."""
+"""The arguments of a call over HTTP, out of the query or the body (protocol.md 8.3)."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def from_body(body: bytes | bytearray, content_type: str) -> Arguments:
 
 
 def check(arguments: Arguments) -> None:
-    """What travels on to a client is what a client could have sent (PROTOCOL 2.1).
+    """What travels on to a client is what a client could have sent (protocol.md 2.1).
 
     Level by level, for one list comprehension costs a tenth of one call for each value.
     """

@@ -35,7 +35,7 @@ class HealthApi:
     async def live(self, request: Request) -> Response:
         """The event loop turns, and no job is beyond hope; whether Redis is there does not matter.
 
-        A Redis that is away must never have the gateways started again (DESIGN 8).
+        A Redis that is away must never have the gateways started again (docs/architecture.md).
         """
         return _status(self._dead_because())
 

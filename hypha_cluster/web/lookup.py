@@ -29,7 +29,7 @@ COOKIE: Final = "__Host-hypha"
 
 
 class Gatekeeper:
-    """Says whom a token speaks for, and who may connect (PROTOCOL 1.1, 1.2).
+    """Says whom a token speaks for, and who may connect (protocol.md 1.1, 1.2).
 
     A refusal is a HubError whose text says why.
     """

@@ -1,4 +1,4 @@
-"""/{workspace}/services…: list services and call their functions over HTTP (PROTOCOL 8)."""
+"""/{workspace}/services…: list services and call their functions over HTTP (protocol.md 8)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""/ws: a client's connection, from its first message to its last (PROTOCOL 1)."""
+"""/ws: a client's connection, from its first message to its last (protocol.md 1)."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 # A browser comes back by itself only when it refreshes its connection info, after 0.8 of this:
 # well within the 10 s that old Python clients wait for an answer of its.
 BROWSER_REFRESH: Final = 7.5  # seconds
-# A Python client that is closed within 3 s of a reconnect spins for good (PROTOCOL 1.3).
+# A Python client that is closed within 3 s of a reconnect spins for good (protocol.md 1.3).
 PATIENCE: Final = 6.0  # seconds
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # pytest wants to be the first to import its plugins
 
 PROGRAM = Path(__file__).with_name("program.py")
 OLD, NEW = "0.5.16", "0.5.59"
-# More than any client waits for an answer (PROTOCOL 3.4).
+# More than any client waits for an answer (protocol.md 3.4).
 LONGEST_CALL = 45 * SECOND
 
 PAGE = """

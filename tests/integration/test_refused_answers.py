@@ -13,7 +13,7 @@ from tests.gateways import SECOND, Hub
 from tests.python_client import NEWEST, OLDEST, Local, Map, PythonClient, RemoteError
 from tests.raw_client import CACHE, RawClient, Rejected, call_envelope, frame
 
-# What Python programs return, and what no client may be sent (PROTOCOL 2.1).
+# What Python programs return, and what no client may be sent (protocol.md 2.1).
 ODD: Final[dict[str, Any]] = {
     "a number for a key": {1: "a"},
     "nothing for a key": {None: "a"},

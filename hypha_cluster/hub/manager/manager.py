@@ -1,4 +1,4 @@
-"""The service `default` of every workspace's manager: its functions by name (PROTOCOL 6)."""
+"""The service `default` of every workspace's manager: its functions by name (protocol.md 6)."""
 
 import logging
 from typing import Any, Final
@@ -39,7 +39,7 @@ def manager_service(
             "uninstall_application": workspaces.uninstall_application,
             "get_summary": workspaces.get_summary,
         },
-        # JavaScript's users write these names otherwise (PROTOCOL 6).
+        # JavaScript's users write these names otherwise (protocol.md 6).
         aliases={
             "getConnectionInfo": "get_connection_info",
             "registerService": "register_service",

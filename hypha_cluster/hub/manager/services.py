@@ -1,4 +1,4 @@
-"""The manager's functions for services: register, list, get (PROTOCOL 5.3, 5.4, 6.2, 6.3)."""
+"""The manager's functions for services: register, list, get (protocol.md 5.3, 5.4, 6.2, 6.3)."""
 
 import logging
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class ServiceFunctions:
     async def register_service(
         self, context: Context, service: dict[str, Any], /, **options: Any
     ) -> dict[str, Any]:
-        """Have a client put a service in its place, and answer its info (PROTOCOL 5.3)."""
+        """Have a client put a service in its place, and answer its info (protocol.md 5.3)."""
         connection = context.attached()
         _check_service(service)
         config = {**service.get("config", {}), "workspace": context.workspace}
@@ -71,7 +71,7 @@ class ServiceFunctions:
                     raise
 
     async def update_client_info(self, context: Context, client_info: Any) -> None:
-        """Take a client's list of its services; it replaces the one before (PROTOCOL 5.4)."""
+        """Take a client's list of its services; it replaces the one before (protocol.md 5.4)."""
         connection = context.attached()
         client = connection.attachment.client
         if not isinstance(client_info, dict) or client_info.get("id") != client:
@@ -95,7 +95,7 @@ class ServiceFunctions:
             await self._set_up(connection.address)
 
     async def _set_up(self, address: str) -> None:
-        """Call `setup` of a default service that has just appeared (PROTOCOL 5.4)."""
+        """Call `setup` of a default service that has just appeared (protocol.md 5.4)."""
         service = await self._calls.call(address, "services.built-in.get_service", [DEFAULT])
         if isinstance(service, dict) and rpc.is_reference(service.get("setup")):
             await self._calls.call(address, "services.default.setup", [])

@@ -1,4 +1,4 @@
-"""The manager's functions for tokens: generate, connection info (PROTOCOL 6.1, 7.3)."""
+"""The manager's functions for tokens: generate, connection info (protocol.md 6.1, 7.3)."""
 
 from typing import Any, Final
 
@@ -44,7 +44,7 @@ class TokenFunctions:
             )
 
     async def get_connection_info(self, context: Context) -> dict[str, Any]:
-        """Who and where the caller is, and how it comes back (PROTOCOL 6.1)."""
+        """Who and where the caller is, and how it comes back (protocol.md 6.1)."""
         connection = context.attached()
         attachment = connection.attachment
         connection.refreshed_at = connection.clock()

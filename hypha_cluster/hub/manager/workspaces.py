@@ -1,4 +1,4 @@
-"""The manager's functions for workspaces: create, info, set, summary, clients (PROTOCOL 6)."""
+"""The manager's functions for workspaces: create, info, set, summary, clients (protocol.md 6)."""
 
 from collections.abc import Callable
 from dataclasses import replace
