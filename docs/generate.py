@@ -90,7 +90,7 @@ def keys_table() -> str:
     """Every key and channel by an example, and what it holds."""
     keys, rows = Keys(), ["| key or channel | what it is |", "|---|---|"]
     for name, method in inspect.getmembers(Keys, inspect.isfunction):
-        if name.startswith("_"):
+        if name.startswith("_") or inspect.signature(method).return_annotation is not str:
             continue
         examples = {parameter: _example(parameter) for parameter in _parameters(method)}
         key = getattr(keys, name)(**examples)

@@ -96,7 +96,7 @@ class Workspaces:
             ]
         )
         if not is_made:
-            raise Conflict(f"Workspace {workspace.name!r} exists already.")
+            raise Conflict(f"Workspace {workspace.name} already exists.")
         self._lately.forget(workspace.name)
 
     async def change(self, name: str, edit: Callable[[Workspace], Workspace]) -> Workspace:

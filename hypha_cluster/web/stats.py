@@ -28,9 +28,7 @@ class StatsApi:
 
     async def stats(self, request: Request) -> Response:
         if not may_oversee(await self._lookup.identify(request)):
-            raise PermissionDenied(
-                "Only an administrator may see this: a user with the role admin."
-            )
+            raise PermissionDenied("Only an admin may see this: a user with the role admin.")
         gateways = await self._nodes.alive()
         names = [name for name in await self._workspaces.names() if name != PUBLIC]
         found = await asyncio.gather(*map(self._workspaces.find, names[:LISTED_WORKSPACES]))
