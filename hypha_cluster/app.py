@@ -33,6 +33,7 @@ from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
 from hypha_cluster.hub.rights import Rights
 from hypha_cluster.hub.services import HubServices
 from hypha_cluster.hub.visiting import Visits
+from hypha_cluster.identity.access import Guests
 from hypha_cluster.identity.openid import OpenIdKeys
 from hypha_cluster.identity.tokens import Tokens, TokenSettings
 from hypha_cluster.links.client import RedisClient
@@ -341,7 +342,13 @@ def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub
     holding = Holding(Rights(store.workspaces, directory), site.supervisor)
     onward = Onward(client, relay.delivery, relay.ledger)
     intake = Intake(site.name, onward, site.counts, relay.reader, holding)
-    gatekeeper = Gatekeeper(tokens, store.revocations.book, store.workspaces, store.registry)
+    gatekeeper = Gatekeeper(
+        tokens,
+        store.revocations.book,
+        store.workspaces,
+        store.registry,
+        Guests(site.config.anonymous),
+    )
     visits = Visits(directory, own, calls)
     lookup = Lookup(gatekeeper, store.workspaces, visits, config.public_base_url)
     return _Hub(

@@ -90,6 +90,12 @@ class Config:
         "",
         "OpenID Connect issuer whose access tokens are accepted; empty = that of --auth0-domain.",
     )
+    anonymous: str = setting(
+        "on",
+        "What those may do who come without a token: all that others may, only call and log in, "
+        "or only log in.",
+        choices=("on", "call-only", "off"),
+    )
     token_lifetime: float = setting(
         10800.0, "Life of a generated token.", "seconds", within=(MINUTE, 10 * YEAR)
     )

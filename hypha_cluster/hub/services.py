@@ -20,6 +20,7 @@ from hypha_cluster.errors import (
 )
 from hypha_cluster.hub.calls import Call, check_arguments
 from hypha_cluster.hub.context import Context
+from hypha_cluster.hub.guests import check_guest
 from hypha_cluster.identity.access import MANAGER, PUBLIC, Identity
 from hypha_cluster.protocol import rpc
 from hypha_cluster.registry.services import Provider
@@ -214,6 +215,7 @@ class HubServices:
         """Call a function; whatever is wrong with the call is a HubError."""
         found = self.get(context.workspace, service)
         called = found.function(function)
+        check_guest(context.identity, found.id, found.aliases.get(function, function))
         if (
             found.visibility != "public"
             and found.aliases.get(function, function) not in found.judging

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, StrEnum
 from typing import Any, Final, NamedTuple, Self
 
 from hypha_cluster.errors import BadRequest
@@ -11,6 +11,14 @@ from hypha_cluster.protocol.guard import shown
 MANAGER = "workspace-manager"
 PUBLIC = "public"
 _ADMIN = "admin"
+
+
+class Guests(StrEnum):
+    """What those may do who come without a token."""
+
+    ON = "on"  # as users with a token may
+    CALL_ONLY = "call-only"  # call what is public, and log in
+    OFF = "off"  # log in
 
 
 class Origin(NamedTuple):
@@ -29,7 +37,8 @@ class Origin(NamedTuple):
 class Identity:
     """Whom a token speaks for, or an anonymous user (protocol.md 7.2).
 
-    origin: None for who came without a token, and for who is known by name only.
+    origin: None for who came without a token, and for who is known by name only. guest: what they
+    may do, if they came without a token.
     """
 
     id: str
@@ -40,6 +49,7 @@ class Identity:
     scopes: tuple[str, ...] = ()
     expires_at: float | None = None
     origin: Origin | None = field(default=None, compare=False, repr=False)
+    guest: Guests = field(default=Guests.ON, compare=False, repr=False)
 
     @property
     def is_child(self) -> bool:

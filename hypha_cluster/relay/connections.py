@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
+from hypha_cluster.identity.access import Guests
 from hypha_cluster.protocol.chunks import ChunkGuard
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.encoding import Infos
@@ -82,6 +83,7 @@ class Connection:
         "gone",
         "held",
         "is_amnesic",
+        "is_barred",
         "progress",
         "refresh_after",
         "refreshed_at",
@@ -117,6 +119,8 @@ class Connection:
         # Service id → the service as the client last announced it, and as it is kept.
         self.announced: dict[str, tuple[dict[str, Any], str]] = {}
         self.seal = seal_of(attachment.address, attachment.identity)
+        # Whether it may only speak to the hub, to log in.
+        self.is_barred = attachment.identity.guest is Guests.OFF
         self.chunks = ChunkGuard(attachment.address, max_message_size)
         # Until the mailbox was delivered, frames wait: those from the bus, older than the others.
         self.arrived: list[bytes] = []

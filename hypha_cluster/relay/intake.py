@@ -150,6 +150,8 @@ class Intake:
     def _pass(self, connection: Connection, read: Frame, target: str) -> None:
         """Check a frame, and let it go on."""
         envelope = read.envelope
+        if connection.is_barred and not target.endswith(self._own):
+            raise BadFrame("This hub lets nobody in without a token; log in first.")
         if envelope.get("type") != "method":
             guard.check_message(read)
             frame = connection.seal.message({**envelope, "to": target})

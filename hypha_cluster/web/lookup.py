@@ -1,6 +1,7 @@
 """Who asks, where they may go, and what they find there: for WebSockets, and for all of HTTP."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from starlette.requests import HTTPConnection, Request
@@ -13,8 +14,17 @@ from hypha_cluster.errors import (
     PermissionDenied,
     WorkspaceNotFound,
 )
+from hypha_cluster.hub.guests import LOGIN
 from hypha_cluster.hub.visiting import Visitor, Visits
-from hypha_cluster.identity.access import Action, Identity, Workspace, may, own_workspace
+from hypha_cluster.identity.access import (
+    PUBLIC,
+    Action,
+    Guests,
+    Identity,
+    Workspace,
+    may,
+    own_workspace,
+)
 from hypha_cluster.identity.names import check_client_id, check_workspace_name
 from hypha_cluster.identity.revocation import RevocationBook
 from hypha_cluster.identity.tokens import Tokens, generated_id
@@ -40,7 +50,9 @@ class Gatekeeper:
         revoked: RevocationBook,
         workspaces: Workspaces,
         registry: ClientRegistry,
+        guests: Guests = Guests.ON,
     ) -> None:
+        self._guests = guests
         self._tokens = tokens
         self._revoked = revoked
         self._registry = registry
@@ -54,7 +66,8 @@ class Gatekeeper:
         check_client_id(client)
         if query.get("reconnection_token"):
             return await self._readmit(query["reconnection_token"], client, query)
-        identity = await self.identify(token_of(query.get("token")))
+        token = token_of(query.get("token"))
+        identity = await self.identify(token) if token else self.guest()
         name = query.get("workspace") or identity.id
         check_workspace_name(name)
         workspace = await self._workspace(identity, name)
@@ -64,12 +77,20 @@ class Gatekeeper:
         """Whom a token speaks for; without one, somebody new and anonymous."""
         if token:
             return self._revoked.admit(await self._tokens.verify(token))
-        return Identity(generated_id())
+        if self._guests is Guests.OFF:
+            raise InvalidToken("This hub lets nobody in without a token; log in first.")
+        return self.guest()
+
+    def guest(self) -> Identity:
+        """Somebody new, who may at least log in."""
+        return Identity(generated_id(), guest=self._guests)
 
     async def _readmit(self, token: str, client: str, query: Mapping[str, str]) -> Admission:
         reconnection = self._tokens.verify_reconnection(token)
         identity, (name, owner, program) = reconnection
         identity = self._revoked.admit(identity)
+        if identity.origin is None and identity.is_anonymous:
+            identity = replace(identity, guest=self._guests)
         if owner != client:
             raise InvalidToken("The reconnection token belongs to another client_id.")
         if (query.get("workspace") or name) != name:
@@ -126,9 +147,17 @@ class Lookup:
         self, request: Request, workspace: str, service: str, mode: str = "random"
     ) -> tuple[Visitor, Provider]:
         """Who asks, and the provider of a service, `name` or `client:name`, that they may use."""
-        visitor = await self.enter(request, workspace)
         wanted = parse_service_id(service)
+        if workspace == PUBLIC and wanted.service == LOGIN and not _has_token(request):
+            base_url = self._public_base_url or base_url_of(request)
+            visitor = Visitor(self._gatekeeper.guest(), inside=False, base_url=base_url)
+        else:
+            visitor = await self.enter(request, workspace)
         return visitor, await self._visits.find(visitor, wanted, workspace, mode=mode)
+
+
+def _has_token(request: Request) -> bool:
+    return bool(header(request, b"authorization"))
 
 
 def base_url_of(connection: HTTPConnection, base_path: str | None = None) -> str:

@@ -3,12 +3,15 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.client_environments import environment
+from tests.conftest import GatewayFactory
 from tests.gateways import SECOND
 from tests.login_rig import Person, Site, key_of
+from tests.token_rig import SECRET
 
 pytest_plugins = ["tests.login_fixtures"]
 pytestmark = pytest.mark.clients
@@ -28,6 +31,21 @@ PROGRAM = Path(__file__).with_name("login_program.py")
 async def test_a_program_logs_in_and_connects(
     site: Site, ann: Person, release: str, way: str
 ) -> None:
+    assert await logged_in(site, ann, release, way) == {"id": "bob", "workspace": "bob"}
+
+
+@pytest.mark.parametrize("release", ["0.5.24", "0.5.59"])
+async def test_a_program_logs_in_where_guests_may_do_nothing_else(
+    site: Site, ann: Person, release: str, gateway_factory: GatewayFactory
+) -> None:
+    closed = gateway_factory(jwt_secret=SECRET, anonymous="off")
+
+    said = await logged_in(site._replace(first=closed.url), ann, release, "async")
+
+    assert said == {"id": "bob", "workspace": "bob"}
+
+
+async def logged_in(site: Site, ann: Person, release: str, way: str) -> Any:
     python = await asyncio.to_thread(environment(f"imjoy-rpc-{release}").make)
     program = await asyncio.create_subprocess_exec(
         python, PROGRAM, site.first, way, stdout=asyncio.subprocess.PIPE
@@ -38,9 +56,7 @@ async def test_a_program_logs_in_and_connects(
             told = json.loads(await program.stdout.readline())
             consent = await ann.log_in(site.second, "bob", key=key_of(told["login_url"]))
             await ann.answer(site.second, consent)
-            said = json.loads(await program.stdout.readline())
+            return json.loads(await program.stdout.readline())
     finally:
         program.kill()
         await program.wait()
-
-    assert said == {"id": "bob", "workspace": "bob"}

@@ -8,6 +8,7 @@ from hypha_cluster.errors import BadRequest, ClientLeft, HubError
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.directory import Directory
+from hypha_cluster.hub.guests import check_offer
 from hypha_cluster.hub.manager.visibility import check_visibility, read_visibility
 from hypha_cluster.hub.selection import matches, parse_query, searched
 from hypha_cluster.hub.services import DEFAULT
@@ -86,6 +87,8 @@ class ServiceFunctions:
             known = connection.services
             put = {sid: info for sid, info in infos.items() if known.get(sid) != info}
             remove = [sid for sid in known if sid not in infos]
+            if put:
+                check_offer(connection.attachment.identity)
             if put or remove:
                 await self._registered.register(connection.attachment, put, remove)
             connection.services = infos
