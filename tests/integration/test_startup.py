@@ -429,6 +429,8 @@ def test_ctrl_c_during_the_start_leaves_no_traceback(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell that started these tests in the background has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     reached = {
         "modules load": lambda: "hiredis" in Path(f"/proc/{hub.pid}/maps").read_text(),
