@@ -168,6 +168,11 @@ class BrowserClient:
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
+    @property
+    def page(self) -> Page:
+        """For what a test does by itself, in the browser's event loop."""
+        return self._page
+
     async def prepare(self) -> None:
         """Add the harness to the page, now and whenever it is loaded again."""
         await self._page.add_script_tag(content=HARNESS)

@@ -303,7 +303,7 @@ async def test_pages_are_protected_from_others(site: Site, ann: Person) -> None:
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "script" not in page.text
-    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["referrer-policy"] == "same-origin"
     assert page.headers["cache-control"] == "no-store"
     assert "http" not in page.text.replace("<!doctype html>", "")
 

@@ -10,11 +10,11 @@ from starlette.responses import HTMLResponse, Response
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _HEADERS: Final = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "
+        "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; "
         "frame-ancestors 'none'"
     ),
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer, browsers hide where forms come from
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
