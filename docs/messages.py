@@ -21,7 +21,7 @@ what to do about those that need more than their own words.
 
 A call that fails ends with the message as its error; imjoy-rpc puts `RemoteError:` before it. Over
 HTTP the answer has the status of its kind, and the message as `detail`. A client that is not let in
-gets HTTP 403 with the message as text, whatever its kind; imjoy-rpc shows only that it was refused,
+gets HTTP 403 with the message as text, whatever its kind; imjoy-rpc shows only that it was refused;
 the hub's log has the reason (at level `info`).
 
 ## Close codes
