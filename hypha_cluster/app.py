@@ -3,74 +3,28 @@
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, Router as Routes
 
 from hypha_cluster import __version__, log_fields
-from hypha_cluster.clients.drain import Drain, Work
-from hypha_cluster.clients.events import Events
 from hypha_cluster.clients.expulsion import Expulsion
-from hypha_cluster.clients.handover import Handover
-from hypha_cluster.clients.life import ClientLife, Records, Relay, Terms
-from hypha_cluster.clients.mail import Mail
-from hypha_cluster.clients.presence import Presence, departure
+from hypha_cluster.clients.life import ClientLife
 from hypha_cluster.config import Config
 from hypha_cluster.errors import HubError, StartupError
 from hypha_cluster.features.built_in import all_features
-from hypha_cluster.features.feature import Feature, Features, Grounds
-from hypha_cluster.hub.answering import HubClient
-from hypha_cluster.hub.calling import HubCalls
-from hypha_cluster.hub.directory import Directory
-from hypha_cluster.hub.manager.manager import manager_service
-from hypha_cluster.hub.manager.services import ServiceFunctions
-from hypha_cluster.hub.manager.tokens import TokenFunctions
-from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
-from hypha_cluster.hub.rights import Rights
-from hypha_cluster.hub.services import HubServices
-from hypha_cluster.hub.visiting import Visits
-from hypha_cluster.identity.access import Guests
+from hypha_cluster.features.feature import Features
 from hypha_cluster.identity.openid import OpenIdKeys
 from hypha_cluster.identity.tokens import Tokens, TokenSettings
-from hypha_cluster.links.client import RedisClient
-from hypha_cluster.links.recovery import Recovery
-from hypha_cluster.links.servers import Servers
-from hypha_cluster.links.urls import find_servers
 from hypha_cluster.metrics import Counts, node_registry, redis_readings
-from hypha_cluster.node import Clients, Cluster, Node, Terms as NodeTerms, Watched
-from hypha_cluster.protocol.envelope import FrameReader
-from hypha_cluster.protocol.limits import CLIENT_FRAME
-from hypha_cluster.registry.clients import ClientRegistry
-from hypha_cluster.registry.keys import Keys
-from hypha_cluster.registry.mailboxes import Mailboxes
-from hypha_cluster.registry.nodes import Nodes
-from hypha_cluster.registry.public import PublicListing
-from hypha_cluster.registry.reaper import Reaper
-from hypha_cluster.registry.revocations import Revocations
-from hypha_cluster.registry.scripts import open_redis
+from hypha_cluster.node import Node
 from hypha_cluster.registry.secret import shared_secret
-from hypha_cluster.registry.services import RecentlyFound, RecentServices, Services
-from hypha_cluster.registry.unheard import Unheard
-from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.bus import Receivers
-from hypha_cluster.relay.connections import Connections
-from hypha_cluster.relay.delivery import Delivery
-from hypha_cluster.relay.events import CHANGED, write_event
-from hypha_cluster.relay.holding import Holding
-from hypha_cluster.relay.intake import Intake, Onward
-from hypha_cluster.relay.ledger import Ledger
-from hypha_cluster.relay.listener import RedisListener
-from hypha_cluster.relay.pending import Deliveries, PendingCalls
-from hypha_cluster.relay.publisher import Limits, RedisPublisher
 from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.bodies import Room
 from hypha_cluster.web.health import HealthApi
-from hypha_cluster.web.lookup import Gatekeeper, Lookup
 from hypha_cluster.web.middleware.failures import HANDLERS
 from hypha_cluster.web.middleware.slashes import lead_by_slashes
 from hypha_cluster.web.middleware.stack import stack
@@ -78,88 +32,23 @@ from hypha_cluster.web.pages import PagesApi
 from hypha_cluster.web.services import ServicesApi
 from hypha_cluster.web.stats import StatsApi
 from hypha_cluster.web.websocket import WebSocketApi
+from hypha_cluster.wiring import (
+    Chosen,
+    Frames,
+    Hub,
+    Links,
+    Site,
+    Stores,
+    open_clients,
+    open_features,
+    open_frames,
+    open_hub,
+    open_links,
+    open_node,
+    open_stores,
+)
 
 _log = logging.getLogger(__name__)
-
-# Features to switch on, each with its settings.
-Chosen = Sequence[tuple[type[Feature], Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Site:
-    """What all parts of one node are told."""
-
-    config: Config
-    name: str
-    counts: Counts
-    tracer: Tracer
-    supervisor: Supervisor
-    features: Chosen
-    room: Room
-
-
-@dataclass(frozen=True, slots=True)
-class _Links:
-    """What leads to Redis, and what it is called there."""
-
-    servers: Servers
-    recovery: Recovery
-    keys: Keys
-    redis: RedisClient
-    publisher: RedisPublisher
-    unheard: Unheard
-
-
-@dataclass(frozen=True, slots=True)
-class _Store:
-    """What one node has of the store."""
-
-    recent: RecentlyFound
-    registry: ClientRegistry
-    services: Services
-    mailboxes: Mailboxes
-    public: PublicListing
-    workspaces: Workspaces
-    nodes: Nodes
-    reaper: Reaper
-    revocations: Revocations
-
-
-@dataclass(frozen=True, slots=True)
-class _Relay:
-    """What one node has of the relay."""
-
-    connections: Connections
-    pending: PendingCalls
-    deliveries: Deliveries
-    ledger: Ledger
-    delivery: Delivery
-    reader: FrameReader
-
-
-@dataclass(frozen=True, slots=True)
-class _Hub:
-    """The hub as a peer of its clients, on one node."""
-
-    tokens: Tokens
-    gatekeeper: Gatekeeper
-    lookup: Lookup
-    own: HubServices
-    calls: HubCalls
-    directory: Directory
-    visits: Visits
-    services: ServiceFunctions
-    client: HubClient
-    holding: Holding
-    intake: Intake
-
-
-@dataclass(frozen=True, slots=True)
-class _Clients:
-    """The clients of one node, and how they are heard on the bus."""
-
-    listener: RedisListener
-    parts: Clients
 
 
 def create_app(config: Config, features: Chosen | None = None) -> Starlette:
@@ -199,8 +88,8 @@ async def _running(
 ) -> AsyncIterator[None]:
     log_fields.node.set(name)
     site = _site(config, chosen, name, app, counts)
-    links = _open_links(site)
-    store = _open_store(site, links)
+    links = open_links(site)
+    store = open_stores(site, links)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(links.redis.aclose)
         try:
@@ -208,12 +97,12 @@ async def _running(
             await _reset(config, links, store)
             tokens = await _tokens(site, links)
             stack.push_async_callback(tokens.stop)
-            relay = _open_relay(site, links)
-            hub = _open_hub(site, store, relay, tokens)
-            clients = _open_clients(site, links, store, relay, hub)
-            features = _open_features(site, links, store, hub)
+            relay = open_frames(site, links)
+            hub = open_hub(site, store, relay, tokens)
+            clients = open_clients(site, links, store, relay, hub)
+            features = open_features(site, links, store, hub)
             await stack.enter_async_context(_expelling(site, store, relay, clients.parts.life))
-            node = _open_node(site, links, store, relay, clients)
+            node = open_node(site, links, store, relay, clients)
             stack.push_async_callback(node.stop)
             await node.start(address=config.node_url, version=__version__)
         except HubError as error:
@@ -229,9 +118,9 @@ async def _running(
         yield
 
 
-def _site(config: Config, chosen: Chosen, name: str, app: Starlette, counts: Counts) -> _Site:
+def _site(config: Config, chosen: Chosen, name: str, app: Starlette, counts: Counts) -> Site:
     supervisor = Supervisor(counts.task_failures)
-    return _Site(config, name, counts, _tracer(config, app), supervisor, chosen, Room())
+    return Site(config, name, counts, _tracer(config, app), supervisor, chosen, Room())
 
 
 def _tracer(config: Config, app: Starlette) -> Tracer:
@@ -242,40 +131,7 @@ def _tracer(config: Config, app: Starlette) -> Tracer:
     return CallTracer(app.state.tracer)
 
 
-def _open_links(site: _Site) -> _Links:
-    config = site.config
-    servers = find_servers(config.redis_url, config.relay_timeout, site.supervisor)
-    recovery, keys = Recovery(), Keys(config.redis_prefix)
-    redis = open_redis(servers, config.relay_timeout, recovery)
-    limits = Limits(config.mailbox_size, config.mailbox_frames, config.reconnect_grace)
-    unheard = Unheard(redis, keys)
-    publisher = RedisPublisher(servers, keys, site.name, limits, recovery, unheard.add)
-    return _Links(servers, recovery, keys, redis, publisher, unheard)
-
-
-def _open_store(site: _Site, links: _Links) -> _Store:
-    config, redis, keys = site.config, links.redis, links.keys
-
-    def on_departure(address: str) -> None:
-        links.publisher.announce(departure(address))
-
-    def on_change(workspace: str) -> None:
-        links.publisher.announce(write_event(CHANGED, workspace))
-
-    public, recent = PublicListing(redis, keys), RecentlyFound(on_change)
-    registry = ClientRegistry(redis, keys, public, on_departure)
-    services = Services(redis, keys, public, recent)
-    mailboxes = Mailboxes(redis, keys, config.reconnect_grace)
-    nodes = Nodes(redis, keys, ttl=config.lease_ttl, interval=config.lease_interval)
-    reaper = Reaper(redis, keys, registry, nodes, links.unheard, config.reconnect_grace)
-    workspaces = Workspaces(redis, keys)
-    revocations = Revocations(redis, keys)
-    return _Store(
-        recent, registry, services, mailboxes, public, workspaces, nodes, reaper, revocations
-    )
-
-
-async def _reset(config: Config, links: _Links, store: _Store) -> None:
+async def _reset(config: Config, links: Links, store: Stores) -> None:
     """Forget everything of this cluster, unless others are using it."""
     if not config.reset_redis:
         return
@@ -286,7 +142,7 @@ async def _reset(config: Config, links: _Links, store: _Store) -> None:
             await links.redis.delete(key)
 
 
-async def _tokens(site: _Site, links: _Links) -> Tokens:
+async def _tokens(site: Site, links: Links) -> Tokens:
     config = site.config
     settings = TokenSettings(
         issuer=config.auth0_issuer,
@@ -300,93 +156,9 @@ async def _tokens(site: _Site, links: _Links) -> Tokens:
     return Tokens(secret, settings, openid)
 
 
-def _open_relay(site: _Site, links: _Links) -> _Relay:
-    config, counts = site.config, site.counts
-    connections = Connections(config.outbox_size, config.send_timeout)
-    # Reading more than any client sends would only cost time.
-    reader = FrameReader(min(config.max_frame_size, CLIENT_FRAME))
-    pending, deliveries = PendingCalls(counts.calls), Deliveries(reader)
-    ledger = Ledger(pending, deliveries, site.tracer)
-    delivery = Delivery(connections, links.publisher, ledger, deliveries, counts, reader)
-    return _Relay(connections, pending, deliveries, ledger, delivery, reader)
-
-
-def _open_hub(site: _Site, store: _Store, relay: _Relay, tokens: Tokens) -> _Hub:
-    config = site.config
-    calls = HubCalls(
-        site.name,
-        relay.delivery,
-        site.tracer,
-        config.call_timeout,
-        site.supervisor,
-        config.max_message_size,
-    )
-
-    def load(address: str) -> int:
-        """How many calls from this node wait for a client."""
-        return relay.pending.waiting_for(address) + calls.waiting_for(address)
-
-    own = HubServices(relay.connections, store.workspaces)
-    lately = RecentServices(store.services, store.recent)
-    directory = Directory(store.services, lately, store.public, own, calls, load)
-    services = ServiceFunctions(store.services, directory, calls)
-    workspaces = WorkspaceFunctions(store.workspaces, store.registry, directory)
-    own.add(
-        manager_service(
-            services, workspaces, TokenFunctions(tokens, config.reconnection_token_lifetime)
-        )
-    )
-    client = HubClient(
-        relay.delivery, calls, own, site.tracer, config.max_message_size, site.supervisor
-    )
-    holding = Holding(Rights(store.workspaces, directory), site.supervisor)
-    onward = Onward(client, relay.delivery, relay.ledger)
-    intake = Intake(site.name, onward, site.counts, relay.reader, holding)
-    gatekeeper = Gatekeeper(
-        tokens,
-        store.revocations.book,
-        store.workspaces,
-        store.registry,
-        Guests(site.config.anonymous),
-    )
-    visits = Visits(directory, own, calls)
-    lookup = Lookup(gatekeeper, store.workspaces, visits, config.public_base_url)
-    return _Hub(
-        tokens, gatekeeper, lookup, own, calls, directory, visits, services, client, holding, intake
-    )
-
-
-def _open_clients(site: _Site, links: _Links, store: _Store, relay: _Relay, hub: _Hub) -> _Clients:
-    config, counts = site.config, site.counts
-    handover = Handover(site.name, links.publisher, relay.connections)
-    mail = Mail(store.mailboxes, relay.connections, relay.delivery)
-    grace = config.reconnect_grace
-    presence = Presence(store.registry, store.services, links.publisher, counts, grace)
-    events = Events(handover, relay.delivery, hub.client, store.recent, links.recovery, counts)
-    listener = RedisListener(
-        links.servers,
-        links.keys,
-        site.name,
-        links.publisher,
-        Receivers(relay.delivery.receive, hub.intake.receive_own, events.take, mail.collect_missed),
-        links.recovery,
-    )
-    life = ClientLife(
-        Records(store.registry, presence, mail, handover),
-        Relay(listener, relay.connections, relay.delivery, relay.ledger, counts),
-        hub.client,
-        hub.calls,
-        Terms(site.name, config.max_message_size),
-        site.supervisor,
-    )
-    work = Work(relay.pending, relay.deliveries, hub.client, hub.calls)
-    drain = Drain(life, relay.connections, work, site.supervisor)
-    return _Clients(listener, Clients(life, mail, presence, drain))
-
-
 @contextlib.asynccontextmanager
 async def _expelling(
-    site: _Site, store: _Store, relay: _Relay, life: ClientLife
+    site: Site, store: Stores, relay: Frames, life: ClientLife
 ) -> AsyncIterator[None]:
     """Know what is revoked before anybody is let in, and go on looking."""
     await store.revocations.load()
@@ -398,27 +170,11 @@ async def _expelling(
         await expulsion.stop()
 
 
-def _open_node(site: _Site, links: _Links, store: _Store, relay: _Relay, clients: _Clients) -> Node:
-    config = site.config
-    terms = NodeTerms(
-        site.name, config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time
-    )
-    watched = Watched(
-        links.publisher,
-        clients.listener,
-        links.recovery,
-        relay.connections,
-        relay.pending,
-        site.counts,
-    )
-    return Node(Cluster(store.nodes, store.reaper), watched, clients.parts, terms, site.supervisor)
-
-
-def _health(links: _Links, node: Node) -> HealthApi:
+def _health(links: Links, node: Node) -> HealthApi:
     return HealthApi(node.unready_because, node.dead_because, _metrics(links, node))
 
 
-def _metrics(links: _Links, node: Node) -> CollectorRegistry:
+def _metrics(links: Links, node: Node) -> CollectorRegistry:
     return node_registry(
         {
             **node.readings(),
@@ -428,39 +184,10 @@ def _metrics(links: _Links, node: Node) -> CollectorRegistry:
     )
 
 
-def _open_features(site: _Site, links: _Links, store: _Store, hub: _Hub) -> Features:
-    config = site.config
-    grounds = Grounds(
-        node=site.name,
-        base_path=config.base_path,
-        public_base_url=config.public_base_url,
-        base_url=config.base_url,
-        issuer=config.token_issuer,
-        claims=config.auth0_namespace,
-        max_message_size=config.max_message_size,
-        directory=hub.directory,
-        visits=hub.visits,
-        calls=hub.calls,
-        gatekeeper=hub.gatekeeper,
-        lookup=hub.lookup,
-        room=site.room,
-        tokens=hub.tokens,
-        workspaces=store.workspaces,
-        revocations=store.revocations,
-        redis=links.redis,
-        keys=links.keys,
-        supervisor=site.supervisor,
-    )
-    opened = [feature(settings, grounds) for feature, settings in site.features]
-    features = Features(opened, site.supervisor)
-    hub.own.add(*features.services())
-    return features
-
-
 def _routes(
-    site: _Site,
-    store: _Store,
-    hub: _Hub,
+    site: Site,
+    store: Stores,
+    hub: Hub,
     life: ClientLife,
     health: HealthApi,
     features: Features,

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from hypercorn.asyncio import serve
 
-from hypha_cluster.app import Chosen, create_app
+from hypha_cluster.app import create_app
 from hypha_cluster.config import Config
 from hypha_cluster.node import Node
 from hypha_cluster.serving.gateway import hypercorn_settings
 from hypha_cluster.serving.http11 import end_outliving, install, uninstall
 from hypha_cluster.serving.preflight import listen
+from hypha_cluster.wiring import Chosen
 
 
 class Flaw:

@@ -1,0 +1,301 @@
+"""The parts of one node, opened from the bottom up, each by constructors only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hypha_cluster.clients.drain import Drain, Work
+from hypha_cluster.clients.events import Events
+from hypha_cluster.clients.handover import Handover
+from hypha_cluster.clients.life import ClientLife, Records, Relay, Terms
+from hypha_cluster.clients.mail import Mail
+from hypha_cluster.clients.presence import Presence, departure
+from hypha_cluster.config import Config
+from hypha_cluster.features.feature import Feature, Features, Grounds
+from hypha_cluster.hub.answering import HubClient
+from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.hub.directory import Directory
+from hypha_cluster.hub.manager.manager import manager_service
+from hypha_cluster.hub.manager.services import ServiceFunctions
+from hypha_cluster.hub.manager.tokens import TokenFunctions
+from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
+from hypha_cluster.hub.rights import Rights
+from hypha_cluster.hub.services import HubServices
+from hypha_cluster.hub.visiting import Visits
+from hypha_cluster.identity.access import Guests
+from hypha_cluster.identity.tokens import Tokens
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.links.recovery import Recovery
+from hypha_cluster.links.servers import Servers
+from hypha_cluster.links.urls import find_servers
+from hypha_cluster.metrics import Counts
+from hypha_cluster.node import Clients, Cluster, Node, Terms as NodeTerms, Watched
+from hypha_cluster.protocol.envelope import FrameReader
+from hypha_cluster.protocol.limits import CLIENT_FRAME
+from hypha_cluster.registry.clients import ClientRegistry
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.mailboxes import Mailboxes
+from hypha_cluster.registry.nodes import Nodes
+from hypha_cluster.registry.public import PublicListing
+from hypha_cluster.registry.reaper import Reaper
+from hypha_cluster.registry.revocations import Revocations
+from hypha_cluster.registry.scripts import open_redis
+from hypha_cluster.registry.services import RecentlyFound, RecentServices, Services
+from hypha_cluster.registry.unheard import Unheard
+from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.relay.bus import Receivers
+from hypha_cluster.relay.connections import Connections
+from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.events import CHANGED, write_event
+from hypha_cluster.relay.holding import Holding
+from hypha_cluster.relay.intake import Intake, Onward
+from hypha_cluster.relay.ledger import Ledger
+from hypha_cluster.relay.listener import RedisListener
+from hypha_cluster.relay.pending import Deliveries, PendingCalls
+from hypha_cluster.relay.publisher import Limits, RedisPublisher
+from hypha_cluster.relay.tracing import Tracer
+from hypha_cluster.supervision import Supervisor
+from hypha_cluster.web.bodies import Room
+from hypha_cluster.web.lookup import Gatekeeper, Lookup
+
+# Features to switch on, each with its settings.
+Chosen = Sequence[tuple[type[Feature], Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all parts of one node are told."""
+
+    config: Config
+    name: str
+    counts: Counts
+    tracer: Tracer
+    supervisor: Supervisor
+    features: Chosen
+    room: Room
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What leads to Redis, and what it is called there."""
+
+    servers: Servers
+    recovery: Recovery
+    keys: Keys
+    redis: RedisClient
+    publisher: RedisPublisher
+    unheard: Unheard
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What one node has of the store."""
+
+    recent: RecentlyFound
+    registry: ClientRegistry
+    services: Services
+    mailboxes: Mailboxes
+    public: PublicListing
+    workspaces: Workspaces
+    nodes: Nodes
+    reaper: Reaper
+    revocations: Revocations
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """What one node has of the relay."""
+
+    connections: Connections
+    pending: PendingCalls
+    deliveries: Deliveries
+    ledger: Ledger
+    delivery: Delivery
+    reader: FrameReader
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """The hub as a peer of its clients, on one node."""
+
+    tokens: Tokens
+    gatekeeper: Gatekeeper
+    lookup: Lookup
+    own: HubServices
+    calls: HubCalls
+    directory: Directory
+    visits: Visits
+    services: ServiceFunctions
+    client: HubClient
+    holding: Holding
+    intake: Intake
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """The clients of one node, and how they are heard on the bus."""
+
+    listener: RedisListener
+    parts: Clients
+
+
+def open_links(site: Site) -> Links:
+    config = site.config
+    servers = find_servers(config.redis_url, config.relay_timeout, site.supervisor)
+    recovery, keys = Recovery(), Keys(config.redis_prefix)
+    redis = open_redis(servers, config.relay_timeout, recovery)
+    limits = Limits(config.mailbox_size, config.mailbox_frames, config.reconnect_grace)
+    unheard = Unheard(redis, keys)
+    publisher = RedisPublisher(servers, keys, site.name, limits, recovery, unheard.add)
+    return Links(servers, recovery, keys, redis, publisher, unheard)
+
+
+def open_stores(site: Site, links: Links) -> Stores:
+    config, redis, keys = site.config, links.redis, links.keys
+
+    def on_departure(address: str) -> None:
+        links.publisher.announce(departure(address))
+
+    def on_change(workspace: str) -> None:
+        links.publisher.announce(write_event(CHANGED, workspace))
+
+    public, recent = PublicListing(redis, keys), RecentlyFound(on_change)
+    registry = ClientRegistry(redis, keys, public, on_departure)
+    services = Services(redis, keys, public, recent)
+    mailboxes = Mailboxes(redis, keys, config.reconnect_grace)
+    nodes = Nodes(redis, keys, ttl=config.lease_ttl, interval=config.lease_interval)
+    reaper = Reaper(redis, keys, registry, nodes, links.unheard, config.reconnect_grace)
+    workspaces = Workspaces(redis, keys)
+    revocations = Revocations(redis, keys)
+    return Stores(
+        recent, registry, services, mailboxes, public, workspaces, nodes, reaper, revocations
+    )
+
+
+def open_frames(site: Site, links: Links) -> Frames:
+    config, counts = site.config, site.counts
+    connections = Connections(config.outbox_size, config.send_timeout)
+    # Reading more than any client sends would only cost time.
+    reader = FrameReader(min(config.max_frame_size, CLIENT_FRAME))
+    pending, deliveries = PendingCalls(counts.calls), Deliveries(reader)
+    ledger = Ledger(pending, deliveries, site.tracer)
+    delivery = Delivery(connections, links.publisher, ledger, deliveries, counts, reader)
+    return Frames(connections, pending, deliveries, ledger, delivery, reader)
+
+
+def open_hub(site: Site, store: Stores, relay: Frames, tokens: Tokens) -> Hub:
+    config = site.config
+    calls = HubCalls(
+        site.name,
+        relay.delivery,
+        site.tracer,
+        config.call_timeout,
+        site.supervisor,
+        config.max_message_size,
+    )
+
+    def load(address: str) -> int:
+        """How many calls from this node wait for a client."""
+        return relay.pending.waiting_for(address) + calls.waiting_for(address)
+
+    own = HubServices(relay.connections, store.workspaces)
+    lately = RecentServices(store.services, store.recent)
+    directory = Directory(store.services, lately, store.public, own, calls, load)
+    services = ServiceFunctions(store.services, directory, calls)
+    workspaces = WorkspaceFunctions(store.workspaces, store.registry, directory)
+    own.add(
+        manager_service(
+            services, workspaces, TokenFunctions(tokens, config.reconnection_token_lifetime)
+        )
+    )
+    client = HubClient(
+        relay.delivery, calls, own, site.tracer, config.max_message_size, site.supervisor
+    )
+    holding = Holding(Rights(store.workspaces, directory), site.supervisor)
+    onward = Onward(client, relay.delivery, relay.ledger)
+    intake = Intake(site.name, onward, site.counts, relay.reader, holding)
+    gatekeeper = Gatekeeper(
+        tokens,
+        store.revocations.book,
+        store.workspaces,
+        store.registry,
+        Guests(site.config.anonymous),
+    )
+    visits = Visits(directory, own, calls)
+    lookup = Lookup(gatekeeper, store.workspaces, visits, config.public_base_url)
+    return Hub(
+        tokens, gatekeeper, lookup, own, calls, directory, visits, services, client, holding, intake
+    )
+
+
+def open_clients(site: Site, links: Links, store: Stores, relay: Frames, hub: Hub) -> Attached:
+    config, counts = site.config, site.counts
+    handover = Handover(site.name, links.publisher, relay.connections)
+    mail = Mail(store.mailboxes, relay.connections, relay.delivery)
+    grace = config.reconnect_grace
+    presence = Presence(store.registry, store.services, links.publisher, counts, grace)
+    events = Events(handover, relay.delivery, hub.client, store.recent, links.recovery, counts)
+    listener = RedisListener(
+        links.servers,
+        links.keys,
+        site.name,
+        links.publisher,
+        Receivers(relay.delivery.receive, hub.intake.receive_own, events.take, mail.collect_missed),
+        links.recovery,
+    )
+    life = ClientLife(
+        Records(store.registry, presence, mail, handover),
+        Relay(listener, relay.connections, relay.delivery, relay.ledger, counts),
+        hub.client,
+        hub.calls,
+        Terms(site.name, config.max_message_size),
+        site.supervisor,
+    )
+    work = Work(relay.pending, relay.deliveries, hub.client, hub.calls)
+    drain = Drain(life, relay.connections, work, site.supervisor)
+    return Attached(listener, Clients(life, mail, presence, drain))
+
+
+def open_node(site: Site, links: Links, store: Stores, relay: Frames, clients: Attached) -> Node:
+    config = site.config
+    terms = NodeTerms(
+        site.name, config.lease_interval, config.lease_ttl, config.drain_delay, config.drain_time
+    )
+    watched = Watched(
+        links.publisher,
+        clients.listener,
+        links.recovery,
+        relay.connections,
+        relay.pending,
+        site.counts,
+    )
+    return Node(Cluster(store.nodes, store.reaper), watched, clients.parts, terms, site.supervisor)
+
+
+def open_features(site: Site, links: Links, store: Stores, hub: Hub) -> Features:
+    config = site.config
+    grounds = Grounds(
+        node=site.name,
+        base_path=config.base_path,
+        public_base_url=config.public_base_url,
+        base_url=config.base_url,
+        issuer=config.token_issuer,
+        claims=config.auth0_namespace,
+        max_message_size=config.max_message_size,
+        directory=hub.directory,
+        visits=hub.visits,
+        calls=hub.calls,
+        gatekeeper=hub.gatekeeper,
+        lookup=hub.lookup,
+        room=site.room,
+        tokens=hub.tokens,
+        workspaces=store.workspaces,
+        revocations=store.revocations,
+        redis=links.redis,
+        keys=links.keys,
+        supervisor=site.supervisor,
+    )
+    opened = [feature(settings, grounds) for feature, settings in site.features]
+    features = Features(opened, site.supervisor)
+    hub.own.add(*features.services())
+    return features
