@@ -171,6 +171,9 @@ class Config:
         also=("--loglevel",),
     )
     log_format: str = setting("text", "Lines for people or for programs.", choices=("text", "json"))
+    audit: bool = setting(
+        False, "Log who was let in or refused, logged in, made or ended tokens and workspaces."
+    )
     tracing: bool = setting(
         False, "Send OpenTelemetry traces; the standard OTEL_… variables say where to."
     )

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from hypha_cluster import audit, log_fields
+from hypha_cluster.audit import Event
 from hypha_cluster.clients.handover import Handover, Request
 from hypha_cluster.clients.mail import Mail
 from hypha_cluster.clients.presence import Presence
@@ -147,6 +149,7 @@ class ClientLife:
             await self._abandon(connection)
             raise
         self._counts.attached += 1
+        _note(connection.attachment)
         self._counts.resumed += claim.resumed
         _log.info("%s %s.", connection.address, "is back" if claim.resumed else "is attached")
         return connection
@@ -246,6 +249,7 @@ class ClientLife:
     def refused(self, error: HubError) -> None:
         """Somebody was not let in, or is put off."""
         self._counts.refusals[type(error).__name__] += 1
+        audit.note(Event.REFUSED, reason=str(error), client=log_fields.client.get())
 
     def detach_soon(self, connection: Connection, code: int) -> None:
         """Detach a connection that nobody waits for."""
@@ -378,3 +382,9 @@ class ClientLife:
             for frame in await self._listener.leave(connection.address):
                 self._delivery.receive(connection.address, frame)
             await self._presence.suspend(connection.attachment)
+
+
+def _note(attachment: Attachment) -> None:
+    user = attachment.identity
+    about = {"user": user.id, "email": user.email, "maker": user.parent}
+    audit.note(Event.ADMITTED, client=attachment.address, **about)

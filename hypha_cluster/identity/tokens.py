@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 from jose import jwk, jwt
 from jose.exceptions import JOSEError
 
+from hypha_cluster import audit
+from hypha_cluster.audit import Event
 from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied, StartupError
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.identity.openid import ES256, RS256, OpenIdKeys
@@ -111,6 +113,7 @@ class Tokens:
         token = self._issue(child, _end_of_child(caller, lifetime), parent_client)
         if len(token) > CHILD_TOKEN:
             raise BadRequest("The token would be too long; leave out some of its scopes.")
+        audit.note(Event.TOKEN_MADE, user=child.id, maker=caller.id, scopes=child.scopes)
         return token
 
     def _issue(self, identity: Identity, expires_at: float, parent_client: str | None) -> str:

@@ -5,6 +5,8 @@ import logging
 import time
 from typing import Final
 
+from hypha_cluster import audit
+from hypha_cluster.audit import Event
 from hypha_cluster.identity.revocation import Kind, Revocation, RevocationBook
 from hypha_cluster.links.client import RedisClient, Reply, settled
 from hypha_cluster.registry.keys import Keys
@@ -62,6 +64,7 @@ class Revocations:
         if known is not None and known.before >= revocation.before:
             return
         await self._noted(revocation)
+        audit.note(Event.REVOKED, what=revocation.kind, name=revocation.name)
         await self.load()
 
     async def lift(self, kind: Kind, name: str) -> None:

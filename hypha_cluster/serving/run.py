@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
+from hypha_cluster import audit
 from hypha_cluster.config import IN_MEMORY, Config, masked_url
 from hypha_cluster.hub_settings import HubSettings
 from hypha_cluster.serving.embedded import embedded_store
@@ -26,6 +27,7 @@ def serve(settings: HubSettings) -> None:
     """Run a hub until SIGTERM or Ctrl-C; raise StartupError when it cannot start."""
     config = settings.node
     configure_logging(config.log_level, config.log_format)
+    audit.switch(on=config.audit)
     check_certificate(config.certfile, config.keyfile)
     held = passed_listener()
     with _leaving_on_sigterm(), held or listen(config.host, config.port) as listener:

@@ -12,6 +12,7 @@ import threading
 from io import FileIO
 from typing import Final
 
+from hypha_cluster import audit
 from hypha_cluster.errors import StartupError
 from hypha_cluster.hub_settings import HubSettings
 from hypha_cluster.serving.gateway import Port, run_gateway
@@ -35,6 +36,7 @@ def main() -> int:
     settings = HubSettings.from_wire(first["settings"])
     config = settings.node
     configure_logging(config.log_level, config.log_format)
+    audit.switch(on=config.audit)
     call_process(f"hypha-cluster: gateway {config.node_name} on port {config.port}")
     stop = Stop()
     threading.Thread(target=_obey, args=(orders, stop), daemon=True).start()

@@ -8,6 +8,8 @@ from typing import Final
 
 from starlette.requests import Request
 
+from hypha_cluster import audit
+from hypha_cluster.audit import Event
 from hypha_cluster.errors import HubError, InvalidToken, NotFound, PermissionDenied, TooMany
 from hypha_cluster.features.login.browser import digest_of
 from hypha_cluster.features.login.terms import LoginSettings
@@ -57,8 +59,10 @@ class SigningIn:
         await self._check_attempts(who, address)
         if not await self._passwords.fits(password, account):
             await self._failed(who, address)
+            audit.note(Event.LOGIN_FAILED, user=who, address=address)
             raise InvalidToken("This is not the password, or there is no such user.")
         assert account
+        audit.note(Event.LOGGED_IN, user=account.name, address=address)
         return _now(account.identity())
 
     async def _check_attempts(self, name: str, address: str) -> None:
@@ -123,6 +127,7 @@ class SigningIn:
         identity = await provider.identify(query.get("code", ""), asked)
         user = await self._of_this_hub(sign_in.provider, identity)
         await self._workspaces.know(user)  # as the maker of tokens
+        audit.note(Event.LOGGED_IN, user=user.id, email=user.email, issuer=sign_in.provider)
         return _now(user), sign_in.login
 
     async def _of_this_hub(self, provider: str, identity: Identity) -> Identity:

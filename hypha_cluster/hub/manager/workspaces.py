@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from hypha_cluster import audit
+from hypha_cluster.audit import Event
 from hypha_cluster.errors import BadRequest, Conflict, NotFound, PermissionDenied
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.directory import Directory
@@ -40,6 +42,7 @@ class WorkspaceFunctions:
             raise PermissionDenied(f"{workspace.name} is the name of a user's own workspace.")
         if existing is None:
             await self._workspaces.create(workspace)
+            audit.note(Event.WORKSPACE_MADE, workspace=workspace.name, user=identity.id)
             return workspace.to_wire()
         if not overwrite:
             raise Conflict(f"Workspace {workspace.name} already exists.")
@@ -101,6 +104,7 @@ class WorkspaceFunctions:
     async def _change(self, context: Context, edit: Callable[[Workspace], Workspace]) -> None:
         await self._workspaces.require(context.identity, context.workspace, Action.INSTALL)
         await self._workspaces.change(context.workspace, edit)
+        audit.note(Event.WORKSPACE_CHANGED, workspace=context.workspace, user=context.identity.id)
 
     async def get_summary(self, context: Context) -> dict[str, Any]:
         current = await self._workspaces.get(context.workspace)

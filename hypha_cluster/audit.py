@@ -1,0 +1,33 @@
+"""Who was let in or refused, and made or ended what: a JSON object a line, if it is asked for."""
+
+import json
+import logging
+from enum import StrEnum
+from typing import Final
+
+LOGGER: Final = "hypha_cluster.audit"
+_log = logging.getLogger(LOGGER)
+
+
+class Event(StrEnum):
+    """What happened."""
+
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+    LOGGED_IN = "logged in"
+    LOGIN_FAILED = "login failed"
+    TOKEN_MADE = "token made"
+    REVOKED = "revoked"
+    WORKSPACE_MADE = "workspace made"
+    WORKSPACE_CHANGED = "workspace changed"
+
+
+def note(event: Event, **about: object) -> None:
+    """Say what happened, and what it is about: names, never a secret."""
+    if _log.isEnabledFor(logging.INFO):
+        _log.info("%s", json.dumps({"event": event, **about}, default=str))
+
+
+def switch(*, on: bool) -> None:
+    """Have lines written from now on, or none."""
+    _log.setLevel(logging.INFO if on else logging.CRITICAL + 1)
