@@ -175,6 +175,29 @@ async def test_those_that_do_not_come_back_are_removed(cluster: Cluster) -> None
     assert await cluster.all_keys() == []
 
 
+@pytest.mark.parametrize("ahead", [200.0, -200.0])
+async def test_the_clocks_of_gateways_do_not_matter(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    """Grace is judged by the clock of Redis; a gateway's own may be minutes ahead, or behind."""
+    await cluster.start("dead")
+    await cluster.attach("one", "dead")
+    await cluster.attach("two", "other")
+    await cluster.crash("dead")
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + ahead)
+
+    await cluster.reaper.clean_up("x")
+    await cluster.registry.suspend("ann/two", holder="other#two", grace=60)
+
+    assert await cluster.reaper.remove_overdue() == []
+    ends = [
+        await cluster.redis.zscore(cluster.keys.suspended(), f"ann/{client}")
+        for client in ("one", "two")
+    ]
+    assert all(end is not None and 50 < end / 1000 - real() <= 60 for end in ends)
+
+
 async def test_those_that_came_back_elsewhere_are_left_alone(cluster: Cluster) -> None:
     for name in ("dead", "alive"):
         await cluster.start(name)
