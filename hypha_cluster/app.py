@@ -76,7 +76,13 @@ def create_app(config: Config, features: Chosen | None = None) -> Starlette:
     app = Starlette(
         lifespan=traced_lifespan if config.tracing else lifespan,
         exception_handlers=HANDLERS,
-        middleware=stack(counts, config.allow_origins, config.base_path, tracing=config.tracing),
+        middleware=stack(
+            counts,
+            config.allow_origins,
+            config.base_path,
+            config.trusted_proxies,
+            tracing=config.tracing,
+        ),
     )
     lead_by_slashes(app.router)
     return app

@@ -1,5 +1,6 @@
 """Every setting of a node, with its default and unit; the only reader of flags and environment."""
 
+import ipaddress
 import os
 import re
 import socket
@@ -47,6 +48,11 @@ class Config:
         "", "Address under which users reach the hub; empty = host, port and base path."
     )
     allow_origins: str = setting("*", "Origins that browsers may call from, with commas between.")
+    trusted_proxies: str = setting(
+        "private",
+        "Networks of balancers whose X-Forwarded-… headers are believed, with commas between; "
+        "private = this machine and private networks.",
+    )
     certfile: str = setting("", "Certificate chain (PEM) for https; empty = plain http.")
     keyfile: str = setting("", "Private key (PEM) for https.")
 
@@ -191,6 +197,7 @@ class Config:
             yield from complaints(about, getattr(self, about.name))
         yield from self._pair_complaints()
         yield from self._spelling_complaints()
+        yield from self._network_complaints()
 
     def _pair_complaints(self) -> Iterator[str]:
         if bool(self.certfile) != bool(self.keyfile):
@@ -215,6 +222,11 @@ class Config:
         for origin in map(str.strip, self.allow_origins.split(",")):
             if not re.fullmatch(r"|\*|null|[a-z][a-z0-9+.-]*://[^/?#\s]+", origin):
                 yield f"allow_origins must look like https://page.example, not {origin!r}"
+
+    def _network_complaints(self) -> Iterator[str]:
+        for network in map(str.strip, self.trusted_proxies.split(",")):
+            if network not in ("", "private") and not _is_network(network):
+                yield f"trusted_proxies must look like 192.0.2.0/24, not {network!r}"
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{about.name}={value!r}" for about, value in self.shown())
@@ -273,6 +285,14 @@ class Config:
     def shown(self) -> list[tuple[Setting, Value]]:
         """What is in force, fit to be printed: secrets are masked."""
         return [(about, masked(about, getattr(self, about.name))) for about in self.settings()]
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def web_address_complaints(name: str, url: str) -> Iterator[str]:

@@ -346,6 +346,14 @@ async def test_all_of_it_works_below_a_path(
     assert (await ask(f"{url}/login/style.css")).status == 200
 
 
+async def test_where_the_page_is_only_a_trusted_proxy_says(gateway_factory: GatewayFactory) -> None:
+    said = {"X_Forwarded_Host": "evil.example", "X_Forwarded_Proto": "https"}
+    for trusted, address in (("private", "https://evil.example"), ("203.0.113.0/24", "http://127")):
+        url = gateway_factory(trusted_proxies=trusted).url
+        started = (await ask(f"{url}{SERVICE}/start", **said)).value
+        assert started["login_url"].startswith(address)
+
+
 # The first admin, and other invitations.
 
 

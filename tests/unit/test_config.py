@@ -154,6 +154,7 @@ def test_a_redis_may_be_anywhere(url: str) -> None:
         ({"public_base_url": "ftp://hub.example"}, "must look like https://hub.example, not"),
         ({"public_base_url": "https://"}, "must look like https://hub.example, not 'https://'"),
         ({"openid_issuer": "login.example"}, "must look like https://login.example, not"),
+        ({"trusted_proxies": "private,hub"}, "must look like 192.0.2.0/24, not 'hub'"),
         ({"auth0_domain": "https://a.auth0.com"}, "must look like hub.auth0.com, not"),
         ({"allow_origins": "https://a, b.example"}, "like https://page.example, not 'b.example'"),
         ({"log_format": "xml"}, "one of text, json"),

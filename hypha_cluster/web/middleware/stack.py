@@ -10,12 +10,21 @@ from hypha_cluster.errors import StartupError
 from hypha_cluster.metrics import Counts
 from hypha_cluster.web.middleware.compression import Compress
 from hypha_cluster.web.middleware.counting import CountAnswers
+from hypha_cluster.web.middleware.forwarded import PRIVATE, Forwarded, networks
 from hypha_cluster.web.middleware.request_ids import HEADER, RequestIds
 
 
-def stack(counts: Counts, allow_origins: str, base_path: str, *, tracing: bool) -> list[Middleware]:
+def stack(
+    counts: Counts,
+    allow_origins: str,
+    base_path: str,
+    trusted_proxies: str = PRIVATE,
+    *,
+    tracing: bool,
+) -> list[Middleware]:
     """What a request passes; allow_origins: those whose pages may call, with commas, or `*`."""
     return [
+        Middleware(Forwarded, trusted=networks(trusted_proxies)),
         Middleware(RequestIds),
         *(_tracing(base_path) if tracing else ()),
         Middleware(CountAnswers, counts=counts),
