@@ -10,7 +10,7 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "commands/clients", "commands/completion", "commands/config", "commands/kick",
     "commands/services", "commands/status", "commands/token", "commands/users",
     "commands/workspaces",
-    "clients/expulsion", "features/login", "identity/providers",
+    "clients/expulsion", "features/login",
     "registry/accounts", "registry/issued", "registry/logins", "registry/revocations",
     "features/webapps/asgi", "features/webapps/functions", "features/webapps/webapps",
     "hub/context", "hub/manager/manager", "hub/manager/services", "hub/manager/tokens",
