@@ -131,10 +131,10 @@ class Config:
         16 * MIB, "What may wait for one slow client.", "bytes", within=(KIB, GIB)
     )
     mailbox_size: int = setting(
-        16 * MIB, "What may wait for a client that is away.", "bytes", within=(KIB, GIB)
+        16 * MIB, "What may wait for a suspended client.", "bytes", within=(KIB, GIB)
     )
     mailbox_frames: int = setting(
-        10000, "How many frames may wait for a client that is away.", within=(1, 1_000_000)
+        10000, "How many frames may wait for a suspended client.", within=(1, 1_000_000)
     )
     send_timeout: float = setting(
         30.0, "A client that takes nothing this long goes.", "seconds", within=(1.0, HOUR)
@@ -165,7 +165,7 @@ class Config:
     )
     drain_time: float = setting(
         20.0,
-        "Over how long a stopping gateway sends its clients away; the last may take 16 s more.",
+        "Over how long a draining gateway parts with its clients; the last may take 16 s more.",
         "seconds",
         within=(0.0, 24 * HOUR),
     )

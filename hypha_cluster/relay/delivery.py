@@ -286,7 +286,7 @@ class Delivery:
 
 def _error_of(outcome: Outcome, target: str, *, is_recovering: bool) -> HubError:
     if outcome is Outcome.MAILBOX_FULL:
-        return ClientBusy(f"Client {target} is away, and too much is waiting for it already.")
+        return ClientBusy(f"Client {target} is suspended, and too much waits for it already.")
     if outcome is Outcome.AWAY:
         return _away(target)
     if outcome is Outcome.UNAVAILABLE:

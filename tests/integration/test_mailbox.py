@@ -147,7 +147,7 @@ async def test_what_does_not_fit_is_rejected_at_once(
         client = await RawClient.connect(gateways[0].url)
         await go_away(client, redis)
 
-        with pytest.raises(Rejected, match="is away, and too much is waiting"):
+        with pytest.raises(Rejected, match="is suspended, and too much waits"):
             await sender.call(client.address, NOTE, bytes(60_000))
 
 

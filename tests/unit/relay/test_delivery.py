@@ -287,7 +287,7 @@ async def test_a_call_is_rejected_once(rig: Rig) -> None:
     [
         (True, False, 10, "unavailable"),
         (False, True, 10, "just come back"),
-        (False, False, 0, "too much is waiting"),
+        (False, False, 0, "too much waits"),
     ],
 )
 async def test_it_is_said_why_a_call_comes_to_nothing(
