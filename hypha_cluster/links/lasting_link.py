@@ -100,12 +100,17 @@ class LastingLink:
                 delays, self._failure = _retry_delays(), ""
                 await self._lost.wait()
             except RedisUnavailable as error:
-                if self._failure != str(error):  # said once, not each second
-                    _log.warning("%s It is tried again, for %s.", error, self._name)
-                self._failure = str(error)
+                self._say(str(error))
                 self._servers.doubt()
                 self.drop()
                 await asyncio.sleep(next(delays))
+
+    def _say(self, failure: str) -> None:
+        """Warn once of a lost server, not each second; another reason later is no new loss."""
+        if failure != self._failure:
+            level = logging.INFO if self._failure else logging.WARNING
+            _log.log(level, "%s It is tried again, for %s.", failure, self._name)
+        self._failure = failure
 
     async def _open(self) -> None:
         conversation = Conversation(self.address, self._servers.access)
