@@ -58,7 +58,7 @@ async def _call_one_between_connections(
     waiting = [asyncio.create_task(_error_of(caller, callee, PING)) for _ in range(MAILBOX)]
     await asyncio.sleep(0)
     text, took = await _error_of(caller, callee, PING)
-    assert "away" in text
+    assert "suspended" in text
     assert took < PROMPTLY
     for text, ended_after in await asyncio.gather(*waiting):
         assert "left before it answered" in text
