@@ -24,7 +24,7 @@ CLIENTS := $(VENV)/.clients-installed
 BROWSER := $(VENV)/.browser-installed
 BENCH := $(VENV)/.bench-installed
 
-.PHONY: help install format check test test-quick test-all compose-test test-hypercorn chaos bench bench-page docs walk clean
+.PHONY: help install assets format check test test-quick test-all compose-test test-hypercorn chaos bench bench-page docs walk clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -38,6 +38,9 @@ format: $(PACKAGE)  ## Put the code into shape, and bring generated pages up to 
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m helm.generate
 	$(BIN)/python -m tests.chart.golden
+
+assets:  ## Get what pages need of npm packages, before a wheel or an image is made; needs npm
+	$(PYTHON) -m hypha_cluster.web.assets.fetching
 
 check: $(PACKAGE)  ## Check shape, habits, types and layers; changes nothing
 	$(BIN)/ruff format --check

@@ -23,6 +23,7 @@ from hypha_cluster.node import Node
 from hypha_cluster.registry.secret import shared_secret
 from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor
+from hypha_cluster.web.assets.routes import AssetsApi
 from hypha_cluster.web.bodies import Room
 from hypha_cluster.web.health import HealthApi
 from hypha_cluster.web.middleware.failures import HANDLERS
@@ -219,6 +220,7 @@ def _routes(
         ).routes(),
         *health.routes(),
         *PagesApi().routes(),
+        *AssetsApi().routes(),
         *StatsApi(hub.lookup, store.nodes, store.workspaces).routes(),
         *features.routes(),
     ]

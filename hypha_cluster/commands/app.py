@@ -7,6 +7,7 @@ from typing import Final
 from cyclopts import App, Parameter
 
 from hypha_cluster.commands import (
+    assets,
     call,
     check,
     clients,
@@ -36,6 +37,7 @@ COMMANDS: Final[dict[Callable[..., int | None], bool]] = {
     token.token: True,
     services.services: False,
     call.call: False,
+    assets.assets: False,
 }
 
 

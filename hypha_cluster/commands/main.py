@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "token": "Make a token for a user.",
     "services": "List services.",
     "call": "Call a function of a service.",
+    "assets": "Get what pages need of npm packages.",
     "completion": "Print what makes a shell complete these commands.",
 }
 
