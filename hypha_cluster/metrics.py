@@ -83,6 +83,7 @@ class Counts:
     loop_delays: Histogram = field(default_factory=Histogram)
     task_failures: Counter[str] = field(default_factory=Counter)
     dropped_messages: Counter[str] = field(default_factory=Counter)
+    lost_frames: Counter[str] = field(default_factory=Counter)
 
     def readings(self) -> "dict[str, Reading]":
         """What the metrics that are kept here are read from."""
@@ -96,6 +97,7 @@ class Counts:
             "drains": lambda: self.drains,
             "task_failures": lambda: self.task_failures,
             "dropped_messages": lambda: self.dropped_messages,
+            "lost_frames": lambda: self.lost_frames,
             "call_duration_seconds": lambda: self.calls,
             "http_duration_seconds": lambda: self.http,
             "loop_delay_seconds": lambda: self.loop_delays,
@@ -164,6 +166,14 @@ METRICS: Final = (
         ROUTES,
     ),
     About("mailed_frames", "counter", "Frames of route `bus` that were put into a mailbox."),
+    About(
+        "lost_frames",
+        "counter",
+        "Frames that did not reach their target and have no caller to be told: answers, "
+        "heartbeats, events. `nobody` was there, its mailbox was full, or Redis was `unavailable`.",
+        "outcome",
+        ("nobody", "mailbox_full", "unavailable"),
+    ),
     About(
         "dropped_messages",
         "counter",

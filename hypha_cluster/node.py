@@ -119,6 +119,8 @@ class Node:
         """
         await self._nodes.wait_for(self.name)
         silent = await self._nodes.silent(self.name)
+        if silent is not None:
+            self._presence.announce_end(self.name)
         await self._reaper.succeed(self.name, silent=silent or 0.0)
         await self._nodes.take_lease(self.name, self._about())
 
@@ -137,6 +139,7 @@ class Node:
         """End the background tasks; give the lease back, so that nobody has to wait for its end."""
         await self._listener.deafen()
         await self._tasks.stop()
+        self._presence.announce_end(self.name)
         if self._renewed:
             await self._drop_lease()
         await self._listener.stop()
@@ -198,8 +201,11 @@ class Node:
         await self._mail.give_up_calls()
 
     async def _reap(self) -> None:
-        for name in await self._reaper.clean_up(self.name):
+        verdicts = await self._reaper.clean_up(self.name)
+        for name in verdicts.misjudged:
             self._presence.announce_misjudgement(name)
+        for name in verdicts.ended:
+            self._presence.announce_end(name)
 
     async def _remove_overdue(self) -> None:
         for departure in await self._reaper.remove_overdue():

@@ -68,6 +68,7 @@ class MemoryBus:
         self.limits = limits
         self.nodes: dict[str, MemoryListener] = {}
         self.known: set[str] = set()  # addresses that have a record, so that there is a mailbox
+        self.away: set[str] = set()  # those of them that were suspended too long ago for calls
         self.mail: dict[str, list[bytes]] = {}
         self.is_away = False
         self._queue: list[Callable[[], None]] = []
@@ -88,7 +89,9 @@ class MemoryBus:
         self.put(lambda: done.set_result(None))
         await done
 
-    def deliver(self, address: str, frame: bytes, *, limits: Limits) -> Outcome:
+    def deliver(
+        self, address: str, frame: bytes, *, limits: Limits, is_call: bool = False
+    ) -> Outcome:
         if self.is_away:
             return Outcome.UNAVAILABLE
         takers = [node for node in self.nodes.values() if node.takes(address)]
@@ -98,6 +101,8 @@ class MemoryBus:
             return Outcome.TAKEN
         if address not in self.known:
             return Outcome.NOBODY
+        if is_call and address in self.away:
+            return Outcome.AWAY
         box = self.mail.setdefault(address, [])
         size = sum(map(len, box)) + len(frame)
         if len(box) >= limits.mailbox_frames or size > limits.mailbox_size:
@@ -126,7 +131,7 @@ class MemoryPublisher:
         self.published.append((address, frame))
 
         def work() -> None:
-            outcome = self._bus.deliver(address, frame, limits=self.limits)
+            outcome = self._bus.deliver(address, frame, limits=self.limits, is_call=is_call)
             if outcome <= 0 and on_outcome is not None:
                 on_outcome(outcome)
 

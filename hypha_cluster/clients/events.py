@@ -10,7 +10,7 @@ from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.registry.services import RecentlyFound
 from hypha_cluster.relay.delivery import Delivery
-from hypha_cluster.relay.events import ANSWER, CHANGED, LEFT, MISJUDGED, REQUEST, read_event
+from hypha_cluster.relay.events import ANSWER, CHANGED, ENDED, LEFT, MISJUDGED, REQUEST, read_event
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ class Events:
             _log.info("An event of another node is not understood here: %s", data[:100].hex())
         elif event.kind == LEFT:
             self._target_left(*event.about)
+        elif event.kind == ENDED:
+            self._node_ended(*event.about)
         elif event.kind == CHANGED:
             self._recent.forget(*event.about)
         elif event.kind == REQUEST:
@@ -50,6 +52,11 @@ class Events:
             self._handover.take_answer(*event.about)
         elif event.kind == MISJUDGED and event.about == [self._handover.node]:
             self._recovery.doubt()
+
+    def _node_ended(self, node: str) -> None:
+        error = ClientLeft(f"Gateway {node} ended before it answered.")
+        self._delivery.node_ended(node, error)
+        self._hub.node_ended(node, error)
 
     def _target_left(self, address: str) -> None:
         self._recent.forget(workspace_of(address))

@@ -263,6 +263,10 @@ class ClientLife:
     async def detach(self, connection: Connection, code: int) -> None:
         """A connection is over; the client left if it said so, else its place is kept."""
         has_left = code in LEAVING and connection.stage is not Stage.CLOSING
+        if not connection.routed.is_set():
+            if not connection.is_ending:
+                connection.enter(Stage.CLOSING)  # what comes for it goes to its mailbox
+            await connection.routed.wait()
         connection.enter(Stage.GONE)
         async with self._lock(connection.address):
             await self._end(connection, has_left=has_left)

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from hypha_cluster.errors import ClientNotFound, HubError, RedisUnavailable
+from hypha_cluster.protocol.envelope import is_frame
 from hypha_cluster.registry.mailboxes import CALL, Mailboxes, Marked
+from hypha_cluster.relay.bus import Outcome
 from hypha_cluster.relay.connections import Connections, Stage
 from hypha_cluster.relay.delivery import Delivery
 
@@ -31,21 +33,28 @@ class Mail:
         """Put what came for a client that has gone before its later mail, or reject it."""
         marked = [self._delivery.marked(frame) for frame in frames]
         error: HubError = ClientNotFound.at(address)
+        outcome = Outcome.NOBODY
         rejected: Sequence[Marked] = marked
         try:
             rejected = await self._mailboxes.put_back(address, marked)
         except RedisUnavailable as unavailable:
-            error = unavailable
-        for each in rejected:
-            if each.mark == CALL:
-                self._delivery.give_up(address, each.frame, error)
+            error, outcome = unavailable, Outcome.UNAVAILABLE
+        self._came_to_nothing(address, rejected, outcome, error)
 
     async def recover(self) -> None:
         """Put back what was taken and never came; to be called now and then."""
         for address, frames in await self._mailboxes.recover():
-            for each in frames:
-                if each.mark == CALL:
-                    self._delivery.give_up(address, each.frame, ClientNotFound.at(address))
+            error = ClientNotFound.at(address)
+            self._came_to_nothing(address, frames, Outcome.NOBODY, error)
+
+    def _came_to_nothing(
+        self, address: str, frames: Sequence[Marked], outcome: Outcome, error: HubError
+    ) -> None:
+        for each in frames:
+            if each.mark == CALL:
+                self._delivery.give_up(address, each.frame, error)
+            elif is_frame(each.frame):
+                self._delivery.lost(address, outcome, error)
 
     async def give_up_calls(self) -> None:
         """Reject calls that wait for clients which stay away; to be called now and then."""

@@ -16,7 +16,7 @@ from hypha_cluster.registry.clients import Attachment, ClaimMode, ClientRegistry
 from hypha_cluster.registry.services import Services
 from hypha_cluster.relay.bus import Publisher
 from hypha_cluster.relay.connections import Connection, Connections, Stage
-from hypha_cluster.relay.events import LEFT, MISJUDGED, write_event
+from hypha_cluster.relay.events import ENDED, LEFT, MISJUDGED, write_event
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +95,10 @@ class Presence:
     def announce_misjudgement(self, node: str) -> None:
         """Tell a node that was taken to be dead to say again who is attached to it."""
         self._publisher.announce(write_event(MISJUDGED, node))
+
+    def announce_end(self, node: str) -> None:
+        """Tell all that a node is gone: calls at it itself end now."""
+        self._publisher.announce(write_event(ENDED, node))
 
     async def are_known(self, connections: Connections) -> bool:
         """Whether Redis knows some of the clients here; to be called now and then."""

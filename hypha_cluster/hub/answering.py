@@ -129,6 +129,10 @@ class HubClient:
         self._assembler.forget(address)
         self._calls.target_left(address, error)
 
+    def node_ended(self, node: str, error: HubError) -> None:
+        """A gateway is gone: end the calls that wait for an answer of its own."""
+        self._calls.node_ended(node, error)
+
     def is_serving(self, address: str) -> bool:
         """Whether a call of this client to the hub is at work."""
         return address in self._serving

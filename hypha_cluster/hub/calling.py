@@ -22,7 +22,7 @@ from hypha_cluster.hub.calls import Behalf, Outgoing, PlacedCall
 from hypha_cluster.hub.sessions import Callback, CallSession
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
-from hypha_cluster.protocol.address import workspace_of
+from hypha_cluster.protocol.address import node_of, peer_address, workspace_of
 from hypha_cluster.protocol.envelope import Frame, pack
 from hypha_cluster.protocol.limits import SINGLE_FRAME
 from hypha_cluster.randomness import unguessable
@@ -37,11 +37,6 @@ _KINDS: Final[dict[str, type[HubError]]] = {
     for kind in (ClientAway, ClientBusy, ClientLeft, ClientNotFound, RedisUnavailable)
 }
 _ALIVE_PATIENCE: Final = 3.0  # seconds
-
-
-def peer_address(workspace: str, node: str) -> str:
-    """The address, in any workspace, that leads back to a node itself."""
-    return f"{workspace}/~{node}"
 
 
 class HubCalls:
@@ -273,6 +268,11 @@ class HubCalls:
         """Nobody is at `address` any more: end the calls that wait for it."""
         for session in self._by_target.get(address, ()):
             self._placed[session].fail(error)
+
+    def node_ended(self, node: str, error: HubError) -> None:
+        """A gateway is gone: end the calls that wait for an answer of its own."""
+        for address in [each for each in self._by_target if node_of(each) == node]:
+            self.target_left(address, error)
 
 
 def _error_of(value: object, *, is_from_hub: bool) -> HubError:

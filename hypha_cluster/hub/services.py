@@ -21,8 +21,9 @@ from hypha_cluster.errors import (
 from hypha_cluster.hub.calls import Call, check_arguments
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.guests import check_guest
-from hypha_cluster.identity.access import MANAGER, PUBLIC, Identity
+from hypha_cluster.identity.access import PUBLIC, Identity
 from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.address import MANAGER
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.connections import Connections

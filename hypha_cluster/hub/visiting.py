@@ -10,9 +10,9 @@ from hypha_cluster.hub.calls import Behalf
 from hypha_cluster.hub.directory import Description, Directory, walk
 from hypha_cluster.hub.services import HubServices, is_hub
 from hypha_cluster.hub.sessions import CallSession
-from hypha_cluster.identity.access import MANAGER, PUBLIC, Identity
+from hypha_cluster.identity.access import PUBLIC, Identity
 from hypha_cluster.protocol import guard, rpc
-from hypha_cluster.protocol.address import ServiceQuery, client_of, workspace_of
+from hypha_cluster.protocol.address import MANAGER, ServiceQuery, client_of, workspace_of
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.services import BUILT_IN, Provider
 

@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple, Self
 from hypha_cluster.errors import BadRequest
 from hypha_cluster.protocol.guard import shown
 
-MANAGER = "workspace-manager"
 PUBLIC = "public"
 _ADMIN = "admin"
 

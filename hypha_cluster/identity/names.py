@@ -3,7 +3,7 @@
 import re
 
 from hypha_cluster.errors import BadRequest
-from hypha_cluster.identity.access import MANAGER
+from hypha_cluster.protocol.address import MANAGER
 from hypha_cluster.protocol.guard import shown
 
 # What the protocol, the keys in Redis and the listings use as separators may be in no name.

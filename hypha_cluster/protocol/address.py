@@ -1,6 +1,9 @@
 """Addresses of clients and ids of services (protocol.md, words)."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+MANAGER: Final = "workspace-manager"  # the client in each workspace that the hub plays
+_NODE: Final = "~"  # begins the name under which a node itself is a client of any workspace
 
 
 def absolute(target: str, workspace: str) -> str:
@@ -14,6 +17,23 @@ def workspace_of(address: str) -> str:
 
 def client_of(address: str) -> str:
     return address.rpartition("/")[2]
+
+
+def peer_address(workspace: str, node: str) -> str:
+    """The address, in any workspace, that leads back to a node itself."""
+    return f"{workspace}/{_NODE}{node}"
+
+
+def node_of(address: str) -> str | None:
+    """The node that an address leads to, as `peer_address` made it; None for any other."""
+    client = client_of(address)
+    return client[len(_NODE) :] if client.startswith(_NODE) else None
+
+
+def is_hub(address: str) -> bool:
+    """Whether an address is the hub's: a manager, or a node itself."""
+    client = client_of(address)
+    return client == MANAGER or client.startswith(_NODE)
 
 
 class ServiceQuery(NamedTuple):

@@ -169,7 +169,8 @@ _calls.setting("--call-timeout", "a call that the hub makes at a client", "clien
 PENDING_CALLS: Final = _calls.limit(
     10_000,
     "calls",
-    "calls of one client that wait for an answer; for more it is not told when the callee leaves",
+    "calls of one client that wait for an answer; of more it is told when they cannot be "
+    "delivered, but not when the callee leaves later",
     "the names of each are kept until it is answered, and some never are",
 )
 TRACED_CALLS: Final = _calls.limit(

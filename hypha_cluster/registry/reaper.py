@@ -7,7 +7,7 @@ others: a part of Redis may be away, and its clients come again.
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.apart import apart
@@ -25,6 +25,13 @@ _AT_ONCE: Final = 500  # clients of a dead node
 _MOST: Final = 20_000  # of them in one turn
 _LONG: Final = 60.0  # seconds that a node is taken to be dead of which nothing is known any more
 _OVERDUE: Final = 1_000  # clients removed in one turn
+
+
+class Verdicts(NamedTuple):
+    """The nodes that are gone, and those that have their lease again: they were not dead."""
+
+    ended: list[str]
+    misjudged: list[str]
 
 
 class Reaper:
@@ -47,21 +54,22 @@ class Reaper:
         self._unheard = unheard
         self._grace = grace
 
-    async def clean_up(self, own: str) -> list[str]:
-        """Suspend the clients of dead nodes; answer the nodes that were not dead after all.
+    async def clean_up(self, own: str) -> Verdicts:
+        """Suspend the clients of dead nodes, a number of each in one turn.
 
         own: the node that does it, which is not dead whatever its lease says.
         """
         dead = [node for node in await self._nodes.dead() if node.name != own]
         cleaned = await apart("Clients of dead nodes", map(self._clean_up_after, dead))
-        return [name for name in cleaned if name is not None]
+        return Verdicts(
+            ended=[name for name, is_alive in cleaned if not is_alive],
+            misjudged=[name for name, is_alive in cleaned if is_alive],
+        )
 
-    async def _clean_up_after(self, node: Dead) -> str | None:
-        """Answer its name when it was not dead."""
+    async def _clean_up_after(self, node: Dead) -> tuple[str, bool]:
+        """Answer its name, and whether it is alive after all."""
         await self.succeed(node.name, silent=node.silent)
-        if await self._nodes.is_alive(node.name):
-            return node.name
-        return None
+        return node.name, await self._nodes.is_alive(node.name)
 
     async def succeed(self, name: str, *, silent: float = 0.0) -> None:
         """Suspend whoever is still attached to a node that is gone, or about to go.

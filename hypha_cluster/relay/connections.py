@@ -88,6 +88,7 @@ class Connection:
         "refresh_after",
         "refreshed_at",
         "registering",
+        "routed",
         "seal",
         "sent",
         "services",
@@ -127,6 +128,8 @@ class Connection:
         self.held: list[bytes] = []
         # Frames that it has sent after one that waits for the registry.
         self.unread: list[bytes] | None = None
+        self.routed = asyncio.Event()  # whether none of them waits
+        self.routed.set()
         self.is_amnesic = False  # it came back, but the hub no longer knew what it offers
         self.clock = clock
         self.attached_at = self.heard_at = clock()
@@ -182,6 +185,18 @@ class Connection:
         else:
             self.sent += len(frame)
             self.socket.send(frame)
+
+    def hold_back(self) -> None:
+        """One of its frames waits for the registry: so do those behind it."""
+        self.unread = []
+        self.routed.clear()
+        self.socket.pause()
+
+    def let_go(self) -> list[bytes]:
+        """Answer what has waited behind that frame, which is to be routed now."""
+        unread, self.unread = self.unread or [], None
+        self.socket.resume()
+        return unread
 
     def take_waiting(self) -> tuple[list[bytes], list[bytes]]:
         """The frames that wait for it: those that came by the bus, and those from here."""

@@ -21,7 +21,7 @@ from hypha_cluster.errors import (
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol import rpc
-from hypha_cluster.protocol.address import client_of
+from hypha_cluster.protocol.address import node_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, is_frame, pack
 from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
 from hypha_cluster.relay.bus import Outcome, Publisher
@@ -92,7 +92,7 @@ class Delivery:
 
     def unsent(self, target: str, call: PendingCall) -> None:
         """A call was not sent after all, and its caller knows."""
-        self._ledger.take(target, call.caller, call.session)
+        self._ledger.settle(target, call.caller, call.session)
 
     def answer(self, target: str, frame: bytes) -> None:
         """Send what the hub itself answers: also to a client that gets nothing else any more.
@@ -128,14 +128,23 @@ class Delivery:
         def on_failure(outcome: Outcome) -> None:
             if outcome is Outcome.MAILED:
                 self._counts.mailed += 1
-            elif reject is not None:
-                reject(_error_of(outcome, target, is_recovering=self._publisher.is_recovering))
+                return
+            error = _error_of(outcome, target, is_recovering=self._publisher.is_recovering)
+            if reject is not None:
+                reject(error)
+            elif is_frame(message):
+                self.lost(target, outcome, error)
 
-        client = client_of(target)
-        if client.startswith("~"):
-            self._publisher.publish_to_node(client[1:], message, on_failure)
+        node = node_of(target)
+        if node is not None:
+            self._publisher.publish_to_node(node, message, on_failure)
         else:
             self._publisher.publish(target, message, on_failure, is_call=reject is not None)
+
+    def lost(self, target: str, outcome: Outcome, error: HubError) -> None:
+        """A frame is lost that has nobody to be told of it: an answer, say, or a heartbeat."""
+        self._counts.lost_frames[outcome.name.lower()] += 1
+        _log.info("A frame for %s is lost: %s", target, error, extra={"client": target})
 
     # From the bus.
 
@@ -201,8 +210,8 @@ class Delivery:
             self._drop(BadFrame("It is neither a frame nor calls that a client waits for."))
             return
         for target, session, reject in calls:
-            call = PendingCall(caller, session, reject, time.monotonic())
-            self._ledger.inherit(target, call)
+            waiting = PendingCall(caller, session, reject, time.monotonic())
+            call = self._ledger.inherit(target, waiting)
             if self._connections.get(target) is None:
                 self._publish(target, NOTHING, partial(self._give_up, target, call))
 
@@ -255,6 +264,11 @@ class Delivery:
         for call in self._ledger.take_all(address):
             self._send_reject(call.caller, address, call.reject, error)
 
+    def node_ended(self, node: str, error: HubError) -> None:
+        """A gateway is gone: tell everybody here who waits for an answer of its own."""
+        for address in self._ledger.targets_at(node):
+            self.target_left(address, error)
+
     def reject(self, read: Frame, caller: str, target: str, error: HubError) -> None:
         """Tell a caller that its call came to nothing, as the one that it called."""
         method = rpc.reject_path(read.body.get("promise"))
@@ -262,7 +276,7 @@ class Delivery:
             return
         session = read.envelope.get("session")
         if isinstance(session, str):
-            self._ledger.take(target, caller, session)
+            self._ledger.settle(target, caller, session)
         self._send_reject(caller, target, method, error)
 
     def reject_answer(self, callee: str, caller: str, method: str, error: HubError) -> None:
@@ -272,7 +286,7 @@ class Delivery:
             self._send_reject(caller, callee, reject, error)
 
     def _give_up(self, target: str, call: PendingCall, error: HubError) -> None:
-        if self._ledger.take(target, call.caller, call.session):
+        if self._ledger.take(target, call):
             self._send_reject(call.caller, target, call.reject, error)
 
     def _send_reject(self, caller: str, target: str, method: str, error: HubError) -> None:
@@ -280,7 +294,7 @@ class Delivery:
         self._ledger.answered(target, caller, method)
         seal = Seal(target, ROOT.to_wire())
         envelope = rpc.call_envelope(caller, method)
-        kind = type(error).__name__ if client_of(caller).startswith("~") else ""
+        kind = type(error).__name__ if node_of(caller) is not None else ""
         self.send(caller, seal.call(envelope, pack({"args": [rpc.error(str(error), kind)]})))
 
 

@@ -18,12 +18,13 @@ LEFT: Final = "left"  # address: a client is gone for good
 MISJUDGED: Final = "misjudged"  # node: it was taken to be dead, and has to say who is attached
 REQUEST: Final = "ousted"  # address, holder, asker: see handover.py
 ANSWER: Final = "handed over"  # holder
+ENDED: Final = "ended"  # node: it is gone, with all that clients have called at it itself
 CHANGED: Final = "changed"  # workspace: a client of it offers other services than before
 
 CAME: Final = "came"  # source, method, session: a message in chunks, for a client that has got it
 
 # How many texts each kind of event comes with.
-_ARITY: Final = {LEFT: 1, MISJUDGED: 1, REQUEST: 3, ANSWER: 1, CHANGED: 1}
+_ARITY: Final = {LEFT: 1, MISJUDGED: 1, REQUEST: 3, ANSWER: 1, CHANGED: 1, ENDED: 1}
 # What nodes without versions understand; anything else they ignore, if it is an array.
 _UNVERSIONED: Final = frozenset((LEFT, MISJUDGED, REQUEST, ANSWER))
 

@@ -37,8 +37,7 @@ class Holding:
 
         They go on to `route` afterwards, in their order.
         """
-        connection.unread = []
-        connection.socket.pause()
+        connection.hold_back()
         work = self._ask(connection, references, settle, route)
         self._tasks.spawn("ask about functions", work, detail=connection.address)
 
@@ -52,7 +51,9 @@ class Holding:
         else:
             settle(None)
         finally:
-            unread, connection.unread = connection.unread or [], None
-            connection.socket.resume()
-            for raw in unread:  # one of them may have to wait too
-                route(connection, raw)
+            try:
+                for raw in connection.let_go():  # one of them may have to wait too
+                    route(connection, raw)
+            finally:
+                if connection.unread is None:
+                    connection.routed.set()

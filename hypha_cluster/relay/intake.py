@@ -7,10 +7,9 @@ from functools import partial
 from typing import Protocol
 
 from hypha_cluster.errors import BadFrame, HubError
-from hypha_cluster.identity.access import MANAGER
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol import guard, rpc
-from hypha_cluster.protocol.address import absolute, client_of
+from hypha_cluster.protocol.address import MANAGER, absolute, node_of
 from hypha_cluster.protocol.chunks import Step
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.protocol.limits import ADDRESS, CLIENT_FRAME
@@ -254,4 +253,4 @@ def _tell(connection: Connection, what: str, error: HubError) -> None:
 
 def _is_chunk(method: str, target: str) -> bool:
     """Whether a call is of the message cache of a client; a node's own are the hub's affair."""
-    return method.startswith(guard.CACHE) and not client_of(target).startswith("~")
+    return method.startswith(guard.CACHE) and node_of(target) is None

@@ -27,8 +27,8 @@ class Ledger:
         call = _waiting(connection, read)
         if call is None:
             return self._tracer.take(read, connection.address, frame, waits=False), None
-        self._pending.add(target, call)
-        return self._tracer.take(read, connection.address, frame, waits=True), call
+        noted = self._pending.add(target, call)
+        return self._tracer.take(read, connection.address, frame, waits=True), noted
 
     def relayed(self, target: str, frame: bytes) -> bytes:
         """A frame goes over the bus; answer it as it travels on."""
@@ -48,8 +48,7 @@ class Ledger:
         if call.session is None or call.reject is None or connection.stage is Stage.GONE:
             return None
         pending = PendingCall(connection.address, call.session, call.reject, connection.heard_at)
-        self._pending.add(target, pending)
-        return pending
+        return self._pending.add(target, pending)
 
     def came(self, target: str, note: Note) -> None:
         """A client of this node gets a message in chunks."""
@@ -68,22 +67,30 @@ class Ledger:
 
     # What comes to nothing, and what goes elsewhere.
 
-    def take(self, target: str, caller: str, session: str) -> bool:
-        """A call is to be rejected; say whether it was still waited for."""
-        return self._pending.settle(target, caller, session)
+    def take(self, target: str, call: PendingCall) -> bool:
+        """A call is to be rejected; say whether it is still waited for, as far as is known."""
+        return self._pending.settle(target, call.caller, call.session) or not call.is_noted
+
+    def settle(self, target: str, caller: str, session: str) -> None:
+        """A call is rejected, whether it was noted or not."""
+        self._pending.settle(target, caller, session)
 
     def take_all(self, target: str) -> Iterator[PendingCall]:
         """All calls that wait for a target are to be rejected."""
         return self._pending.take_target(target)
+
+    def targets_at(self, node: str) -> list[str]:
+        """The addresses of a node itself at which calls wait."""
+        return self._pending.targets_at(node)
 
     def forget(self, caller: str) -> list[tuple[str, PendingCall]]:
         """A client is not here any more; answer the calls that it waits for, by their targets."""
         self._tracer.forget(caller)
         return self._pending.take_caller(caller)
 
-    def inherit(self, target: str, call: PendingCall) -> None:
+    def inherit(self, target: str, call: PendingCall) -> PendingCall:
         """A client is here by now that waits for a call which it made at another node."""
-        self._pending.add(target, call)
+        return self._pending.add(target, call)
 
 
 def _waiting(connection: Connection, read: Frame) -> PendingCall | None:

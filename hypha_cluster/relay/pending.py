@@ -7,17 +7,23 @@ from typing import NamedTuple
 
 from hypha_cluster.metrics import Histogram
 from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.address import node_of
 from hypha_cluster.protocol.envelope import FrameReader
 from hypha_cluster.protocol.limits import PENDING_CALLS
 
 
 class PendingCall(NamedTuple):
-    """Who waits, where it is told that the call came to nothing, and since when (monotonic)."""
+    """Who waits, where it is told that the call came to nothing, and since when (monotonic).
+
+    is_noted: whether it is among the pending calls; else its caller has too many of them, and is
+    told of no more than what comes of sending it.
+    """
 
     caller: str
     session: str
     reject: str
     since: float
+    is_noted: bool = True
 
 
 class PendingCalls:
@@ -35,11 +41,18 @@ class PendingCalls:
     def __len__(self) -> int:
         return sum(map(len, self._by_target.values()))
 
-    def add(self, target: str, call: PendingCall) -> None:
+    def add(self, target: str, call: PendingCall) -> PendingCall:
+        """Answer the call as it is kept, or that it is not: its caller has too many already."""
         sessions = self._by_caller[call.caller]
-        if len(sessions) < PENDING_CALLS:
-            sessions.add((target, call.session))
-            self._by_target[target][call.caller, call.session] = call
+        if len(sessions) >= PENDING_CALLS:
+            return call._replace(is_noted=False)
+        sessions.add((target, call.session))
+        self._by_target[target][call.caller, call.session] = call
+        return call
+
+    def targets_at(self, node: str) -> list[str]:
+        """The addresses of a node itself at which calls wait, one in each workspace."""
+        return [target for target in self._by_target if node_of(target) == node]
 
     def waiting_for(self, target: str) -> int:
         """How many calls wait for a target."""

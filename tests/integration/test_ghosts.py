@@ -1,5 +1,6 @@
 """Clients that look attached to a dead gateway: not for ever, and no call to them is silent."""
 
+import signal
 import time
 from collections.abc import AsyncIterator
 
@@ -99,3 +100,20 @@ async def test_a_client_whose_gateway_lives_is_waited_for(
 
     assert await attach.state(there) == b"online"
     assert await attach.redis.llen(attach.keys.mail(there)) == 1
+
+
+async def test_a_call_at_a_gateway_itself_ends_with_its_lease(
+    caller: RawClient, gateway_factory: GatewayFactory
+) -> None:
+    """So clients call what a gateway has passed on; only the end of its lease tells of its end."""
+    other = gateway_factory(node_name="other")
+    other.send_signal(signal.SIGSTOP)  # it takes what is sent to it, and does nothing with it
+    try:
+        with pytest.raises(Rejected, match="Gateway other ended before it answered"):
+            await caller.place(
+                {"type": "method", "to": f"{caller.workspace}/~other", "method": "session.send"},
+                {"args": []},
+                limit=20 * SECOND,
+            )
+    finally:
+        other.kill()

@@ -10,9 +10,9 @@ from hypha_cluster.errors import BadRequest, Conflict, NotFound, PermissionDenie
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.manager.visibility import read_visibility
-from hypha_cluster.identity.access import MANAGER, Action, Identity, Workspace, may
+from hypha_cluster.identity.access import Action, Identity, Workspace, may
 from hypha_cluster.identity.names import check_workspace_name
-from hypha_cluster.protocol.address import client_of
+from hypha_cluster.protocol.address import MANAGER, client_of
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.clients import ClientRegistry
 from hypha_cluster.registry.workspaces import Workspaces

@@ -13,7 +13,7 @@ from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.registry.services import RecentlyFound
 from hypha_cluster.relay.delivery import Delivery
-from hypha_cluster.relay.events import ANSWER, CHANGED, LEFT, MISJUDGED, REQUEST, write_event
+from hypha_cluster.relay.events import ANSWER, CHANGED, ENDED, LEFT, MISJUDGED, REQUEST, write_event
 
 
 class Recorder:
@@ -26,6 +26,9 @@ class Recorder:
 
     def target_left(self, address: str, error: HubError) -> None:
         self.told.append(("left", address))
+
+    def node_ended(self, node: str, error: HubError) -> None:
+        self.told.append(("ended", node, str(error)))
 
     def take_request(self, request: Request) -> None:
         self.told.append(request)
@@ -55,6 +58,7 @@ class Rig:
 
 
 LEFT_TOLD = [("forget", "ann"), ("left", "ann/me"), ("left", "ann/me")]
+ENDED_TOLD = "Gateway there ended before it answered."
 REQUESTED = Request("ann/me", "here#1", "there")
 
 
@@ -65,6 +69,7 @@ REQUESTED = Request("ann/me", "here#1", "there")
         (write_event(REQUEST, *REQUESTED), [REQUESTED]),
         (write_event(ANSWER, "here#1"), [("answer", "here#1")]),
         (write_event(CHANGED, "ann"), [("forget", "ann")]),
+        (write_event(ENDED, "there"), 2 * [("ended", "there", ENDED_TOLD)]),
         (write_event(MISJUDGED, "here"), ["doubt"]),
         (write_event(MISJUDGED, "another"), []),
     ],

@@ -153,6 +153,31 @@ async def test_what_was_on_its_way_waits_in_the_mailbox(cluster: Cluster, node: 
     assert sorted(cluster.bus.mail[ME]) == [note(1), note(2)]
 
 
+async def test_nobody_has_gone_before_all_that_it_sent_is_routed(
+    cluster: Cluster, node: Node
+) -> None:
+    mine = await node.attach(program="p")
+    mine.hold_back()  # one of its frames waits for the registry
+    mine.unread = [b"behind it"]
+
+    ending = asyncio.create_task(node.life.detach(mine, 1006))
+    returning = asyncio.create_task(cluster.node("there").attach(program="p"))
+    while mine.stage is LIVE:
+        await cluster.bus.settled()
+    node.delivery.send(ME, note())  # nobody hears it any more: it belongs to the mailbox
+    await cluster.bus.settled()
+    was_gone = mine.stage is GONE
+    routed = [*mine.let_go(), mine.stage]
+    mine.routed.set()
+    again = await returning
+    await ending
+
+    assert not was_gone
+    assert routed == [b"behind it", CLOSING]
+    assert mine.stage is GONE
+    assert sent(again) == [note()]
+
+
 async def test_who_cannot_be_told_to_have_gone_is_told_later(cluster: Cluster, node: Node) -> None:
     mine = await node.attach()
     cluster.registry.is_away = node.mailboxes.is_away = True

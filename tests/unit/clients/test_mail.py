@@ -75,17 +75,19 @@ async def test_a_call_for_a_client_that_is_gone_is_rejected(node: Node) -> None:
     ((method, text),) = answers(waiting)
     assert method == "s.reject"
     assert "Client not found: me" in text
+    assert node.counts.lost_frames == {"nobody": 1}
 
 
 async def test_a_call_that_cannot_be_kept_is_rejected(node: Node) -> None:
     node.mailboxes.is_away = True
     waiting = caller(node)
 
-    await node.mail.put_back(ME, [call()])
+    await node.mail.put_back(ME, [call(), note()])
 
     ((method, text),) = answers(waiting)
     assert method == "s.reject"
     assert "Redis is away" in text
+    assert node.counts.lost_frames == {"unavailable": 1}
 
 
 async def test_calls_to_who_stays_away_are_given_up(node: Node) -> None:

@@ -8,7 +8,7 @@ from hypha_cluster.registry.clients import ClientRegistry
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.registry.public import PublicListing
-from hypha_cluster.registry.reaper import Reaper
+from hypha_cluster.registry.reaper import Reaper, Verdicts
 from hypha_cluster.registry.unheard import Unheard
 from tests.fake_redis import AWAY, FakeRedis, Words
 
@@ -81,7 +81,7 @@ def many(workspace: str, count: int) -> list[str]:
 async def test_clients_are_suspended_a_hundred_with_one_script(stage: Stage) -> None:
     stage.attach("dead", *many("ws", 1_050))
 
-    assert await stage.reaper.clean_up("me") == []
+    assert await stage.reaper.clean_up("me") == Verdicts(ended=["dead"], misjudged=[])
 
     assert len(stage.fake.words("suspend")) == 11
     assert stage.lists == {"dead": set()}
@@ -100,7 +100,7 @@ async def test_they_are_away_from_the_last_sign_of_life_on(stage: Stage) -> None
 async def test_a_node_is_not_dead_to_itself(stage: Stage) -> None:
     stage.attach("me", "ws/one")
 
-    assert await stage.reaper.clean_up("me") == []
+    assert await stage.reaper.clean_up("me") == Verdicts([], [])
     assert "suspend" not in stage.fake.names
 
 
@@ -114,7 +114,7 @@ async def test_a_node_that_has_its_lease_again_is_told(stage: Stage) -> None:
 
     stage.fake.answers["srandmember"] = recovers
 
-    assert await stage.reaper.clean_up("me") == ["slow"]
+    assert await stage.reaper.clean_up("me") == Verdicts(ended=[], misjudged=["slow"])
 
 
 async def test_a_part_that_is_away_stops_neither_the_rest_nor_other_nodes(

@@ -12,7 +12,7 @@ from hypha_cluster.registry.mailboxes import CALL, OTHER
 from hypha_cluster.relay.bus import Receivers
 from hypha_cluster.relay.connections import Connection, Connections, Stage
 from hypha_cluster.relay.delivery import Delivery
-from hypha_cluster.relay.events import write_calls
+from hypha_cluster.relay.events import Note, write_calls
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import Deliveries, PendingCall, PendingCalls
 from hypha_cluster.relay.publisher import Limits
@@ -320,6 +320,54 @@ async def test_who_waits_for_a_client_that_has_left_is_told(rig: Rig) -> None:
 
     assert sorted(told(mine)) == [("a.reject", "It left."), ("b.reject", "It left.")]
     assert len(rig.pending) == 1
+
+
+async def test_who_waits_for_a_node_that_has_ended_is_told(rig: Rig) -> None:
+    mine = await rig.live("you")
+    rig.wait("a", "ann/~there"), rig.wait("b", "bob/~there"), rig.wait("c", "ann/~other")
+    rig.wait("d", "ann/there")
+
+    rig.delivery.node_ended("there", ClientLeft("It ended."))
+
+    assert sorted(told(mine)) == [("a.reject", "It ended."), ("b.reject", "It ended.")]
+    assert len(rig.pending) == 2
+
+
+@pytest.mark.parametrize(
+    ("lost", "target"), [("nobody", FAR), ("mailbox_full", FAR), ("unavailable", FAR)]
+)
+async def test_an_answer_that_does_not_reach_its_caller_is_counted_and_told_of(
+    rig: Rig, caplog: pytest.LogCaptureFixture, lost: str, target: str
+) -> None:
+    caplog.set_level("INFO")
+    rig.bus.is_away = lost == "unavailable"
+    if lost == "mailbox_full":
+        rig.publisher.limits = Limits(0, 0, 1.0)
+        rig.bus.known.add(FAR)
+
+    rig.delivery.send(target, answer(target, source=ME))
+    await rig.bus.settled()
+
+    assert rig.counts.lost_frames == {lost: 1}
+    assert f"A frame for {target} is lost: " in caplog.text
+
+
+async def test_an_answer_to_a_node_that_has_ended_is_counted(rig: Rig) -> None:
+    rig.delivery.send("ann/~gone", answer("ann/~gone", source=ME))
+    await rig.bus.settled()
+
+    assert rig.counts.lost_frames == {"nobody": 1}
+
+
+async def test_what_has_a_caller_that_is_told_or_waits_in_a_mailbox_is_not_lost(rig: Rig) -> None:
+    await rig.live("you")
+    rig.delivery.send_call(FAR, call(FAR), rig.wait())
+    rig.bus.known.add(ME)
+    rig.delivery.send(ME, answer(ME))
+    rig.delivery.tell(FAR, Note(YOU, "services.tool.run", "s"))
+    await rig.bus.settled()
+
+    assert not rig.counts.lost_frames
 
 
 # A client that is slow.

@@ -100,6 +100,17 @@ async def test_a_refusal_holds_up_nothing_else() -> None:
     assert sender.passed == [error, b"2"]
 
 
+async def test_all_is_routed_once_the_last_verdict_is_there() -> None:
+    rights = FakeRights()
+    sender = Sender(rights)
+    sender.send(b"?1", b"?2", b"3")
+    rights.may_answer.set()
+
+    await sender.connection.routed.wait()
+
+    assert sender.passed == [b"?1", b"?2", b"3"]
+
+
 async def test_it_ends_with_the_node() -> None:
     sender = Sender(FakeRights())
     sender.send(b"?1", b"2")

@@ -12,13 +12,15 @@ from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.chunks import Step
 from hypha_cluster.protocol.envelope import Frame, pack
 from hypha_cluster.protocol.guard import CACHE
+from hypha_cluster.protocol.limits import PENDING_CALLS
 from hypha_cluster.protocol.references import Reference
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.holding import Holding
 from hypha_cluster.relay.intake import Intake, Onward
 from hypha_cluster.relay.pending import PendingCall
+from hypha_cluster.relay.publisher import Limits
 from hypha_cluster.supervision import Supervisor
-from tests.fakes import MemoryBus
+from tests.fakes import FakeSocket, MemoryBus
 from tests.unit.relay.test_delivery import ME, READER, YOU, Rig as DeliveryRig, sent, told
 
 FAR = "ann/far"
@@ -65,6 +67,20 @@ class Rig(DeliveryRig):
         onward = Onward(self.hub, self.delivery, self.ledger)
         holding = Holding(NoRights(), Supervisor())
         self.intake = Intake("here", onward, self.counts, READER, holding)
+
+    async def make(self, client: str, what: str) -> None:
+        """Have a client be where a call comes to nothing."""
+        self.bus.is_away = what == "unavailable"
+        if what == "full":
+            self.publisher.limits = Limits(0, 0, 1.0)
+        if what in ("full", "away"):
+            self.bus.known.add(f"ann/{client}")
+        if what == "away":
+            self.bus.away.add(f"ann/{client}")
+        if what == "busy":
+            socket = (await self.live(client)).socket
+            assert isinstance(socket, FakeSocket)
+            socket.stuck, socket.sent = True, [b"x" * 1_000]
 
 
 def frame(to: object = "you", method: str = "services.tool.run", **body: Any) -> bytes:
@@ -129,6 +145,44 @@ async def test_a_call_to_nobody_is_rejected(rig: Rig) -> None:
     ((method, text),) = told(mine)
     assert method == "s.reject"
     assert "Client not found: far" in text
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("nobody", "Client not found: far"),
+        ("full", "too much waits"),
+        ("away", "is away"),
+        ("unavailable", "unavailable"),
+        ("busy", "is busy"),
+    ],
+)
+async def test_a_caller_with_too_many_calls_is_still_told_that_one_comes_to_nothing(
+    rig: Rig, what: str, says: str
+) -> None:
+    mine = await rig.live("me")
+    for number in range(PENDING_CALLS):
+        rig.pending.add("ann/silent", PendingCall(ME, str(number), f"{number}.reject", 0.0))
+    await rig.make("far", what)
+
+    rig.intake.route(mine, call("far", "last"))
+    await rig.bus.settled()
+
+    ((method, text),) = told(mine)
+    assert method == "last.reject"
+    assert says in text
+    assert len(rig.pending) == PENDING_CALLS
+
+
+async def test_a_caller_with_too_many_calls_gets_their_answers(rig: Rig) -> None:
+    mine, yours = await rig.live("me"), await rig.live("you")
+    for number in range(PENDING_CALLS):
+        rig.pending.add("ann/silent", PendingCall(ME, str(number), f"{number}.reject", 0.0))
+
+    rig.intake.route(mine, call("you", "last"))
+    rig.intake.route(yours, frame("me", "last.resolve", args=[2]))
+
+    assert [method for method, _ in told(mine)] == ["last.resolve"]
 
 
 async def test_when_a_client_was_heard_is_known(rig: Rig) -> None:

@@ -108,10 +108,11 @@ async def test_who_goes_takes_along_what_it_waits_for(rig: Rig) -> None:
 
 
 async def test_a_call_is_taken_once(rig: Rig) -> None:
-    rig.call(frame())
+    call = rig.call(frame())
+    assert call is not None
 
-    assert rig.ledger.take(TARGET, CALLER, "s")
-    assert not rig.ledger.take(TARGET, CALLER, "s")
+    assert rig.ledger.take(TARGET, call)
+    assert not rig.ledger.take(TARGET, call)
 
 
 # Messages in chunks.
