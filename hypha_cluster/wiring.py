@@ -19,7 +19,7 @@ from hypha_cluster.hub.manager.manager import manager_service
 from hypha_cluster.hub.manager.services import ServiceFunctions
 from hypha_cluster.hub.manager.tokens import TokenFunctions
 from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
-from hypha_cluster.hub.rights import Rights
+from hypha_cluster.hub.rights import Open, Rights
 from hypha_cluster.hub.services import HubServices
 from hypha_cluster.hub.visiting import Visits
 from hypha_cluster.identity.access import Guests
@@ -211,7 +211,8 @@ def open_hub(site: Site, store: Stores, relay: Frames, tokens: Tokens) -> Hub:
     client = HubClient(
         relay.delivery, calls, own, site.tracer, config.max_message_size, site.supervisor
     )
-    holding = Holding(Rights(store.workspaces, directory), site.supervisor)
+    is_open = Open(relay.connections, lately)
+    holding = Holding(Rights(store.workspaces, directory, is_open), site.supervisor)
     onward = Onward(client, relay.delivery, relay.ledger)
     intake = Intake(site.name, onward, site.counts, relay.reader, holding)
     gatekeeper = Gatekeeper(

@@ -1,14 +1,18 @@
-"""Who may pass on functions of others: those of a workspace they may enter, and public ones."""
+"""Who may call or pass on what others offer: who may enter its workspace, all if it is public."""
 
-from collections.abc import Iterable
-from typing import Protocol
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
 
-from hypha_cluster.errors import NotFound, PermissionDenied
+from hypha_cluster.errors import ClientNotFound, NotFound, PermissionDenied, RedisUnavailable
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.protocol.address import ServiceQuery, client_of, workspace_of
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.references import Reference
-from hypha_cluster.registry.services import BUILT_IN
+from hypha_cluster.registry.services import BUILT_IN, Provider
+from hypha_cluster.relay.connections import Connections
+
+_REST: Final = 1.0  # seconds for which Redis is not asked again, so that no queue waits for each
 
 
 class Entries(Protocol):
@@ -25,26 +29,80 @@ class Finder(Protocol):
         """As it was a moment ago; NotFound, or PermissionDenied."""
 
 
-class Rights:
-    """Looks up what a sender may pass on, as it was a moment ago."""
+class Known(Protocol):
+    """Services that were looked up a moment ago."""
 
-    def __init__(self, workspaces: Entries, directory: Finder) -> None:
+    def known(self, address: str, service: str) -> Provider | None:
+        """One client's service, if it is among them."""
+
+
+class Open:
+    """What is known at once to be public, without Redis: here, or as it was a moment ago."""
+
+    def __init__(self, connections: Connections, lately: Known) -> None:
+        self._connections = connections
+        self._lately = lately
+
+    def __call__(self, address: str, service: str) -> bool:
+        connection = self._connections.get(address)
+        if connection is not None and connection.is_open(service):
+            return True
+        provider = self._lately.known(address, service)
+        return provider is not None and provider.is_public
+
+
+class Rights:
+    """Looks up what a sender may call and pass on, as it was a moment ago.
+
+    is_open: whether a service of an address is known to be public.
+    """
+
+    def __init__(
+        self,
+        workspaces: Entries,
+        directory: Finder,
+        is_open: Callable[[str, str], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._workspaces = workspaces
         self._directory = directory
+        self.is_open = is_open
+        self._clock = clock
+        self._away_until = float("-inf")
 
     async def require(self, identity: Identity, references: Iterable[Reference]) -> None:
-        """PermissionDenied for the first service that the sender may not pass on."""
+        """A HubError for the first service that the sender may not call, or pass on."""
+        if self._clock() < self._away_until:
+            raise _unavailable()
+        try:
+            await self._require(identity, references)
+        except RedisUnavailable as error:
+            self._away_until = self._clock() + _REST
+            raise _unavailable() from error
+
+    async def _require(self, identity: Identity, references: Iterable[Reference]) -> None:
         entered: dict[str, bool] = {}
         for reference in references:
             workspace = workspace_of(reference.address)
             if workspace not in entered:
                 entered[workspace] = await self._may_enter(identity, workspace)
-            if not entered[workspace] and not await self._is_public(reference):
+            if entered[workspace]:
+                continue
+            if reference.is_called:
+                await self._require_public(reference)
+            elif not await self._is_public(reference):
                 raise PermissionDenied(
                     f"Permission denied: service {shown(reference.service)} of "
                     f"{shown(reference.address)} is not public, so its functions cannot be "
                     f"passed on from outside its workspace."
                 )
+
+    async def _require_public(self, reference: Reference) -> None:
+        """A client of which there is no record gets it as it is: if it is there, it refuses."""
+        try:
+            await self._find(reference)
+        except ClientNotFound:
+            return
 
     async def _may_enter(self, identity: Identity, workspace: str) -> bool:
         try:
@@ -53,12 +111,20 @@ class Rights:
             return False
 
     async def _is_public(self, reference: Reference) -> bool:
-        address, service = reference
-        if service == BUILT_IN:  # each client has it, and not for others
+        if reference.service == BUILT_IN:  # each client has it, and not for others
             return False
-        wanted = ServiceQuery(workspace_of(address), client_of(address), service)
         try:
-            await self._directory.find_lately(wanted, "", inside=False)
+            await self._find(reference)
         except (NotFound, PermissionDenied):
             return False
         return True
+
+    async def _find(self, reference: Reference) -> None:
+        """Find it as a stranger; NotFound, or PermissionDenied."""
+        address = reference.address
+        wanted = ServiceQuery(workspace_of(address), client_of(address), reference.service)
+        await self._directory.find_lately(wanted, "", inside=False)
+
+
+def _unavailable() -> RedisUnavailable:
+    return RedisUnavailable("The relay is unavailable; what may pass could not be looked up.")

@@ -23,8 +23,9 @@ CALL_KEYS: Final = frozenset(("type", "from", "to", "user", "method", "session",
 LOCAL_EVENTS: Final = frozenset(("disconnect", "service-updated"))
 BUILT_IN: Final = "services.built-in."
 PING: Final = f"{BUILT_IN}ping"
+GET_SERVICE: Final = f"{BUILT_IN}get_service"
 CACHE: Final = f"{BUILT_IN}message_cache."
-_FOR_ALL: Final = (PING, f"{BUILT_IN}get_service")
+_FOR_ALL: Final = (PING, GET_SERVICE)
 _SESSIONS: Final = ("session", "parent")
 _CALLBACKS: Final = ("resolve", "reject", "heartbeat")
 _HUB: Final = "workspace-manager"
@@ -153,6 +154,29 @@ def check_built_in(method: str, source: str, target: str) -> None:
         return
     if workspace_of(target) not in (target, workspace_of(source)):
         raise BadFrame(f"{shown(method)} may be called from the client's own workspace only.")
+
+
+def service_called(envelope: dict[str, Any], body: dict[str, Any]) -> str | None:
+    """The service that a call is for, by its name; None for a callback, which its client knows.
+
+    Of what a client has for itself, `get_service` is a look at another one; BadFrame if at none.
+    """
+    services, _, path = envelope["method"].partition(".")
+    if services != "services":
+        return None
+    if envelope["method"] == GET_SERVICE:
+        return _service_looked_at(body)
+    service: str = path.partition(".")[0]
+    return None if service == "built-in" else service
+
+
+def _service_looked_at(body: dict[str, Any]) -> str:
+    args = body.get("args") or [None]
+    kwargs = args[-1] if body.get("with_kwargs") else None
+    asked = kwargs.get("service_id", args[0]) if isinstance(kwargs, dict) else args[0]
+    if type(asked) is not str:
+        raise BadFrame(f"{GET_SERVICE} of another workspace takes a service id, as text.")
+    return asked
 
 
 def check_promise(promise: object, source: str) -> int:

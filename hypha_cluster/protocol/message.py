@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 import msgpack
 
 from hypha_cluster.errors import BadFrame
+from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.guard import (
     BODY_KEYS,
     CACHE,
     CALL_KEYS,
+    GET_SERVICE,
     check_built_in,
     check_method,
     check_promise,
+    service_called,
     shown,
 )
 from hypha_cluster.protocol.limits import CHUNK_ITEMS, FIELD
@@ -46,6 +49,8 @@ class Message:
         self._steps = self._reader.read()  # not by itself: so both are freed at once
         self._references = References(source, target)
         self._is_whole = False
+        self._target = target
+        self._goes_out = workspace_of(source) != workspace_of(target)
 
     @property
     def method(self) -> str | None:
@@ -61,7 +66,16 @@ class Message:
             raise BadFrame("The message in chunks goes on behind its end.")
         self._reader.data += data
         self._go_on()
-        return self._references.feed(data)
+        found = self._references.feed(data)
+        return found | self._called() if self._goes_out and self.method else found
+
+    def _called(self) -> set[Reference]:
+        """The service of another workspace that it calls, once."""
+        self._goes_out = False
+        if self.method == GET_SERVICE:  # whose arguments are not read
+            raise BadFrame(f"{GET_SERVICE} of another workspace is called in one frame.")
+        service = service_called(self._reader.envelope, {})
+        return {Reference(self._target, service, is_called=True)} if service else set()
 
     def _go_on(self) -> None:
         try:

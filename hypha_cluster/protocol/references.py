@@ -25,10 +25,11 @@ _SIZES: Final = {0xD9: 1, 0xDA: 2, 0xDB: 4}  # bytes that say the length of a te
 
 
 class Reference(NamedTuple):
-    """A service to which a function leads."""
+    """A service to which a function leads; is_called: it is the one that is called itself."""
 
     address: str
     service: str
+    is_called: bool = False
 
 
 class _Unfinished(Exception):

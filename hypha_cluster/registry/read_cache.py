@@ -46,6 +46,11 @@ class ReadCache(Generic[T]):
             self._read[group, key] = _Entry(value, began, size)
         return value
 
+    def peek(self, group: str, key: str) -> T | None:
+        """The same, if it was read a moment ago."""
+        kept = self._read.get((group, key))
+        return kept.value if kept and self._holds(kept, group, self._clock()) else None
+
     def _holds(self, entry: _Entry[T], group: str, now: float) -> bool:
         is_young = now - entry.began < LIFETIME
         return is_young and entry.began > self._changed.get(group, float("-inf"))

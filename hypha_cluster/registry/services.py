@@ -205,6 +205,10 @@ class RecentServices:
             _ANYWHERE, service, lambda: self._services.public_providers(service)
         )
 
+    def known(self, address: str, service: str) -> Provider | None:
+        """One client's service, if it was looked up a moment ago."""
+        return self._single.peek(workspace_of(address), f"{address}:{service}")
+
     async def provider(self, address: str, service: str) -> Provider | None:
         return await self._single.get(
             workspace_of(address),

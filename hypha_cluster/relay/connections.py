@@ -10,6 +10,7 @@ from hypha_cluster.identity.access import Guests
 from hypha_cluster.protocol.chunks import ChunkGuard
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.encoding import Infos
+from hypha_cluster.registry.public import as_listed
 from hypha_cluster.relay.sealing import seal_of
 
 REFRESHED: Final = 0.8  # of `refresh_after`, when clients ask for their connection info again
@@ -74,6 +75,7 @@ class Connection:
         "address",
         "announced",
         "arrived",
+        "at_home",
         "attachment",
         "base_url",
         "chunks",
@@ -82,8 +84,10 @@ class Connection:
         "heard_at",
         "gone",
         "held",
+        "home",
         "is_amnesic",
         "is_barred",
+        "open_services",
         "progress",
         "refresh_after",
         "refreshed_at",
@@ -109,6 +113,9 @@ class Connection:
     ) -> None:
         self.attachment = attachment
         self.address = attachment.address
+        # How the addresses of its workspace begin, and which part of an address that is.
+        self.home = f"{attachment.workspace.name}/"
+        self.at_home = slice(len(self.home))
         self.base_url = base_url
         self.refresh_after = refresh_after
         self.refreshed_at = clock()
@@ -116,6 +123,8 @@ class Connection:
         self.stage = Stage.ARRIVING
         self.gone = asyncio.Event()
         self.services: Infos = {}
+        # Service id → its info, if it is public, and that info has been read.
+        self.open_services: Infos = {}
         self.registering = asyncio.Lock()  # of `services`, which change together with Redis
         # Service id → the service as the client last announced it, and as it is kept.
         self.announced: dict[str, tuple[dict[str, Any], str]] = {}
@@ -163,6 +172,17 @@ class Connection:
         """
         self.services = services
         self.is_amnesic = is_amnesic
+
+    def is_open(self, service: str) -> bool:
+        """Whether it offers a service to everybody."""
+        info = self.services.get(service)
+        if info is None:
+            return False
+        if len(self.open_services) > len(self.services):  # which have changed
+            self.open_services.clear()
+        if self.open_services.get(service) is not info:
+            self.open_services[service] = as_listed(info) and info
+        return bool(self.open_services[service])
 
     def age(self) -> float:
         """Seconds since it was attached."""

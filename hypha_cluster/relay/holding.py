@@ -14,7 +14,10 @@ Route = Callable[[Connection, bytes], None]
 
 
 class Rights(Protocol):
-    """Knows who may pass on which functions of others."""
+    """Knows who may call, and pass on, which functions of others."""
+
+    def is_open(self, address: str, service: str) -> bool:
+        """Whether a service is known at once to be public."""
 
     async def require(self, identity: Identity, references: Set[Reference]) -> None:
         """Return if they may; else the HubError says what may not."""
@@ -25,6 +28,7 @@ class Holding:
 
     def __init__(self, rights: Rights, supervisor: Supervisor) -> None:
         self._rights = rights
+        self.is_open = rights.is_open
         self._tasks = Tasks(supervisor)
 
     async def stop(self) -> None:

@@ -163,6 +163,8 @@ class Intake:
         if guard.CACHE in envelope["method"] and _is_chunk(envelope["method"], target):
             self._pass_chunk(connection, read, target)
             return
+        if target[connection.at_home] != connection.home:
+            references = references | self._called(read, target)
         envelope["to"] = target
         frame = connection.seal.call(envelope, body)
         if references:
@@ -170,6 +172,13 @@ class Intake:
             self._hold(connection, read, target, references, forward)
         else:
             self._forward(connection, read, target, frame)
+
+    def _called(self, read: Frame, target: str) -> Set[Reference]:
+        """The service of another workspace that is called, unless it is known to be public."""
+        service = guard.service_called(read.envelope, read.body)
+        if service is None or self._holding.is_open(target, service):
+            return guard.NO_REFERENCES
+        return {Reference(target, service, is_called=True)}
 
     def _pass_chunk(self, connection: Connection, read: Frame, target: str) -> None:
         try:

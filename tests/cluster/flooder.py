@@ -21,6 +21,7 @@ async def flood(first: str, second: str, seconds: float) -> tuple[int, int]:
     What is more than the hub keeps for a client that is slow is refused, as it should be.
     """
     async with await RawClient.connect(first) as source, await RawClient.connect(second) as target:
+        await target.offer("mirror", "public")
         sent = 0
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -9,7 +9,7 @@ from tests.cluster.cluster import Cluster, until
 from tests.cluster.conftest import StartCluster
 from tests.cluster.report import Report
 from tests.gateways import SECOND
-from tests.raw_client import RawClient, Rejected, call_envelope, promise_of
+from tests.raw_client import NO_ANSWER, RawClient, Rejected, call_envelope, promise_of
 
 pytestmark = pytest.mark.cluster
 
@@ -34,6 +34,7 @@ async def test_every_absence_has_an_error_of_its_own(short_grace: Cluster, repor
 
 async def _call_one_that_leaves(cluster: Cluster, caller: RawClient, report: Report) -> None:
     callee = await RawClient.connect(cluster.gateways[1].url)
+    await callee.offer("mirror", "public", never=lambda: NO_ANSWER)
     pending = asyncio.create_task(_error_of(caller, callee, NEVER))
     await callee.until(lambda frame: frame.method == NEVER)
     await callee.close()
@@ -84,6 +85,7 @@ async def test_pending_calls_end_wherever_caller_and_callee_are(cluster: Cluster
     callers = [await RawClient.connect(url) for url in urls]
     for url in urls:
         callee = await RawClient.connect(url)
+        await callee.offer("mirror", "public", never=lambda: NO_ANSWER)
         pending = [asyncio.create_task(_error_of(caller, callee, NEVER)) for caller in callers]
         for caller in callers:
             source = caller.address
@@ -100,6 +102,7 @@ async def test_a_caller_that_has_moved_is_told_too(
 ) -> None:
     first, second, third = cluster.gateways
     callee = await RawClient.connect(first.url)
+    await callee.offer("mirror", "public", never=lambda: NO_ANSWER)
     caller = await RawClient.connect(second.url)
     session = caller.new_session()
     promise = promise_of(caller.client_id, session)

@@ -658,6 +658,7 @@ async def test_a_chunk_that_got_lost_takes_its_message_with_it(
 ) -> None:
     """The mailbox of a client that is away takes small chunks still when it takes no large one."""
     async with await RawClient.connect(private.url) as victim:
+        await victim.offer("open", "public", echo=lambda value: value)
         to, token = victim.address, victim.info["reconnection_token"]
         victim.break_off()
     async with asyncio.timeout(LIMIT):
@@ -696,6 +697,7 @@ async def test_a_chunk_that_was_turned_away_takes_its_message_with_it(private: G
         await RawClient.connect(private.url) as attacker,
         await RawClient.connect(private.url) as victim,
     ):
+        await victim.offer("open", "public", echo=lambda value: value)
         cache, to = MessageCache(victim), victim.address
         await attacker.cache(to, "create", "key", False)
         await attacker.cache(to, "append", "key", HEAD, False)

@@ -46,6 +46,13 @@ async def go_away(client: RawClient, redis: Redis) -> str:
     return token
 
 
+async def open_client(gateway: Gateway) -> RawClient:
+    """A client that takes notes from everybody."""
+    client = await RawClient.connect(gateway.url)
+    await client.offer("open", "public", note=lambda *_: None)
+    return client
+
+
 async def come_back(gateway: Gateway, client: RawClient, token: str) -> RawClient:
     return await RawClient.connect(gateway.url, client.client_id, reconnection_token=token)
 
@@ -65,7 +72,7 @@ async def test_frames_wait_and_come_before_live_ones(
 ) -> None:
     first, second = gateways[0], gateways[elsewhere]
     async with await RawClient.connect(first.url) as sender:
-        client = await RawClient.connect(first.url)
+        client = await open_client(first)
         await note(sender, client, 0)
         await client.until(lambda received: received.args == [0])
         token = await go_away(client, redis)
@@ -89,7 +96,7 @@ async def test_no_frame_overtakes_another_while_a_client_moves(
 ) -> None:
     """Some get lost with the connection that they were written to; their order is kept."""
     async with await RawClient.connect(gateways[sender_at].url) as sender:
-        client = await RawClient.connect(gateways[0].url)
+        client = await open_client(gateways[0])
         notebook = Notebook(sender, client)
         async with notebook:
             lives = [client]
@@ -144,7 +151,7 @@ async def test_what_does_not_fit_is_rejected_at_once(
     gateways: tuple[Gateway, Gateway], redis: Redis
 ) -> None:
     async with await RawClient.connect(gateways[0].url) as sender:
-        client = await RawClient.connect(gateways[0].url)
+        client = await open_client(gateways[0])
         await go_away(client, redis)
 
         with pytest.raises(Rejected, match="is suspended, and too much waits"):

@@ -84,6 +84,15 @@ class Scene(NamedTuple):
             return False
         return True
 
+    async def calls(self, service: str) -> bool:
+        """Call by a frame, from the caller's own workspace."""
+        try:
+            return bool(await self.caller.call(self.provider, f"services.{service}.work"))
+        except Rejected as refused:
+            if "Permission denied" not in str(refused):
+                raise
+            return False
+
     async def connects(self) -> bool:
         """Connect to the workspace; then its protected services are there to be called."""
         query = {"token": self.token} if self.token else {}
@@ -103,10 +112,12 @@ WAYS: Final[list[tuple[Action, str, Callable[[Scene], Awaitable[bool]]]]] = [
     (Action.USE_PUBLIC, "call over HTTP", lambda s: s.asks("services/open/work")),
     (Action.USE_PUBLIC, "describe over HTTP", lambda s: s.asks("services/open")),
     (Action.USE_PUBLIC, "list", lambda s: s.sees("open")),
+    (Action.USE_PUBLIC, "call by a frame", lambda s: s.calls("open")),
     (Action.USE_PUBLIC, "get", lambda s: s.manages("get_service", f"{s.provider}:open")),
     (Action.USE_PROTECTED, "call over HTTP", lambda s: s.asks("services/closed/work")),
     (Action.USE_PROTECTED, "describe over HTTP", lambda s: s.asks("services/closed")),
     (Action.USE_PROTECTED, "list", lambda s: s.sees("closed")),
+    (Action.USE_PROTECTED, "call by a frame", lambda s: s.calls("closed")),
     (Action.ENTER, "connect", lambda s: s.connects()),
     (Action.LOOK, "info", lambda s: s.manages("get_workspace_info", LAB)),
     (Action.LOOK, "info over HTTP", lambda s: s.asks("info")),
@@ -167,7 +178,7 @@ async def test_every_way_in_lets_in_whom_the_table_says(
     async with await RawClient.connect(url, **({"token": token} if token else {})) as caller:
         scene = Scene(url, token, caller, provider)
 
-        # Its provider would refuse a call from another workspace; so one has to connect to it.
+        # Published providers refuse a call from another workspace; so one has to connect to it.
         assert not await scene.manages("get_service", f"{provider}:closed")
         allowed = {(action, way): await attempt(scene) for action, way, attempt in WAYS}
 

@@ -17,7 +17,7 @@ from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, Gateway
 from tests.observability.collector import Collector, Span
 from tests.python_client import NEWEST, OLDEST, Local, PythonClient
-from tests.raw_client import RawClient, Received, Rejected, call_envelope
+from tests.raw_client import NO_ANSWER, RawClient, Received, Rejected, call_envelope
 
 if TYPE_CHECKING:  # pytest wants to be the first to import its plugins
     from tests.browser import Chromium
@@ -141,6 +141,7 @@ async def test_a_call_that_fails_is_shown_as_failed(traced: Traced) -> None:
         await RawClient.connect(first.url) as provider,
         await RawClient.connect(second.url) as caller,
     ):
+        await provider.offer("greet", "public", fail=lambda: NO_ANSWER)
         failing = asyncio.create_task(caller.call(provider.address, "services.greet.fail"))
         called = await provider.until(lambda frame: frame.method == "services.greet.fail")
         reject = called.body["promise"]["reject"]["_rmethod"]

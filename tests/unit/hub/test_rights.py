@@ -1,5 +1,9 @@
 """Who may pass on functions of others."""
 
+import json
+import time
+from collections.abc import Callable
+
 import pytest
 
 from hypha_cluster.errors import (
@@ -10,10 +14,14 @@ from hypha_cluster.errors import (
     ServiceNotFound,
     WorkspaceNotFound,
 )
-from hypha_cluster.hub.rights import Rights
+from hypha_cluster.hub.rights import Open, Rights
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.protocol.address import ServiceQuery
 from hypha_cluster.protocol.references import Reference
+from hypha_cluster.registry.services import Provider
+from hypha_cluster.relay.connections import Connections
+from tests.fakes import FakeClock, FakeSocket
+from tests.unit.relay.test_connections import connection
 
 ME = Identity("me")
 OPEN = Reference("away/other", "open")
@@ -33,6 +41,9 @@ class FakeWorkspaces:
         return name == "mine"
 
 
+CLOSED = Reference("away/other", "closed", is_called=True)
+
+
 class FakeDirectory:
     """Finds one public service."""
 
@@ -46,11 +57,14 @@ class FakeDirectory:
 
 
 def rights(
-    *, error: HubError | None = None, missing: HubError | None = None
+    *,
+    error: HubError | None = None,
+    missing: HubError | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Rights, FakeWorkspaces]:
     workspaces = FakeWorkspaces(missing)
     directory = FakeDirectory(error or ServiceNotFound("no such service"))
-    return Rights(workspaces, directory), workspaces
+    return Rights(workspaces, directory, lambda *_: False, clock), workspaces
 
 
 async def test_public_services_and_those_of_a_workspace_that_one_may_enter_may_be_passed_on() -> (
@@ -93,3 +107,65 @@ async def test_without_redis_nothing_is_known() -> None:
 
     with pytest.raises(RedisUnavailable):
         await unable.require(ME, [Reference("away/other", "closed")])
+
+
+# Calls.
+
+
+@pytest.mark.parametrize("error", [PermissionDenied("protected"), ServiceNotFound("no")])
+async def test_only_what_is_public_elsewhere_is_called(error: HubError) -> None:
+    denying, _ = rights(error=error)
+
+    await denying.require(ME, [OPEN._replace(is_called=True)])
+    await denying.require(ME, [Reference("mine/other", "closed", is_called=True)])
+    with pytest.raises(type(error), match=str(error)):
+        await denying.require(ME, [CLOSED])
+
+
+async def test_a_call_to_who_is_not_known_goes_to_where_that_is_noticed() -> None:
+    unknowing, _ = rights(error=ClientNotFound("no"))
+
+    await unknowing.require(ME, [CLOSED])
+
+
+async def test_redis_is_not_asked_again_at_once_when_it_is_away() -> None:
+    clock = FakeClock()
+    unable, workspaces = rights(error=RedisUnavailable("away"), clock=clock)
+
+    for _ in range(3):
+        with pytest.raises(RedisUnavailable):
+            await unable.require(ME, [CLOSED])
+    assert workspaces.asked == ["away"]
+
+    clock.now += 2
+    with pytest.raises(RedisUnavailable):
+        await unable.require(ME, [CLOSED])
+    assert workspaces.asked == ["away", "away"]
+
+
+class FakeServices:
+    """Has looked up a moment ago what is given."""
+
+    def __init__(self, *providers: Provider) -> None:
+        self._providers = {(each.address, each.service): each for each in providers}
+
+    def known(self, address: str, service: str) -> Provider | None:
+        return self._providers.get((address, service))
+
+
+async def test_what_is_public_here_or_was_a_moment_ago_is_known_at_once() -> None:
+    infos = {name: {"config": {"visibility": name}} for name in ("public", "protected")}
+    far = [Provider("bob/far", name, info, online=True) for name, info in infos.items()]
+    connections, near = Connections(1, 1.0), connection(FakeSocket())
+    near.services = {name: json.dumps(info) for name, info in infos.items()}
+    connections.attach(near)
+    is_open = Open(connections, FakeServices(*far))
+
+    asked = [(who, name) for who in ("ann/me", "bob/far", "bob/no") for name in [*infos, "x"]]
+
+    assert [each for each in asked if is_open(*each)] == [
+        ("ann/me", "public"),
+        ("bob/far", "public"),
+    ]
+    near.services = {"public": json.dumps(infos["protected"])}
+    assert not is_open("ann/me", "public")

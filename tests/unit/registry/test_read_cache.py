@@ -109,3 +109,13 @@ async def test_what_is_larger_than_all_of_it_is_not_kept(source: Source) -> None
     before = source.reads
     await source.get("lab", "kept")
     assert source.reads == before
+
+
+async def test_what_was_read_can_be_had_at_once_as_long_as_it_holds(source: Source) -> None:
+    assert source.cache.peek("lab", "s") is None
+    await source.get()
+    assert source.cache.peek("lab", "s") == "first"
+
+    source.cache.forget("lab")
+
+    assert source.cache.peek("lab", "s") is None

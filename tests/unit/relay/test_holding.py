@@ -23,6 +23,9 @@ class FakeRights:
         self.may_answer = asyncio.Event()
         self.asked: list[tuple[str, Set[Reference]]] = []
 
+    def is_open(self, address: str, service: str) -> bool:
+        return False
+
     async def require(self, identity: Identity, references: Set[Reference]) -> None:
         self.asked.append((identity.id, references))
         await self.may_answer.wait()
