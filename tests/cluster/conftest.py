@@ -1,12 +1,13 @@
 """Fixtures of the cluster tests."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import GATEWAYS, Cluster
 from tests.cluster.report import Report
 from tests.gateways import Value
 from tests.haproxy import Balancer, HAProxy, Missing
@@ -38,12 +39,15 @@ def start_cluster(tmp_path: Path) -> Iterator[StartCluster]:
     """Start a cluster with settings of the test's own, and end it when the test is over."""
     with ExitStack() as stack:
 
-        def start(balancer: type[Balancer] = HAProxy, **settings: Value) -> Cluster:
+        def start(
+            balancer: type[Balancer] = HAProxy, size: int = GATEWAYS, **settings: Value
+        ) -> Cluster:
             try:
                 balancer.program()
             except Missing as missing:
                 pytest.skip(str(missing))
-            return stack.enter_context(Cluster(tmp_path, balancer=balancer, **settings))
+            cluster = Cluster(tmp_path, balancer=balancer, size=size, **settings)
+            return stack.enter_context(cluster)
 
         yield start
 
@@ -53,6 +57,9 @@ def cluster(start_cluster: StartCluster) -> Cluster:
     return start_cluster()
 
 
-@pytest.fixture(scope="session")
-def report() -> Report:
-    return Report()
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Report:
+    """Collect figures under what the test says of itself."""
+    about = inspect.getdoc(request.function)
+    assert about, "the page tells what the test does, in the words of its docstring"
+    return Report(about)

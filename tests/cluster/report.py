@@ -7,6 +7,8 @@ PAGE` makes the page of them.
 import json
 import os
 import sys
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,10 @@ machine. This page is written by
 make chaos
 ```
 
+*Under load*, five callers in Python and a page call three providers in Python and one in the page,
+without end. A caller in Python has up to three calls under way at each provider, the page has one;
+the next one is placed 0.03 s after an answer.
+
 A call that *failed* is one whose caller got an error. Besides what is counted here, every call is
 checked to have exactly one outcome and the right one, to be executed at most once, in the order of
 its caller, by whom it was meant for, and never after its caller was told that it failed. There is
@@ -33,13 +39,16 @@ ends the one before, so that some calls cannot be sent ("Failed to send the requ
 
 A "time out" is the client's own word, after 30 s, or 10 s in 0.5.16: the frame was lost with the
 memory of what failed or with a connection that broke, or its answer came too late.
+
+[What was done](#what-was-done) says what is behind each row.
 """
 
 
 class Report:
-    """Collects figures, if somebody wants them."""
+    """Collects figures, if somebody wants them. about: what the experiment is, in sentences."""
 
-    def __init__(self) -> None:
+    def __init__(self, about: str = "") -> None:
+        self._about = " ".join(about.split())
         path = os.environ.get(FIGURES)
         self._path = Path(path) if path else None
 
@@ -49,21 +58,35 @@ class Report:
 
     def note(self, what: str, **figures: Any) -> None:
         """Add what came of one experiment; a figure's name is a word or two."""
-        line = {"what": what, **{name.replace("_", " "): value for name, value in figures.items()}}
+        named = {name.replace("_", " "): value for name, value in figures.items()}
+        line = {"what": what, "about": self._about, "figures": named}
         if self._path:
             with self._path.open("a", encoding="utf-8") as output:
                 output.write(json.dumps(line) + "\n")
 
 
 def page(lines: list[dict[str, Any]]) -> str:
-    """The page, a table row for each experiment and figure, in the order in which they came."""
-    rows = ["| what happened | figure | |", "|---|---|---:|"]
+    """Return the page: a row for each experiment and figure, then what each experiment is."""
+    return "\n".join([HEAD, *_rows(lines), "", "## What was done", "", *_explained(lines), ""])
+
+
+def _rows(lines: list[dict[str, Any]]) -> Iterator[str]:
+    yield from ("| what happened | figure | |", "|---|---|---:|")
     for line in lines:
-        what = line.pop("what")
-        for name, value in line.items():
-            rows.append(f"| {what} | {name} | {_shown(value)} |")
+        what = line["what"]
+        for name, value in line["figures"].items():
+            yield f"| {what} | {name} | {_shown(value)} |"
             what = ""
-    return HEAD + "\n" + "\n".join(rows) + "\n"
+
+
+def _explained(lines: list[dict[str, Any]]) -> Iterator[str]:
+    named: dict[str, dict[str, None]] = {}
+    for line in lines:
+        named.setdefault(line["about"], {})[line["what"]] = None
+    for about, names in named.items():
+        if about:
+            text = f"{'; '.join(f'**{name}**' for name in names)}: {about}"
+            yield textwrap.fill(text, 100, initial_indent="* ", subsequent_indent="  ")
 
 
 def _shown(value: Any) -> str:

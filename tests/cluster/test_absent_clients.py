@@ -26,6 +26,9 @@ def short_grace(start_cluster: StartCluster) -> Cluster:
 
 
 async def test_every_absence_has_an_error_of_its_own(short_grace: Cluster, report: Report) -> None:
+    """One gateway's client calls clients of others, of which one leaves, one breaks off, and one
+    is on a gateway that is killed. They keep their places for 3 s, their mailboxes hold 5 frames.
+    """
     async with await RawClient.connect(short_grace.gateways[0].url) as caller:
         await _call_one_that_leaves(short_grace, caller, report)
         await _call_one_between_connections(short_grace, caller, report)

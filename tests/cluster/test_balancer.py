@@ -40,7 +40,10 @@ without_nginx = pytest.mark.parametrize("cluster", [HAProxy, Traefik], ids=_name
 
 @without_nginx
 async def test_an_upgrade_waits_while_no_gateway_is_ready(cluster: Cluster, report: Report) -> None:
-    """The last one is frozen, not killed: it is there again at once, however slow the machine."""
+    """Two gateways are killed and the third is frozen. When the balancer has found that out, a
+    client connects; a second later the third gateway goes on.
+    """
+    # Frozen, not killed: so it is there again at once, however slow the machine.
     last, *others = cluster.gateways
     for gateway in others:
         gateway.kill()
@@ -114,7 +117,8 @@ async def test_a_large_body_reaches_the_hub(cluster: Cluster) -> None:
     assert "not valid application/json" in answer.body.decode()
 
 
-# Failed calls among all, in a rolling restart. nginx sends clients to gateways that drain.
+# Failed calls among all, in a rolling restart. nginx sends clients to gateways that drain. HAProxy
+# has a test of its own, test_restarts.py.
 TOLERATED = {Nginx: 0.01, Traefik: 0.0}
 
 
@@ -124,7 +128,9 @@ TOLERATED = {Nginx: 0.01, Traefik: 0.0}
 async def test_a_rolling_restart_loses_nobody_and_hardly_a_call(
     balancer: type[Balancer], start_cluster: StartCluster, tmp_path: Path, report: Report
 ) -> None:
-    """Behind HAProxy, it is in test_restarts.py."""
+    """Each gateway in turn is stopped by SIGTERM and started anew, behind another balancer, under
+    load without a page.
+    """
     cluster = start_cluster(balancer)
     load = Load(cluster.url, tmp_path)
 

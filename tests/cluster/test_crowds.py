@@ -36,6 +36,9 @@ MANY = pytest.mark.parametrize(
 
 @pytest.mark.timeout(300)
 async def test_a_thousand_clients_are_back_after_a_crash(cluster: Cluster, report: Report) -> None:
+    """A gateway is killed that has a third of the clients. They connect again at once with their
+    reconnection tokens, as published clients do.
+    """
     async with Crowd(cluster.url, CROWD) as crowd:
         victim = cluster.gateways[1]
         affected = cluster.clients_of(victim)
@@ -68,7 +71,9 @@ async def test_a_thousand_clients_are_back_after_a_crash(cluster: Cluster, repor
 async def test_after_a_crash_a_call_to_anybody_is_answered(
     count: int, cluster: Cluster, report: Report
 ) -> None:
-    """None of them comes back, so that whoever calls one has to be told."""
+    """All clients are on the gateway that is killed, and none of them comes back, so that whoever
+    calls one has to be told. 500 of them are called at once, from another gateway.
+    """
     victim, other = cluster.gateways[1], cluster.gateways[0]
     async with await RawClient.connect(other.url) as caller:
         token = await caller.manager("generate_token")
@@ -99,7 +104,7 @@ async def test_after_a_crash_a_call_to_anybody_is_answered(
         f"`kill -9` of a gateway with {count:,} clients, of which none comes back",
         calls_to_them=len(answered),
         seconds_from_the_crash_to_the_last_answer=max(answered),
-        cpu_of_redis_to_the_cpu_of_their_connecting=suspending / connecting,
+        CPU_of_Redis_per_CPU_that_their_connecting_took=suspending / connecting,
     )
     assert max(answered) < ANSWERED * SECOND
     assert suspending < connecting
@@ -116,6 +121,10 @@ def _cpu(cluster: Cluster) -> float:
 async def test_clients_that_come_and_go_leave_nothing(
     count: int, cluster: Cluster, report: Report
 ) -> None:
+    """Clients connect by the balancer, offer a public service and leave, up to 50 at a time.
+    What is left of them is counted when all are gone.
+    """
+
     async def visit() -> None:
         async with await RawClient.connect(cluster.url) as visitor:
             await visitor.offer(f"stall-{secrets.token_hex(4)}", "public")
@@ -125,6 +134,9 @@ async def test_clients_that_come_and_go_leave_nothing(
 
 @MANY
 async def test_calls_by_http_leave_nothing(count: int, cluster: Cluster, report: Report) -> None:
+    """A function is called by GET, up to 50 times at once. What is left of that is counted when all
+    calls are over.
+    """
     async with await RawClient.connect(cluster.url) as provider:
         await provider.offer("mirror", "public", echo=lambda keywords: keywords)
         url = f"{cluster.url}/{provider.workspace}/services/mirror/echo?text=hi"

@@ -40,6 +40,9 @@ def pair(cluster: Cluster) -> tuple[str, str]:
 async def test_a_client_with_its_token_takes_its_place_from_a_half_open_connection(
     cluster: Cluster, pair: tuple[str, str], report: Report
 ) -> None:
+    """The network of a client goes dead without a word. It connects to another gateway, with its
+    reconnection token, while the first one takes it to be there.
+    """
     first, second = pair
     async with Line(first) as line, await RawClient.connect(second) as caller:
         old = await RawClient.connect(line.url)
@@ -65,7 +68,9 @@ async def test_a_client_with_its_token_takes_its_place_from_a_half_open_connecti
 async def test_a_client_without_a_token_takes_its_place_from_a_half_open_connection(
     pair: tuple[str, str], report: Report
 ) -> None:
-    """As those in Pyodide do, which only have the access token that they came with."""
+    """The same, by a client that has only the access token that it came with, as those in Pyodide
+    do. The hub asks the old connection first.
+    """
     first, second = pair
     async with Line(first) as line, await RawClient.connect(second) as owner:
         query = {"workspace": owner.workspace, "token": await owner.manager("generate_token")}
@@ -128,6 +133,7 @@ async def test_a_gateway_that_sleeps_delivers_what_came_meanwhile(cluster: Clust
 async def test_a_gateway_sleeps_and_wakes_up(
     cluster: Cluster, chromium: "Chromium", tmp_path: Path, report: Report
 ) -> None:
+    """A gateway is stopped by the kernel for 10 s under load, and goes on."""
     sleeper = cluster.gateways[0]
 
     async def sleep_and_wake_up() -> float:
@@ -154,7 +160,9 @@ async def test_a_gateway_sleeps_and_wakes_up(
     reason="only root can make a network, with unshare, iproute2 and iptables",
 )
 def test_packets_are_lost(tmp_path: Path, report: Report) -> None:
-    """In a network of our own, which is gone with its processes."""
+    """In a network of its own all packets between a client and its gateway are dropped from one
+    moment on, so that neither is told.
+    """
     HAProxy.program()  # while there is a network to install it from
     script = [sys.executable, "-m", "tests.cluster.lost_packets", str(tmp_path)]
     command = ["unshare", "--net", *script]

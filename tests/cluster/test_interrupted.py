@@ -27,7 +27,7 @@ TURNS = pytest.mark.parametrize(
     "turns",
     [
         pytest.param(2, marks=pytest.mark.brief),
-        pytest.param(8, marks=[pytest.mark.chaos, pytest.mark.timeout(600)]),
+        pytest.param(6, marks=[pytest.mark.chaos, pytest.mark.timeout(600)]),
     ],
 )
 
@@ -36,6 +36,9 @@ TURNS = pytest.mark.parametrize(
 async def test_a_crash_while_clients_connect_leaves_no_ghost(
     turns: int, start_cluster: StartCluster, report: Report
 ) -> None:
+    """A gateway is killed again and again while 250 clients connect to it. Of what it has begun to
+    note in Redis nothing may look attached 15 s later, and a call to any of them is answered.
+    """
     cluster = start_cluster()
     victim = cluster.gateways[1]
     began, ghosts, called = 0, 0, 0
@@ -58,7 +61,7 @@ async def test_a_crash_while_clients_connect_leaves_no_ghost(
 
     report.note(
         "`kill -9` of a gateway while clients connect",
-        times=turns,
+        times_that_it_was_killed=turns,
         clients_that_it_had_or_was_about_to_have=began,
         of_them_attached_for_ever=ghosts,
         calls_to_them_that_were_answered=called,
@@ -109,6 +112,10 @@ async def test_lost_replies_leave_nothing(
     tmp_path: Path,
     report: Report,
 ) -> None:
+    """Between a gateway and Redis is a proxy that breaks the connection in the place of some
+    replies, so that the gateway sends the same script again. Clients connect, register public
+    and protected services and leave meanwhile. What Redis has of them in the end is counted.
+    """
     keys = Keys(redis_prefix)
     with plain_server(tmp_path / "redis") as server:
         async with LostReplies(server.port, SHARE) as way, Redis.from_url(server.url) as redis:

@@ -43,6 +43,9 @@ def held(tmp_path: Path) -> Iterator[HeldGateway]:
 async def test_sighup_replaces_workers_and_fails_no_call(
     chromium: "Chromium", tmp_path: Path, report: Report
 ) -> None:
+    """Under load a hub with two workers gets SIGHUP. Clients connect to its one port, without a
+    balancer.
+    """
     with Gateway(tmp_path / "hub.log", workers=2, **DRAIN) as hub:
 
         async def renew() -> None:
@@ -64,6 +67,10 @@ async def _is_replaced(hub: Gateway) -> bool:
 async def test_a_restart_behind_a_held_socket_fails_no_call(
     held: HeldGateway, chromium: "Chromium", tmp_path: Path, report: Report
 ) -> None:
+    """Under load a hub that has its socket from somebody else is stopped by SIGTERM and started
+    anew, as `systemctl restart` does. There is no balancer; clients wait at the socket.
+    """
+
     async def restart() -> None:
         assert await asyncio.to_thread(held.restart) == 0
 

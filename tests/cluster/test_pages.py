@@ -41,6 +41,9 @@ async def test_a_page_that_only_offers_comes_back(
     chromium: "Chromium",
     report: Report,
 ) -> None:
+    """A page offers a service and sends nothing by itself; a Python program calls it ten times a
+    second while the page's gateway is replaced, or after it was killed.
+    """
     page = await chromium.open(NEWEST)
     provider = await page.connect(cluster.url)
     await provider.register("page", config={"visibility": "public"})

@@ -64,7 +64,9 @@ async def _watched(cluster: Cluster, report: Report, what: str) -> AsyncIterator
 
 
 async def test_a_client_that_reads_nothing(start_cluster: StartCluster, report: Report) -> None:
-    """It is kept within bounds: calls to it are turned away, and in the end it is dropped."""
+    """A client is called without end, with 100 kB each time, and reads nothing: calls to it are
+    turned away, and in the end it is dropped. Two others call each other meanwhile.
+    """
     cluster = start_cluster(outbox_size=MIB, send_timeout=3)
     first, second = cluster.gateways[:2]
     async with Line(second.url) as line, await RawClient.connect(first.url) as caller:
@@ -103,6 +105,9 @@ async def _call_until_refused(caller: RawClient, deaf: RawClient) -> str:
 
 @pytest.mark.chaos
 async def test_a_client_that_floods_another(cluster: Cluster, report: Report) -> None:
+    """A client sends frames as fast as it can to one on another gateway, for 4 s. Two others on the
+    same gateways call each other meanwhile.
+    """
     what = "a client that sends as much as it can"
     async with _watched(cluster, report, what):
         sent, came = await _flood(cluster)
@@ -116,6 +121,8 @@ async def test_a_client_that_floods_another(cluster: Cluster, report: Report) ->
 async def test_clients_go_on_beside_a_flood(
     cluster: Cluster, chromium: "Chromium", tmp_path: Path, report: Report
 ) -> None:
+    """The same flood, under load."""
+
     async def flood() -> float:
         began = now()
         await _flood(cluster)

@@ -87,6 +87,10 @@ EVENTS = (forgets, cuts_subscribers, restarts_with_its_data, restarts_without_it
 async def test_the_cluster_heals_by_itself_when_the_store(
     event: Callable[[Store], None], cluster: Cluster, report: Report
 ) -> None:
+    """Redis forgets all, cuts the connections of subscribers, or is killed and started 2 s later,
+    with or without what it had. All works when six providers on three gateways are listed and
+    answer.
+    """
     urls = [gateway.url for gateway in cluster.gateways]
     caller = await RawClient.connect(urls[0])
     providers = [await RawClient.connect(urls[n % len(urls)]) for n in range(PROVIDERS)]
@@ -118,6 +122,8 @@ async def test_clients_go_on_when_the_store(
     tmp_path: Path,
     report: Report,
 ) -> None:
+    """The same, under load."""
+
     async def strike() -> float:
         began = now()
         await asyncio.to_thread(event, cluster.store)
@@ -132,7 +138,7 @@ async def test_clients_go_on_when_the_store(
 async def test_calls_between_gateways_fail_promptly_while_the_store_is_away(
     cluster: Cluster, report: Report
 ) -> None:
-    """Calls on one gateway go on."""
+    """Redis is killed. Calls between clients of one gateway go on, calls to others fail."""
     first, second = cluster.gateways[:2]
     caller = await RawClient.connect(first.url)
     here = await RawClient.connect(first.url)
