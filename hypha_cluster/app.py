@@ -26,9 +26,10 @@ from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.assets.routes import AssetsApi
 from hypha_cluster.web.bodies import Room
 from hypha_cluster.web.health import HealthApi
-from hypha_cluster.web.middleware.failures import HANDLERS
+from hypha_cluster.web.middleware.failures import handlers
 from hypha_cluster.web.middleware.slashes import lead_by_slashes
-from hypha_cluster.web.middleware.stack import stack
+from hypha_cluster.web.middleware.stack import origins, stack
+from hypha_cluster.web.old_addresses import OldAddresses
 from hypha_cluster.web.pages import PagesApi
 from hypha_cluster.web.services import ServicesApi
 from hypha_cluster.web.stats import StatsApi
@@ -76,7 +77,7 @@ def create_app(config: Config, features: Chosen | None = None) -> Starlette:
 
     app = Starlette(
         lifespan=traced_lifespan if config.tracing else lifespan,
-        exception_handlers=HANDLERS,
+        exception_handlers=handlers(origins(config.allow_origins)),
         middleware=stack(
             counts,
             config.allow_origins,
@@ -200,6 +201,14 @@ def _routes(
     features: Features,
 ) -> list[BaseRoute]:
     config = site.config
+    services = ServicesApi(
+        hub.lookup,
+        store.workspaces,
+        hub.directory,
+        hub.visits,
+        config.max_message_size,
+        site.room,
+    )
     routes: list[BaseRoute] = [
         # First what is asked for most; no other route has paths like these.
         *WebSocketApi(
@@ -210,14 +219,9 @@ def _routes(
             config.public_base_url,
             site.supervisor,
         ).routes(),
-        *ServicesApi(
-            hub.lookup,
-            store.workspaces,
-            hub.directory,
-            hub.visits,
-            config.max_message_size,
-            site.room,
-        ).routes(),
+        services.call_route(),
+        *OldAddresses(services, hub.lookup, store.workspaces).routes(),
+        *services.routes(),
         *health.routes(),
         *PagesApi().routes(),
         *AssetsApi().routes(),

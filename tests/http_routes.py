@@ -1,7 +1,8 @@
 """Every route of the hub's own over HTTP, asked rightly and wrongly, and what comes of it.
 
 {ws}: the workspace of a client with the public service `open` (functions `echo`, which returns its
-arguments, and `blob`, which returns bytes) and the protected service `closed` (function `secret`).
+arguments, `blob`, which returns bytes, `count`, which returns a stream of 1 and 2, and `stray`, one
+that leads elsewhere) and the protected service `closed` (function `secret`).
 """
 
 import json
@@ -11,6 +12,16 @@ import msgpack
 
 JSON: Final = "application/json"
 MSGPACK: Final = "application/msgpack"
+OCTETS: Final = "application/octet-stream"
+URLENCODED: Final = "application/x-www-form-urlencoded"
+MULTIPART: Final = "multipart/form-data; boundary=b"
+FORM: Final = (
+    b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n5\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\nfile\0\r\n--b--\r\n'
+)
+OLD_BODY: Final = (
+    b'{"service_id":"open","function_key":"echo","workspace":"{ws}","function_kwargs":{"x":[1]}}'
+)
 REFERENCE: Final = '{"f": {"_rtype": "method", "_rtarget": "ws/x", "_rmethod": "services.s.f"}}'
 
 
@@ -41,6 +52,52 @@ INFO: Final = "/{workspace}/info"
 ECHO: Final = "/{ws}/services/open/echo"
 SECRET: Final = "/{ws}/services/closed/secret"
 
+# What the original has at addresses of this kind.
+OLD_CALL: Final = "/services/call"
+OLD_LIST: Final = "/services/list"
+OLD_INFO: Final = "/workspaces/info"
+OLD_ECHO: Final = "service_id=open&function_key=echo&workspace={ws}"
+OLD: Final = (
+    Row(
+        OLD_CALL,
+        "GET",
+        f"/services/call?{OLD_ECHO}&function_kwargs=%7B%22x%22:1%7D",
+        200,
+        '{"x":1}',
+    ),
+    Row(
+        OLD_CALL, "GET", "/services/call?service_id={ws}/{client}:open&function_key=id", 200, "open"
+    ),
+    Row(OLD_CALL, "HEAD", f"/services/call?{OLD_ECHO}", 200),
+    Row(OLD_CALL, "POST", "/services/call", 200, '{"x":[1]}', body=OLD_BODY),
+    Row(
+        OLD_CALL,
+        "POST",
+        f"/services/call?{OLD_ECHO}",
+        200,
+        '{"x":1}',
+        body=b'{"function_kwargs":{"x":1}}',
+    ),
+    Row(OLD_CALL, "GET", "/services/call?service_id=open&function_key=echo", 422, "'workspace' is"),
+    Row(OLD_CALL, "GET", "/services/call?workspace={ws}&function_key=echo", 422, "'service_id' is"),
+    Row(OLD_CALL, "GET", "/services/call?service_id={ws}/*:open", 422, "'function_key' is"),
+    Row(OLD_CALL, "GET", f"/services/call?{OLD_ECHO}&function_kwargs=%7B", 400, "not valid JSON"),
+    Row(OLD_CALL, "GET", f"/services/call?{OLD_ECHO}&function_kwargs=5", 400, "a map"),
+    Row(OLD_CALL, "GET", f"/services/call?{OLD_ECHO}&service_id=other/*:open", 400, "workspace"),
+    Row(OLD_CALL, "GET", "/services/call?service_id=nowhere/x:y&function_key=z", 404, "not found"),
+    Row(OLD_CALL, "POST", "/services/call", 400, "not valid", body=b"{"),
+    Row(OLD_CALL, "PUT", "/services/call", 405, body=b"{}"),
+    Row(OLD_LIST, "GET", "/services/list?workspace={ws}", 200, "{client}:open"),
+    Row(OLD_LIST, "GET", "/services/list", 422, "'workspace' is missing"),
+    Row(OLD_LIST, "GET", "/services/list?workspace=nowhere", 404, "Workspace not found"),
+    Row(OLD_INFO, "GET", "/workspaces/info?workspace={ws}", 403, "Permission denied"),
+    Row(OLD_INFO, "GET", "/workspaces/info?workspace={ws}", 200, "{ws}", token="member"),
+    Row(OLD_INFO, "GET", "/workspaces/info?workspace=nowhere", 404, "Workspace not found"),
+    Row(OLD_INFO, "GET", "/workspaces/info", 422, "'workspace' is missing"),
+    Row("/workspaces/list", "GET", "/workspaces/list", 403, "Only an admin"),
+    Row("/workspaces/list", "GET", "/workspaces/list", 401, token="nonsense"),
+)
+
 ROWS: Final = (
     Row(FRONT, "GET", "/", 200, "Hypha"),
     Row(FRONT, "HEAD", "/", 200),
@@ -64,7 +121,7 @@ ROWS: Final = (
     Row(LIST, "GET", "/{ws}/services", 200, ":open"),
     Row(LIST, "GET", "/{ws}/services", 200, ":closed", token="member"),
     Row(LIST, "GET", "/{ws}/services", 200, ":open", accept=MSGPACK),
-    Row(LIST, "GET", "/public/services", 200),
+    Row(LIST, "GET", "/public/services", 200, '"{ws}/{client}:open"'),
     Row(LIST, "GET", "/nowhere/services", 404, "Workspace not found"),
     Row(LIST, "GET", "/a%20b/services", 404),
     Row(LIST, "GET", "/%7Bx%7D/services", 404),
@@ -100,6 +157,13 @@ ROWS: Final = (
     Row(CALL, "GET", "/nowhere/services/open/echo", 404, "Workspace not found"),
     Row(CALL, "GET", "/{ws}/services/open/blob?x=1", 406, MSGPACK),
     Row(CALL, "GET", "/{ws}/services/open/blob?x=1", 200, accept=MSGPACK),
+    Row(CALL, "GET", "/{ws}/services/open/blob?x=1", 200, "\0", accept=OCTETS),
+    Row(CALL, "GET", f"{ECHO}?x=1", 406, "not bytes", accept=OCTETS),
+    Row(CALL, "GET", f"{ECHO}?x=1", 200, '{"x":1}', accept=f"{OCTETS}, */*"),
+    Row(CALL, "GET", "/{ws}/services/open/count", 200, "1\n2\n"),
+    Row(CALL, "GET", "/{ws}/services/open/count", 200, "data: 1", accept="text/event-stream"),
+    Row(CALL, "GET", "/{ws}/services/open/count", 406, "bytes", accept=OCTETS),
+    Row(CALL, "GET", "/{ws}/services/open/stray", 500, "leads elsewhere"),
     Row(CALL, "GET", SECRET, 403, "Permission denied"),
     Row(CALL, "GET", f"{SECRET}?x=1", 200, "secret", token="member"),
     Row(CALL, "GET", SECRET, 401, token="nonsense"),
@@ -110,6 +174,14 @@ ROWS: Final = (
     Row(CALL, "POST", ECHO, 200, '{"x":[1,null]}', body=b'{"x": [1, null]}'),
     Row(CALL, "POST", ECHO, 200, body=msgpack.packb({"x": b"\0"}), content_type=MSGPACK),
     Row(CALL, "POST", f"{ECHO}?x=1", 200, '{"x":1}', body=b""),
+    Row(
+        CALL, "POST", ECHO, 200, '{"x":1}', body=b'{"x": 1}', content_type=f"{JSON}; charset=utf-8"
+    ),
+    Row(CALL, "POST", ECHO, 200, '{"x":5,"y":"5"}', body=b"x=5&y=%225%22", content_type=URLENCODED),
+    Row(CALL, "POST", ECHO, 400, "looks like JSON", body=b'{"x": 1}', content_type=URLENCODED),
+    Row(CALL, "POST", ECHO, 200, "file", body=FORM, content_type=MULTIPART, accept=MSGPACK),
+    Row(CALL, "POST", ECHO, 406, MSGPACK, body=FORM, content_type=MULTIPART),
+    Row(CALL, "POST", ECHO, 400, "boundary", body=FORM[:-9], content_type=MULTIPART),
     Row(CALL, "POST", ECHO, 400, "not valid", body=b"{"),
     Row(CALL, "POST", ECHO, 400, "a map", body=b"[1]"),
     Row(CALL, "POST", ECHO, 400, "not valid", body=b"\xff\xff"),
@@ -122,6 +194,7 @@ ROWS: Final = (
     Row(CALL, "POST", ECHO, 415, "'br'", body=b"{}", encoding="br"),
     Row(CALL, "PUT", ECHO, 405, body=b"{}"),
     Row(CALL, "DELETE", ECHO, 405),
+    *OLD,
     Row("", "GET", "/nowhere", 404, "Not Found"),
     Row("", "GET", "/a/b/c/d/e", 404, "Not Found"),
     Row("", "GET", "/..%2F..%2Fetc/passwd", 404, "Not Found"),
@@ -132,10 +205,11 @@ ROWS: Final = (
 def of_service(row: Row, workspace: str, client: str) -> Row:
     """A row for a client that is there."""
     names = (("{ws}", workspace), ("{client}", client))
-    path, says = row.path, row.says
+    path, says, body = row.path, row.says, row.body
     for placeholder, name in names:
         path, says = path.replace(placeholder, name), says.replace(placeholder, name)
-    return row._replace(path=path, says=says)
+        body = body and body.replace(placeholder.encode(), name.encode())
+    return row._replace(path=path, says=says, body=body)
 
 
 def is_one_sentence(body: bytes) -> bool:

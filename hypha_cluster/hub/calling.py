@@ -88,6 +88,13 @@ class HubCalls:
         envelope = rpc.call_envelope(target, method)
         return await self.place(Outgoing(source, user, envelope, body), patient=patient)
 
+    def tell(self, target: str, method: str, behalf: Behalf) -> None:
+        """Call a function of a client with no arguments, whose answer nobody waits for."""
+        source = peer_address(behalf.workspace, self._node)
+        envelope = rpc.call_envelope(target, method)
+        frame = Outgoing(source, behalf.user, envelope, {"args": []})
+        self._delivery.send(target, frame.sealed(envelope, pack(frame.body)))
+
     @contextlib.asynccontextmanager
     async def session(
         self, target: str, *, behalf: Behalf | None = None

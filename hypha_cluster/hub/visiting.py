@@ -1,18 +1,26 @@
 """Calls on behalf of somebody who is not attached, but asks over HTTP."""
 
-from collections.abc import Container
+import contextlib
+from collections.abc import AsyncGenerator, Container
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple
 
-from hypha_cluster.errors import FunctionNotFound, ServiceNotFound
+from hypha_cluster.errors import BadFrame, FunctionNotFound, RemoteError, ServiceNotFound
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.calls import Behalf
 from hypha_cluster.hub.directory import Description, Directory, walk
 from hypha_cluster.hub.services import HubServices, is_hub
 from hypha_cluster.hub.sessions import CallSession
+from hypha_cluster.hub.streams import follow
 from hypha_cluster.identity.access import PUBLIC, Identity
 from hypha_cluster.protocol import guard, rpc
-from hypha_cluster.protocol.address import MANAGER, ServiceQuery, client_of, workspace_of
+from hypha_cluster.protocol.address import (
+    MANAGER,
+    ServiceQuery,
+    absolute,
+    client_of,
+    workspace_of,
+)
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.services import BUILT_IN, Provider
 
@@ -118,6 +126,22 @@ class Visits:
             raise FunctionNotFound(f"{shown(method)} is a function elsewhere.")
         return method
 
+    def follow(
+        self, visitor: Visitor, provider: Provider, stream: dict[str, Any]
+    ) -> AsyncGenerator[Any]:
+        """The items of a stream that a function of the provider's has returned."""
+        target, behalf = provider.address, _behalf(visitor, provider)
+
+        async def call(function: dict[str, Any], args: list[Any]) -> Any:
+            method = _callback(provider, function)
+            return await self._calls.call(target, method, args, behalf=behalf, patient=True)
+
+        def tell(function: dict[str, Any]) -> None:
+            with contextlib.suppress(RemoteError):
+                self._calls.tell(target, _callback(provider, function), behalf)
+
+        return follow(stream, call, tell)
+
     def session(
         self, visitor: Visitor, provider: Provider
     ) -> AbstractAsyncContextManager[CallSession]:
@@ -143,6 +167,19 @@ class Visits:
 def _behalf(visitor: Visitor, provider: Provider) -> Behalf:
     source = workspace_of(provider.address) if visitor.inside else PUBLIC
     return Behalf(visitor.identity, source)
+
+
+def _callback(provider: Provider, function: dict[str, Any]) -> str:
+    """The method of a function that came with a result, and with it alone; RemoteError."""
+    target, method = function.get("_rtarget"), function.get("_rmethod")
+    if isinstance(target, str) and isinstance(method, str) and not method.startswith("services."):
+        try:
+            guard.check_path(method)
+        except BadFrame as error:
+            raise RemoteError(str(error)) from None
+        if absolute(target, workspace_of(provider.address)) == provider.address:
+            return method
+    raise RemoteError("A function of a stream leads elsewhere than to its provider.")
 
 
 def _built_in(provider: Provider) -> Description:

@@ -343,6 +343,12 @@ INFLATION: Final = _http.limit(
     "how many times larger a compressed body may be than what was sent, if it is above a MiB",
     "a few KB of zeros would fill the memory of a gateway; text shrinks to a tenth",
 )
+FORM_FIELDS: Final = _http.limit(
+    1_000,
+    "fields",
+    "texts and files in one form",
+    "each is an argument of a function",
+)
 ARGUMENT_VALUES: Final = _http.limit(
     1_200_000,
     "values",

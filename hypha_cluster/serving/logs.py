@@ -69,6 +69,8 @@ def configure_logging(level: str, line_format: str) -> None:
     # They tell of each request that the hub itself makes.
     for name in ("httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # It warns of what a stranger got wrong in a form, which the answer says.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     logging.captureWarnings(True)
 
 

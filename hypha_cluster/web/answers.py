@@ -10,12 +10,14 @@ from starlette.types import Receive, Scope, Send
 
 from hypha_cluster.errors import NotAcceptable
 from hypha_cluster.web.arguments import MSGPACK
-from hypha_cluster.web.headers import header, media_type
+from hypha_cluster.web.headers import JSON, header, media_type
 from hypha_cluster.web.writing import Described, Form, Json, Packed, is_long, shown, write
 
+OCTETS: Final = "application/octet-stream"
 _PIECE: Final = 65_536  # bytes that are sent at once
 _JSON: Final = Json()
 _DESCRIBED: Final = Described()
+_BINARY: Final = ("memoryview", "typedarray", "ndarray")  # whose bytes travel as `_rvalue`
 _TURN: Final = 100  # steps after which others have their turn
 
 
@@ -24,7 +26,12 @@ async def answer(request: Request, value: Any, *, describe: bool = False) -> Res
 
     describe: for people to look at, so that what JSON cannot carry is described as well.
     """
-    packed = MSGPACK in header(request, b"accept") or media_type(request) == MSGPACK
+    accept = header(request, b"accept")
+    if OCTETS in accept:
+        octets = as_octets(value)
+        if octets is not None or accept.strip() == OCTETS:
+            return _raw(octets)
+    packed = MSGPACK in accept or media_type(request) == MSGPACK
     form: Form = Packed() if packed else _DESCRIBED if describe else _JSON
     try:
         if is_long(value):
@@ -32,8 +39,22 @@ async def answer(request: Request, value: Any, *, describe: bool = False) -> Res
         return Response(form.whole(shown(value, form)), media_type=form.media_type)
     except (TypeError, ValueError):
         raise NotAcceptable(
-            f"The result has values that JSON cannot carry; ask with 'Accept: {MSGPACK}'."
+            f"The result has values that JSON cannot carry; ask with 'Accept: {MSGPACK}', or with "
+            f"'Accept: {OCTETS}' for bytes alone."
         ) from None
+
+
+def as_octets(value: Any) -> bytes | None:
+    """What consists of bytes alone, in any of the forms in which clients send them; or None."""
+    if isinstance(value, dict) and value.get("_rtype") in _BINARY:
+        value = value.get("_rvalue")
+    return value if isinstance(value, bytes) else None
+
+
+def _raw(octets: bytes | None) -> Response:
+    if octets is None:
+        raise NotAcceptable(f"The result is not bytes; ask with 'Accept: {JSON}'.")
+    return Response(octets, media_type=OCTETS)
 
 
 def error_response(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -42,6 +63,13 @@ def error_response(status: int, text: str, headers: Mapping[str, str] | None = N
 
 async def _in_pieces(value: Any, form: Form) -> Response:
     """Written to its end before it is sent: only then it is sure that JSON can carry it."""
+    return _Pieces(await written(value, form), form.media_type)
+
+
+async def written(value: Any, form: Form) -> list[bytes]:
+    """A value of any size in pieces; TypeError or ValueError if the form cannot carry it."""
+    if not is_long(value):
+        return [form.whole(shown(value, form))]
     pieces, piece = [], bytearray()
     for number, written in enumerate(write(value, form)):
         piece += written
@@ -50,7 +78,7 @@ async def _in_pieces(value: Any, form: Form) -> Response:
             piece.clear()
         if not piece or number % _TURN == 0:
             await asyncio.sleep(0)
-    return _Pieces([*pieces, bytes(piece)], form.media_type)
+    return [*pieces, bytes(piece)]
 
 
 class _Pieces(Response):

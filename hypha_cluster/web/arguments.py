@@ -39,7 +39,8 @@ def from_body(body: bytes | bytearray, content_type: str) -> Arguments:
         return {}
     if content_type not in (JSON, MSGPACK):
         raise UnsupportedMediaType(
-            f"The content-type of arguments is {JSON} or {MSGPACK}, not {shown(content_type)}."
+            f"The content-type of arguments is that of a form, {JSON} or {MSGPACK}, not "
+            f"{shown(content_type)}."
         )
     try:
         arguments = _from_json(body) if content_type == JSON else _from_msgpack(body)

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from hypha_cluster.errors import BadArguments, RemoteError
 from hypha_cluster.hub.directory import Directory
+from hypha_cluster.hub.streams import FILE, is_stream
 from hypha_cluster.hub.visiting import Visitor, Visits
 from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.protocol import rpc
@@ -20,10 +21,12 @@ from hypha_cluster.protocol.limits import SMALL_BODY
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.web.answers import answer
-from hypha_cluster.web.arguments import do_not_fit, from_body, from_query
+from hypha_cluster.web.arguments import Arguments, do_not_fit, from_body, from_query
 from hypha_cluster.web.bodies import Lease, Room, read_body
-from hypha_cluster.web.headers import JSON, media_type
+from hypha_cluster.web.forms import FORMS, from_form
+from hypha_cluster.web.headers import JSON, header, media_type
 from hypha_cluster.web.lookup import Lookup
+from hypha_cluster.web.streams import answer_stream
 
 Query = list[tuple[str, str]]
 MODE: Final = "_mode"  # the query parameter that says which of several providers answers
@@ -48,10 +51,13 @@ class ServicesApi:
         self._max_body = max_body
         self._room = room
 
-    def routes(self) -> list[Route]:
+    def call_route(self) -> Route:
+        """What is asked for most, and so is to stand before all others."""
         function = "/{workspace}/services/{service}/{function}"
+        return Route(function, _Plain(self.call), methods=["GET", "POST"])
+
+    def routes(self) -> list[Route]:
         return [
-            Route(function, _Plain(self.call), methods=["GET", "POST"]),
             Route("/{workspace}/info", self.info),
             Route("/{workspace}/services", self.list_services),
             Route("/{workspace}/services/{service}", self.describe),
@@ -65,12 +71,19 @@ class ServicesApi:
         return await answer(request, (await self._workspaces.require(identity, name)).to_wire())
 
     async def list_services(self, request: Request) -> Response:
-        """Infos of the services of a workspace that the caller may see, ids without it."""
+        """Infos of the services of a workspace that the caller may see, ids without it.
+
+        For `public` they are all that are public, wherever they are.
+        """
         name = request.path_params["workspace"]
         visitor = await self._lookup.enter(request, name)
-        infos = await self._directory.visible(name, inside=visitor.inside)
+        if name == PUBLIC:
+            infos = await self._directory.public()
+        else:
+            infos = await self._directory.visible(name, inside=visitor.inside)
+        own = f"{name}/"
         return await answer(
-            request, [{**info, "id": info["id"].partition("/")[2]} for info in infos]
+            request, [{**each, "id": each["id"].removeprefix(own)} for each in infos]
         )
 
     async def describe(self, request: Request) -> Response:
@@ -91,25 +104,64 @@ class ServicesApi:
             return await answer(request, member)
         with self._room.lease() as lease:
             arguments = await self._arguments(request, query, lease)
-            try:
-                result = await self._visits.call(visitor, provider, member, [], arguments)
-            except RemoteError as error:
-                if do_not_fit(member, str(error)):
-                    raise BadArguments(str(error)) from None
-                raise
+            result = await self._call(visitor, provider, member, arguments)
+        if type(result) is dict and is_stream(result):
+            return await self._stream(request, visitor, provider, result)
         return await answer(request, result)
+
+    async def call_with(self, request: Request, arguments: Arguments) -> Response:
+        """The same, with arguments that have been read."""
+        visitor, provider = await self._find(request, [])
+        member = await self._visits.member(visitor, provider, request.path_params["function"])
+        if request.method == "HEAD":
+            return Response(media_type=JSON)
+        if not rpc.is_reference(member):
+            return await answer(request, member)
+        result = await self._call(visitor, provider, member, arguments)
+        if is_stream(result):
+            return await self._stream(request, visitor, provider, result)
+        return await answer(request, result)
+
+    async def _stream(
+        self, request: Request, visitor: Visitor, provider: Provider, result: dict[str, Any]
+    ) -> Response:
+        items = self._visits.follow(visitor, provider, result)
+        return await answer_stream(request, items, is_file=result["_rtype"] == FILE)
+
+    async def _call(
+        self, visitor: Visitor, provider: Provider, function: Any, arguments: Arguments
+    ) -> Any:
+        try:
+            return await self._visits.call(visitor, provider, function, [], arguments)
+        except RemoteError as error:
+            if do_not_fit(function, str(error)):
+                raise BadArguments(str(error)) from None
+            raise
 
     async def _find(self, request: Request, query: Query) -> tuple[Visitor, Provider]:
         place = request.path_params
-        mode = next((value for name, value in reversed(query) if name == MODE), "random")
+        mode = dict(query).get(MODE, "random")
         return await self._lookup.find(request, place["workspace"], place["service"], mode)
 
-    async def _arguments(self, request: Request, query: Query, lease: Lease) -> dict[str, Any]:
+    async def _arguments(self, request: Request, query: Query, lease: Lease) -> Arguments:
         """Those of the body; those of the query if there is no body."""
-        body = await read_body(request, lease, self._max_body) if request.method == "POST" else b""
+        given = await self.body(request, lease) if request.method == "POST" else None
+        if given is None:
+            return from_query([pair for pair in query if pair[0] != MODE])
+        return given
+
+    def lease(self) -> Lease:
+        """Room for the body of a request."""
+        return self._room.lease()
+
+    async def body(self, request: Request, lease: Lease) -> Arguments | None:
+        """The map that a body is; None if there is none."""
+        body = await read_body(request, lease, self._max_body)
         if not body:
-            return from_query(pair for pair in query if pair[0] != MODE)
-        decode = partial(from_body, body, media_type(request))
+            return None
+        decode: Callable[[], Arguments] = partial(from_body, body, kind := media_type(request))
+        if kind in FORMS:
+            decode = partial(from_form, body, header(request, b"content-type"))
         return decode() if len(body) <= SMALL_BODY else await asyncio.to_thread(decode)
 
 

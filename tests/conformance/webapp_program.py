@@ -5,9 +5,11 @@ other line what its applications notice.
 """
 
 import asyncio
+import io
 import json
 import sys
 from collections.abc import Callable
+from types import AsyncGeneratorType
 from typing import Any
 
 from imjoy_rpc.hypha import connect_to_server  # type: ignore[import-not-found]
@@ -235,6 +237,50 @@ def with_context() -> Json:
     return {"who": who}
 
 
+# Functions that return streams; clients have no codec for generators of their own.
+
+
+def generator_codec() -> Json:
+    def encode(generator: Any) -> Json:
+        async def following() -> Json:
+            try:
+                return {"value": await generator.__anext__()}
+            except StopAsyncIteration:
+                return {"done": True}
+
+        return {"next": following, "close": generator.aclose}
+
+    return {"name": "generator", "type": AsyncGeneratorType, "encoder": encode}
+
+
+def streams() -> Json:
+    async def count(number: int, pause: float = 0.0) -> Any:
+        async def numbers() -> Any:
+            try:
+                for each in range(number):
+                    yield {"number": each}
+                    await asyncio.sleep(pause)
+            finally:
+                tell(event="stream ended")
+
+        return numbers()
+
+    async def break_off() -> Any:
+        async def numbers() -> Any:
+            yield 1
+            raise ValueError("no second one")
+
+        return numbers()
+
+    def file(size: int) -> Any:
+        return io.BytesIO(b"x" * size)
+
+    def text() -> Any:
+        return io.StringIO("grüß\ndich")
+
+    return {"count": count, "break_off": break_off, "file": file, "text": text}
+
+
 IDENTITY = ""
 
 
@@ -242,6 +288,7 @@ def services() -> list[Json]:
     return [
         {"id": "plain", "type": "ASGI", "serve": serve},
         {"id": "funcs", "type": "functions", **functions()},
+        {"id": "streams", "type": "generic", **streams()},
         {"id": "context", "type": "functions", "require_context": True, **with_context()},
     ]
 
@@ -251,6 +298,7 @@ async def main(config: Json, services: list[Json]) -> None:
     server = await connect_to_server(config["connect"])
     info = await server.get_connection_info()
     IDENTITY = info["client_id"]
+    server.register_codec(generator_codec())
     offered = {service["id"]: service for service in services}
     for wanted, visibility in config["services"].items():
         service = offered[wanted]

@@ -152,9 +152,9 @@ async def test_a_bad_body_is_refused(lab: Lab, body: bytes, content_type: str, d
 
 
 async def test_a_body_of_another_kind_is_refused(lab: Lab) -> None:
-    form = {"Content_Type": "application/x-www-form-urlencoded"}
+    table = {"Content_Type": "text/csv"}
 
-    answer = await ask(f"{lab.url}/services/open/echo", b"x=1", **form)
+    answer = await ask(f"{lab.url}/services/open/echo", b"x=1", **table)
 
     assert answer.status == 415
     assert "content-type" in answer.value["detail"]

@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 import msgpack
 import pytest
 
+from hypha_cluster.config import Config
+from hypha_cluster.registry.workspaces import Workspaces
 from tests.gateways import Hub
 from tests.http import ask
+from tests.in_process import Flaw, served
 from tests.raw_client import MANAGER, RawClient
 
 MSGPACK = "application/msgpack"
@@ -107,6 +110,28 @@ async def test_another_workspace_is_shown_to_those_who_may_enter_it(lab: Lab) ->
     assert (await ask(f"{lab.url}/info")).status == 403
     assert (await ask(f"{lab.url}/info", Authorization=token)).value["name"] == (
         lab.provider.workspace
+    )
+
+
+# Failing.
+
+
+async def test_a_failure_of_the_hubs_own_can_be_read_by_a_page_and_found_in_the_log(
+    valkey_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    config = Config(redis_url=valkey_url, redis_prefix=redis_prefix, port=0)
+    Flaw(Workspaces, "get").put_into(monkeypatch)
+    async with served(config) as (url, _):
+        page = {"Origin": "https://page", "X_Request_ID": "mine-7"}
+        answer = await ask(f"{url}/public/info", **page)
+
+    assert answer.status == 500
+    assert answer.headers["access-control-allow-origin"] == "https://page"
+    assert answer.headers["x-request-id"] == "mine-7"
+    assert "mine-7" in answer.value["detail"]
+    assert "Traceback" not in answer.value["detail"]
+    assert "GET /public/info failed by KeyError; what follows is of request mine-7." in (
+        caplog.messages
     )
 
 

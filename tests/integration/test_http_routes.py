@@ -14,6 +14,7 @@ import msgpack
 import pytest
 
 import hypha_cluster.web
+from hypha_cluster.protocol import rpc
 from tests.gateways import SECOND, Hub
 from tests.http import Answer
 from tests.http_routes import MSGPACK, ROWS, Row, is_one_sentence, of_service
@@ -53,7 +54,25 @@ class Lab(NamedTuple):
 @pytest.fixture
 async def lab(hub: Hub) -> AsyncIterator[Lab]:
     async with await RawClient.connect(hub.first) as provider:
-        await provider.offer("open", "public", echo=lambda kwargs: kwargs, blob=lambda *_: b"\0")
+        address = provider.address
+        provider.functions["count.next"] = lambda: counted.pop(0) if counted else {"done": True}
+        counted: list[object] = []
+
+        def count(*_: object) -> object:
+            counted[:] = [{"value": 1}, {"value": 2}]
+            return {"_rtype": "generator", "next": rpc.reference(address, "count.next")}
+
+        def stray(*_: object) -> object:
+            return {"_rtype": "generator", "next": rpc.reference("elsewhere/x", "count.next")}
+
+        await provider.offer(
+            "open",
+            "public",
+            echo=lambda kwargs=None: kwargs or {},
+            blob=lambda *_: b"\0",
+            count=count,
+            stray=stray,
+        )
         opened = provider.functions["services.built-in.get_service"]("open")
         await provider.offer("closed", "protected", secret=lambda *_: "secret")
         closed = provider.functions["services.built-in.get_service"]("closed")

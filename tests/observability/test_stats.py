@@ -31,13 +31,15 @@ def token_for(identity: Identity) -> str:
     return Tokens(SECRET, settings, None).issue(identity)
 
 
-async def stats(url: str, token: str | None = None) -> tuple[int, dict[str, Any]]:
-    return await asyncio.to_thread(_stats, url, token)
+async def stats(
+    url: str, token: str | None = None, path: str = "api/stats"
+) -> tuple[int, dict[str, Any]]:
+    return await asyncio.to_thread(_stats, f"{url}/{path}", token)
 
 
 def _stats(url: str, token: str | None) -> tuple[int, dict[str, Any]]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    asked = urllib.request.Request(f"{url}/api/stats", headers=headers)
+    asked = urllib.request.Request(url, headers=headers)
     try:
         with urllib.request.urlopen(asked, timeout=10 * SECOND) as answer:
             return answer.status, json.load(answer)
@@ -52,7 +54,9 @@ async def test_an_administrator_sees_the_whole_cluster(gateway_factory: GatewayF
 
     async with await RawClient.connect(first.url) as client:
         status, seen = await stats(f"{second.url}/hub", token_for(ADMIN))
+        _, listed = await stats(first.url, token_for(ADMIN), "workspaces/list")
 
+    assert {client.workspace, "public"} == set(listed)
     assert status == 200
     assert {gateway["name"]: gateway["clients"] for gateway in seen["gateways"]} == {
         "one": 1,

@@ -1,11 +1,15 @@
 """Errors as answers: the status of their kind, and one sentence that says what is wrong."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from hypha_cluster import log_fields
 from hypha_cluster.errors import HubError
@@ -14,6 +18,10 @@ from hypha_cluster.web.middleware.request_ids import HEADER
 
 _UNAVAILABLE: Final = 503
 _AGAIN: Final = {"Retry-After": "1"}  # seconds
+
+_log = logging.getLogger(__name__)
+
+Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 async def _on_hub_error(request: Request, error: Exception) -> Response:
@@ -28,14 +36,27 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     return error_response(error.status_code, error.detail, error.headers)
 
 
-async def _on_failure(request: Request, error: Exception) -> Response:
-    """It is raised again behind this, and logged."""
-    headers = {HEADER: log_fields.request_id.get()}
-    return error_response(500, "The hub failed; its operator finds the cause in its log.", headers)
+def handlers(origins: Mapping[str, Any]) -> Mapping[Any, Handler]:
+    """What answers for each kind of error. origins: whose pages may read a failure of the hub's."""
+
+    async def on_failure(request: Request, error: Exception) -> Response:
+        """It is raised again behind this, and logged."""
+        request_id = log_fields.request_id.get()
+        what = (request.method, quote(request.url.path), type(error).__name__, request_id)
+        _log.error("%s %s failed by %s; what follows is of request %s.", *what)
+        text = f"The hub failed; its operator finds the cause in its log, by the id {request_id}."
+        response = error_response(500, text, {HEADER: request_id})
+        return _ForPages(response, origins)
+
+    return {HubError: _on_hub_error, HTTPException: _on_http_error, Exception: on_failure}
 
 
-HANDLERS: Final[Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]] = {
-    HubError: _on_hub_error,
-    HTTPException: _on_http_error,
-    Exception: _on_failure,
-}
+class _ForPages(Response):
+    """An answer that is given outside of what adds CORS to all others."""
+
+    def __init__(self, response: Response, origins: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._app = CORSMiddleware(response, **origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)

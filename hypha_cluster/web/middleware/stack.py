@@ -28,7 +28,7 @@ def stack(
         Middleware(RequestIds),
         *(_tracing(base_path) if tracing else ()),
         Middleware(CountAnswers, counts=counts),
-        Middleware(CORSMiddleware, **_origins(allow_origins)),
+        Middleware(CORSMiddleware, **origins(allow_origins)),
         Middleware(Compress),
     ]
 
@@ -44,15 +44,15 @@ def _tracing(base_path: str) -> Iterator[Middleware]:
     yield Middleware(TraceRequests, base_path=base_path)
 
 
-def _origins(origins: str) -> dict[str, Any]:
+def origins(allowed: str) -> dict[str, Any]:
     """Origins that may call; `*` mirrors whatever asks, since credentials are in no cookie."""
-    allowed = {
+    options = {
         "allow_methods": ["*"],
         "allow_headers": ["*"],
         "allow_credentials": True,
         "allow_private_network": True,  # as for a page of the internet and a hub on this machine
         "expose_headers": [HEADER],
     }
-    if origins.strip() == "*":
-        return {**allowed, "allow_origin_regex": ".*"}
-    return {**allowed, "allow_origins": [origin.strip() for origin in origins.split(",")]}
+    if allowed.strip() == "*":
+        return {**options, "allow_origin_regex": ".*"}
+    return {**options, "allow_origins": [origin.strip() for origin in allowed.split(",")]}

@@ -5,15 +5,19 @@ import json
 import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.types import Message
 
 from hypha_cluster import errors, log_fields
-from hypha_cluster.web.middleware.failures import HANDLERS
+from hypha_cluster.web.middleware.failures import handlers
 
 KINDS = [
     kind
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, errors.HubError)
 ]
+
+
+HANDLERS = handlers({"allow_origins": ["https://page"], "expose_headers": ["X-Request-ID"]})
 
 
 async def answered(kind: type[Exception], error: Exception) -> tuple[int, dict[str, str], str]:
@@ -41,11 +45,34 @@ async def test_headers_of_an_http_error_are_kept() -> None:
     assert (status, headers["allow"], detail) == (405, "GET", "Method Not Allowed")
 
 
-async def test_what_is_the_hubs_fault_is_found_by_its_id() -> None:
+async def test_what_is_the_hubs_fault_is_found_by_its_id_and_told_to_pages(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     log_fields.request_id.set("mine-1")
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/a b",
+        "query_string": b"token=secret",
+        "headers": [(b"origin", b"https://page")],
+    }
+    answer = await HANDLERS[Exception](Request(scope), KeyError("secret"))
+    sent: list[Message] = []
 
-    status, headers, detail = await answered(Exception, KeyError("secret"))
+    async def send(message: Message) -> None:
+        sent.append(message)
 
-    assert (status, headers["x-request-id"]) == (500, "mine-1")
-    assert "operator" in detail
-    assert "secret" not in detail
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    await answer(scope, receive, send)
+
+    headers = dict(sent[0]["headers"])
+    detail = json.loads(sent[1]["body"])["detail"]
+    assert sent[0]["status"] == 500
+    assert headers[b"access-control-allow-origin"] == b"https://page"
+    assert headers[b"x-request-id"] == b"mine-1"
+    assert "mine-1" in detail
+    assert "GET /a%20b failed by KeyError; what follows is of request mine-1." in caplog.messages
+    assert "secret" not in detail + caplog.text

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from hypha_cluster.metrics import Counts
 from hypha_cluster.web.answers import answer
-from hypha_cluster.web.middleware.failures import HANDLERS
+from hypha_cluster.web.middleware.failures import handlers
 from hypha_cluster.web.middleware.slashes import lead_by_slashes
 from hypha_cluster.web.middleware.stack import stack
 from tests.unit.web.middleware.asgi import ask
@@ -24,7 +24,7 @@ async def show(request: Request) -> Response:
 async def test_no_request_leaves_a_circle() -> None:
     app = Starlette(
         routes=[Route("/here", show)],
-        exception_handlers=HANDLERS,
+        exception_handlers=handlers({}),
         middleware=stack(Counts(), "*", "", tracing=False),
     )
     lead_by_slashes(app.router)
