@@ -19,7 +19,11 @@ _FIXMAP: Final = [bytes((0x80 | n,)) for n in range(16)]
 _ENVELOPE_LOOK: Final = 2_048  # bytes; more than all but the oddest envelopes have
 _SMALL: Final = 1_024  # bytes of an unpacker's buffer at first; it grows with what it is fed
 # The first byte of an array that says its length: msgpack makes a list of it before it reads on.
-_LONG_ARRAYS: Final = (b"\xdc", b"\xdd")
+_LONG_ARRAY: Final = 0xDC
+_LONGER_ARRAY: Final = 0xDD
+# The first byte of any list or map.
+_CONTAINER: Final = bytes((*range(0x80, 0xA0), *range(0xDC, 0xE0)))
+_FEW: Final = 32  # lists and maps that are counted in any case
 _packer: Final = msgpack.Packer(use_bin_type=True)
 
 
@@ -54,10 +58,10 @@ class FrameReader:
             raise BadFrame(f"The frame is not valid msgpack with text keys: {error}.") from None
 
     def _read(self, frame: bytes, length: int) -> Frame:
-        if _LONG_ARRAYS[0] in frame or _LONG_ARRAYS[1] in frame:
+        if _LONG_ARRAY in frame or _LONGER_ARRAY in frame:
             self._check_lengths(frame)
-        if length > CONTAINERS:
-            return self._read_counting(frame)
+        if length > CONTAINERS and (counted := self._read_long(frame)) is not None:
+            return counted
         unpacker = self._unpacker
         unpacker.feed(frame)
         envelope = unpacker.unpack()
@@ -72,11 +76,24 @@ class FrameReader:
             self._start_afresh()
         if type(envelope) is not dict or type(body) is not dict:
             raise ValueError("two maps were expected")
+        if length < _SMALL:  # a copy costs less than a view
+            return Frame(envelope, body, frame[start:end], frame)
         return Frame(envelope, body, memoryview(frame)[start:end], frame)
 
-    def _read_counting(self, frame: bytes) -> Frame:
-        """Read a frame that is long enough to have too many lists and maps."""
-        count = _counter()
+    def _read_long(self, frame: bytes) -> Frame | None:
+        """Read a frame that is long enough to have too many lists and maps, None if it cannot have.
+
+        Its bytes are looked at only if it has more than a few: those of an image, say, are read
+        faster than that.
+        """
+        try:
+            return self._read_counting(frame, _FEW)
+        except BadFrame:
+            return self._read_counting(frame, CONTAINERS) if _may_have_too_many(frame) else None
+
+    def _read_counting(self, frame: bytes, most: int) -> Frame:
+        """Read a frame that may have so many lists and maps at most."""
+        count = _counter(most)
         unpacker = msgpack.Unpacker(
             max_buffer_size=self._max_frame_size, list_hook=count, object_hook=count
         )
@@ -136,13 +153,20 @@ class FrameReader:
         self._offset = 0
 
 
-def _counter() -> Callable[[Any], Any]:
+def _may_have_too_many(frame: bytes) -> bool:
+    """Whether so many of its bytes could each begin a list or a map; mostly a part settles it."""
+    enough = len(frame) - CONTAINERS  # bytes that begin none
+    part = frame[: enough * 5 // 4]
+    return len(part.translate(None, _CONTAINER)) < enough
+
+
+def _counter(most: int) -> Callable[[Any], Any]:
     """A hook that leaves lists and maps as they are, until there are too many.
 
     It runs no Python code, so that counting costs little: `zip` takes a turn and is at its end each
     time, whereupon `next` answers its default, which is what it was called with.
     """
-    turns = chain(repeat(None, CONTAINERS), _too_many())
+    turns = chain(repeat(None, most), _too_many())
     return partial(next, zip(turns, (), strict=False))
 
 
@@ -223,8 +247,12 @@ class Seal:
 
     def call(self, envelope: dict[str, Any], body: bytes | memoryview) -> bytes:
         """A frame of type `method`; only the fields that a call has are taken over."""
-        fields = {key: envelope[key] for key in _CALL_FIELDS if key in envelope}
-        return b"".join((_FIXMAP[len(fields) + 2], pack(fields)[1:], self._packed, body))
+        fields = {}
+        for key in _CALL_FIELDS:
+            if key in envelope:
+                fields[key] = envelope[key]
+        packed: bytes = _packer.pack(fields)  # of texts, as the guard has seen to
+        return b"".join((_FIXMAP[len(fields) + 2], packed[1:], self._packed, body))
 
     def message(self, envelope: dict[str, Any]) -> bytes:
         """A frame of another type: any fields, and no body (protocol.md 2.3)."""

@@ -15,7 +15,7 @@ from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.address import client_of, workspace_of
 from hypha_cluster.protocol.envelope import Frame, pack
 from hypha_cluster.protocol.limits import ADDRESS, CLIENT_FRAME, PATH, SHOWN
-from hypha_cluster.protocol.references import Reference, References, are_own
+from hypha_cluster.protocol.references import Reference, References, own
 
 BODY_KEYS: Final = frozenset(("args", "with_kwargs", "promise"))
 CALL_KEYS: Final = frozenset(("type", "from", "to", "user", "method", "session", "parent"))
@@ -33,8 +33,9 @@ _HUB: Final = "workspace-manager"
 # A path is walked through items *and attributes*, so these lead out of what was offered.
 _WAY_OUT: Final = re.compile(r"(?:^|\.)(?:__[^.]*__|__[^.]*|constructor|prototype)(?=\.|$)")
 _CONTEXT_MANAGER: Final = re.compile(r"services\.[^_].*\.__(?:enter|exit|aenter|aexit)__")
-# Keys that are looked for by their bytes, in one go; most frames have none but their promise's.
-_MARKS: Final = re.compile(rb"_(?:_proto__|rtarget)")
+# Keys that are looked for by their bytes, in one go: that of a function with the text behind it,
+# which ends where the next value begins. No key is in such a text, for it begins with its length.
+_MARKS: Final = re.compile(rb"_(?:_proto__|rtarget(?:[\x80-\xff][ -~]*)?)")
 _LONG: Final = 4_096  # bytes from which a look at the values may be quicker than one at the bytes
 _LOOKS: Final = 64  # values that are looked at
 _PROTO: Final = b"__proto__"
@@ -83,11 +84,12 @@ def check_call(frame: Frame, source: str, target: str) -> tuple[bytes | memoryvi
         check_built_in(method, source, target)
     if "args" in body and not isinstance(body["args"], list):
         raise BadFrame("'args' of a call is a list.")
-    callbacks = check_promise(body["promise"], source) if "promise" in body else 0
+    if "promise" in body:
+        check_promise(body["promise"], source)
     references = NO_REFERENCES
     if (size < _LONG or not _is_plain(frame)) and not (is_built_in and method.startswith(CACHE)):
         marks = _MARKS.findall(frame.raw)
-        if len(marks) != callbacks:
+        if marks and not own(source).targets.issuperset(marks):  # as those of a promise are
             references = _check_marks(frame, marks, source, target)
     if body.keys() <= BODY_KEYS:
         return frame.body_bytes, references
@@ -123,9 +125,7 @@ def _is_bare(promise: dict[str, Any]) -> bool:
 
 
 def _check_marks(frame: Frame, marks: list[bytes], source: str, target: str) -> Set[Reference]:
-    """Look at what may be a dangerous key, or a function that is not of the promise."""
-    if are_own(frame.raw, len(marks), source):
-        return NO_REFERENCES
+    """Look at what may be a dangerous key, or a function that is not the sender's."""
     if _PROTO in marks:
         _check_keys(frame)
     return References(source, target).feed(frame.raw)
@@ -179,16 +179,13 @@ def _service_looked_at(body: dict[str, Any]) -> str:
     return asked
 
 
-def check_promise(promise: object, source: str) -> int:
-    """A promise leads back to whoever makes the call; else callees could be sent elsewhere.
-
-    Answer how many functions it has.
-    """
+def check_promise(promise: object, source: str) -> None:
+    """A promise leads back to whoever makes the call; else callees could be sent elsewhere."""
     if type(promise) is not dict:
         raise BadFrame("'promise' of a call is a map.")
     if "interval" in promise and type(promise["interval"]) not in (int, float):
         raise BadFrame("'interval' of a promise is a number of seconds.")
-    callers, callbacks = (source, client_of(source)), 0
+    callers = own(source).names
     for name in _CALLBACKS:
         if name not in promise:
             continue
@@ -201,8 +198,6 @@ def check_promise(promise: object, source: str) -> int:
             raise BadFrame(f"{name!r} of a promise leads back to the caller, {source}.")
         if len(path) > PATH:
             raise BadFrame(f"{name!r} of a promise has a path of more than {PATH:,} characters.")
-        callbacks += 1
-    return callbacks
 
 
 def check_message(frame: Frame) -> None:

@@ -36,15 +36,20 @@ class _Unfinished(Exception):
     """The rest has yet to come."""
 
 
-def are_own(message: bytes, many: int, source: str) -> bool:
-    """Whether all of `many` functions in a message are the sender's: true of most that have any."""
-    return many == sum(map(message.count, _own_targets(source)))
+class Own(NamedTuple):
+    """How functions of a sender's own are told from others.
+
+    names: what it calls itself. targets: how the key and the value of such a target are written.
+    """
+
+    names: tuple[str, str]
+    targets: frozenset[bytes]
 
 
 @lru_cache(maxsize=1_024)
-def _own_targets(source: str) -> tuple[bytes, ...]:
-    """How the key and the value of a function's target begin that is the sender's own."""
-    return tuple(pack("_rtarget") + pack(name) for name in (source, client_of(source)))
+def own(source: str) -> Own:
+    names = (source, client_of(source))
+    return Own(names, frozenset(b"_rtarget" + pack(name) for name in names))
 
 
 class References:
@@ -53,8 +58,8 @@ class References:
     def __init__(self, source: str, target: str) -> None:
         self._source = source
         self._target = target
-        own = b"|".join(re.escape(pack(name)) for name in (source, client_of(source)))
-        self._others = re.compile(_KEY + b"(?!" + own + b")")  # without the sender's own functions
+        mine = b"|".join(re.escape(pack(name)) for name in own(source).names)
+        self._others = re.compile(_KEY + b"(?!" + mine + b")")  # without the sender's own functions
         self._many = 0
         self._kept = b""  # of what has come, as much as may belong to a function
         self._next = 0  # where in it to go on

@@ -46,9 +46,9 @@ COMMANDS = {
 }
 # Calls that the hub's own code makes, of functions in Python and in C, to pass on one frame.
 CALLS_PER_FRAME = {
-    "call on one node": 79,
-    "call between nodes": 148,
-    "ask what the hub offers": 62,
+    "call on one node": 75,
+    "call between nodes": 145,
+    "ask what the hub offers": 60,
 }
 # The same, for a whole operation; what Starlette and others call is not counted. Over HTTP they buy
 # one table of permission, arguments that fit the function, and bounds of what is read; of a visit,

@@ -186,6 +186,16 @@ def test_a_frame_with_more_lists_and_maps_than_any_client_sends_is_refused(item:
         reader.read(many(item, CONTAINERS + 1))
 
 
+@pytest.mark.parametrize("filling", [b"x" * 500_000, bytes(range(256)) * 2_000])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_else_is_in_a_frame_hides_no_lists_and_maps(filling: bytes, is_first: bool) -> None:
+    lists = b"\xdd" + (CONTAINERS - 1).to_bytes(4) + b"\x90" * (CONTAINERS - 1)
+    parts = (pack(filling), lists) if is_first else (lists, pack(filling))
+
+    with pytest.raises(BadFrame, match="at most 200,000 lists and maps"):
+        FrameReader(CLIENT_FRAME).read(pack(CALL) + b"\x81\xa4args\x92" + b"".join(parts))
+
+
 def test_a_frame_with_as_many_as_clients_may_send_is_read_as_it_is() -> None:
     reader = FrameReader(CLIENT_FRAME)
     points = [[number % 100, 1] for number in range(CONTAINERS - 3)]

@@ -337,6 +337,31 @@ def test_where_functions_among_the_arguments_lead_is_told(promise: dict[str, Any
     assert leads([foreign, foreign, reference()]) == {Reference("away/other", "closed")}
 
 
+@pytest.mark.parametrize("name", ["_rtarget", "x_rtarget", "__proto__", "me_rtarget"])
+def test_nothing_is_overlooked_behind_the_senders_own_functions(name: str) -> None:
+    me = f"home/{name}"
+    own = {"_rtype": "method", "_rtarget": name, "_rmethod": "s.resolve"}
+    other = own | {"_rtarget": "away/other", "_rmethod": "services.closed.delete"}
+    body = {"args": [own, {name: other}, "_rtarget"], "promise": {"resolve": own}}
+    frame = read({"method": "services.s.f"}, body)
+
+    if name == "__proto__":
+        with pytest.raises(BadFrame, match="__proto__"):
+            check_call(frame, me, "home/you")
+    else:
+        assert check_call(frame, me, "home/you")[1] == {Reference("away/other", "closed")}
+
+
+def test_the_senders_own_functions_may_be_written_in_any_length() -> None:
+    raw = read({"method": "services.s.f"}, {"args": [reference()]}).raw
+    longer = raw.replace(pack(ME), b"\xda\x00\x07home/me")
+    assert longer != raw
+
+    frame = FrameReader(CLIENT_FRAME).read(longer)
+
+    assert check_call(frame, ME, "home/you")[1] == set()
+
+
 def test_what_is_hidden_in_a_promise_is_told_too() -> None:
     foreign = reference("away/other", "services.closed.f")
 
