@@ -26,6 +26,7 @@ from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.assets.routes import AssetsApi
 from hypha_cluster.web.bodies import Room
 from hypha_cluster.web.health import HealthApi
+from hypha_cluster.web.middleware.error_pages import ErrorPages
 from hypha_cluster.web.middleware.failures import handlers
 from hypha_cluster.web.middleware.slashes import lead_by_slashes
 from hypha_cluster.web.middleware.stack import origins, stack
@@ -77,7 +78,9 @@ def create_app(config: Config, features: Chosen | None = None) -> Starlette:
 
     app = Starlette(
         lifespan=traced_lifespan if config.tracing else lifespan,
-        exception_handlers=handlers(origins(config.allow_origins)),
+        exception_handlers=handlers(
+            origins(config.allow_origins), ErrorPages(config.public_base_url, config.base_path)
+        ),
         middleware=stack(
             counts,
             config.allow_origins,
@@ -223,10 +226,10 @@ def _routes(
         *OldAddresses(services, hub.lookup, store.workspaces).routes(),
         *services.routes(),
         *health.routes(),
-        *PagesApi().routes(),
         *AssetsApi().routes(),
         *StatsApi(hub.lookup, store.nodes, store.workspaces).routes(),
         *features.routes(),
+        *PagesApi().routes(),
     ]
     if not config.base_path:
         return routes

@@ -295,6 +295,7 @@ def open_features(site: Site, links: Links, store: Stores, hub: Hub) -> Features
         redis=links.redis,
         keys=links.keys,
         supervisor=site.supervisor,
+        counts=site.counts,
     )
     opened = [feature(settings, grounds) for feature, settings in site.features]
     features = Features(opened, site.supervisor)

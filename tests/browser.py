@@ -22,9 +22,11 @@ import pytest
 from playwright.async_api import Browser, Playwright, async_playwright
 
 from tests.browser_client import BrowserClient, Connection, LoopThread
+from tests.browser_visit import Visit
 from tests.gateways import Hub
 
 RELEASES = ("0.5.9", "0.5.44", "0.5.59")
+AXE = "axe-core@4.14.1"  # finds what people with other senses and other hands trip over
 CHROMIUM = Path("/usr/bin/chromium")
 SCRIPT = "hypha-rpc-websocket.min.js"
 PAGE = "<!doctype html><meta charset=utf-8><link rel=icon href=data:,><script src={}></script>"
@@ -81,6 +83,15 @@ class Chromium:
         await client.prepare()
         return client
 
+    async def visit(self, site: str, **options: Any) -> "Visit":
+        """A new window in a profile of its own, which reaches one host only."""
+        return await self.loop.run(self._visit(site, options))
+
+    async def _visit(self, site: str, options: dict[str, Any]) -> "Visit":
+        assert self._browser
+        context = await self._browser.new_context(**options)
+        return await Visit.open(self.loop, context, site)
+
     async def _close(self) -> None:
         if self._browser:
             await self._browser.close()
@@ -92,7 +103,8 @@ def install() -> None:
     """Install the browser and every release of the client; say what stands in the way."""
     _install_chromium()
     for release in RELEASES:
-        _install_release(release)
+        _install_package(f"imjoy-rpc@{release}", release)
+    _install_package(AXE, AXE)
 
 
 def _install_chromium() -> None:
@@ -105,26 +117,31 @@ def _install_chromium() -> None:
     _command("apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", env=quiet)
 
 
-def _install_release(release: str) -> None:
-    folder = _packages() / release
+def axe() -> str:
+    """The script that looks at a page."""
+    return (_packages() / AXE / "package" / "axe.min.js").read_text(encoding="utf-8")
+
+
+def _install_package(package: str, name: str) -> None:
+    folder = _packages() / name
     if folder.exists():
         return
     if not shutil.which("npm"):
-        raise Missing(f"npm is missing: it fetches the package imjoy-rpc@{release}")
+        raise Missing(f"npm is missing: it fetches the package {package}")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f"{release}.lock")):
+    with _locked(folder.with_name(f"{name}.lock")):
         if not folder.exists():
-            _fetch_release(release, folder)
+            _fetch_package(package, folder)
 
 
-def _fetch_release(release: str, folder: Path) -> None:
-    unfinished = folder.with_name(f"{release}.unfinished")
+def _fetch_package(package: str, folder: Path) -> None:
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    _command("npm", "pack", "--silent", f"imjoy-rpc@{release}", cwd=unfinished)
+    _command("npm", "pack", "--silent", package, cwd=unfinished)
     (archive,) = unfinished.glob("*.tgz")
-    with tarfile.open(archive) as package:
-        package.extractall(unfinished, filter="data")
+    with tarfile.open(archive) as content:
+        content.extractall(unfinished, filter="data")
     archive.unlink()
     unfinished.rename(folder)
 

@@ -19,6 +19,7 @@ from hypha_cluster.hub.services import HubService
 from hypha_cluster.hub.visiting import Visits
 from hypha_cluster.identity.tokens import Tokens
 from hypha_cluster.links.client import RedisClient
+from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.workspaces import Workspaces
@@ -59,6 +60,7 @@ class Grounds:
     redis: RedisClient
     keys: Keys
     supervisor: Supervisor
+    counts: Counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -334,6 +334,9 @@ STREAM_PIECE: Final = _http.limit(
     "a piece of a request body, as an ASGI application gets it",
     "it travels in one frame",
 )
+SHOWN_SERVICES: Final = _http.limit(
+    200, "services", "services that a page for people shows", "nobody reads more in one page"
+)
 LISTED_WORKSPACES: Final = _http.limit(
     1_000, "workspaces", "workspaces that `/api/stats` tells of one by one", "each is looked up"
 )

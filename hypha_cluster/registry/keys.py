@@ -123,6 +123,10 @@ class Keys:
         """The lease of a node. Hash: epoch, about. Expires unless the node renews it."""
         return f"{self.prefix}:node:{node}"
 
+    def pulse(self, node: str) -> str:
+        """What a node has measured in the last two minutes, for the hub's page. Expires."""
+        return f"{self.prefix}:node:{node}:pulse"
+
     def node_clients(self, node: str) -> str:
         """Set of `address owner` of all that may be attached to a node, or are not finished yet.
 

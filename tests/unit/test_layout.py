@@ -11,6 +11,7 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "commands/services", "commands/status", "commands/token", "commands/users",
     "commands/workspaces",
     "clients/expulsion", "features/login",
+    "features/pages/hub_page", "features/pages/looking", "features/pages/pages",
     "registry/accounts", "registry/issued", "registry/logins", "registry/revocations",
     "features/webapps/asgi", "features/webapps/functions", "features/webapps/webapps",
     "hub/context", "hub/manager/manager", "hub/manager/services", "hub/manager/tokens",

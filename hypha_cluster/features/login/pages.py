@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import wraps
+from pathlib import Path
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -11,16 +12,17 @@ from starlette.routing import Route
 
 from hypha_cluster.errors import BadRequest, HubError, InvalidToken, TooMany
 from hypha_cluster.features.login.browser import AWAY, Browsers, Signed
-from hypha_cluster.features.login.rendering import STYLE, Pages
 from hypha_cluster.features.login.signing_in import AWAY_TIME, SigningIn, address_of
 from hypha_cluster.features.login.terms import PAGE, LoginSettings
 from hypha_cluster.identity.tokens import Tokens
 from hypha_cluster.protocol.limits import SHORTEST_PASSWORD
 from hypha_cluster.registry.accounts import Accounts
 from hypha_cluster.registry.logins import Logins, Waiting, public_part
+from hypha_cluster.web.rendering import Pages
 
 ACCOUNT: Final = "/account"
 CALLBACK: Final = "/login/callback"
+_TEMPLATES: Final = Path(__file__).parent / "templates"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -43,14 +45,13 @@ class LoginPages:
         self._accounts = accounts
         self._logins = logins
         self._tokens = tokens
-        self._pages = Pages()
+        self._pages = Pages(_TEMPLATES, with_scripts=False)
 
     def routes(self) -> list[Route]:
         page = self.guarded(self.page)
         return [
             Route(PAGE, page),
             Route(PAGE.rstrip("/"), page),
-            Route(STYLE, self._pages.style),
             Route("/login/sign-in", self.guarded(self.sign_in), methods=["POST"]),
             Route("/login/answer", self.guarded(self.answer), methods=["POST"]),
             Route("/login/sign-out", self.guarded(self.sign_out), methods=["POST"]),

@@ -1,4 +1,7 @@
-"""Errors as answers: the status of their kind, and one sentence that says what is wrong."""
+"""Errors as answers: the status of their kind, and one sentence that says what is wrong.
+
+People with a browser get it as a page.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,31 +16,29 @@ from starlette.types import Receive, Scope, Send
 
 from hypha_cluster import log_fields
 from hypha_cluster.errors import HubError
-from hypha_cluster.web.answers import error_response
+from hypha_cluster.web.middleware.error_pages import ErrorPages
 from hypha_cluster.web.middleware.request_ids import HEADER
 
 _UNAVAILABLE: Final = 503
 _AGAIN: Final = {"Retry-After": "1"}  # seconds
+_PLAIN: Final = ErrorPages()
 
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
-async def _on_hub_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HubError)
-    return error_response(
-        error.status, str(error), _AGAIN if error.status == _UNAVAILABLE else None
-    )
-
-
-async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return error_response(error.status_code, error.detail, error.headers)
-
-
-def handlers(origins: Mapping[str, Any]) -> Mapping[Any, Handler]:
+def handlers(origins: Mapping[str, Any], pages: ErrorPages = _PLAIN) -> Mapping[Any, Handler]:
     """What answers for each kind of error. origins: whose pages may read a failure of the hub's."""
+
+    async def on_hub_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HubError)
+        again = _AGAIN if error.status == _UNAVAILABLE else None
+        return pages.answer(request, error.status, str(error), again)
+
+    async def on_http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return pages.answer(request, error.status_code, error.detail, error.headers)
 
     async def on_failure(request: Request, error: Exception) -> Response:
         """It is raised again behind this, and logged."""
@@ -45,10 +46,10 @@ def handlers(origins: Mapping[str, Any]) -> Mapping[Any, Handler]:
         what = (request.method, quote(request.url.path), type(error).__name__, request_id)
         _log.error("%s %s failed by %s; what follows is of request %s.", *what)
         text = f"The hub failed; its operator finds the cause in its log, by the id {request_id}."
-        response = error_response(500, text, {HEADER: request_id})
+        response = pages.answer(request, 500, text, {HEADER: request_id})
         return _ForPages(response, origins)
 
-    return {HubError: _on_hub_error, HTTPException: _on_http_error, Exception: on_failure}
+    return {HubError: on_hub_error, HTTPException: on_http_error, Exception: on_failure}
 
 
 class _ForPages(Response):

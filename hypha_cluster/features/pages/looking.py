@@ -1,0 +1,56 @@
+"""Who looks at a page: by the cookie of the login page, or by a token in a header."""
+
+from typing import NamedTuple
+
+from starlette.requests import Request
+
+from hypha_cluster.features.feature import Grounds
+from hypha_cluster.features.login.browser import Browsers
+from hypha_cluster.features.login.terms import SESSION_LIFETIME
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.registry.logins import Logins
+from hypha_cluster.web.headers import header
+from hypha_cluster.web.lookup import token_of
+
+
+class Looker(NamedTuple):
+    """identity: somebody new for who has not logged in. is_known: whether they have."""
+
+    identity: Identity
+    is_known: bool
+
+
+class Lookers:
+    """Finds out who looks, and by which address they reach the hub."""
+
+    def __init__(self, grounds: Grounds) -> None:
+        self._gatekeeper = grounds.gatekeeper
+        logins = Logins(grounds.redis, grounds.keys, SESSION_LIFETIME)
+        self._browsers = Browsers(
+            logins, grounds.revocations.book, grounds.public_base_url, SESSION_LIFETIME
+        )
+
+    def base_url(self, request: Request) -> str:
+        return self._browsers.base_url(request)
+
+    def root(self, request: Request) -> str:
+        """What the paths of links begin with."""
+        return self._browsers.root(request).rstrip("/")
+
+    async def identify(self, request: Request) -> Looker:
+        """A cookie counts for what a person opens, not for what a page of somebody's fetches.
+
+        InvalidToken for a token that is none. Who may do nothing without one may look all the same
+        at what everybody may see.
+        """
+        if token := token_of(header(request, b"authorization")):
+            return Looker(await self._gatekeeper.identify(token), is_known=True)
+        if _is_opened(request) and (signed := await self._browsers.signed_in(request)):
+            return Looker(signed.identity, is_known=True)
+        return Looker(self._gatekeeper.guest(), is_known=False)
+
+
+def _is_opened(request: Request) -> bool:
+    """Whether a person goes to the page, and no page of an application looks into it."""
+    mode, place = header(request, b"sec-fetch-mode"), header(request, b"sec-fetch-dest")
+    return mode in ("", "navigate") and place in ("", "document")

@@ -1,0 +1,219 @@
+"""The hub's pages as people use them: with a browser, whose network is cut but for the hub."""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser_visit import PHONE, Visit
+from tests.gateways import Gateway, Hub
+from tests.http import ask
+from tests.raw_client import RawClient
+
+if TYPE_CHECKING:  # a plugin, which has to be imported as one
+    from tests.browser import Chromium
+
+pytest_plugins = ["tests.browser"]
+pytestmark = pytest.mark.browser
+
+HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"viewport": PHONE},
+}
+# A folder for docs/pictures, if they are to be taken anew.
+PICTURES = os.environ.get("HYPHA_TEST_PICTURES")
+
+Visiting = Callable[..., Awaitable[Visit]]
+
+
+@pytest.fixture(scope="module")
+def hub(shared_gateways: Callable[[int], Gateway]) -> Hub:
+    """Two gateways: what one page shows comes from both."""
+    return Hub(shared_gateways(0).url, shared_gateways(1).url)
+
+
+@pytest.fixture
+async def visit(chromium: "Chromium", hub: Hub) -> AsyncIterator[Visiting]:
+    """Opens windows, and looks in the end whether the browser complains of anything."""
+    opened: list[Visit] = []
+
+    async def open_one(site: str = "", **options: Any) -> Visit:
+        opened.append(await chromium.visit(site or hub.second, **options))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        await each.close()
+        assert each.complaints == []
+        assert each.foreign == []
+
+
+@pytest.fixture
+async def provider(hub: Hub) -> AsyncIterator[RawClient]:
+    async with await RawClient.connect(hub.first) as provider:
+        await provider.offer("open", "public", echo=lambda kwargs: kwargs)
+        yield provider
+
+
+async def picture(visit: Visit, name: str) -> None:
+    if PICTURES:
+        await visit.picture(Path(PICTURES) / f"{name}.png")
+
+
+async def axe() -> str:
+    from tests.browser import axe
+
+    return axe()
+
+
+async def is_fit_for_all(visit: Visit) -> None:
+    assert await visit.obstacles(await axe()) == []
+    assert not await visit.is_too_wide()
+
+
+# The hub.
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_the_hubs_page_is_fit_for_all(
+    visit: Visiting, provider: RawClient, look: str
+) -> None:
+    window = await visit(**LOOKS[look])
+
+    assert await window.go("/") == 200
+    await window.until("document.querySelectorAll('#gateways tr').length > 0")
+
+    await is_fit_for_all(window)
+    await picture(window, f"hub-{look}")
+
+
+async def test_the_hubs_page_draws_what_happens_meanwhile(
+    visit: Visiting, hub: Hub, provider: RawClient
+) -> None:
+    window = await visit()
+    await window.go("/")
+    url = f"{hub.second}/{provider.workspace}/services/open/echo?x=1"
+
+    async def call_on() -> None:
+        while True:
+            assert (await ask(url)).status == 200
+
+    async with asyncio.TaskGroup() as group:
+        calling = group.create_task(call_on())
+        value = "document.getElementById('value-{}').textContent"
+        await window.until(f"parseFloat({value.format('frames')}) > 0")
+        await window.until(f"{value.format('redis')}.endsWith('ms')")
+        await window.until(f"parseFloat({value.format('clients')}) > 0")
+        calling.cancel()
+
+    points = "document.querySelector('#chart-frames polyline').getAttribute('points')"
+    await window.until(f"{points}.split(' ').length > 1")
+    assert "ready" in await window.text("#gateways")
+
+
+async def test_public_services_are_listed_and_lead_to_their_page(
+    visit: Visiting, provider: RawClient
+) -> None:
+    window = await visit()
+    await window.go("/")
+
+    link = f'a[href*="{provider.workspace}"]'
+    href = await window.do(lambda page: page.get_attribute(link, "href"))
+
+    assert href == f"/{provider.workspace}/?service={provider.client_id}%3Aopen"
+
+
+async def test_a_name_that_is_a_script_stays_text(visit: Visiting, hub: Hub) -> None:
+    evil = '"><script>document.title = "caught"</script>'
+    async with await RawClient.connect(hub.first) as stranger:
+        await stranger.offer("evil", "public", echo=lambda kwargs: kwargs)
+        info = {
+            "id": "evil",
+            "name": evil,
+            "description": evil * 100,
+            "type": evil,
+            "config": {"visibility": "public"},
+        }
+        await stranger.manager("update_client_info", {"id": stranger.client_id, "services": [info]})
+        window = await visit()
+        await window.go("/")
+
+        shown = await window.text()
+
+    assert '"><script>' in shown
+    assert await window.do(lambda page: page.title()) == "Hypha"
+    assert not await window.is_too_wide()
+
+
+async def test_programs_get_what_they_always_got(hub: Hub) -> None:
+    for accept in ("*/*", "application/json", ""):
+        answer = await ask(hub.first + "/", Accept=accept)
+        assert answer.value["name"] == "Hypha"
+    assert (await ask(hub.first + "/", Accept=HTML)).headers["content-type"].startswith("text/html")
+
+
+async def test_every_page_runs_only_scripts_that_it_names(hub: Hub) -> None:
+    """By a nonce: scripts of web applications have the same origin."""
+    first, second = [await ask(hub.first + "/", Accept=HTML) for _ in range(2)]
+
+    policy = first.headers["content-security-policy"]
+    nonce = re.search(r"script-src 'nonce-([\w-]+)'", policy)
+    assert nonce
+    assert f'nonce="{nonce[1]}"' in first.body.decode()
+    assert nonce[1] not in second.body.decode()
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert first.headers["x-frame-options"] == "DENY"
+
+
+# Errors.
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/nowhere/at/all", 404, "/WORKSPACE/services/SERVICE"),
+        ("/nowhere/services/x", 404, "Workspace not found"),
+        ("/api/stats", 403, "Only an admin"),
+        ("/public/services/open/echo?_mode=best", 400, "A mode is one of"),
+    ],
+)
+async def test_an_error_says_to_people_what_would_be_right(
+    visit: Visiting, path: str, status: int, says: str
+) -> None:
+    window = await visit(**LOOKS["phone"])
+
+    assert await window.go(path) == status
+
+    assert says in await window.text()
+    await is_fit_for_all(window)
+    window.complaints.clear()  # the browser says that it got an error
+
+
+async def test_programs_get_errors_as_json(hub: Hub) -> None:
+    answer = await ask(f"{hub.first}/nowhere/services/x", Accept="*/*")
+
+    assert answer.value == {"success": False, "detail": "Workspace not found: nowhere"}
+
+
+async def test_who_may_log_in_is_led_there_by_the_keyboard(visit: Visiting) -> None:
+    window = await visit()
+    await window.go("/api/stats")
+    window.complaints.clear()
+
+    async def tab_to_login(page: Any) -> str:
+        for _ in range(10):
+            await page.keyboard.press("Tab")
+            if await page.evaluate("document.activeElement.textContent") == "Log in":
+                await page.keyboard.press("Enter")
+                await page.wait_for_url("**/hypha-login/")
+                return str(page.url)
+        return "no such link"
+
+    assert (await window.do(tab_to_login)).endswith("/public/apps/hypha-login/")
