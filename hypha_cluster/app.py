@@ -119,7 +119,7 @@ async def _running(
         except HubError as error:
             raise StartupError(str(error)) from error
         stack.push_async_callback(hub.client.stop)
-        stack.push_async_callback(hub.holding.stop)
+        stack.push_async_callback(hub.rights_queue.stop)
         stack.push_async_callback(clients.parts.life.stop)
         app.state.node = node
         routes = _routes(site, store, hub, clients.parts.life, _health(links, node), features)

@@ -14,11 +14,13 @@ from hypha_cluster.config import Config
 from hypha_cluster.features.feature import Feature, Features, Grounds
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.hub.chunk_relay import ChunkRelay
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.manager.manager import manager_service
 from hypha_cluster.hub.manager.services import ServiceFunctions
 from hypha_cluster.hub.manager.tokens import TokenFunctions
 from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
+from hypha_cluster.hub.replies import Replies
 from hypha_cluster.hub.rights import Open, Rights
 from hypha_cluster.hub.services import HubServices
 from hypha_cluster.hub.visiting import Visits
@@ -47,12 +49,12 @@ from hypha_cluster.relay.bus import Receivers
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.events import CHANGED, write_event
-from hypha_cluster.relay.holding import Holding
 from hypha_cluster.relay.intake import Intake, Onward
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.listener import RedisListener
-from hypha_cluster.relay.pending import Deliveries, PendingCalls
+from hypha_cluster.relay.pending import OwedAnswers, PendingCalls
 from hypha_cluster.relay.publisher import Limits, RedisPublisher
+from hypha_cluster.relay.rights_queue import RightsQueue
 from hypha_cluster.relay.tracing import Tracer
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.bodies import Room
@@ -108,7 +110,7 @@ class Frames:
 
     connections: Connections
     pending: PendingCalls
-    deliveries: Deliveries
+    owed: OwedAnswers
     ledger: Ledger
     delivery: Delivery
     reader: FrameReader
@@ -127,7 +129,8 @@ class Hub:
     visits: Visits
     services: ServiceFunctions
     client: HubClient
-    holding: Holding
+    chunk_relay: ChunkRelay
+    rights_queue: RightsQueue
     intake: Intake
 
 
@@ -177,10 +180,10 @@ def open_frames(site: Site, links: Links) -> Frames:
     connections = Connections(config.outbox_size, config.send_timeout)
     # Reading more than any client sends would only cost time.
     reader = FrameReader(min(config.max_frame_size, CLIENT_FRAME))
-    pending, deliveries = PendingCalls(counts.calls), Deliveries(reader)
-    ledger = Ledger(pending, deliveries, site.tracer)
-    delivery = Delivery(connections, links.publisher, ledger, deliveries, counts, reader)
-    return Frames(connections, pending, deliveries, ledger, delivery, reader)
+    pending, owed = PendingCalls(counts.calls), OwedAnswers(reader)
+    ledger = Ledger(pending, owed, site.tracer)
+    delivery = Delivery(connections, links.publisher, ledger, owed, counts, reader)
+    return Frames(connections, pending, owed, ledger, delivery, reader)
 
 
 def open_hub(site: Site, store: Stores, relay: Frames, tokens: Tokens) -> Hub:
@@ -208,13 +211,14 @@ def open_hub(site: Site, store: Stores, relay: Frames, tokens: Tokens) -> Hub:
             services, workspaces, TokenFunctions(tokens, config.reconnection_token_lifetime)
         )
     )
-    client = HubClient(
-        relay.delivery, calls, own, site.tracer, config.max_message_size, site.supervisor
-    )
+    replies = Replies(relay.delivery, site.supervisor)
+    client = HubClient(replies, calls, own, site.tracer, config.max_message_size)
+    chunk_relay = ChunkRelay(relay.delivery, calls, replies)
     is_open = Open(relay.connections, lately)
-    holding = Holding(Rights(store.workspaces, directory, is_open), site.supervisor)
-    onward = Onward(client, relay.delivery, relay.ledger)
-    intake = Intake(site.name, onward, site.counts, relay.reader, holding)
+    rights = Rights(store.workspaces, directory, is_open)
+    rights_queue = RightsQueue(rights, site.supervisor)
+    onward = Onward(client, chunk_relay, relay.delivery, relay.ledger)
+    intake = Intake(site.name, onward, site.counts, relay.reader, rights_queue)
     gatekeeper = Gatekeeper(
         tokens,
         store.revocations.book,
@@ -225,7 +229,18 @@ def open_hub(site: Site, store: Stores, relay: Frames, tokens: Tokens) -> Hub:
     visits = Visits(directory, own, calls)
     lookup = Lookup(gatekeeper, store.workspaces, visits, config.public_base_url)
     return Hub(
-        tokens, gatekeeper, lookup, own, calls, directory, visits, services, client, holding, intake
+        tokens,
+        gatekeeper,
+        lookup,
+        own,
+        calls,
+        directory,
+        visits,
+        services,
+        client,
+        chunk_relay,
+        rights_queue,
+        intake,
     )
 
 
@@ -235,24 +250,28 @@ def open_clients(site: Site, links: Links, store: Stores, relay: Frames, hub: Hu
     mail = Mail(store.mailboxes, relay.connections, relay.delivery)
     grace = config.reconnect_grace
     presence = Presence(store.registry, store.services, links.publisher, counts, grace)
-    events = Events(handover, relay.delivery, hub.client, store.recent, links.recovery, counts)
+    events = Events(
+        handover, relay.delivery.rejects, hub.client, store.recent, links.recovery, counts
+    )
     listener = RedisListener(
         links.servers,
         links.keys,
         site.name,
         links.publisher,
-        Receivers(relay.delivery.receive, hub.intake.receive_own, events.take, mail.collect_missed),
+        Receivers(
+            relay.delivery.receive, hub.intake.receive_own, events.dispatch, mail.collect_missed
+        ),
         links.recovery,
     )
     life = ClientLife(
         Records(store.registry, presence, mail, handover),
-        Relay(listener, relay.connections, relay.delivery, relay.ledger, counts),
+        Relay(listener, relay.connections, relay.delivery, relay.ledger, counts, hub.chunk_relay),
         hub.client,
         hub.calls,
         Terms(site.name, config.max_message_size),
         site.supervisor,
     )
-    work = Work(relay.pending, relay.deliveries, hub.client, hub.calls)
+    work = Work(relay.pending, relay.owed, hub.client, hub.calls)
     drain = Drain(life, relay.connections, work, site.supervisor)
     return Attached(listener, Clients(life, mail, presence, drain))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.protocol.envelope import is_frame
-from hypha_cluster.relay.bus import OnOutcome, Outcome, Receivers
+from hypha_cluster.relay.bus import OnNotTaken, Outcome, Receivers
 from hypha_cluster.relay.publisher import Limits
 
 LIMITS = Limits(mailbox_size=1_000_000, mailbox_frames=1_000, mail_lifetime=60.0)
@@ -89,16 +89,17 @@ class MemoryBus:
         self.put(lambda: done.set_result(None))
         await done
 
-    def deliver(
+    def deliver_or_mail(
         self, address: str, frame: bytes, *, limits: Limits, is_call: bool = False
-    ) -> Outcome:
+    ) -> Outcome | None:
+        """What becomes of a frame; None when it is taken."""
         if self.is_away:
             return Outcome.UNAVAILABLE
         takers = [node for node in self.nodes.values() if node.takes(address)]
         for node in takers:
             node.hear(address, frame)
         if takers:
-            return Outcome.TAKEN
+            return None
         if address not in self.known:
             return Outcome.NOBODY
         if is_call and address in self.away:
@@ -120,30 +121,32 @@ class MemoryPublisher:
         self.is_recovering = False
         self.published: list[tuple[str, bytes]] = []
 
-    def publish(
+    def deliver_or_mail(
         self,
         address: str,
         frame: bytes,
-        on_outcome: OnOutcome | None = None,
+        on_not_taken: OnNotTaken | None = None,
         *,
         is_call: bool = False,
     ) -> None:
         self.published.append((address, frame))
 
         def work() -> None:
-            outcome = self._bus.deliver(address, frame, limits=self.limits, is_call=is_call)
-            if outcome <= 0 and on_outcome is not None:
-                on_outcome(outcome)
+            outcome = self._bus.deliver_or_mail(address, frame, limits=self.limits, is_call=is_call)
+            if outcome is not None and on_not_taken is not None:
+                on_not_taken(outcome)
 
         self._bus.put(work)
 
-    def publish_to_node(self, node: str, frame: bytes, on_outcome: OnOutcome | None = None) -> None:
+    def publish_to_node(
+        self, node: str, frame: bytes, on_not_taken: OnNotTaken | None = None
+    ) -> None:
         def work() -> None:
             listener = self._bus.nodes.get(node)
             if listener is not None:
                 listener.hear_own(frame)
-            elif on_outcome is not None:
-                on_outcome(Outcome.NOBODY)
+            elif on_not_taken is not None:
+                on_not_taken(Outcome.NOBODY)
 
         self._bus.put(work)
 

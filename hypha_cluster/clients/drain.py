@@ -9,7 +9,7 @@ from hypha_cluster.clients.life import GOING_AWAY, ClientLife
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.relay.connections import Connection, Connections
-from hypha_cluster.relay.pending import Deliveries, PendingCalls
+from hypha_cluster.relay.pending import OwedAnswers, PendingCalls
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Work(NamedTuple):
     """What may be under way at a node when it ends."""
 
     pending: PendingCalls
-    deliveries: Deliveries
+    owed: OwedAnswers
     hub: HubClient
     calls: HubCalls
 
@@ -41,7 +41,7 @@ class Drain:
     ) -> None:
         self._clients = clients
         self._connections = connections
-        self._pending, self._deliveries, self._hub, self._calls = work
+        self._pending, self._owed, self._hub, self._calls = work
         self._departures = Tasks(supervisor)
         self._clock, self._sleep = supervisor.clock, supervisor.sleep
         self._began: float | None = None
@@ -57,7 +57,7 @@ class Drain:
     def begin(self) -> None:
         """Note from now on what clients still have to answer."""
         self._began = self._clock()
-        self._deliveries.watch()
+        self._owed.watch()
 
     async def empty(self, seconds: float) -> None:
         """Send everybody away within that time, and who comes meanwhile.
@@ -140,7 +140,7 @@ class Drain:
 
         def is_waiting() -> bool:
             is_quiet = connection.quiet_for() > quiet
-            is_awaited = self._deliveries.is_awaited(connection.address)
+            is_awaited = self._owed.is_awaited(connection.address)
             # A page that asked while it is told to go would not hear the answer, nor come back.
             is_busy = is_awaited or connection.is_to_refresh()
             return is_quiet and self._is_free(connection) and not is_busy

@@ -9,8 +9,8 @@ from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.registry.services import RecentlyFound
-from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.events import ANSWER, CHANGED, ENDED, LEFT, MISJUDGED, REQUEST, read_event
+from hypha_cluster.relay.rejecting import Rejects
 
 _log = logging.getLogger(__name__)
 
@@ -21,20 +21,20 @@ class Events:
     def __init__(
         self,
         handover: Handover,
-        delivery: Delivery,
+        rejects: Rejects,
         hub: HubClient,
         recent: RecentlyFound,
         recovery: Recovery,
         counts: Counts,
     ) -> None:
         self._handover = handover
-        self._delivery = delivery
+        self._rejects = rejects
         self._hub = hub
         self._recent = recent
         self._recovery = recovery
         self._counts = counts
 
-    def take(self, data: bytes) -> None:
+    def dispatch(self, data: bytes) -> None:
         """Act on an event; one that this node does not know is dropped, and counted."""
         event = read_event(data)
         if event is None:
@@ -55,11 +55,11 @@ class Events:
 
     def _node_ended(self, node: str) -> None:
         error = ClientLeft(f"Gateway {node} ended before it answered.")
-        self._delivery.node_ended(node, error)
+        self._rejects.node_ended(node, error)
         self._hub.node_ended(node, error)
 
     def _target_left(self, address: str) -> None:
         self._recent.forget(workspace_of(address))
         error = ClientLeft(f"Client {address} left before it answered.")
-        self._delivery.target_left(address, error)
+        self._rejects.target_left(address, error)
         self._hub.target_left(address, error)

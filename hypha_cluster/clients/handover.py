@@ -49,11 +49,11 @@ class Handover:
             del self._awaited[holder]
 
     def _ask(self, address: str, holder: str, node: str) -> None:
-        def on_outcome(outcome: Outcome) -> None:  # there is no such node any more
+        def on_not_taken(outcome: Outcome) -> None:  # there is no such node any more
             self.take_answer(holder)
 
         event = write_event(REQUEST, address, holder, self.node)
-        self._publisher.publish_to_node(node, event, on_outcome)
+        self._publisher.publish_to_node(node, event, on_not_taken)
 
     def take_request(self, request: Request) -> None:
         """Another node has an address by now: what is here of its last holder has to go."""

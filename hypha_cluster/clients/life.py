@@ -1,4 +1,21 @@
-"""A client's life on this node: attached, between two connections, gone (docs/architecture.md)."""
+"""A client's life on this node: attached, between two connections, gone (docs/architecture.md).
+
+Two things have a state each. A *connection* has its stage here (relay/connections.py), a *client*
+has its record in Redis (registry/claim.lua, suspend.lua, leave.lua):
+
+| client    | its connection            | frames for it           | calls of it                  |
+|-----------|---------------------------|-------------------------|------------------------------|
+| online    | ARRIVING: mail comes first| wait for the mail       | -                            |
+| online    | LIVE                      | are sent                | are noted                    |
+| suspended | SET_ASIDE, in a drain     | go to its mailbox       | are noted                    |
+| any       | CLOSING, it was told to go| go to its mailbox       | are noted                    |
+| suspended | GONE, or none             | go to its mailbox       | its next node inherits them  |
+| away      | none, past its `patience` | calls are rejected      | the same                     |
+| gone      | none                      | nobody is there         | nobody waits for the answers |
+
+So *away* is later than *suspended*: its callers are not made to wait, yet it keeps its place until
+`--reconnect-grace` is over. A client that is CLOSING is online until its connection has ended.
+"""
 
 import asyncio
 import contextlib
@@ -25,6 +42,7 @@ from hypha_cluster.errors import (
 )
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.hub.chunk_relay import ChunkRelay
 from hypha_cluster.identity.access import Identity, Workspace
 from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.clients import (
@@ -81,6 +99,7 @@ class Relay(NamedTuple):
     delivery: Delivery
     ledger: Ledger
     counts: Counts
+    chunk_relay: ChunkRelay
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +124,8 @@ class ClientLife:
         supervisor: Supervisor,
     ) -> None:
         self._registry, self._presence, self._mail, self._handover = records
-        self._listener, self._connections, self._delivery, self._ledger, self._counts = relay
+        self._listener, self._connections, self._delivery = relay[:3]
+        self._ledger, self._counts, self._chunk_relay = relay[3:]
         self._hub = hub
         self._calls = calls
         self._terms = terms
@@ -189,7 +209,7 @@ class ClientLife:
             mail = await self._collect_after_echo(connection)
         else:
             mail = await self._mail.collect(address)
-        self._delivery.deliver(connection, mail)
+        self._delivery.go_live(connection, mail)
 
     async def _collect_after_echo(self, connection: Connection) -> list[bytes]:
         address = connection.address
@@ -199,7 +219,7 @@ class ClientLife:
         if isinstance(mail, BaseException):
             raise mail
         if isinstance(echo, BaseException):
-            connection.arrived[:0] = mail  # which goes back with what has come since
+            connection.waiting_from_bus[:0] = mail  # which goes back with what has come since
             raise echo
         return mail
 
@@ -286,18 +306,19 @@ class ClientLife:
     async def _vacate(self, connection: Connection) -> None:
         """Hear the address no more; what still came goes before what has come to its mailbox.
 
-        So do the calls that the client waits for, for the node where it will be.
+        Before that go the calls that the client waits for, for the node where it will be: answers
+        to them may be among what came.
         """
         address = connection.address
         try:
             came_after = await self._listener.leave(address)
-            arrived, held = connection.take_waiting()
-            frames = [*arrived, *held, *came_after]
-            self._hub.forget(connection)
+            from_bus, local = connection.take_waiting()
+            self._hub.forget(connection.address)
+            self._chunk_relay.forget(connection)
             if calls := self._ledger.forget(address):
                 waiting = [(target, call.session, call.reject) for target, call in calls]
-                frames.append(write_calls(waiting))
-            await self._mail.put_back(address, frames)
+                from_bus.insert(0, write_calls(waiting))
+            await self._mail.put_back(address, [*from_bus, *local, *came_after])
         finally:
             self._connections.forget(connection)
 

@@ -1,4 +1,4 @@
-"""What waits for clients that are between two connections, as this node collects and returns it."""
+"""What waits for clients that are suspended, as this node collects and returns it."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from hypha_cluster.errors import ClientNotFound, HubError, RedisUnavailable
 from hypha_cluster.protocol.envelope import is_frame
 from hypha_cluster.registry.mailboxes import CALL, Mailboxes, Marked
 from hypha_cluster.relay.bus import Outcome
-from hypha_cluster.relay.connections import Connections, Stage
+from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
 
 
@@ -25,7 +25,7 @@ class Mail:
     async def collect_missed(self, address: str) -> list[bytes]:
         """What came for a client here while this node could not hear it."""
         connection = self._connections.get(address)
-        if connection is None or connection.stage not in (Stage.LIVE, Stage.SET_ASIDE):
+        if connection is None or not connection.takes_from_bus:
             return []  # it collects its mail when it has arrived, or somebody else does
         return await self._mailboxes.take(address)
 
@@ -52,12 +52,12 @@ class Mail:
     ) -> None:
         for each in frames:
             if each.mark == CALL:
-                self._delivery.give_up(address, each.frame, error)
+                self._delivery.reject_mailed(address, each.frame, error)
             elif is_frame(each.frame):
-                self._delivery.lost(address, outcome, error)
+                self._delivery.rejects.lost(address, outcome, error)
 
     async def give_up_calls(self) -> None:
         """Reject calls that wait for clients which stay away; to be called now and then."""
         for address, calls in await self._mailboxes.give_up_calls():
             for frame in calls:
-                self._delivery.give_up(address, frame)
+                self._delivery.reject_mailed(address, frame)

@@ -6,7 +6,6 @@ It is at `<workspace>/workspace-manager` on every node, for calls to the hub, an
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Final
@@ -18,17 +17,14 @@ from hypha_cluster.errors import (
 )
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.calls import Call, Heartbeat, Outgoing, arguments_of
+from hypha_cluster.hub.replies import Replies
 from hypha_cluster.hub.services import HubServices
 from hypha_cluster.hub.sessions import Callback
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
-from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
+from hypha_cluster.protocol.envelope import Frame, FrameReader
 from hypha_cluster.protocol.limits import HUB_MESSAGES
-from hypha_cluster.relay.connections import Connection
-from hypha_cluster.relay.delivery import Delivery
-from hypha_cluster.relay.pending import PendingCall
 from hypha_cluster.relay.tracing import Tracer
-from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
 
@@ -44,85 +40,21 @@ class HubClient:
 
     def __init__(
         self,
-        delivery: Delivery,
+        replies: Replies,
         calls: HubCalls,
         services: HubServices,
         tracer: Tracer,
         max_message_size: int,
-        supervisor: Supervisor,
     ) -> None:
-        self._delivery = delivery
+        self._replies = replies
         self._calls = calls
         self._services = services
         self._tracer = tracer
         self._assembler = chunks.Assembler(min(HUB_MESSAGES, max_message_size))
         self._reader = FrameReader(max_message_size)
-        self._tasks = Tasks(supervisor)
-        self._serving: Counter[str] = Counter()  # caller → its calls that are at work
 
     async def stop(self) -> None:
-        await self._tasks.stop()
-
-    # Messages in chunks from one client to another.
-
-    def relay_chunk(
-        self,
-        connection: Connection,
-        frame: Frame,
-        target: str,
-        step: chunks.Step,
-        call: PendingCall | None,
-    ) -> None:
-        """Pass on one call of the cache of `target`, and the answer to it.
-
-        The next one has to wait for that: if one got lost, the target would put together other
-        bytes than those that were checked. The hub places the call, in a session that nobody can
-        guess, so that nobody but the target can say that it arrived.
-        """
-        caller = rpc.Caller.of(frame, connection.address, target)
-        chunk = _outgoing(connection, target, frame.envelope["method"], step.args)
-        self._run(self._relay_chunk(connection, caller, chunk, step, call), caller)
-
-    async def _relay_chunk(
-        self,
-        connection: Connection,
-        caller: rpc.Caller,
-        chunk: Outgoing,
-        step: chunks.Step,
-        call: PendingCall | None,
-    ) -> None:
-        if not connection.chunks.goes_on(step):
-            return  # its client has gone
-        if not step.is_last:
-            self._calls.keep_alive(chunk, step.session)
-        try:
-            result = await self._calls.place(chunk, whole=True)
-        except HubError as error:
-            if call is not None:
-                self._delivery.unsent(caller.called, call)
-            connection.chunks.failed(step)
-            self.clear_away(connection)
-            self._reply_now(caller, caller.reject, rpc.error(str(error)))
-        else:
-            connection.chunks.arrived(step)
-            if step.is_last:
-                self._calls.let_go(chunk, step.session)
-            self._reply_now(caller, caller.resolve, result)
-
-    def clear_away(self, connection: Connection) -> None:
-        """Remove what is left in message caches of messages that do not go on.
-
-        Nobody else does: only the hub knows their keys.
-        """
-        for leftover in connection.chunks.take_leftovers():
-            message = _outgoing(connection, leftover.target, "", [])
-            self._calls.let_go(message, leftover.key)
-            self._calls.let_go(message, leftover.session)
-            if leftover.method is not None:
-                error = BadFrame(f"The answer of {connection.address} was refused, or broken off.")
-                self._delivery.reject_answer(
-                    connection.address, leftover.target, leftover.method, error
-                )
+        await self._replies.stop()
 
     def target_left(self, address: str, error: HubError) -> None:
         """Nobody is at `address` any more: end the calls that wait for it."""
@@ -135,7 +67,7 @@ class HubClient:
 
     def is_serving(self, address: str) -> bool:
         """Whether a call of this client to the hub is at work."""
-        return address in self._serving
+        return self._replies.is_serving(address)
 
     # What comes to the hub.
 
@@ -157,20 +89,22 @@ class HubClient:
         try:
             callback = self._calls.callback(frame, source)
         except HubError as error:
-            self._reply_now(caller, caller.reject, rpc.error(str(error)))
+            self._replies.send(caller, caller.reject, rpc.error(str(error)))
             return
         if callback is None:
-            self._reply_now(caller, caller.resolve, None)
+            self._replies.send(caller, caller.resolve, None)
         else:
             work = self._answer_callback(caller, callback)
-            callback.session.tasks.spawn("callback", work, lambda error: self._failed(caller))
+            callback.session.tasks.spawn(
+                "callback", work, lambda error: self._replies.failed(caller)
+            )
 
     async def _answer_callback(self, caller: rpc.Caller, callback: Callback) -> None:
         try:
             await self._answer_with(caller, callback.session.answer(callback))
         except asyncio.CancelledError:
             text = f"Parent session was closed: {callback.session.name}"
-            self._reply_now(caller, caller.reject, rpc.error(text))
+            self._replies.send(caller, caller.reject, rpc.error(text))
             raise
 
     def _receive_call(self, frame: Frame, source: str, target: str) -> None:
@@ -182,23 +116,7 @@ class HubClient:
             with self._tracer.answer(frame.envelope, source):
                 self._answer_now(call)
         else:
-            self._run(self._answer(call, frame.envelope), caller)
-
-    def _run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller) -> None:
-        self._serving[caller.address] += 1
-        task = self._tasks.spawn(
-            "answer", work, lambda error: self._failed(caller), detail=caller.address
-        )
-        task.add_done_callback(lambda task: self._finished(caller))
-
-    def _finished(self, caller: rpc.Caller) -> None:
-        self._serving[caller.address] -= 1
-        if not self._serving[caller.address]:
-            del self._serving[caller.address]
-
-    def _failed(self, caller: rpc.Caller) -> None:
-        text = "The hub failed to answer; its operator finds the cause in its log."
-        self._reply_now(caller, caller.reject, rpc.error(text))
+            self._replies.run(self._answer(call, frame.envelope), caller)
 
     def _answer_now(self, call: Call) -> None:
         """Answer without a task what waits for nothing: all clients ask when they connect."""
@@ -206,9 +124,9 @@ class HubClient:
         try:
             result = self._built_in(call)
         except HubError as error:
-            self._reply_now(caller, caller.reject, rpc.error(str(error)))
+            self._replies.send(caller, caller.reject, rpc.error(str(error)))
         else:
-            self._reply_now(caller, caller.resolve, result)
+            self._replies.send(caller, caller.resolve, result)
 
     def _built_in(self, call: Call) -> Any:
         if call.function == "ping":
@@ -235,22 +153,12 @@ class HubClient:
         """Keep the caller from giving up while the hub is at work (protocol.md 3.4)."""
         if not caller.heartbeat or caller.interval <= 0:
             return await work
-        heartbeat = Heartbeat(caller.interval, partial(self._beat, caller, caller.heartbeat))
+        beat = partial(self._replies.send, caller, caller.heartbeat)
+        heartbeat = Heartbeat(caller.interval, beat)
         try:
             return await work
         finally:
             heartbeat.stop()
-
-    def _beat(self, caller: rpc.Caller, heartbeat: str) -> None:
-        seal = Seal(caller.called, ROOT.to_wire())
-        envelope = rpc.call_envelope(caller.address, heartbeat)
-        self._delivery.answer(caller.address, seal.call(envelope, b""))
-
-    def _reply_now(self, caller: rpc.Caller, method: str | None, value: Any) -> None:
-        if method is not None:
-            seal = Seal(caller.called, ROOT.to_wire())
-            envelope = rpc.call_envelope(caller.address, method)
-            self._delivery.answer(caller.address, seal.call(envelope, pack({"args": [value]})))
 
     async def _reply(self, caller: rpc.Caller, method: str | None, value: Any) -> None:
         if method is None:
@@ -262,7 +170,7 @@ class HubClient:
             await self._calls.send(Outgoing(caller.called, ROOT, envelope, {"args": [value]}))
         except HubError as error:
             _log.info("The answer did not reach %s: %s", caller.address, error)
-            self._reply_now(caller, caller.reject, rpc.error(f"The answer got lost: {error}"))
+            self._replies.send(caller, caller.reject, rpc.error(f"The answer got lost: {error}"))
 
     # Messages in chunks.
 
@@ -275,24 +183,15 @@ class HubClient:
             if message is not None:
                 self._receive_assembled(message, source, target)
         except BadFrame as error:
-            self._reply_now(caller, caller.reject, rpc.error(str(error)))
+            self._replies.send(caller, caller.reject, rpc.error(str(error)))
         else:
-            self._reply_now(caller, caller.resolve, None)
+            self._replies.send(caller, caller.resolve, None)
 
     def _receive_assembled(self, message: bytes, source: str, target: str) -> None:
         frame = self._reader.read(message)
         guard.check_call(frame, source, target)
         self.receive(frame, source, target)
 
-    def forget(self, connection: Connection) -> None:
-        """A client is gone; so is what it had begun to send."""
-        self._assembler.forget(connection.address)
-        connection.chunks.give_up_all()
-        self.clear_away(connection)
-
-
-def _outgoing(connection: Connection, target: str, method: str, args: list[Any]) -> Outgoing:
-    """A call that the hub passes on for a client."""
-    envelope = rpc.call_envelope(target, method)
-    identity = connection.attachment.identity
-    return Outgoing(connection.address, identity, envelope, {"args": args})
+    def forget(self, address: str) -> None:
+        """A client is gone; so is what it had begun to send to the hub."""
+        self._assembler.forget(address)

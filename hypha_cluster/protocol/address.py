@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 MANAGER: Final = "workspace-manager"  # the client in each workspace that the hub plays
-_NODE: Final = "~"  # begins the name under which a node itself is a client of any workspace
+_MARK: Final = "/~"  # before the name of a node, which is so a client of any workspace
 
 
 def absolute(target: str, workspace: str) -> str:
@@ -21,19 +21,18 @@ def client_of(address: str) -> str:
 
 def peer_address(workspace: str, node: str) -> str:
     """The address, in any workspace, that leads back to a node itself."""
-    return f"{workspace}/{_NODE}{node}"
+    return f"{workspace}{_MARK}{node}"
 
 
 def node_of(address: str) -> str | None:
     """The node that an address leads to, as `peer_address` made it; None for any other."""
-    client = client_of(address)
-    return client[len(_NODE) :] if client.startswith(_NODE) else None
+    _, mark, node = address.partition(_MARK)
+    return node if mark else None
 
 
 def is_hub(address: str) -> bool:
     """Whether an address is the hub's: a manager, or a node itself."""
-    client = client_of(address)
-    return client == MANAGER or client.startswith(_NODE)
+    return client_of(address) == MANAGER or _MARK in address
 
 
 class ServiceQuery(NamedTuple):

@@ -14,7 +14,7 @@ from hypha_cluster.registry.encoding import Infos, flatten, pairs
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.public import PublicListing, as_listed
 from hypha_cluster.registry.scripts import Script
-from hypha_cluster.registry.suspensions import Hold, Suspension, Suspensions
+from hypha_cluster.registry.suspensions import Suspension, Suspensions, Tenure
 from hypha_cluster.registry.workspaces import to_hash
 
 # How long a program may be between two connections, which it opens at once if it can.
@@ -74,7 +74,7 @@ class Claim(NamedTuple):
     services: Infos
     notes: Sequence[Reply[Any]] = ()
     unsettled: Unsettled | None = None
-    inherited: Hold | None = None
+    inherited: Tenure | None = None
 
 
 class ClientRegistry:
@@ -111,15 +111,15 @@ class ClientRegistry:
         then it has to be suspended.
         """
         # The reaper has to know of it before: a node may die at any moment.
-        hold = Hold(attachment.address, attachment.holder)
-        told = self._redis.sadd(self._keys.node_clients(attachment.node), str(hold))
+        tenure = Tenure(attachment.address, attachment.holder)
+        told = self._redis.sadd(self._keys.node_clients(attachment.node), str(tenure))
         await self._redis.ordered(told)
         identity = json.dumps(attachment.identity.to_wire())
         answer = await self._ask_for(attachment, identity, mode)
         await told
         outcome = answer[0].decode()
         if outcome not in ("claimed", "resumed"):
-            self.suspensions.forget(hold)
+            self.suspensions.forget(tenure)
             raise _refusal(outcome, attachment)
         holder, node, user = (answer[index].decode() for index in (1, 2, 5))
         many = answer[6]
@@ -131,7 +131,9 @@ class ClientRegistry:
             services,
             self._note(attachment, identity, holder, (int(answer[3]), int(answer[4]))),
             _unsettled(attachment.address, unsettled, services),
-            Hold(attachment.address, holder) if user not in ("", attachment.identity.id) else None,
+            Tenure(attachment.address, holder)
+            if user not in ("", attachment.identity.id)
+            else None,
         )
 
     def _ask_for(self, attachment: Attachment, identity: str, mode: ClaimMode) -> Reply[list[Any]]:
@@ -173,7 +175,7 @@ class ClientRegistry:
             redis.sadd(keys.workspaces(), attachment.workspace.name),
         ]
         if before not in ("", attachment.holder):
-            notes.append(self.suspensions.forget(Hold(address, before)))
+            notes.append(self.suspensions.forget(Tenure(address, before)))
         if end:
             notes += self.suspensions.over(address, end=end, away=away)
         return notes
@@ -194,7 +196,7 @@ class ClientRegistry:
         remains = await self._remove(address, holder)
         departure = next((each for each in remains.departures if each.holder == holder), None)
         if departure is None:
-            await self.suspensions.forget(Hold(address, holder))
+            await self.suspensions.forget(Tenure(address, holder))
         return departure
 
     async def expire(self, address: str, time: int) -> Departure | None:
@@ -241,10 +243,10 @@ class ClientRegistry:
 
         Say whether it was not suspended before.
         """
-        hold = Hold(address, holder)
-        (outcome,) = await self.suspensions.begin([hold], grace=grace)
+        tenure = Tenure(address, holder)
+        (outcome,) = await self.suspensions.begin([tenure], grace=grace)
         if outcome is Suspension.ELSEWHERE:
-            await self.suspensions.forget(hold)
+            await self.suspensions.forget(tenure)
         return outcome is Suspension.DONE
 
     async def has_left(self, address: str) -> bool:

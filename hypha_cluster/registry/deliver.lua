@@ -1,4 +1,4 @@
--- Hand a frame to whoever a client is attached to; put it into the mailbox of one that is away.
+-- Hand a frame to whoever a client is attached to; put it into the mailbox of a suspended one.
 -- One script, so that a frame never overtakes another one of the same sender.
 -- KEYS  1 client  2 mail  3 size of the mail
 -- ARGV  1 channel  2 frame  3 bytes a mailbox may have  4 frames a mailbox may have  5 expiry (ms)
@@ -6,7 +6,8 @@
 --       7 when the sender gives up, by the clock of this server (ms)
 -- Answers the number of takers, 0 when there is no such client, -1 for mail, -2 for a full mailbox,
 -- -3 when it is too late: the sender's caller has been told that the frame could not be delivered,
--- -4 for a call to a client that has been away for too long, -5 for mail to one that should have heard
+-- -4 for a call to a client that has been suspended for too long (it is away), -5 for mail to one
+-- that is online and should have heard it
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 if now > tonumber(ARGV[7]) then

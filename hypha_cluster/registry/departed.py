@@ -14,7 +14,7 @@ from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.public import NOT_LISTED, PublicListing
 from hypha_cluster.registry.scripts import Script
-from hypha_cluster.registry.suspensions import Hold, Suspensions
+from hypha_cluster.registry.suspensions import Suspensions, Tenure
 
 
 class Departure(NamedTuple):
@@ -112,7 +112,7 @@ class Departures:
         """Forget what led to the note."""
         replies: list[Reply[Any]] = []
         for each in remains.departures:
-            replies.append(self._suspensions.forget(Hold(each.address, each.holder)))
+            replies.append(self._suspensions.forget(Tenure(each.address, each.holder)))
             if each.end:
                 replies += self._suspensions.over(each.address, end=each.end, away=each.away)
         return replies

@@ -1,6 +1,6 @@
-"""Mailboxes: frames for clients that are between two connections.
+"""Mailboxes: frames for clients that are suspended.
 
-They are filled by deliver.lua of the relay. What takes something out of them may be sent to Redis
+relay/publisher.py fills them, by deliver.lua. What takes something out of them may be sent to Redis
 again when its reply is lost, so each call has a ticket, by which Redis knows it again.
 """
 

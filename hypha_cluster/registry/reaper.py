@@ -16,7 +16,7 @@ from hypha_cluster.registry.departed import Departure
 from hypha_cluster.registry.encoding import batches
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.nodes import Dead, Nodes
-from hypha_cluster.registry.suspensions import MANY, Hold, Suspension
+from hypha_cluster.registry.suspensions import MANY, Suspension, Tenure
 from hypha_cluster.registry.unheard import Unheard
 
 _log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class Reaper:
         key, seen, suspended = self._keys.node_clients(name), 0, 0
         while seen < _MOST and (members := await self._redis.srandmember(key, _AT_ONCE)):
             seen += len(members)
-            groups = self._groups([Hold.of(member) for member in members])
+            groups = self._groups([Tenure.of(member) for member in members])
             works = (self._suspend(group, silent) for group in groups)
             outcomes = await apart(f"Clients of node {name}", works)
             suspended += sum(outcomes)
@@ -92,27 +92,27 @@ class Reaper:
 
     async def suspend_unheard(self) -> None:
         """Suspend clients that were called and are attached to nodes without a lease."""
-        by_node: defaultdict[str, list[Hold]] = defaultdict(list)
-        for hold in await self._unheard.take_dead():
-            by_node[hold.node].append(hold)
-        for node, holds in by_node.items():
+        by_node: defaultdict[str, list[Tenure]] = defaultdict(list)
+        for tenure in await self._unheard.take_dead():
+            by_node[tenure.node].append(tenure)
+        for node, tenures in by_node.items():
             silent = await self._nodes.silent(node)
             if silent is None:  # it was cleaned up after long ago
                 silent = min(_LONG, self._grace / 2)
-            works = (self._suspend(group, silent) for group in self._groups(holds))
+            works = (self._suspend(group, silent) for group in self._groups(tenures))
             await apart(f"Clients of node {node}", works)
 
-    def _groups(self, holds: Sequence[Hold]) -> list[Sequence[Hold]]:
+    def _groups(self, tenures: Sequence[Tenure]) -> list[Sequence[Tenure]]:
         """Clients that one script can suspend."""
-        in_slots = self._redis.by_slot(holds, lambda each: self._keys.client(each.address))
+        in_slots = self._redis.by_slot(tenures, lambda each: self._keys.client(each.address))
         return [group for in_slot in in_slots for group in batches(in_slot, MANY)]
 
-    async def _suspend(self, holds: Sequence[Hold], silent: float) -> int:
+    async def _suspend(self, tenures: Sequence[Tenure], silent: float) -> int:
         """Suspend clients in one slot, finish what they have begun; answer how many they are."""
-        outcomes = await self._suspensions.begin(holds, grace=self._grace, age=silent)
-        for hold, outcome in zip(holds, outcomes, strict=True):
+        outcomes = await self._suspensions.begin(tenures, grace=self._grace, age=silent)
+        for tenure, outcome in zip(tenures, outcomes, strict=True):
             if outcome is Suspension.ELSEWHERE:
-                await self._registry.leave(hold.address, hold.holder)
+                await self._registry.leave(tenure.address, tenure.holder)
         return outcomes.count(Suspension.DONE)
 
     async def remove_overdue(self) -> list[Departure]:

@@ -15,8 +15,11 @@ _log = logging.getLogger(__name__)
 MANY: Final = 100  # clients that are suspended by one script
 
 
-class Hold(NamedTuple):
-    """An address and the connection that has, or had, it: a member of a node's list of clients."""
+class Tenure(NamedTuple):
+    """An address and its holder, the connection that has, or had, it.
+
+    It is a member of a node's list of clients. In Redis and in Lua the holder is called `owner`.
+    """
 
     address: str
     holder: str
@@ -29,7 +32,7 @@ class Hold(NamedTuple):
         return f"{self.address} {self.holder}"  # neither of them has a space
 
     @classmethod
-    def of(cls, member: bytes) -> "Hold":
+    def of(cls, member: bytes) -> "Tenure":
         address, _, holder = member.decode().partition(" ")
         return cls(address, holder)
 
@@ -54,31 +57,31 @@ class Suspensions:
         self._suspend = Script(redis, "suspend")
 
     async def begin(
-        self, holds: Sequence[Hold], *, grace: float, age: float = 0.0
+        self, tenures: Sequence[Tenure], *, grace: float, age: float = 0.0
     ) -> list[Suspension]:
         """Have clients keep their places, each if it still has the connection that is meant.
 
-        holds: at most MANY, all in one slot. grace: seconds for which they keep their place. age:
+        tenures: at most MANY, all in one slot. grace: seconds for which they keep their place. age:
         seconds since their connections broke. Those that are ELSEWHERE stay in the lists of nodes.
         """
         answer = await self._suspend(
-            keys=[self._keys.client(hold.address) for hold in holds],
-            args=[int(grace * 1000), int(age * 1000), *(hold.holder for hold in holds)],
+            keys=[self._keys.client(tenure.address) for tenure in tenures],
+            args=[int(grace * 1000), int(age * 1000), *(tenure.holder for tenure in tenures)],
         )
         outcomes = [Suspension(outcome) for outcome in answer[::3]]
         ends: dict[str, int] = {}
         aways: dict[str, int] = {}
         here = []
-        for hold, outcome, end, away in zip(
-            holds, outcomes, answer[1::3], answer[2::3], strict=True
+        for tenure, outcome, end, away in zip(
+            tenures, outcomes, answer[1::3], answer[2::3], strict=True
         ):
             if outcome is Suspension.BROKEN:
-                _log.error("What Redis has in the place of %s is no client.", hold.address)
-                here.append(hold)
+                _log.error("What Redis has in the place of %s is no client.", tenure.address)
+                here.append(tenure)
             elif outcome is not Suspension.ELSEWHERE:
                 # Also when it was done before: who did it may have died before this.
-                ends[hold.address], aways[hold.address] = end, away
-                here.append(hold)
+                ends[tenure.address], aways[tenure.address] = end, away
+                here.append(tenure)
         if here:
             await settled([self.ended.put(ends), self.away.put(aways)])
             await settled(map(self.forget, here))
@@ -88,6 +91,6 @@ class Suspensions:
         """A suspension is over that had these times, in ms; another one is left alone."""
         return [self.ended.done({address: end}), self.away.done({address: away})]
 
-    def forget(self, hold: Hold) -> Reply[int]:
+    def forget(self, tenure: Tenure) -> Reply[int]:
         """A connection is nothing any more that a reaper would have to see to."""
-        return self._redis.srem(self._keys.node_clients(hold.node), str(hold))
+        return self._redis.srem(self._keys.node_clients(tenure.node), str(tenure))

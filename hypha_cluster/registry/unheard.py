@@ -12,7 +12,7 @@ from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.limits import UNHEARD
 from hypha_cluster.registry.apart import apart
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.registry.suspensions import Hold
+from hypha_cluster.registry.suspensions import Tenure
 
 LOOK_FOR: Final = 30.0  # seconds; then a node without a lease would have been cleaned up after
 
@@ -33,23 +33,23 @@ class Unheard:
         if len(self._since) < UNHEARD:
             self._since.setdefault(address, self._clock())
 
-    async def take_dead(self) -> list[Hold]:
+    async def take_dead(self) -> list[Tenure]:
         """Those whose nodes have no lease; those that are attached or gone are forgotten."""
         found = await apart("Clients that were called", map(self._find, list(self._since)))
-        dead = [hold for hold in found if hold is not None]
-        for hold in dead:
-            self._since.pop(hold.address, None)
+        dead = [tenure for tenure in found if tenure is not None]
+        for tenure in dead:
+            self._since.pop(tenure.address, None)
         self._forget_old()
         return dead
 
-    async def _find(self, address: str) -> Hold | None:
+    async def _find(self, address: str) -> Tenure | None:
         """Who has an address, if their node has no lease."""
         state, holder = await self._redis.hmget(self._keys.client(address), "state", "owner")
         if state != b"online" or holder is None:
             self._since.pop(address, None)
             return None
-        hold = Hold(address, holder.decode())
-        return None if await self._redis.exists(self._keys.node(hold.node)) else hold
+        tenure = Tenure(address, holder.decode())
+        return None if await self._redis.exists(self._keys.node(tenure.node)) else tenure
 
     def _forget_old(self) -> None:
         now = self._clock()

@@ -1,8 +1,8 @@
 """What the relay needs of the bus: frames go to other nodes, and come from them.
 
-Delivery is at most once and in order per sender and target. `RedisPublisher` and `RedisListener`
-are the real bus; the unit tests have one in memory, which keeps the same contract
-(tests/integration/test_bus.py).
+Delivery is at most once and in order per sender and target. `RedisPublisher` (publisher.py) and
+`RedisListener` (listener.py) are the real bus; the unit tests have one in memory (tests/fakes.py),
+which keeps the same contract (tests/integration/test_bus.py).
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,17 +11,17 @@ from typing import NamedTuple, Protocol
 
 
 class Outcome(IntEnum):
-    """What became of a frame that was published; more than 0 is the number of takers."""
+    """What became of a frame that nobody has taken (registry/deliver.lua)."""
 
-    TAKEN = 1
-    NOBODY = 0
-    MAILED = -1
+    NOBODY = 0  # there is no such client
+    MAILED = -1  # it waits for a client that is suspended
     MAILBOX_FULL = -2
-    UNAVAILABLE = -3
-    AWAY = -4
+    UNAVAILABLE = -3  # Redis did not answer in time
+    AWAY = -4  # a call, and its target has been suspended for too long
+    UNHEARD = -5  # it waits for a client that is online, but did not hear it; told as MAILED
 
 
-OnOutcome = Callable[[Outcome], None]
+OnNotTaken = Callable[[Outcome], None]
 
 
 class Publisher(Protocol):
@@ -31,21 +31,24 @@ class Publisher(Protocol):
     def is_recovering(self) -> bool:
         """Whether Redis is back, but perhaps not all that it knew before."""
 
-    def publish(
+    def deliver_or_mail(
         self,
         address: str,
         frame: bytes,
-        on_outcome: OnOutcome | None = None,
+        on_not_taken: OnNotTaken | None = None,
         *,
         is_call: bool = False,
     ) -> None:
-        """Send a frame to whoever has joined `address`; later, say what became of it.
+        """Send a frame to whoever has joined `address`, or put it into the mailbox there.
 
-        is_call: somebody waits for an answer and can be told that there will be none, so the
-        frame is not kept for a client that stays away.
+        on_not_taken: told later, when nobody has taken it at once. is_call: somebody waits for an
+        answer and can be told that there will be none, so the frame is not kept for a client that
+        stays away.
         """
 
-    def publish_to_node(self, node: str, frame: bytes, on_outcome: OnOutcome | None = None) -> None:
+    def publish_to_node(
+        self, node: str, frame: bytes, on_not_taken: OnNotTaken | None = None
+    ) -> None:
         """Send a frame or an event to a node itself."""
 
     def announce(self, event: bytes) -> None:
@@ -71,10 +74,10 @@ class Listener(Protocol):
 class Receivers(NamedTuple):
     """Where what a listener hears goes.
 
-    frame: a frame, after the address that it came for, None when that has been left meanwhile.
-    own: a frame for this node itself. event: what a node tells all nodes, or this one.
-    missed: answers the mail of an address that could not be heard for a while; it is received
-    before what comes anew.
+    frame (Delivery.receive): a frame, after the address that it came for, None when that has been
+    left meanwhile. own (Intake.receive_own): a frame for this node itself. event (Events.dispatch):
+    what a node tells all nodes, or this one. missed (Mail.collect_missed): answers the mail of an
+    address that could not be heard for a while; it is received before what comes anew.
     """
 
     frame: Callable[[str | None, bytes], None]

@@ -30,7 +30,9 @@ class Stage(Enum):
     GONE = auto()  # all that its client sent has been routed
 
 
-_ARRIVING, _LIVE, _SET_ASIDE = Stage.ARRIVING, Stage.LIVE, Stage.SET_ASIDE
+_ARRIVING: Final = Stage.ARRIVING  # asked for each frame
+_TAKES_FROM_HERE: Final = (Stage.ARRIVING, Stage.LIVE)
+_TAKES_FROM_BUS: Final = (Stage.LIVE, Stage.SET_ASIDE)
 _NEXT: Final = {
     Stage.ARRIVING: {Stage.LIVE, Stage.CLOSING, Stage.GONE},
     Stage.LIVE: {Stage.SET_ASIDE, Stage.CLOSING, Stage.GONE},
@@ -41,7 +43,10 @@ _NEXT: Final = {
 
 
 class Socket(Protocol):
-    """A WebSocket as the relay sees it; `web/sockets.py` has the two kinds."""
+    """A WebSocket as the relay sees it.
+
+    DirectWebSocket (serving/http11/websocket_connection.py) and AsgiSocket (web/sockets.py).
+    """
 
     def send(self, frame: bytes) -> None:
         """Send one binary message; never waits, does nothing once closed."""
@@ -74,7 +79,6 @@ class Connection:
     __slots__ = (
         "address",
         "announced",
-        "arrived",
         "at_home",
         "attachment",
         "base_url",
@@ -83,7 +87,6 @@ class Connection:
         "attached_at",
         "heard_at",
         "gone",
-        "held",
         "home",
         "is_amnesic",
         "is_barred",
@@ -98,7 +101,11 @@ class Connection:
         "services",
         "socket",
         "stage",
-        "unread",
+        "takes_from_bus",
+        "takes_from_here",
+        "waiting_from_bus",
+        "waiting_local",
+        "waiting_to_route",
     )
 
     def __init__(
@@ -121,6 +128,12 @@ class Connection:
         self.refreshed_at = clock()
         self.socket = socket
         self.stage = Stage.ARRIVING
+        # Whether it gets what clients of this node send it, after its mail when it is arriving. In
+        # later stages that goes by the bus, so that it ends in the mailbox behind what is there.
+        self.takes_from_here = True
+        # Whether it gets what comes by the bus. When it is arriving, its mail comes first; when it
+        # is closing, this goes back to its mailbox. Once it is set aside, that is what came before.
+        self.takes_from_bus = False
         self.gone = asyncio.Event()
         self.services: Infos = {}
         # Service id → its info, if it is public, and that info has been read.
@@ -132,11 +145,11 @@ class Connection:
         # Whether it may only speak to the hub, to log in.
         self.is_barred = attachment.identity.guest is Guests.OFF
         self.chunks = ChunkGuard(attachment.address, max_message_size)
-        # Until the mailbox was delivered, frames wait: those from the bus, older than the others.
-        self.arrived: list[bytes] = []
-        self.held: list[bytes] = []
+        # Until its mail was delivered, frames wait: those from the bus are older than the others.
+        self.waiting_from_bus: list[bytes] = []
+        self.waiting_local: list[bytes] = []
         # Frames that it has sent after one that waits for the registry.
-        self.unread: list[bytes] | None = None
+        self.waiting_to_route: list[bytes] | None = None
         self.routed = asyncio.Event()  # whether none of them waits
         self.routed.set()
         self.is_amnesic = False  # it came back, but the hub no longer knew what it offers
@@ -151,6 +164,8 @@ class Connection:
         if stage not in _NEXT[self.stage]:
             raise ValueError(f"{self.address} cannot be {stage.name}: it is {self.stage.name}.")
         self.stage = stage
+        self.takes_from_here = stage in _TAKES_FROM_HERE
+        self.takes_from_bus = stage in _TAKES_FROM_BUS
         if stage is Stage.GONE:
             self.gone.set()
 
@@ -201,28 +216,28 @@ class Connection:
 
     def send(self, frame: bytes) -> None:
         if self.stage is _ARRIVING:
-            self.held.append(frame)
+            self.waiting_local.append(frame)
         else:
             self.sent += len(frame)
             self.socket.send(frame)
 
     def hold_back(self) -> None:
         """One of its frames waits for the registry: so do those behind it."""
-        self.unread = []
+        self.waiting_to_route = []
         self.routed.clear()
         self.socket.pause()
 
     def let_go(self) -> list[bytes]:
         """Answer what has waited behind that frame, which is to be routed now."""
-        unread, self.unread = self.unread or [], None
+        unread, self.waiting_to_route = self.waiting_to_route or [], None
         self.socket.resume()
         return unread
 
     def take_waiting(self) -> tuple[list[bytes], list[bytes]]:
         """The frames that wait for it: those that came by the bus, and those from here."""
-        arrived, held = self.arrived, self.held
-        self.arrived, self.held = [], []
-        return arrived, held
+        from_bus, local = self.waiting_from_bus, self.waiting_local
+        self.waiting_from_bus, self.waiting_local = [], []
+        return from_bus, local
 
 
 class Connections:

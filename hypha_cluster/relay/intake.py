@@ -17,18 +17,22 @@ from hypha_cluster.protocol.references import Reference
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.events import Note
-from hypha_cluster.relay.holding import Holding
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import PendingCall
+from hypha_cluster.relay.rights_queue import RightsQueue
 
 _log = logging.getLogger(__name__)
 
 
-class Hub(Protocol):
-    """The hub as a peer of its clients, as the relay sees it."""
+class HubPeer(Protocol):
+    """The hub as a peer of its clients, as the relay sees it: HubClient (hub/answering.py)."""
 
     def receive(self, frame: Frame, source: str, target: str) -> None:
         """Take a checked frame from `source` to `target`, an address of the hub's."""
+
+
+class Chunks(Protocol):
+    """Passes messages in chunks on to other clients: ChunkRelay (hub/chunk_relay.py)."""
 
     def relay_chunk(
         self,
@@ -51,7 +55,8 @@ class Hub(Protocol):
 class Onward:
     """Where frames go on."""
 
-    hub: Hub
+    hub: HubPeer
+    chunk_relay: Chunks
     delivery: Delivery
     ledger: Ledger
 
@@ -65,76 +70,77 @@ class Intake:
         onward: Onward,
         counts: Counts,
         reader: FrameReader,
-        holding: Holding,
+        rights_queue: RightsQueue,
     ) -> None:
         self._own = (f"/{MANAGER}", f"/~{node}")
         self._hub = onward.hub
+        self._chunk_relay = onward.chunk_relay
         self._delivery = onward.delivery
         self._ledger = onward.ledger
         self._counts = counts
         self._reader = reader
-        self._holding = holding
+        self._rights_queue = rights_queue
 
-    def route(self, connection: Connection, frame: bytes) -> None:
+    def route(self, connection: Connection, raw: bytes) -> None:
         """Forward one frame that a client sent, in its turn."""
         connection.heard_at = connection.clock()
-        if connection.unread is not None:
-            connection.unread.append(frame)
+        if connection.waiting_to_route is not None:
+            connection.waiting_to_route.append(raw)
             connection.socket.pause()  # which it may be no longer, if it was slowed down before
             return
         try:
-            read = self._reader.read(frame)
+            frame = self._reader.read(raw)
         except BadFrame as error:
-            self._ignore(connection, frame, error)
+            self._ignore(connection, raw, error)
             return
-        target = _target(connection, read)
+        target = _target(connection, frame)
         if target is None:
             return
         try:
-            self._pass(connection, read, target)
+            self._pass(connection, frame, target)
         except BadFrame as error:
-            self._refuse(connection, read, target, error)
+            self._refuse(connection, frame, target, error)
 
-    def receive_own(self, frame: bytes) -> None:
+    def receive_own(self, sealed: bytes) -> None:
         """Take a sealed frame that came over the bus for this node itself."""
         try:
-            read = self._reader.read(frame)
-            source, target = read.envelope.get("from"), read.envelope.get("to")
+            frame = self._reader.read(sealed)
+            source, target = frame.envelope.get("from"), frame.envelope.get("to")
             if type(source) is not str or type(target) is not str:
                 raise BadFrame("A frame of another node says from whom and to whom it is, as text.")
-            guard.check_call(read, source, target)
-            self._hub.receive(read, source, target)
+            guard.check_call(frame, source, target)
+            self._hub.receive(frame, source, target)
         except BadFrame as error:  # another node let it pass, perhaps one of another release
             self._counts.dropped_messages["frame"] += 1
             _log.error("A frame from another node was dropped: %s", error)
 
-    def _ignore(self, connection: Connection, frame: bytes, error: BadFrame) -> None:
+    def _ignore(self, connection: Connection, raw: bytes, error: BadFrame) -> None:
         """Forward nothing; tell who waits, if the frame says where."""
         self._counts.frames_ignored += 1
         _tell(connection, "ignored", error)
-        read = self._reader.salvage(frame) if len(frame) <= CLIENT_FRAME else None
-        if read is not None and (target := _target(connection, read)) is not None:
-            self._answer_for(connection, read, target, error)
+        frame = self._reader.salvage(raw) if len(raw) <= CLIENT_FRAME else None
+        if frame is not None and (target := _target(connection, frame)) is not None:
+            self._answer_for(connection, frame, target, error)
 
-    def _refuse(self, connection: Connection, read: Frame, target: str, error: HubError) -> None:
+    def _refuse(self, connection: Connection, frame: Frame, target: str, error: HubError) -> None:
         self._counts.frames_refused += 1
         _tell(connection, "refused", error)
-        self._answer_for(connection, read, target, error)
+        self._answer_for(connection, frame, target, error)
 
     def _answer_for(
-        self, connection: Connection, read: Frame, target: str, error: HubError
+        self, connection: Connection, frame: Frame, target: str, error: HubError
     ) -> None:
         """Tell who waits for an answer that it does not come: the caller, or who was called."""
-        if "promise" in read.body:
-            self._delivery.reject(read, connection.address, target, error)
-        elif read.envelope.get("type") == "method":
-            self._refuse_answer(connection, read, target, error)
+        if "promise" in frame.body:
+            self._delivery.rejects.reject(frame, connection.address, target, error)
+        elif frame.envelope.get("type") == "method":
+            self._refuse_answer(connection, frame, target, error)
 
     def _refuse_answer(
-        self, connection: Connection, read: Frame, target: str, error: HubError
+        self, connection: Connection, frame: Frame, target: str, error: HubError
     ) -> None:
         """Have a call rejected whose answer may not pass, as its callee could have done."""
-        reject = rpc.reject_instead_of(read.envelope.get("method"))
+        reject = rpc.reject_instead_of(frame.envelope.get("method"))
         if reject is None:
             return
         text = f"The answer of {connection.address} was refused: {error}"
@@ -143,60 +149,60 @@ class Intake:
         if target.endswith(self._own):
             self._tell_hub(connection, refusal, target)
         else:
-            frame = connection.seal.call(refusal.envelope, refusal.body_bytes)
-            self._forward(connection, refusal, target, frame)
+            sealed = connection.seal.call(refusal.envelope, refusal.body_bytes)
+            self._forward(connection, refusal, target, sealed)
 
-    def _pass(self, connection: Connection, read: Frame, target: str) -> None:
+    def _pass(self, connection: Connection, frame: Frame, target: str) -> None:
         """Check a frame, and let it go on."""
-        envelope = read.envelope
+        envelope = frame.envelope
         if connection.is_barred and not target.endswith(self._own):
             raise BadFrame("This hub lets nobody in without a token; log in first.")
         if envelope.get("type") != "method":
-            guard.check_message(read)
-            frame = connection.seal.message({**envelope, "to": target})
-            self._forward(connection, read, target, frame)
+            guard.check_message(frame)
+            sealed = connection.seal.message({**envelope, "to": target})
+            self._forward(connection, frame, target, sealed)
             return
-        body, references = guard.check_call(read, connection.address, target)
+        body, references = guard.check_call(frame, connection.address, target)
         if target.endswith(self._own):
-            self._tell_hub(connection, read, target)
+            self._tell_hub(connection, frame, target)
             return
         if guard.CACHE in envelope["method"] and _is_chunk(envelope["method"], target):
-            self._pass_chunk(connection, read, target)
+            self._pass_chunk(connection, frame, target)
             return
         if target[connection.at_home] != connection.home:
-            references = references | self._called(read, target)
+            references = references | self._called(frame, target)
         envelope["to"] = target
-        frame = connection.seal.call(envelope, body)
+        sealed = connection.seal.call(envelope, body)
         if references:
-            forward = partial(self._forward, connection, read, target, frame)
-            self._hold(connection, read, target, references, forward)
+            forward = partial(self._forward, connection, frame, target, sealed)
+            self._hold(connection, frame, target, references, forward)
         else:
-            self._forward(connection, read, target, frame)
+            self._forward(connection, frame, target, sealed)
 
-    def _called(self, read: Frame, target: str) -> Set[Reference]:
+    def _called(self, frame: Frame, target: str) -> Set[Reference]:
         """The service of another workspace that is called, unless it is known to be public."""
-        service = guard.service_called(read.envelope, read.body)
-        if service is None or self._holding.is_open(target, service):
+        service = guard.service_called(frame.envelope, frame.body)
+        if service is None or self._rights_queue.is_open(target, service):
             return guard.NO_REFERENCES
         return {Reference(target, service, is_called=True)}
 
-    def _pass_chunk(self, connection: Connection, read: Frame, target: str) -> None:
+    def _pass_chunk(self, connection: Connection, frame: Frame, target: str) -> None:
         try:
-            step = connection.chunks.check(read, target, connection.heard_at)
+            step = connection.chunks.check(frame, target, connection.heard_at)
         finally:
-            self._hub.clear_away(connection)
-        relay = partial(self._relay_chunk, connection, read, target, step)
+            self._chunk_relay.clear_away(connection)
+        relay = partial(self._relay_chunk, connection, frame, target, step)
         if step.references:
             undo = partial(self._give_up_chunk, connection, step)
-            self._hold(connection, read, target, step.references, relay, undo)
+            self._hold(connection, frame, target, step.references, relay, undo)
         else:
             relay()
 
     def _give_up_chunk(self, connection: Connection, step: Step) -> None:
         connection.chunks.failed(step)
-        self._hub.clear_away(connection)
+        self._chunk_relay.clear_away(connection)
 
-    def _relay_chunk(self, connection: Connection, read: Frame, target: str, step: Step) -> None:
+    def _relay_chunk(self, connection: Connection, frame: Frame, target: str, step: Step) -> None:
         carried, call = step.carried, None
         if carried is not None:
             source = connection.address
@@ -205,12 +211,12 @@ class Intake:
             else:
                 call = self._ledger.called_in_chunks(connection, target, carried)
             self._delivery.tell(target, Note(source, carried.method, carried.session or ""))
-        self._hub.relay_chunk(connection, read, target, step, call)
+        self._chunk_relay.relay_chunk(connection, frame, target, step, call)
 
     def _hold(
         self,
         connection: Connection,
-        read: Frame,
+        frame: Frame,
         target: str,
         references: Set[Reference],
         go_on: Callable[[], None],
@@ -223,33 +229,33 @@ class Intake:
                 go_on()
             else:
                 undo()
-                self._refuse(connection, read, target, error)
+                self._refuse(connection, frame, target, error)
 
-        self._holding.hold(connection, references, settle, self.route)
+        self._rights_queue.hold_back(connection, references, settle, self.route)
 
-    def _tell_hub(self, connection: Connection, read: Frame, target: str) -> None:
+    def _tell_hub(self, connection: Connection, frame: Frame, target: str) -> None:
         self._counts.frames_hub += 1
-        method = read.envelope["method"]
+        method = frame.envelope["method"]
         if rpc.is_answer(method):
             self._ledger.answered(connection.address, target, method)
-        self._hub.receive(read, connection.address, target)
+        self._hub.receive(frame, connection.address, target)
 
-    def _forward(self, connection: Connection, read: Frame, target: str, frame: bytes) -> None:
-        source, method = connection.address, read.envelope.get("method", "")
+    def _forward(self, connection: Connection, frame: Frame, target: str, sealed: bytes) -> None:
+        source, method = connection.address, frame.envelope.get("method", "")
         if rpc.is_answer(method):
             self._ledger.answered(source, target, method)
-            self._delivery.send(target, frame)
+            self._delivery.send(target, sealed)
             return
-        frame, call = self._ledger.called(connection, target, read, frame)
+        sealed, call = self._ledger.called(connection, target, frame, sealed)
         if call is None:
-            self._delivery.send(target, frame)
+            self._delivery.send(target, sealed)
         else:
-            self._delivery.send_call(target, frame, call)
+            self._delivery.send_call(target, sealed, call)
 
 
-def _target(connection: Connection, read: Frame) -> str | None:
+def _target(connection: Connection, frame: Frame) -> str | None:
     """Where a frame is to go; None where nobody can be, so that nobody waits for an answer."""
-    to = read.envelope.get("to")
+    to = frame.envelope.get("to")
     if type(to) is not str or not 0 < len(to) <= ADDRESS:
         return None  # protocol.md 2.2: some clients report errors of their own without one
     return absolute(to, connection.attachment.workspace.name)

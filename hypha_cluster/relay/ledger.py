@@ -8,38 +8,38 @@ from hypha_cluster.protocol.envelope import Frame
 from hypha_cluster.protocol.message import Carried
 from hypha_cluster.relay.connections import Connection, Stage
 from hypha_cluster.relay.events import Note
-from hypha_cluster.relay.pending import Deliveries, PendingCall, PendingCalls
+from hypha_cluster.relay.pending import OwedAnswers, PendingCall, PendingCalls
 from hypha_cluster.relay.tracing import Tracer
 
 
 class Ledger:
     """Follows calls of and to the clients of this node, until they are answered."""
 
-    def __init__(self, pending: PendingCalls, deliveries: Deliveries, tracer: Tracer) -> None:
+    def __init__(self, pending: PendingCalls, owed: OwedAnswers, tracer: Tracer) -> None:
         self._pending = pending
-        self._deliveries = deliveries
+        self._owed = owed
         self._tracer = tracer
 
     def called(
-        self, connection: Connection, target: str, read: Frame, frame: bytes
+        self, connection: Connection, target: str, frame: Frame, sealed: bytes
     ) -> tuple[bytes, PendingCall | None]:
         """A client of this node calls; answer the frame as it travels on, and who waits for it."""
-        call = _waiting(connection, read)
+        call = _waiting(connection, frame)
         if call is None:
-            return self._tracer.take(read, connection.address, frame, waits=False), None
+            return self._tracer.take(frame, connection.address, sealed, waits=False), None
         noted = self._pending.add(target, call)
-        return self._tracer.take(read, connection.address, frame, waits=True), noted
+        return self._tracer.take(frame, connection.address, sealed, waits=True), noted
 
-    def relayed(self, target: str, frame: bytes) -> bytes:
+    def relayed(self, target: str, sealed: bytes) -> bytes:
         """A frame goes over the bus; answer it as it travels on."""
-        return self._tracer.relay(frame, target)
+        return self._tracer.relay(sealed, target)
 
-    def arrived(self, target: str, envelope: dict[str, Any], frame: bytes) -> bytes:
+    def arrived(self, target: str, envelope: dict[str, Any], sealed: bytes) -> bytes:
         """A frame came over the bus for a client of this node; answer it as the client gets it."""
         method = envelope.get("method", "")
         if rpc.is_answer(method):
             self.answered(envelope["from"], target, method)
-        return self._tracer.deliver(envelope, target, frame)
+        return self._tracer.deliver(envelope, target, sealed)
 
     def called_in_chunks(
         self, connection: Connection, target: str, call: Carried
@@ -55,19 +55,19 @@ class Ledger:
         if rpc.is_answer(note.method):
             self.answered(note.source, target, note.method)
         elif note.session:
-            self._deliveries.owes(target, note.session)
+            self._owed.owes(target, note.session)
 
     def answered(self, callee: str, caller: str, method: str) -> None:
         """A call has its answer, from its callee or from the hub in its place."""
         session = method.rpartition(".")[0]
         self._pending.settle(callee, caller, session)
-        if self._deliveries.are_watched:
-            self._deliveries.answered(callee, session)
+        if self._owed.are_watched:
+            self._owed.answered(callee, session)
         self._tracer.answered(callee, caller, method)
 
     # What comes to nothing, and what goes elsewhere.
 
-    def take(self, target: str, call: PendingCall) -> bool:
+    def stop_waiting(self, target: str, call: PendingCall) -> bool:
         """A call is to be rejected; say whether it is still waited for, as far as is known."""
         return self._pending.settle(target, call.caller, call.session) or not call.is_noted
 
@@ -93,8 +93,8 @@ class Ledger:
         return self._pending.add(target, call)
 
 
-def _waiting(connection: Connection, read: Frame) -> PendingCall | None:
-    envelope, body = read.envelope, read.body
+def _waiting(connection: Connection, frame: Frame) -> PendingCall | None:
+    envelope, body = frame.envelope, frame.body
     if envelope["type"] != "method" or "session" not in envelope or "promise" not in body:
         return None
     promise = body["promise"]  # which the guard has checked

@@ -129,7 +129,7 @@ class RedisListener:
         name = self._keys.channel(address).encode()
         channel = self._channels[name]
         channel.echo = asyncio.get_running_loop().create_future()
-        self._publisher.say(name, b"")
+        self._publisher.publish(name, b"")
         try:
             async with asyncio.timeout(self._servers.access.timeout):
                 await channel.echo
@@ -215,7 +215,7 @@ class RedisListener:
 
     def probe(self) -> None:
         """Send this node an empty message by the way that frames go."""
-        self._publisher.say(self._node_channel, b"")
+        self._publisher.publish(self._node_channel, b"")
         if self._probed_at is None:  # else that one is late, and counts
             self._probed_at = time.monotonic()
         if time.monotonic() - max(self.last_probe, self._listening_since) > _PROBE_PATIENCE:

@@ -94,7 +94,7 @@ class PendingCalls:
             yield call
 
 
-class Deliveries:
+class OwedAnswers:
     """Calls that clients of this node have got and not answered, from when they are watched."""
 
     def __init__(self, reader: FrameReader) -> None:
@@ -106,7 +106,7 @@ class Deliveries:
         """Have what is delivered noted from now on."""
         self.are_watched = True
 
-    def delivered(self, callee: str, frame: bytes) -> None:
+    def note(self, callee: str, frame: bytes) -> None:
         """A client of this node gets a sealed frame."""
         envelope = self._reader.read_envelope(frame)
         session, method = envelope.get("session"), envelope.get("method")

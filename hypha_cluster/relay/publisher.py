@@ -1,7 +1,7 @@
 """Sends frames to other nodes: gathered per tick of the event loop, and written in one go.
 
-What Redis answers says what became of each. A frame for a client that is between two connections
-goes to its mailbox, in the same script (deliver.lua).
+What Redis answers says what became of each. A frame for a client that is suspended goes to its
+mailbox, in the same script (registry/deliver.lua).
 """
 
 import logging
@@ -20,11 +20,9 @@ from hypha_cluster.metrics import RedisMeter
 from hypha_cluster.protocol.limits import KNOWN_TARGET, KNOWN_TARGETS
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import read_script
-from hypha_cluster.relay.bus import OnOutcome, Outcome
+from hypha_cluster.relay.bus import OnNotTaken, Outcome
 
 _log = logging.getLogger(__name__)
-
-_UNHEARD: Final = -5  # mailed, though the client should have heard it
 
 MOST_UNANSWERED: Final = 64 * 1024 * 1024  # bytes; a Redis that takes no more is as good as away
 
@@ -94,20 +92,20 @@ class RedisPublisher:
         """Whether Redis is back, but perhaps not all that it knew before."""
         return self._recovery.is_recent
 
-    def publish(
+    def deliver_or_mail(
         self,
         address: str,
         frame: bytes,
-        on_outcome: OnOutcome | None = None,
+        on_not_taken: OnNotTaken | None = None,
         *,
         is_call: bool = False,
     ) -> None:
         size = len(frame)
         if self._unanswered > MOST_UNANSWERED:
-            _tell(on_outcome, unavailable())
+            _tell(on_not_taken, unavailable())
             return
         self._unanswered += size
-        on_reply = partial(self._on_published, size, address if is_call else None, on_outcome)
+        on_reply = partial(self._on_published, size, address if is_call else None, on_not_taken)
         deadline = time.monotonic() + self._timeout
         target = self._target(address)
         command = (*target.head, frame, *self._bounds, b"1" if is_call else b"0")
@@ -115,20 +113,22 @@ class RedisPublisher:
         detour = (b"SPUBLISH", target.channel, frame) if self._servers.is_cluster else None
         self._commands.send(Request(target.slot, command, on_reply, deadline, True, detour))
 
-    def publish_to_node(self, node: str, frame: bytes, on_outcome: OnOutcome | None = None) -> None:
-        self.say(self._keys.node_channel(node), frame, on_outcome)
+    def publish_to_node(
+        self, node: str, frame: bytes, on_not_taken: OnNotTaken | None = None
+    ) -> None:
+        self.publish(self._keys.node_channel(node), frame, on_not_taken)
 
     def announce(self, event: bytes) -> None:
-        self.say(self._events_channel, event)
+        self.publish(self._events_channel, event)
 
-    def say(
-        self, channel: str | bytes, message: bytes, on_outcome: OnOutcome | None = None
+    def publish(
+        self, channel: str | bytes, message: bytes, on_not_taken: OnNotTaken | None = None
     ) -> None:
         """Send a message to whoever hears a channel."""
         deadline = time.monotonic() + self._timeout
         command = (b"SPUBLISH", channel, message)
         slot = self._servers.slot(channel)
-        self._commands.send(Request(slot, command, partial(_tell, on_outcome), deadline))
+        self._commands.send(Request(slot, command, partial(_tell, on_not_taken), deadline))
 
     def _target(self, address: str) -> _Target:
         """What is sent for an address; remembered where that takes little room."""
@@ -138,27 +138,28 @@ class RedisPublisher:
 
     def _find_target(self, address: str) -> _Target:
         keys = self._keys
-        names = (keys.channel(address), keys.mail(address), keys.mail_size(address))
-        channel, mail, size = (name.encode() for name in names)
-        head = (b"EVALSHA", self._sha, b"3", channel, mail, size, channel)
+        names = (keys.client(address), keys.mail(address), keys.mail_size(address))
+        client, mail, size = (name.encode() for name in names)
+        channel = keys.channel(address).encode()
+        head = (b"EVALSHA", self._sha, b"3", client, mail, size, channel)
         return _Target(channel, self._servers.slot(channel), head)
 
     def _on_published(
-        self, size: int, called: str | None, on_outcome: OnOutcome | None, reply: Any
+        self, size: int, called: str | None, on_not_taken: OnNotTaken | None, reply: Any
     ) -> None:
         self._unanswered -= size
-        if reply == _UNHEARD:
+        if reply == Outcome.UNHEARD:
             reply = Outcome.MAILED
             if called is not None:
                 self._on_unheard(called)
-        _tell(on_outcome, reply)
+        _tell(on_not_taken, reply)
 
 
-def _tell(on_outcome: OnOutcome | None, reply: Any) -> None:
+def _tell(on_not_taken: OnNotTaken | None, reply: Any) -> None:
     """Say what a reply means, when it is not that somebody has taken the frame."""
     if isinstance(reply, Exception):
         if not isinstance(reply, RedisUnavailable):
             _log.error("Redis refused a frame: %s", reply)
         reply = Outcome.UNAVAILABLE
-    if reply <= 0 and on_outcome is not None:
-        on_outcome(Outcome(reply))
+    if reply <= 0 and on_not_taken is not None:
+        on_not_taken(Outcome(reply))

@@ -13,6 +13,7 @@ from hypha_cluster.clients.presence import Presence
 from hypha_cluster.errors import ClientLeft, Conflict, HubError, RedisUnavailable, StillOnline
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.hub.chunk_relay import ChunkRelay
 from hypha_cluster.identity.access import Identity, own_workspace
 from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.metrics import Counts
@@ -32,7 +33,7 @@ from hypha_cluster.relay.bus import Outcome, Receivers
 from hypha_cluster.relay.connections import Connection, Connections
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.ledger import Ledger
-from hypha_cluster.relay.pending import Deliveries, PendingCalls
+from hypha_cluster.relay.pending import OwedAnswers, PendingCalls
 from hypha_cluster.relay.tracing import NullTracer
 from hypha_cluster.supervision import Supervisor
 from tests.fakes import FakeClock, FakeSocket, MemoryBus, MemoryListener, MemoryPublisher
@@ -139,7 +140,8 @@ class FakeMailboxes:
         rejected = [
             each
             for each in frames
-            if self._bus.deliver(address, each.frame, limits=self._bus.limits) is Outcome.NOBODY
+            if self._bus.deliver_or_mail(address, each.frame, limits=self._bus.limits)
+            is Outcome.NOBODY
         ]
         if before:
             self._bus.mail.setdefault(address, []).extend(before)
@@ -154,6 +156,13 @@ class FakeMailboxes:
         return given_up
 
 
+class FakeChunkRelay:
+    """Passes nothing on."""
+
+    def forget(self, connection: Connection) -> None:
+        """There is nothing."""
+
+
 class FakeHub:
     """The hub as a peer, and its calls: of which there are none."""
 
@@ -163,8 +172,8 @@ class FakeHub:
         self.serving: set[str] = set()
         self.alive: Callable[[str], Awaitable[bool]] = _yes
 
-    def forget(self, source: str) -> None:
-        self.forgotten.append(source)
+    def forget(self, address: str) -> None:
+        self.forgotten.append(address)
 
     def target_left(self, address: str, error: HubError) -> None:
         self.left.append(address)
@@ -221,10 +230,10 @@ class Node:
         self.publisher = MemoryPublisher(bus)
         self.connections = Connections(10_000, 10.0, self.clock)
         reader = FrameReader(100_000)
-        self.pending, self.deliveries = PendingCalls(self.counts.calls), Deliveries(reader)
-        self.ledger = Ledger(self.pending, self.deliveries, NullTracer())
+        self.pending, self.owed = PendingCalls(self.counts.calls), OwedAnswers(reader)
+        self.ledger = Ledger(self.pending, self.owed, NullTracer())
         self.delivery = Delivery(
-            self.connections, self.publisher, self.ledger, self.deliveries, self.counts, reader
+            self.connections, self.publisher, self.ledger, self.owed, self.counts, reader
         )
         self.handover = Handover(name, self.publisher, self.connections)
         self.mailboxes = FakeMailboxes(bus)
@@ -239,7 +248,7 @@ class Node:
         self.recovery = Recovery(self.clock)
         events = Events(
             self.handover,
-            self.delivery,
+            self.delivery.rejects,
             cast(HubClient, self.hub),
             RecentlyFound(),
             self.recovery,
@@ -247,12 +256,19 @@ class Node:
         )
         self.own: list[bytes] = []
         receivers = Receivers(
-            self.delivery.receive, self.own.append, events.take, self.mail.collect_missed
+            self.delivery.receive, self.own.append, events.dispatch, self.mail.collect_missed
         )
         self.listener = MemoryListener(bus, name, receivers)
         self.life = ClientLife(
             Records(cast(ClientRegistry, registry), self.presence, self.mail, self.handover),
-            Relay(self.listener, self.connections, self.delivery, self.ledger, self.counts),
+            Relay(
+                self.listener,
+                self.connections,
+                self.delivery,
+                self.ledger,
+                self.counts,
+                cast(ChunkRelay, FakeChunkRelay()),
+            ),
             cast(HubClient, self.hub),
             cast(HubCalls, self.hub),
             Terms(name, 10_000, self.clock),

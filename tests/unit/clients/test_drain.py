@@ -32,9 +32,7 @@ class Rig:
         self.clock = cluster.clock
         self.node: Node = cluster.node("here")
         hub = self.node.hub
-        work = Work(
-            self.node.pending, self.node.deliveries, cast(HubClient, hub), cast(HubCalls, hub)
-        )
+        work = Work(self.node.pending, self.node.owed, cast(HubClient, hub), cast(HubCalls, hub))
         self.drain = Drain(self.node.life, self.node.connections, work, self.node.supervisor)
 
     async def attach(self, age: float = MIN_AGE) -> Connection:

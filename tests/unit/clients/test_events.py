@@ -12,8 +12,8 @@ from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.registry.services import RecentlyFound
-from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.events import ANSWER, CHANGED, ENDED, LEFT, MISJUDGED, REQUEST, write_event
+from hypha_cluster.relay.rejecting import Rejects
 
 
 class Recorder:
@@ -49,7 +49,7 @@ class Rig:
         self.recorder = Recorder()
         self.events = Events(
             cast(Handover, self.recorder),
-            cast(Delivery, self.recorder),
+            cast(Rejects, self.recorder),
             cast(HubClient, self.recorder),
             cast(RecentlyFound, self.recorder),
             cast(Recovery, self.recorder),
@@ -77,7 +77,7 @@ REQUESTED = Request("ann/me", "here#1", "there")
 def test_an_event_is_told_to_whom_it_concerns(event: bytes, told: list[Any]) -> None:
     rig = Rig()
 
-    rig.events.take(event)
+    rig.events.dispatch(event)
 
     assert rig.recorder.told == told
     assert not rig.counts.dropped_messages
@@ -90,7 +90,7 @@ def test_an_event_is_told_to_whom_it_concerns(event: bytes, told: list[Any]) -> 
 def test_what_is_not_understood_is_dropped_and_counted(data: bytes) -> None:
     rig = Rig()
 
-    rig.events.take(data)
+    rig.events.dispatch(data)
 
     assert rig.recorder.told == []
     assert rig.counts.dropped_messages == {"event": 1}

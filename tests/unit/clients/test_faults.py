@@ -126,7 +126,7 @@ async def test_the_end_of_a_connection_is_told_whatever_fails(
 ) -> None:
     mine = await node.attach()
     fail(node.listener if step == "leave" else node.mailboxes, step)
-    mine.arrived.append(b"\x80")  # so that there is something to be put back
+    mine.waiting_from_bus.append(b"\x80")  # so that there is something to be put back
 
     node.life.detach_soon(mine, code)
     await node.life.stop()
@@ -185,7 +185,7 @@ class Ending:
     def __init__(self, node: Node) -> None:
         self.node = node
         hub = node.hub
-        work = Work(node.pending, node.deliveries, cast(HubClient, hub), cast(HubCalls, hub))
+        work = Work(node.pending, node.owed, cast(HubClient, hub), cast(HubCalls, hub))
         self.drain = Drain(node.life, node.connections, work, node.supervisor)
 
     async def attach(self, refresh_after: float = 0.0) -> Connection:

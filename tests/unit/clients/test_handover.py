@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from hypha_cluster.clients.handover import Handover, Request
-from hypha_cluster.relay.bus import OnOutcome, Outcome
+from hypha_cluster.relay.bus import OnNotTaken, Outcome
 from hypha_cluster.relay.connections import Connection, Connections, Stage
 from hypha_cluster.relay.events import ANSWER, REQUEST, write_event
 from tests.fakes import FakeSocket
@@ -21,20 +21,22 @@ class FakePublisher:
         self.told: list[tuple[str, bytes]] = []
         self.outcome: Outcome | None = None
 
-    def publish(
+    def deliver_or_mail(
         self,
         address: str,
         frame: bytes,
-        on_outcome: OnOutcome | None = None,
+        on_not_taken: OnNotTaken | None = None,
         *,
         is_call: bool = False,
     ) -> None:
         raise NotImplementedError
 
-    def publish_to_node(self, node: str, frame: bytes, on_outcome: OnOutcome | None = None) -> None:
+    def publish_to_node(
+        self, node: str, frame: bytes, on_not_taken: OnNotTaken | None = None
+    ) -> None:
         self.told.append((node, frame))
-        if self.outcome is not None and on_outcome is not None:
-            on_outcome(self.outcome)
+        if self.outcome is not None and on_not_taken is not None:
+            on_not_taken(self.outcome)
 
     def announce(self, event: bytes) -> None:
         raise NotImplementedError

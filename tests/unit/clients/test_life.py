@@ -7,7 +7,10 @@ import pytest
 
 from hypha_cluster.clients.life import SUPERSEDED
 from hypha_cluster.errors import RedisUnavailable, StillOnline
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.envelope import Seal
 from hypha_cluster.relay.connections import Stage
+from hypha_cluster.relay.pending import PendingCall
 from tests.unit.clients.rig import ME, Cluster, Node, closed, note, sent
 
 LIMIT = 10.0  # seconds
@@ -158,7 +161,7 @@ async def test_nobody_has_gone_before_all_that_it_sent_is_routed(
 ) -> None:
     mine = await node.attach(program="p")
     mine.hold_back()  # one of its frames waits for the registry
-    mine.unread = [b"behind it"]
+    mine.waiting_to_route = [b"behind it"]
 
     ending = asyncio.create_task(node.life.detach(mine, 1006))
     returning = asyncio.create_task(cluster.node("there").attach(program="p"))
@@ -176,6 +179,23 @@ async def test_nobody_has_gone_before_all_that_it_sent_is_routed(
     assert routed == [b"behind it", CLOSING]
     assert mine.stage is GONE
     assert sent(again) == [note()]
+
+
+async def test_who_has_its_answer_in_its_mailbox_waits_for_it_no_more(
+    cluster: Cluster, node: Node
+) -> None:
+    mine = await node.attach(program="p")
+    node.pending.add("ann/you", PendingCall(ME, "s", "s.reject", 0.0))
+    mine.enter(CLOSING)
+    answer = Seal("ann/you", {}).call(rpc.call_envelope(ME, "s.resolve"), b"\x80")
+    node.delivery.receive(ME, answer)
+    await node.life.detach(mine, 1006)
+
+    there = cluster.node("there")
+    again = await there.attach(program="p")
+
+    assert sent(again) == [answer]
+    assert len(there.pending) == 0
 
 
 async def test_who_cannot_be_told_to_have_gone_is_told_later(cluster: Cluster, node: Node) -> None:

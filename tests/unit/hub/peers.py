@@ -8,6 +8,7 @@ from typing import Any, cast
 from hypha_cluster.errors import ClientNotFound, HubError
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.hub.replies import Replies
 from hypha_cluster.hub.services import HubServices
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.registry.workspaces import Workspaces
@@ -27,6 +28,7 @@ class FakeClient:
     def __init__(self, hub: "FakeHub", address: str) -> None:
         self.address = address
         self.received: list[Frame] = []
+        self.came = asyncio.Event()
         self.on_call: Callable[[Frame], None] = lambda frame: None
         self._hub = hub
         self._answers: dict[str, asyncio.Future[Any]] = {}
@@ -34,6 +36,7 @@ class FakeClient:
 
     def take(self, frame: Frame) -> None:
         self.received.append(frame)
+        self.came.set()
         session, _, verb = frame.envelope["method"].rpartition(".")
         if session in self._answers:
             answer = self._answers.pop(session)
@@ -44,6 +47,13 @@ class FakeClient:
                 answer.set_exception(HubError(value["_rvalue"]))
         else:
             self.on_call(frame)
+
+    async def has(self, count: int) -> list[Frame]:
+        """Wait until so many frames have come."""
+        while len(self.received) < count:
+            self.came.clear()
+            await self.came.wait()
+        return self.received
 
     def say(self, to: str, method: str, body: dict[str, Any], **fields: Any) -> None:
         envelope = {"type": "method", "to": to, "method": method, **fields}
@@ -86,9 +96,8 @@ class FakeHub:
         delivery = cast(Delivery, self)
         self.calls = HubCalls(NODE, delivery, NullTracer(), call_timeout, self.supervisor, 2**20)
         services = HubServices(Connections(1, 1.0), cast(Workspaces, None))
-        self.client = HubClient(
-            delivery, self.calls, services, NullTracer(), MAX_MESSAGE, self.supervisor
-        )
+        replies = Replies(delivery, self.supervisor)
+        self.client = HubClient(replies, self.calls, services, NullTracer(), MAX_MESSAGE)
 
     def connect(self, address: str) -> FakeClient:
         self.clients[address] = FakeClient(self, address)

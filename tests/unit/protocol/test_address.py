@@ -6,7 +6,10 @@ from hypha_cluster.protocol.address import (
     ServiceQuery,
     absolute,
     client_of,
+    is_hub,
+    node_of,
     parse_service_id,
+    peer_address,
     workspace_of,
 )
 
@@ -43,3 +46,21 @@ def test_every_form_of_a_service_id_is_understood(
 
     assert query == ServiceQuery(workspace, client, service)
     assert query.is_direct == (client is not None)
+
+
+@pytest.mark.parametrize("workspace", ["home", "public"])
+def test_the_address_of_a_node_leads_back_to_it(workspace: str) -> None:
+    address = peer_address(workspace, "gateway-1")
+
+    assert workspace_of(address) == workspace
+    assert node_of(address) == "gateway-1"
+    assert is_hub(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_of_hub"),
+    [("home/workspace-manager", True), ("home/client", False), ("home/node~1", False)],
+)
+def test_no_other_address_leads_to_a_node(address: str, is_of_hub: bool) -> None:
+    assert node_of(address) is None
+    assert is_hub(address) is is_of_hub

@@ -4,10 +4,10 @@ import pytest
 
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.registry.suspensions import Hold, Suspension, Suspensions
+from hypha_cluster.registry.suspensions import Suspension, Suspensions, Tenure
 from tests.fake_redis import AWAY, FakeRedis
 
-HOLDS = [Hold(f"ws/{client}", f"node#{client}") for client in "abcd"]
+TENURES = [Tenure(f"ws/{client}", f"node#{client}") for client in "abcd"]
 
 
 @pytest.fixture
@@ -16,10 +16,10 @@ def suspensions(fake: FakeRedis, keys: Keys) -> Suspensions:
 
 
 def test_a_hold_is_a_member_of_its_nodes_list() -> None:
-    hold = Hold("ws/client", "a-node#epoch.1")
+    tenure = Tenure("ws/client", "a-node#epoch.1")
 
-    assert hold.node == "a-node"
-    assert Hold.of(str(hold).encode()) == hold
+    assert tenure.node == "a-node"
+    assert Tenure.of(str(tenure).encode()) == tenure
 
 
 async def test_what_came_of_each_is_answered_and_noted(
@@ -27,7 +27,7 @@ async def test_what_came_of_each_is_answered_and_noted(
 ) -> None:
     fake.answers["suspend"] = [1, 50, 20, 0, 51, 21, -1, 0, 0, -2, 0, 0]
 
-    outcomes = await suspensions.begin(HOLDS, grace=3, age=1.5)
+    outcomes = await suspensions.begin(TENURES, grace=3, age=1.5)
 
     assert outcomes == [
         Suspension.DONE,
@@ -35,7 +35,7 @@ async def test_what_came_of_each_is_answered_and_noted(
         Suspension.ELSEWHERE,
         Suspension.BROKEN,
     ]
-    owners = [hold.holder for hold in HOLDS]
+    owners = [tenure.holder for tenure in TENURES]
     clients = [f"p:{{ws}}/{client}" for client in "abcd"]
     assert fake.words("suspend") == [(*clients, 3_000, 1_500, *owners)]
     assert fake.words("zadd") == [
@@ -43,7 +43,7 @@ async def test_what_came_of_each_is_answered_and_noted(
         ("p:away", 20, "ws/a", 21, "ws/b"),
     ]
     forgotten = [member for _, member in fake.words("srem")]
-    assert forgotten == [str(HOLDS[0]), str(HOLDS[1]), str(HOLDS[3])]
+    assert forgotten == [str(TENURES[0]), str(TENURES[1]), str(TENURES[3])]
     assert caplog.messages == ["What Redis has in the place of ws/d is no client."]
 
 
@@ -53,7 +53,7 @@ async def test_a_node_does_not_forget_whom_no_list_has(
     fake.answers |= {"suspend": [1, 50, 20], "zadd": AWAY}
 
     with pytest.raises(RedisUnavailable):
-        await suspensions.begin(HOLDS[:1], grace=3)
+        await suspensions.begin(TENURES[:1], grace=3)
 
     assert "srem" not in fake.names
 
@@ -61,7 +61,7 @@ async def test_a_node_does_not_forget_whom_no_list_has(
 async def test_nobody_is_nothing_to_note(fake: FakeRedis, suspensions: Suspensions) -> None:
     fake.answers["suspend"] = [-1, 0, 0]
 
-    assert await suspensions.begin(HOLDS[:1], grace=3) == [Suspension.ELSEWHERE]
+    assert await suspensions.begin(TENURES[:1], grace=3) == [Suspension.ELSEWHERE]
 
     assert fake.names == ["suspend"]
 

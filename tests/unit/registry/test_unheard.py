@@ -6,7 +6,7 @@ import pytest
 
 from hypha_cluster.protocol.limits import UNHEARD
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.registry.suspensions import Hold
+from hypha_cluster.registry.suspensions import Tenure
 from hypha_cluster.registry.unheard import LOOK_FOR, Unheard
 from tests.fake_redis import AWAY, FakeRedis, Words
 
@@ -45,7 +45,7 @@ def stage(fake: FakeRedis, keys: Keys) -> Stage:
 async def test_a_client_of_a_dead_node_is_found_once(stage: Stage) -> None:
     stage.attach("me", "dead")
 
-    assert await stage.unheard.take_dead() == [Hold("ws/me", "dead#1")]
+    assert await stage.unheard.take_dead() == [Tenure("ws/me", "dead#1")]
     assert await stage.unheard.take_dead() == []
 
 
@@ -56,7 +56,7 @@ async def test_a_client_of_a_node_that_lives_is_looked_after_until_it_dies(stage
 
     stage.alive.clear()
 
-    assert await stage.unheard.take_dead() == [Hold("ws/me", "node#1")]
+    assert await stage.unheard.take_dead() == [Tenure("ws/me", "node#1")]
 
 
 async def test_who_is_suspended_or_gone_is_forgotten(stage: Stage) -> None:
@@ -82,10 +82,10 @@ async def test_a_part_of_redis_that_is_away_hides_nobody_else(stage: Stage) -> N
     stage.attach("me", "dead")
     stage.clients["p:{ws}/lost"] = AWAY
 
-    assert await stage.unheard.take_dead() == [Hold("ws/me", "dead#1")]
+    assert await stage.unheard.take_dead() == [Tenure("ws/me", "dead#1")]
 
     stage.attach("lost", "dead")
-    assert await stage.unheard.take_dead() == [Hold("ws/lost", "dead#1")]
+    assert await stage.unheard.take_dead() == [Tenure("ws/lost", "dead#1")]
 
 
 async def test_no_more_are_looked_after_than_there_is_room_for(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from hypha_cluster.relay.connections import Connection, Connections, Stage
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.events import Note, write_calls
 from hypha_cluster.relay.ledger import Ledger
-from hypha_cluster.relay.pending import Deliveries, PendingCall, PendingCalls
+from hypha_cluster.relay.pending import OwedAnswers, PendingCall, PendingCalls
 from hypha_cluster.relay.publisher import Limits
 from hypha_cluster.relay.tracing import NullTracer
 from tests.fakes import FakeSocket, MemoryBus, MemoryListener, MemoryPublisher
@@ -50,10 +50,10 @@ class Rig:
         self.bus, self.counts = bus, Counts()
         self.publisher = MemoryPublisher(bus)
         self.connections = Connections(outbox_size=500, send_timeout=10.0)
-        self.pending, self.deliveries = PendingCalls(Histogram()), Deliveries(READER)
-        self.ledger = Ledger(self.pending, self.deliveries, NullTracer())
+        self.pending, self.owed = PendingCalls(Histogram()), OwedAnswers(READER)
+        self.ledger = Ledger(self.pending, self.owed, NullTracer())
         self.delivery = Delivery(
-            self.connections, self.publisher, self.ledger, self.deliveries, self.counts, READER
+            self.connections, self.publisher, self.ledger, self.owed, self.counts, READER
         )
         self.own: list[bytes] = []
         receivers = Receivers(self.delivery.receive, self.own.append, self.own.append, _no_mail)
@@ -68,7 +68,7 @@ class Rig:
     async def live(self, client: str) -> Connection:
         connection = self.arrive(client)
         await self.listener.join(connection.address)
-        self.delivery.deliver(connection, [])
+        self.delivery.go_live(connection, [])
         return connection
 
     def wait(self, session: str = "s", target: str = FAR) -> PendingCall:
@@ -158,7 +158,7 @@ async def test_what_comes_for_who_is_closing_is_kept_for_its_mailbox(rig: Rig) -
     await rig.bus.settled()
 
     assert sent(mine) == []
-    assert mine.arrived == [note()]
+    assert mine.waiting_from_bus == [note()]
 
 
 async def test_the_hub_still_answers_who_is_set_aside(rig: Rig) -> None:
@@ -194,7 +194,7 @@ async def test_mail_comes_first_then_what_came_by_the_bus_then_what_came_from_he
     rig.delivery.receive(ME, note(text="by the bus"))
     assert sent(mine) == []
 
-    rig.delivery.deliver(mine, [note(text="mail")])
+    rig.delivery.go_live(mine, [note(text="mail")])
 
     assert sent(mine) == [note(text=text) for text in ("mail", "by the bus", "from here")]
     assert mine.stage is Stage.LIVE
@@ -205,7 +205,7 @@ async def test_mail_of_who_was_told_to_go_meanwhile_is_kept(rig: Rig) -> None:
     rig.delivery.receive(ME, note(text="by the bus"))
     mine.enter(Stage.CLOSING)
 
-    rig.delivery.deliver(mine, [note(text="mail")])
+    rig.delivery.go_live(mine, [note(text="mail")])
 
     assert sent(mine) == []
     assert mine.take_waiting() == ([note(text="mail"), note(text="by the bus")], [])
@@ -316,7 +316,7 @@ async def test_who_waits_for_a_client_that_has_left_is_told(rig: Rig) -> None:
     mine = await rig.live("you")
     rig.wait("a"), rig.wait("b"), rig.wait("c", ME)
 
-    rig.delivery.target_left(FAR, ClientLeft("It left."))
+    rig.delivery.rejects.target_left(FAR, ClientLeft("It left."))
 
     assert sorted(told(mine)) == [("a.reject", "It left."), ("b.reject", "It left.")]
     assert len(rig.pending) == 1
@@ -327,7 +327,7 @@ async def test_who_waits_for_a_node_that_has_ended_is_told(rig: Rig) -> None:
     rig.wait("a", "ann/~there"), rig.wait("b", "bob/~there"), rig.wait("c", "ann/~other")
     rig.wait("d", "ann/there")
 
-    rig.delivery.node_ended("there", ClientLeft("It ended."))
+    rig.delivery.rejects.node_ended("there", ClientLeft("It ended."))
 
     assert sorted(told(mine)) == [("a.reject", "It ended."), ("b.reject", "It ended.")]
     assert len(rig.pending) == 2
@@ -422,8 +422,8 @@ async def test_a_frame_is_marked_by_whether_its_sender_can_be_told(rig: Rig) -> 
 async def test_a_call_that_waited_in_vain_is_given_up(rig: Rig) -> None:
     mine = await rig.live("you")
 
-    rig.delivery.give_up(ME, call("ann/me", "a"))
-    rig.delivery.give_up(ME, call("ann/me", "b"), RedisUnavailable("Redis is away."))
+    rig.delivery.reject_mailed(ME, call("ann/me", "a"))
+    rig.delivery.reject_mailed(ME, call("ann/me", "b"), RedisUnavailable("Redis is away."))
 
     (first, said), second = told(mine)
     assert (first, second) == ("a.reject", ("b.reject", "Redis is away."))
@@ -433,13 +433,13 @@ async def test_a_call_that_waited_in_vain_is_given_up(rig: Rig) -> None:
 async def test_what_is_delivered_is_noted_once_a_drain_watches(rig: Rig) -> None:
     await rig.live("me")
     rig.delivery.send(ME, call(session="before"))
-    rig.deliveries.watch()
-    assert not rig.deliveries.is_awaited(ME)
+    rig.owed.watch()
+    assert not rig.owed.is_awaited(ME)
 
     rig.delivery.send(ME, call(session="local"))
     rig.delivery.receive(ME, call(session="bus"))
     rig.ledger.answered(ME, YOU, "local.resolve")
-    assert rig.deliveries.is_awaited(ME)
+    assert rig.owed.is_awaited(ME)
     rig.ledger.answered(ME, YOU, "bus.reject")
 
-    assert not rig.deliveries.is_awaited(ME)
+    assert not rig.owed.is_awaited(ME)

@@ -15,10 +15,10 @@ from hypha_cluster.protocol.guard import CACHE
 from hypha_cluster.protocol.limits import PENDING_CALLS
 from hypha_cluster.protocol.references import Reference
 from hypha_cluster.relay.connections import Connection
-from hypha_cluster.relay.holding import Holding
 from hypha_cluster.relay.intake import Intake, Onward
 from hypha_cluster.relay.pending import PendingCall
 from hypha_cluster.relay.publisher import Limits
+from hypha_cluster.relay.rights_queue import RightsQueue
 from hypha_cluster.supervision import Supervisor
 from tests.fakes import FakeSocket, MemoryBus
 from tests.unit.relay.test_delivery import ME, READER, YOU, Rig as DeliveryRig, sent, told
@@ -67,9 +67,9 @@ class Rig(DeliveryRig):
     def __init__(self) -> None:
         super().__init__(MemoryBus())
         self.hub = FakeHub()
-        onward = Onward(self.hub, self.delivery, self.ledger)
-        holding = Holding(NoRights(), Supervisor())
-        self.intake = Intake("here", onward, self.counts, READER, holding)
+        onward = Onward(self.hub, self.hub, self.delivery, self.ledger)
+        rights_queue = RightsQueue(NoRights(), Supervisor())
+        self.intake = Intake("here", onward, self.counts, READER, rights_queue)
 
     async def make(self, client: str, what: str) -> None:
         """Have a client be where a call comes to nothing."""
@@ -98,7 +98,7 @@ def call(to: str = "you", session: str = "s", method: str = "services.tool.run")
 
 def is_held(connection: Connection) -> bool:
     """Whether one of its frames waits for the registry."""
-    return connection.unread is not None
+    return connection.waiting_to_route is not None
 
 
 @pytest.fixture
@@ -232,14 +232,14 @@ async def test_a_chunk_is_passed_on_by_the_hub(rig: Rig) -> None:
 
 async def test_an_answer_to_a_call_of_the_hub_is_none_that_a_client_owes(rig: Rig) -> None:
     mine = await rig.live("me")
-    rig.deliveries.watch()
+    rig.owed.watch()
     envelope = {"type": "method", "to": ME, "method": "services.tool.run", "session": "s"}
     rig.delivery.send(ME, mine.seal.call(envelope, b""))
-    assert rig.deliveries.is_awaited(ME)
+    assert rig.owed.is_awaited(ME)
 
     rig.intake.route(mine, frame("ann/~here", "s.resolve", args=[1]))
 
-    assert not rig.deliveries.is_awaited(ME)
+    assert not rig.owed.is_awaited(ME)
 
 
 async def test_what_comes_over_the_bus_for_the_hub_is_checked_again(rig: Rig) -> None:

@@ -10,7 +10,7 @@ from hypha_cluster.protocol.envelope import Frame, FrameReader, Seal, pack
 from hypha_cluster.protocol.message import Carried
 from hypha_cluster.relay.events import Note
 from hypha_cluster.relay.ledger import Ledger
-from hypha_cluster.relay.pending import Deliveries, PendingCall, PendingCalls
+from hypha_cluster.relay.pending import OwedAnswers, PendingCall, PendingCalls
 from hypha_cluster.relay.tracing import NullTracer
 from tests.fakes import FakeSocket
 from tests.unit.relay.test_connections import connection
@@ -33,8 +33,8 @@ class Rig:
 
     def __init__(self) -> None:
         self.pending = PendingCalls(Histogram())
-        self.deliveries = Deliveries(READER)
-        self.ledger = Ledger(self.pending, self.deliveries, NullTracer())
+        self.owed = OwedAnswers(READER)
+        self.ledger = Ledger(self.pending, self.owed, NullTracer())
         self.caller = connection(FakeSocket())
 
     def call(self, read: Frame) -> PendingCall | None:
@@ -77,23 +77,23 @@ async def test_an_answer_that_comes_over_the_bus_settles_its_call(rig: Rig) -> N
 
 async def test_what_is_delivered_is_owed_an_answer_once_that_is_watched(rig: Rig) -> None:
     sealed = Seal(CALLER, {}).call(rpc.call_envelope(TARGET, "services.tool.run", "s"), b"")
-    assert not rig.deliveries.are_watched
+    assert not rig.owed.are_watched
 
-    rig.deliveries.watch()
-    rig.deliveries.delivered(TARGET, sealed)
+    rig.owed.watch()
+    rig.owed.note(TARGET, sealed)
 
-    assert rig.deliveries.is_awaited(TARGET)
+    assert rig.owed.is_awaited(TARGET)
     rig.ledger.answered(TARGET, CALLER, "s.reject")
-    assert not rig.deliveries.is_awaited(TARGET)
+    assert not rig.owed.is_awaited(TARGET)
 
 
 async def test_an_answer_owes_no_answer(rig: Rig) -> None:
-    rig.deliveries.watch()
+    rig.owed.watch()
     answer = Seal(CALLER, {}).call(rpc.call_envelope(TARGET, "s.resolve", "s"), b"")
 
-    rig.deliveries.delivered(TARGET, answer)
+    rig.owed.note(TARGET, answer)
 
-    assert not rig.deliveries.is_awaited(TARGET)
+    assert not rig.owed.is_awaited(TARGET)
 
 
 async def test_who_goes_takes_along_what_it_waits_for(rig: Rig) -> None:
@@ -111,8 +111,8 @@ async def test_a_call_is_taken_once(rig: Rig) -> None:
     call = rig.call(frame())
     assert call is not None
 
-    assert rig.ledger.take(TARGET, call)
-    assert not rig.ledger.take(TARGET, call)
+    assert rig.ledger.stop_waiting(TARGET, call)
+    assert not rig.ledger.stop_waiting(TARGET, call)
 
 
 # Messages in chunks.
@@ -137,12 +137,12 @@ async def test_nobody_waits_for_one_that_cannot_be_rejected(rig: Rig, carried: C
 
 async def test_whoever_gets_a_call_in_chunks_owes_an_answer_too(rig: Rig) -> None:
     rig.ledger.came(TARGET, Note(CALLER, "services.tool.run", "s"))
-    assert not rig.deliveries.is_awaited(TARGET)
+    assert not rig.owed.is_awaited(TARGET)
 
-    rig.deliveries.watch()
+    rig.owed.watch()
     rig.ledger.came(TARGET, Note(CALLER, "services.tool.run", "s"))
     rig.ledger.came(TARGET, Note(CALLER, "services.tool.tell", ""))
 
-    assert rig.deliveries.is_awaited(TARGET)
+    assert rig.owed.is_awaited(TARGET)
     rig.ledger.answered(TARGET, CALLER, "s.resolve")
-    assert not rig.deliveries.is_awaited(TARGET)
+    assert not rig.owed.is_awaited(TARGET)

@@ -7,7 +7,7 @@ from hypha_cluster.errors import HubError, PermissionDenied
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.protocol.references import Reference
 from hypha_cluster.relay.connections import Connection
-from hypha_cluster.relay.holding import Holding
+from hypha_cluster.relay.rights_queue import RightsQueue
 from hypha_cluster.supervision import Supervisor
 from tests.fakes import FakeSocket
 from tests.unit.relay.test_connections import connection
@@ -40,13 +40,13 @@ class Sender:
         self.socket = FakeSocket()
         self.connection = connection(self.socket)
         self.passed: list[object] = []
-        self.holding = Holding(rights, Supervisor())
+        self.rights_queue = RightsQueue(rights, Supervisor())
 
     def route(self, connection: Connection, raw: bytes) -> None:
-        if connection.unread is not None:
-            connection.unread.append(raw)
+        if connection.waiting_to_route is not None:
+            connection.waiting_to_route.append(raw)
         elif raw.startswith(b"?"):
-            self.holding.hold(connection, REFERENCES, self.settled(raw), self.route)
+            self.rights_queue.hold_back(connection, REFERENCES, self.settled(raw), self.route)
         else:
             self.passed.append(raw)
 
@@ -59,7 +59,7 @@ class Sender:
 
     async def settled_all(self) -> None:
         """Wait for the end of all that is asked."""
-        while tasks := [*self.holding._tasks]:
+        while tasks := [*self.rights_queue._tasks]:
             await asyncio.wait(tasks)
 
 
@@ -88,7 +88,7 @@ async def test_nothing_is_read_meanwhile() -> None:
     await sender.settled_all()
 
     assert (was_paused, sender.socket.is_paused) == (True, False)
-    assert sender.connection.unread is None
+    assert sender.connection.waiting_to_route is None
 
 
 async def test_a_refusal_holds_up_nothing_else() -> None:
@@ -118,6 +118,6 @@ async def test_it_ends_with_the_node() -> None:
     sender = Sender(FakeRights())
     sender.send(b"?1", b"2")
 
-    await sender.holding.stop()
+    await sender.rights_queue.stop()
 
     assert b"?1" not in sender.passed

@@ -23,7 +23,7 @@ class Rights(Protocol):
         """Return if they may; else the HubError says what may not."""
 
 
-class Holding:
+class RightsQueue:
     """Keeps the order of a client's frames when one of them has to wait for the registry."""
 
     def __init__(self, rights: Rights, supervisor: Supervisor) -> None:
@@ -34,10 +34,10 @@ class Holding:
     async def stop(self) -> None:
         await self._tasks.stop()
 
-    def hold(
+    def hold_back(
         self, connection: Connection, references: Set[Reference], settle: Settle, route: Route
     ) -> None:
-        """Call `settle` with the verdict on a frame; until then, those behind it are `unread`.
+        """Call `settle` with the verdict on a frame; until then, those behind it wait.
 
         They go on to `route` afterwards, in their order.
         """
@@ -59,5 +59,5 @@ class Holding:
                 for raw in connection.let_go():  # one of them may have to wait too
                     route(connection, raw)
             finally:
-                if connection.unread is None:
+                if connection.waiting_to_route is None:
                     connection.routed.set()

@@ -1,0 +1,94 @@
+"""Answers of the hub: sent as whoever was called; a call is at work until it has one."""
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from hypha_cluster.hub.replies import Replies
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.envelope import FrameReader
+from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.supervision import Supervisor
+
+CALLER = rpc.Caller(
+    address="ann/me",
+    called="ann/workspace-manager",
+    session="s",
+    resolve="s.resolve",
+    reject="s.reject",
+    heartbeat=None,
+    interval=0.0,
+)
+READER = FrameReader(10_000)
+
+
+class FakeDelivery:
+    def __init__(self) -> None:
+        self.answers: list[tuple[str, bytes]] = []
+        self.came = asyncio.Event()
+
+    def answer(self, target: str, sealed: bytes) -> None:
+        self.answers.append((target, sealed))
+        self.came.set()
+
+
+@pytest.fixture
+def delivery() -> FakeDelivery:
+    return FakeDelivery()
+
+
+@pytest.fixture
+def replies(delivery: FakeDelivery) -> Replies:
+    return Replies(cast(Delivery, delivery), Supervisor())
+
+
+async def test_an_answer_comes_from_whom_was_called(
+    replies: Replies, delivery: FakeDelivery
+) -> None:
+    replies.send(CALLER, CALLER.resolve, 5)
+
+    ((target, sealed),) = delivery.answers
+    frame = READER.read(sealed)
+    assert target == "ann/me"
+    assert frame.envelope["from"] == "ann/workspace-manager"
+    assert frame.envelope["method"] == "s.resolve"
+    assert frame.body == {"args": [5]}
+
+
+async def test_who_waits_for_nothing_gets_nothing(replies: Replies, delivery: FakeDelivery) -> None:
+    replies.send(CALLER, None, 5)
+
+    assert delivery.answers == []
+
+
+async def test_a_call_is_at_work_until_it_ends(replies: Replies) -> None:
+    done = asyncio.Event()
+
+    async def work() -> None:
+        await done.wait()
+
+    replies.run(work(), CALLER)
+    replies.run(work(), CALLER)
+    assert replies.is_serving("ann/me")
+    assert not replies.is_serving("ann/you")
+
+    done.set()
+    await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+
+    assert not replies.is_serving("ann/me")
+
+
+async def test_what_fails_is_answered_without_the_cause(
+    replies: Replies, delivery: FakeDelivery
+) -> None:
+    async def work() -> None:
+        raise KeyError("secret")
+
+    replies.run(work(), CALLER)
+    await asyncio.wait_for(delivery.came.wait(), 10)
+
+    frame = READER.read(delivery.answers[0][1])
+    text = rpc.error_text(frame.body["args"][0])
+    assert frame.envelope["method"] == "s.reject"
+    assert text == "The hub failed to answer; its operator finds the cause in its log."
