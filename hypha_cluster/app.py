@@ -31,6 +31,7 @@ from hypha_cluster.web.middleware.failures import handlers
 from hypha_cluster.web.middleware.slashes import lead_by_slashes
 from hypha_cluster.web.middleware.stack import origins, stack
 from hypha_cluster.web.old_addresses import OldAddresses
+from hypha_cluster.web.openapi.routes import OpenApi
 from hypha_cluster.web.pages import PagesApi
 from hypha_cluster.web.services import ServicesApi
 from hypha_cluster.web.stats import StatsApi
@@ -225,6 +226,7 @@ def _routes(
         services.call_route(),
         *OldAddresses(services, hub.lookup, store.workspaces).routes(),
         *services.routes(),
+        *OpenApi(hub.lookup, hub.directory, hub.visits).routes(),
         *health.routes(),
         *AssetsApi().routes(),
         *StatsApi(hub.lookup, store.nodes, store.workspaces).routes(),

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Playwright, async_playwright
+from playwright.async_api import Browser, Page, Playwright, async_playwright
 
 from tests.browser_client import BrowserClient, Connection, LoopThread
 from tests.browser_visit import Visit
@@ -63,6 +63,11 @@ class Chromium:
     async def open(self, release: str) -> BrowserClient:
         """A new page, in a profile of its own, with one release of the client loaded."""
         return await self.loop.run(self._open(release))
+
+    async def new_page(self) -> Page:
+        """An empty page; to be asked for in the browser's own loop."""
+        assert self._browser
+        return await self._browser.new_page()
 
     def stop(self) -> None:
         self.loop.wait(self._close())

@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 import msgpack
 
+from hypha_cluster.web import assets
+
 JSON: Final = "application/json"
 MSGPACK: Final = "application/msgpack"
 OCTETS: Final = "application/octet-stream"
@@ -49,6 +51,9 @@ LIST: Final = "/{workspace}/services"
 DESCRIBE: Final = "/{workspace}/services/{service}"
 CALL: Final = "/{workspace}/services/{service}/{function}"
 INFO: Final = "/{workspace}/info"
+PAGE: Final = 200 if assets.is_there("swagger-ui-dist") else 503
+OPENAPI: Final = "/openapi.json"
+OPENAPI_OF: Final = "/{workspace}/openapi.json"
 ECHO: Final = "/{ws}/services/open/echo"
 SECRET: Final = "/{ws}/services/closed/secret"
 
@@ -195,11 +200,24 @@ ROWS: Final = (
     Row(CALL, "PUT", ECHO, 405, body=b"{}"),
     Row(CALL, "DELETE", ECHO, 405),
     *OLD,
+    Row(OPENAPI, "GET", "/openapi.json", 200, '"openapi":"3.1.0"'),
+    Row(OPENAPI, "POST", "/openapi.json", 405, body=b"{}"),
+    Row("/services/openapi.json", "GET", "/services/openapi.json", 200, '"openapi":"3.1.0"'),
+    Row(OPENAPI_OF, "GET", "/{ws}/openapi.json", 200, "/{ws}/services/open/echo"),
+    Row(OPENAPI_OF, "GET", "/{ws}/openapi.json", 200, "/services/closed/secret", token="member"),
+    Row(OPENAPI_OF, "GET", "/{ws}/openapi.json", 401, token="nonsense"),
+    Row(OPENAPI_OF, "GET", "/nowhere/openapi.json", 404, "Workspace not found"),
+    Row("/api-docs", "GET", "/api-docs", PAGE, "swagger-ui", accept="text/html"),
+    Row("/api-redoc", "GET", "/api-redoc", 307),
     Row("", "GET", "/nowhere", 404, "Not Found"),
     Row("", "GET", "/a/b/c/d/e", 404, "Not Found"),
     Row("", "GET", "/..%2F..%2Fetc/passwd", 404, "Not Found"),
     Row("", "OPTIONS", "/nowhere", 404, "Not Found"),
 )
+
+
+# For people, or the same once more; OpenAPI does not describe them.
+OFF_THE_RECORD: Final = {"/api-docs", "/api-redoc", "/services/openapi.json"}
 
 
 def of_service(row: Row, workspace: str, client: str) -> Row:

@@ -87,14 +87,17 @@ class Visits:
         """What stands at a dotted path of a service: a function's reference, or a value."""
         for afresh in (False, True):  # it may have been registered again, with other functions
             try:
-                return walk(await self._known(visitor, provider, afresh=afresh), path.split("."))
+                return walk(await self.known(visitor, provider, afresh=afresh), path.split("."))
             except KeyError:
                 continue
         raise FunctionNotFound(
             f"Service {provider.address}:{provider.service} has no {shown(path)}."
         )
 
-    async def _known(self, visitor: Visitor, provider: Provider, *, afresh: bool) -> Description:
+    async def known(
+        self, visitor: Visitor, provider: Provider, *, afresh: bool = False
+    ) -> Description:
+        """The service dict, as it was last time; afresh: as it is now. Nobody may change it."""
         if provider.service == BUILT_IN:
             return _built_in(provider)
         return await self._directory.fetch_cached(provider, visitor.base_url, afresh=afresh)

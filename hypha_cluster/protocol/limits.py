@@ -346,6 +346,12 @@ INFLATION: Final = _http.limit(
     "how many times larger a compressed body may be than what was sent, if it is above a MiB",
     "a few KB of zeros would fill the memory of a gateway; text shrinks to a tenth",
 )
+DESCRIBED_SERVICES: Final = _http.limit(
+    200,
+    "services",
+    "services of a workspace in its description as OpenAPI",
+    "each provider is asked; nobody reads more",
+)
 FORM_FIELDS: Final = _http.limit(
     1_000,
     "fields",

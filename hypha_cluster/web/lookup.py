@@ -143,14 +143,17 @@ class Lookup:
         inside = await self._workspaces.may_enter_lately(identity, workspace)
         return Visitor(identity, inside, self._public_base_url or base_url_of(request))
 
+    def base_url(self, request: Request) -> str:
+        """The URL by which whoever asks reaches the hub."""
+        return self._public_base_url or base_url_of(request)
+
     async def find(
         self, request: Request, workspace: str, service: str, mode: str = "random"
     ) -> tuple[Visitor, Provider]:
         """Who asks, and the provider of a service, `name` or `client:name`, that they may use."""
         wanted = parse_service_id(service)
         if workspace == PUBLIC and wanted.service == LOGIN and not _has_token(request):
-            base_url = self._public_base_url or base_url_of(request)
-            visitor = Visitor(self._gatekeeper.guest(), inside=False, base_url=base_url)
+            visitor = Visitor(self._gatekeeper.guest(), False, self.base_url(request))
         else:
             visitor = await self.enter(request, workspace)
         return visitor, await self._visits.find(visitor, wanted, workspace, mode=mode)

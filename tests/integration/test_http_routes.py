@@ -99,12 +99,12 @@ async def test_a_request_is_answered_as_the_table_says(lab: Lab, row: Row) -> No
     if row.accept == MSGPACK and row.status < ERROR:
         msgpack.unpackb(answer.body)
     assert asked.says.encode() in answer.body
-    if row.status >= ERROR and row.method != "HEAD":
+    if row.status >= ERROR and row.method != "HEAD" and row.accept != "text/html":
         assert is_one_sentence(answer.body)
 
 
 def test_every_route_is_in_the_table() -> None:
-    sources = Path(hypha_cluster.web.__file__).parent.glob("*.py")
+    sources = Path(hypha_cluster.web.__file__).parent.rglob("*.py")
     text = "".join(source.read_text() for source in sources)
     routes = set(re.findall(r'\bRoute\(\s*"([^"]+)"', text)) | {"/{workspace}/services/{service}"}
     function = re.search(r'function = "([^"]+)"', text)

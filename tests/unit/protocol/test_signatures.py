@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from hypha_cluster.protocol import rpc
-from hypha_cluster.protocol.signatures import is_readable
+from hypha_cluster.protocol.signatures import is_readable, parameters
 
 # tests/conformance/test_python_signatures.py has the parsers of the clients read them.
 READABLE: Final = (
@@ -121,3 +121,22 @@ def test_what_some_release_cannot_read_is_left_out(signature: object) -> None:
     assert not is_readable(signature)
     reference = {**rpc.reference("c", "services.s.f"), "_rsig": signature}
     assert "_rsig" not in rpc.relayed(reference, "home")
+
+
+def test_parameters_are_told_with_what_is_written_of_them() -> None:
+    found = parameters(
+        "f(a, b: int = 5, c: Dict[str, int] = [1, 2], d='x', *args, **kwargs) -> str"
+    )
+
+    assert found is not None
+    assert [(each.name, each.stars, each.type, each.value()) for each in found] == [
+        ("a", "", "", None),
+        ("b", "", "int", 5),
+        ("c", "", "Dict[str, int]", [1, 2]),
+        ("d", "", "", "x"),
+        ("args", "*", "", None),
+        ("kwargs", "**", "", None),
+    ]
+    assert [each.default is None for each in found] == [True, False, False, False, True, True]
+    assert parameters("f()") == []
+    assert parameters("f(a={})") is None

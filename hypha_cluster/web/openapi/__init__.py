@@ -1,0 +1,1 @@
+"""What can be asked for over HTTP, as OpenAPI 3.1: the hub's own addresses, and a workspace's."""

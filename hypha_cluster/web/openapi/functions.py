@@ -1,0 +1,117 @@
+"""A workspace's functions as OpenAPI: one path for each, with what its signature says."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.signatures import Parameter, parameters
+from hypha_cluster.web.forms import MULTIPART, URLENCODED
+from hypha_cluster.web.headers import JSON
+from hypha_cluster.web.openapi.parts import CALLING, Json, query, responses, result
+
+_TYPES: Final = {
+    "int": "integer",
+    "float": "number",
+    "str": "string",
+    "bool": "boolean",
+    "list": "array",
+    "dict": "object",
+}
+
+
+def paths(workspace: str, services: Mapping[str, Json]) -> Json:
+    """The paths of the functions of services; services: what providers say of them, by id."""
+    found: Json = {}
+    for service_id, service in services.items():
+        for name, function in functions(service):
+            parts = (workspace, "services", service_id, name)
+            found["/" + "/".join(quote(part, safe=":@") for part in parts)] = _operations(
+                service_id, name, function
+            )
+    return found
+
+
+def functions(service: Json, prefix: str = "") -> Iterator[tuple[str, Json]]:
+    """The functions of a service by their dotted names, wherever they stand in it."""
+    for key, member in service.items():
+        if rpc.is_reference(member):
+            yield f"{prefix}{key}", member
+        elif isinstance(member, dict) and "_rtype" not in member:
+            yield from functions(member, f"{prefix}{key}.")
+
+
+def _operations(service_id: str, name: str, function: Json) -> Json:
+    docs = function.get("_rdoc")
+    signature = function.get("_rsig")
+    known = parameters(signature)
+    text = docs.strip() if isinstance(docs, str) else ""
+    described = f"{text}\n\n`{signature}`" if known is not None else text
+    common = {
+        "tags": [service_id],
+        "summary": text.partition("\n")[0] or f"{service_id}.{name}",
+        "description": described,
+        "responses": responses(result(), CALLING),
+    }
+    identifier = f"{service_id}.{name}"
+    return {
+        "get": {
+            **common,
+            "operationId": f"{identifier}.get",
+            "parameters": _in_query(known),
+        },
+        "post": {
+            **common,
+            "operationId": identifier,
+            "requestBody": _body(known),
+        },
+    }
+
+
+def _in_query(known: list[Parameter] | None) -> list[Json]:
+    named = [
+        query(each.name, _schema(each), required=each.default is None)
+        for each in known or ()
+        if not each.stars
+    ]
+    if known is not None and not _takes_any(known):
+        return named
+    anything = {"type": "object", "additionalProperties": True}
+    return [*named, query("kwargs", anything, "Any other arguments by their names.")]
+
+
+def _body(known: list[Parameter] | None) -> Json:
+    named = [each for each in known or () if not each.stars]
+    schema: Json = {
+        "type": "object",
+        "properties": {each.name: _schema(each) for each in named},
+        "additionalProperties": known is None or _takes_any(known),
+    }
+    required = [each.name for each in named if each.default is None]
+    if required:
+        schema["required"] = required
+    forms = (JSON, URLENCODED, MULTIPART)
+    return {"required": bool(required), "content": {form: {"schema": schema} for form in forms}}
+
+
+def _takes_any(known: list[Parameter]) -> bool:
+    return any(each.stars == "**" for each in known)
+
+
+def _schema(parameter: Parameter) -> Json:
+    """What fits; a type that is written is told, and the function has the last word on it."""
+    base = parameter.type.partition("[")[0].lower()
+    schema: Json = {"type": _TYPES[base]} if base in _TYPES else {}
+    if parameter.type:
+        schema["title"] = f"{parameter.name}: {parameter.type}"
+    if parameter.default is not None and _is_json(value := parameter.value()):
+        schema["default"] = value
+        if value is None and "type" in schema:
+            schema["type"] = [schema["type"], "null"]
+    return schema
+
+
+def _is_json(value: Any) -> bool:
+    numbers = value if isinstance(value, list) else [value]
+    return all(not isinstance(each, float) or math.isfinite(each) for each in numbers)

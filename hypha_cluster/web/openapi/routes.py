@@ -1,0 +1,139 @@
+"""/openapi.json, /{workspace}/openapi.json and /api-docs."""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import html
+from collections.abc import Iterable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from hypha_cluster.errors import ClientAway, HubError
+from hypha_cluster.hub.directory import Directory
+from hypha_cluster.hub.visiting import Visitor, Visits
+from hypha_cluster.protocol.address import ServiceQuery
+from hypha_cluster.protocol.limits import DESCRIBED_SERVICES
+from hypha_cluster.web import assets
+from hypha_cluster.web.answers import answer
+from hypha_cluster.web.lookup import Lookup
+from hypha_cluster.web.openapi.functions import paths
+from hypha_cluster.web.openapi.hub import hub_document
+from hypha_cluster.web.openapi.parts import Json, document
+
+PATIENCE: Final = 5.0  # seconds for the providers of a workspace to say what they offer
+_AT_ONCE: Final = 10  # providers that are asked
+_PACKAGE: Final = "swagger-ui-dist"
+_SCRIPT: Final = """
+const named = new URLSearchParams(location.search).get("workspace");
+const base = location.pathname.replace(/\\/api-docs$/, "");
+const url = base + (named ? "/" + encodeURIComponent(named) : "") + "/openapi.json";
+SwaggerUIBundle({ url, dom_id: "#docs", deepLinking: true, validatorUrl: null });
+"""
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>What this hub offers over HTTP</title>
+<link rel="stylesheet" href="{base}{style}">
+<div id="docs"><p>The description is loading.</p></div>
+<noscript>It needs JavaScript; <a href="{base}/openapi.json">openapi.json</a> does not.</noscript>
+<script src="{base}{bundle}"></script>
+<script>{script}</script>
+</html>
+"""
+_DIGEST: Final = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+_HEADERS: Final = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; script-src 'self' 'sha256-{_DIGEST}'; connect-src 'self'; "
+        "style-src 'self' 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class OpenApi:
+    """Says what can be asked for, to programs and on a page."""
+
+    def __init__(self, lookup: Lookup, directory: Directory, visits: Visits) -> None:
+        self._lookup = lookup
+        self._directory = directory
+        self._visits = visits
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/openapi.json", self.of_hub),
+            Route("/services/openapi.json", self.of_hub),
+            Route("/{workspace}/openapi.json", self.of_workspace),
+            Route("/api-docs", self.page),
+            Route("/api-redoc", self.lead_to_page),
+        ]
+
+    async def of_hub(self, request: Request) -> Response:
+        return JSONResponse(hub_document(self._lookup.base_url(request)))
+
+    async def of_workspace(self, request: Request) -> Response:
+        """The functions of all services that the caller may use and whose providers answer."""
+        name = request.path_params["workspace"]
+        visitor = await self._lookup.enter(request, name)
+        wanted = await self._services(visitor, name)
+        described = await self._described(visitor, name, wanted[:DESCRIBED_SERVICES])
+        missing = [service for service in wanted if service not in described]
+        text = f"The functions of the workspace {name}, as far as you may call them."
+        if missing:
+            text += f" Not described, since nobody answers or there are too many: {len(missing)}."
+        whole = document(name, text, visitor.base_url, paths(name, described))
+        return await answer(request, whole)
+
+    async def page(self, request: Request) -> Response:
+        base = request.scope.get("root_path", "")
+        if not assets.is_there(_PACKAGE):
+            return HTMLResponse(_missing(), 503, _HEADERS)
+        style, bundle = (
+            assets.url(_PACKAGE, file) for file in ("swagger-ui.css", "swagger-ui-bundle.js")
+        )
+        page = _PAGE.format(base=base, style=style, bundle=bundle, script=_SCRIPT)
+        return HTMLResponse(page, headers=_HEADERS)
+
+    async def lead_to_page(self, request: Request) -> Response:
+        return RedirectResponse("./api-docs")
+
+    async def _services(self, visitor: Visitor, workspace: str) -> list[str]:
+        """The names of services, whoever provides them."""
+        infos = await self._directory.visible(workspace, inside=visitor.inside)
+        return sorted({info["id"].rpartition(":")[2] for info in infos})
+
+    async def _described(
+        self, visitor: Visitor, workspace: str, services: Iterable[str]
+    ) -> dict[str, Json]:
+        """What providers say of services, as far as they do so in time."""
+        turns, described = asyncio.Semaphore(_AT_ONCE), {}
+
+        async def ask(service: str) -> None:
+            async with turns:
+                with contextlib.suppress(HubError):
+                    described[service] = await self._describe(visitor, workspace, service)
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.gather(*map(ask, services))
+        return described
+
+    async def _describe(self, visitor: Visitor, workspace: str, service: str) -> Json:
+        wanted = ServiceQuery(workspace, None, service)
+        provider = await self._visits.find(visitor, wanted, workspace)
+        if not provider.online:
+            raise ClientAway.at(provider.address)
+        return await self._visits.known(visitor, provider)
+
+
+def _missing() -> str:
+    package = assets.find(_PACKAGE)
+    assert package is not None
+    how = html.escape(assets.how_to_get(package))
+    rest = '<a href="openapi.json">openapi.json</a> is there without it.'
+    return f"<!doctype html><html lang=en><title>No Swagger UI</title><p>{how}<p>{rest}</html>"
