@@ -3,6 +3,7 @@
 from typing import Final
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 JSON: Final = "application/json"
 _FIELDS: Final = "hypha.headers"  # of a scope
@@ -10,11 +11,16 @@ _FIELDS: Final = "hypha.headers"  # of a scope
 
 def header(connection: HTTPConnection, name: bytes) -> str:
     """A header by its name in lower case, the last one of that name; empty if there is none."""
-    scope = connection.scope
+    return header_of(connection.scope, name)
+
+
+def header_of(scope: Scope, name: bytes) -> str:
+    """The same of a scope, whose headers nobody changes any more."""
     fields: dict[bytes, bytes] | None = scope.get(_FIELDS)
     if fields is None:
         fields = scope[_FIELDS] = dict(scope["headers"])
-    return fields.get(name, b"").decode("latin-1")
+    value = fields.get(name)
+    return value.decode("latin-1") if value else ""
 
 
 def media_type(connection: HTTPConnection) -> str:

@@ -26,6 +26,7 @@ from hypha_cluster.web.bodies import Lease, Room, read_body
 from hypha_cluster.web.forms import FORMS, from_form
 from hypha_cluster.web.headers import JSON, header, media_type
 from hypha_cluster.web.lookup import Lookup
+from hypha_cluster.web.middleware.compression import answer_with
 from hypha_cluster.web.streams import answer_stream
 
 Query = list[tuple[str, str]]
@@ -178,4 +179,4 @@ class _Plain:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._endpoint(Request(scope, receive, send))
-        await response(scope, receive, send)
+        await answer_with(response, scope, receive, send)

@@ -89,7 +89,8 @@ class RequestParser:
             self._sink.on_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             raise error.__context__ or Malformed(HTTPStatus.BAD_REQUEST, str(error)) from None
-        self._check_size(self._later)
+        if self._later > self._max_head:
+            raise self._too_long()
 
     def close(self) -> None:
         """Let go of llhttp's parser, which refers to this one."""
@@ -108,7 +109,8 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._size += len(name) + len(value) + LINE_OVERHEAD
-        self._check_size(self._size)
+        if self._size > self._max_head:
+            raise self._too_long()
         self._headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
@@ -136,10 +138,9 @@ class RequestParser:
         self._later = 0
         self._sink.on_end()
 
-    def _check_size(self, size: int) -> None:
-        if size > self._max_head:
-            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            raise Malformed(status, f"more than {self._max_head} bytes of headers")
+    def _too_long(self) -> Malformed:
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        return Malformed(status, f"more than {self._max_head} bytes of headers")
 
 
 def _checked(version: str, headers: Headers) -> dict[bytes, bytes]:
@@ -150,9 +151,10 @@ def _checked(version: str, headers: Headers) -> dict[bytes, bytes]:
     if hosts > 1 or (hosts == 0 and version == "1.1"):
         raise Malformed(HTTPStatus.BAD_REQUEST, f"{hosts} Host headers")
     fields = dict(headers)
-    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
-    if codings not in ([], [b"chunked"]):
-        raise Malformed(HTTPStatus.NOT_IMPLEMENTED, "a transfer-encoding besides chunked")
+    if b"transfer-encoding" in fields:
+        codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+        if codings != [b"chunked"]:
+            raise Malformed(HTTPStatus.NOT_IMPLEMENTED, "a transfer-encoding besides chunked")
     return fields
 
 

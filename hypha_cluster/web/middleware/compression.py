@@ -3,6 +3,7 @@
 from typing import Final
 
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _WORTH_COMPRESSING: Final = 1_000  # bytes
@@ -22,6 +23,13 @@ class Compress:
         finally:
             # What sends knows the scope; such a circle would be left to the garbage collector.
             scope.pop(_AS_IT_IS, None)
+
+
+async def answer_with(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send an answer; past what compresses if that would leave it as it is."""
+    if type(response) is Response and len(response.body) < _WORTH_COMPRESSING:
+        send = as_it_is(scope, send)
+    await response(scope, receive, send)
 
 
 def as_it_is(scope: Scope, send: Send) -> Send:

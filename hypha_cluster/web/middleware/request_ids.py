@@ -8,6 +8,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hypha_cluster import log_fields
+from hypha_cluster.web.headers import header_of
 
 HEADER: Final = "X-Request-ID"
 _HEADER: Final = HEADER.lower().encode()
@@ -26,8 +27,7 @@ class RequestIds:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        given = dict(scope["headers"]).get(_HEADER, b"").decode("latin-1")
-        request_id = log_fields.good_request_id(given)
+        request_id = log_fields.good_request_id(header_of(scope, _HEADER))
         # Never taken back: what fails further out is logged in the same task.
         log_fields.request_id.set(request_id)
         began = time.monotonic()

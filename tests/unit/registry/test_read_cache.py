@@ -119,3 +119,28 @@ async def test_what_was_read_can_be_had_at_once_as_long_as_it_holds(source: Sour
     source.cache.forget("lab")
 
     assert source.cache.peek("lab", "s") is None
+
+
+async def test_what_holds_no_longer_takes_no_room(source: Source) -> None:
+    for number in range(10):
+        await source.get("lab", str(number))
+    before = source.cache.size()
+    source.now += 0.5 * LIFETIME
+    await source.get("lab", "later")
+
+    source.now += 0.5 * LIFETIME
+
+    assert 0 < source.cache.size() < before
+    source.now += LIFETIME
+    assert source.cache.size() == 0
+
+
+async def test_changes_are_known_as_long_as_they_matter(source: Source) -> None:
+    await source.get("lab")
+    source.value = "changed"
+    source.cache.forget("lab")
+    for number in range(1_000):
+        source.now += LIFETIME / 2_000
+        source.cache.forget(str(number))
+
+    assert await source.get("lab") == "changed"
