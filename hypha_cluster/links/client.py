@@ -181,6 +181,15 @@ class RedisClient:
         """All members, by their scores."""
         return self._send(key, _as_it_is, "ZRANGE", key, 0, -1)
 
+    # Streams.
+
+    def xrange(self, key: str, count: int) -> Reply[list[tuple[bytes, list[bytes]]]]:
+        """The oldest entries, each with its id, then its fields and their values in turn."""
+        return self._send(key, _as_it_is, "XRANGE", key, "-", "+", "COUNT", count)
+
+    def xlen(self, key: str) -> Reply[int]:
+        return self._send(key, int, "XLEN", key)
+
     # Scripts.
 
     def evalsha(self, sha: str, keys: Sequence[str], args: Iterable[Word] = ()) -> Reply[Any]:

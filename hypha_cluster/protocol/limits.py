@@ -391,3 +391,39 @@ BODY_PACE: Final = _http.limit(
     "for how many bytes that have come a body has one second more",
     "slow networks are faster, and nobody holds the room of the others for ever",
 )
+
+_apps = _Topic("Server apps")
+APP_FILE: Final = _apps.limit(
+    1_048_576, "bytes", "one file of an installed app", "Redis keeps it, and sends it whole"
+)
+APP_SIZE: Final = _apps.limit(
+    8_388_608, "bytes", "all files of one app", "they are installed with one command"
+)
+APP_FILES: Final = _apps.limit(200, "files", "files of one app", "all are named in its record")
+APPS: Final = _apps.limit(
+    100, "apps", "apps that are installed in one workspace", "listings show all of them"
+)
+APP_INSTANCES: Final = _apps.limit(
+    32,
+    "instances",
+    "instances of apps in one workspace that run, or wait for a runner",
+    "each takes a page of a browser, which has some 100 MB",
+)
+APP_STARTS: Final = _apps.limit(
+    1_000, "calls", "calls at one gateway that wait for an app to start", "each looks again and again"
+)
+APP_START_TIME: Final = _apps.limit(
+    3_600.0, "seconds", "how long a start of an app may be waited for", "whoever waits keeps a page"
+)
+APP_LOG: Final = _apps.limit(
+    2_048, "entries", "entries of each kind in the log of an instance", "the newest tell most"
+)
+APP_LOG_ENTRY: Final = _apps.limit(
+    16_384, "characters", "one entry of the log of an instance", "a trace of some dozen calls fits in"
+)
+APP_LOG_SIZE: Final = _apps.limit(
+    1_048_576,
+    "characters",
+    "the log of an instance, of each kind; then the oldest entries go",
+    "Redis keeps it for a week",
+)

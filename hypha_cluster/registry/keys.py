@@ -15,12 +15,12 @@ DEFAULT_PREFIX: Final = "hypha"
 _WHOLE: Final = frozenset(
     (
         *("workspaces", "public", "leases", "suspended", "away"),
-        *("first-invitation", "revoked", "secret", "events"),
+        *("first-invitation", "revoked", "secret", "events", "apps"),
     )
 )
 _BEGINNINGS: Final = (
     *("{", "public:", "user:", "node:", "told:"),
-    *("invitation:", "login:", "sign-in:", "browser:", "attempts:", "tokens:"),
+    *("invitation:", "login:", "sign-in:", "browser:", "attempts:", "tokens:", "app-ticket:"),
 )
 
 
@@ -177,6 +177,46 @@ class Keys:
     def first_invitation(self) -> str:
         """The secret of the invitation to be the first admin. Expires with it."""
         return f"{self.prefix}:first-invitation"
+
+    def apps(self, workspace: str) -> str:
+        """Hash, app → what is known of it, as JSON."""
+        return f"{self.prefix}:{{{workspace}}}:apps"
+
+    def app_files(self, workspace: str, app: str) -> str:
+        """Hash, name of a file of an app → what is in it."""
+        return f"{self.prefix}:{{{workspace}}}:app:{app}"
+
+    def app_workspaces(self) -> str:
+        """Set of the workspaces that have apps, to remove those of workspaces that have gone."""
+        return f"{self.prefix}:apps"
+
+    def app_ticket(self, digest: str) -> str:
+        """The app whose files are given to who has a secret of this digest. Expires."""
+        return f"{self.prefix}:app-ticket:{digest}"
+
+    def instances(self) -> str:
+        """Sorted set of addresses of instances of apps by the time, in ms, to look at them next."""
+        return f"{self.prefix}:{{:apps}}"  # all of them in the slot of no workspace
+
+    def runners(self) -> str:
+        """Sorted set of runners of apps by the time, in ms, until which they are there."""
+        return f"{self.prefix}:{{:apps}}:runners"
+
+    def instance(self, address: str = "") -> str:
+        """Hash: what an instance of an app is, and who runs it. Goes some time after its end."""
+        return f"{self.prefix}:{{:apps}}:instance:{address}"
+
+    def instances_of(self, workspace: str = "") -> str:
+        """Set of the client ids of instances in a workspace. Goes with the last."""
+        return f"{self.prefix}:{{:apps}}:of:{workspace}"
+
+    def shared_instances(self, workspace: str = "") -> str:
+        """Hash, app → client id of the instance that all share. Goes with the last."""
+        return f"{self.prefix}:{{:apps}}:shared:{workspace}"
+
+    def instance_log(self, address: str, kind: str) -> str:
+        """Stream of what an instance has logged. Expires."""
+        return f"{self.prefix}:{{:apps}}:log:{kind}:{address}"
 
     def told(self, what: str) -> str:
         """That a gateway has told its operator something. Expires in seconds."""

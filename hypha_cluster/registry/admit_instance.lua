@@ -1,0 +1,19 @@
+-- Let a page of an instance in, once.
+-- KEYS  1 the instance
+-- ARGV  1 digest of its ticket  2 name of this very call  3 how long it holds from the start (ms)
+-- Answers who it is, as JSON, or nothing
+local known = redis.call('HMGET', KEYS[1], 'state', 'ticket', 'admitted', 'user', 'changed')
+if not known[1] then
+  return false
+end
+if known[3] == ARGV[2] then
+  return known[4] -- it was sent again, because its answer was lost
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if known[1] ~= 'starting' or known[2] ~= ARGV[1] or now > known[5] + ARGV[3] then
+  return false
+end
+redis.call('HDEL', KEYS[1], 'ticket')
+redis.call('HSET', KEYS[1], 'admitted', ARGV[2])
+return known[4]

@@ -1,0 +1,44 @@
+-- Want an instance of an app: a new one, or the one that all share.
+-- KEYS  1 instances  2 the new instance  3 instances of the workspace  4 shared ones of the workspace
+-- ARGV  1 workspace  2 client id  3 app  4 '1' if a shared one will do  5 what keys of instances begin with
+--       6 how many there may be in the workspace  7 name of this very call  8… field, value, …
+-- Answers what came of it ('asked', 'there', 'taken' or 'full') and the client id
+local function state_of(client)
+  return redis.call('HGET', ARGV[5] .. ARGV[1] .. '/' .. client, 'state')
+end
+local function is_over(state)
+  return not state or state == 'failed' or state == 'stopped'
+end
+local known = redis.call('HMGET', KEYS[2], 'state', 'change', 'epoch')
+if known[1] and known[2] == ARGV[7] then
+  return {'asked', ARGV[2]} -- it was sent again, because its answer was lost
+end
+local shared = redis.call('HGET', KEYS[4], ARGV[3])
+local state = shared and state_of(shared)
+local is_shared = not is_over(state) and state ~= 'stopping'
+if ARGV[4] == '1' and is_shared then
+  return {'there', shared}
+end
+if not is_over(known[1]) then
+  return {'taken', ARGV[2]}
+end
+local many = 0
+for _, client in ipairs(redis.call('SMEMBERS', KEYS[3])) do
+  if not is_over(state_of(client)) then
+    many = many + 1
+  end
+end
+if many >= tonumber(ARGV[6]) then
+  return {'full', ''}
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('DEL', KEYS[2])
+redis.call('HSET', KEYS[2], 'state', 'pending', 'epoch', known[3] or 0, 'change', ARGV[7],
+  'asked', now, 'changed', now, 'app', ARGV[3], unpack(ARGV, 8))
+redis.call('ZADD', KEYS[1], now, ARGV[1] .. '/' .. ARGV[2])
+redis.call('SADD', KEYS[3], ARGV[2])
+if not is_shared then
+  redis.call('HSET', KEYS[4], ARGV[3], ARGV[2])
+end
+return {'asked', ARGV[2]}

@@ -1,0 +1,25 @@
+-- Change an instance, if it is as it is taken to be.
+-- KEYS  1 the instance  2 instances
+-- ARGV  1 address  2 its epoch, or ''  3 states that it may be in, each with a comma behind it
+--       4 its state from now on  5 when it is to be looked at, in ms from now  6 name of this very call
+--       7… field, value, …
+-- Answers whether it was changed, its state and its epoch
+local known = redis.call('HMGET', KEYS[1], 'state', 'epoch', 'change')
+if not known[1] then
+  return {0, '', ''}
+end
+if known[3] == ARGV[6] then
+  return {1, known[1], known[2]} -- it was sent again, because its answer was lost
+end
+local is_meant = ARGV[2] == '' or ARGV[2] == known[2]
+if not is_meant or not string.find(',' .. ARGV[3], ',' .. known[1] .. ',', 1, true) then
+  return {0, known[1], known[2]}
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if known[1] ~= ARGV[4] then
+  redis.call('HSET', KEYS[1], 'changed', now)
+end
+redis.call('HSET', KEYS[1], 'state', ARGV[4], 'change', ARGV[6], unpack(ARGV, 7))
+redis.call('ZADD', KEYS[2], now + ARGV[5], ARGV[1])
+return {1, ARGV[4], known[2]}

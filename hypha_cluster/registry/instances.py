@@ -1,0 +1,310 @@
+"""Instances of apps: which are wanted, who runs them, and what each of them is doing.
+
+Every change is one script that looks at the state and the epoch first. An epoch is one attempt to
+run an instance, by one runner; whatever is said by an earlier one is not heard any more.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NamedTuple, Self
+
+from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
+from hypha_cluster.identity.access import Identity, Origin
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.protocol.address import client_of, workspace_of
+from hypha_cluster.protocol.limits import APP_INSTANCES
+from hypha_cluster.registry.encoding import flatten
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.scripts import Script
+
+LEASE: Final = 10.0  # seconds; then an instance is taken by another runner
+REMEMBERED: Final = 86_400.0  # seconds for which the end of an instance is known
+TICKET: Final = "hypha-app-"  # what the token of a page begins with
+_TICKET_LIFE: Final = 60.0  # seconds
+_LOOKED_AT: Final = 1_000  # instances that are seen to at once
+
+
+class State(StrEnum):
+    """What an instance is doing."""
+
+    PENDING = "pending"  # it waits for a runner
+    STARTING = "starting"  # a runner has opened its page, which is not ready yet
+    RUNNING = "running"
+    BACKOFF = "backoff"  # it has crashed, and starts again in a moment
+    STOPPING = "stopping"  # its runner closes the page
+    STOPPED = "stopped"
+    FAILED = "failed"  # `reason` says why
+
+
+HELD: Final = frozenset((State.STARTING, State.RUNNING))  # by a runner
+WAITING: Final = frozenset((State.PENDING, State.BACKOFF))
+OVER: Final = frozenset((State.STOPPED, State.FAILED))
+ACTIVE: Final = HELD | WAITING
+
+
+class Wanted(NamedTuple):
+    """An instance that is asked for. user: who its page will be. wait_for: id of a service."""
+
+    workspace: str
+    client: str
+    app: str
+    name: str
+    user: Identity
+    wait_for: str
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An instance as it is known to be at a moment."""
+
+    address: str
+    app: str  # its id in its workspace
+    name: str
+    state: State
+    epoch: int
+    runner: str
+    wait_for: str
+    timeout: float
+    reason: str
+    restarts: int  # running
+    restarted_since: float  # Unix time of the first of them
+    has_run: bool
+    service: str  # the name of what it offers
+    changed: float  # Unix time
+
+    @property
+    def workspace(self) -> str:
+        return workspace_of(self.address)
+
+    @property
+    def client(self) -> str:
+        return client_of(self.address)
+
+    @property
+    def app_id(self) -> str:
+        return f"{self.workspace}/{self.app}"
+
+    @classmethod
+    def of(cls, address: str, fields: Mapping[bytes, bytes]) -> Self:
+        known = {key.decode(): value.decode() for key, value in fields.items()}
+        return cls(
+            address=address,
+            app=known["app"],
+            name=known["name"],
+            state=State(known["state"]),
+            epoch=int(known["epoch"]),
+            runner=known.get("runner", ""),
+            wait_for=known["wait_for"],
+            timeout=float(known["timeout"]),
+            reason=known.get("reason", ""),
+            restarts=int(known.get("restarts", 0)),
+            restarted_since=float(known.get("restarted_since", 0)),
+            has_run=bool(known.get("has_run")),
+            service=known.get("service", ""),
+            changed=int(known["changed"]) / 1000,
+        )
+
+
+class Change(NamedTuple):
+    """What came of changing an instance; state: None when nothing is known of it."""
+
+    is_done: bool
+    state: State | None
+    epoch: int
+
+
+class Instances:
+    """Changes and reads the instances of all workspaces."""
+
+    def __init__(self, redis: RedisClient, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._ask = Script(redis, "ask_instance")
+        self._take = Script(redis, "take_instances")
+        self._change = Script(redis, "change_instance")
+        self._admit = Script(redis, "admit_instance")
+
+    # For whoever wants one.
+
+    async def ask(self, wanted: Wanted, *, shared: bool) -> tuple[str, bool]:
+        """Want an instance; answer its address, and whether it is new.
+
+        shared: the one that there is of the app will do. Conflict when the client id is in use.
+        """
+        address, keys = f"{wanted.workspace}/{wanted.client}", self._keys
+        if await self._redis.exists(keys.client(address)):
+            raise _taken(wanted.client)
+        fields = {
+            "name": wanted.name,
+            "user": _user_to_json(wanted.user),
+            "wait_for": wanted.wait_for,
+            "timeout": str(wanted.timeout),
+        }
+        outcome, client = await self._ask(
+            keys=[
+                keys.instances(),
+                keys.instance(address),
+                keys.instances_of(wanted.workspace),
+                keys.shared_instances(wanted.workspace),
+            ],
+            args=[
+                wanted.workspace,
+                wanted.client,
+                wanted.app,
+                int(shared),
+                keys.instance(),
+                APP_INSTANCES,
+                secrets.token_hex(8),
+                *flatten(fields),
+            ],
+        )
+        if outcome == b"taken":
+            raise _taken(wanted.client)
+        if outcome == b"full":
+            raise TooMany(
+                f"A workspace has at most {APP_INSTANCES} instances of apps; stop one of "
+                f"{wanted.workspace} first.",
+                LEASE,
+            )
+        return f"{wanted.workspace}/{client.decode()}", outcome == b"asked"
+
+    async def find(self, address: str) -> Instance | None:
+        fields = await self._redis.hgetall(self._keys.instance(address))
+        return Instance.of(address, fields) if fields else None
+
+    async def get(self, address: str) -> Instance:
+        """The same; NotFound."""
+        found = await self.find(address)
+        if found is None:
+            raise NotFound(f"Server app instance not found: {client_of(address)}")
+        return found
+
+    async def of_workspace(self, workspace: str) -> list[Instance]:
+        """All that are known, also those that are over."""
+        members = await self._redis.smembers(self._keys.instances_of(workspace))
+        return await self._read(f"{workspace}/{client.decode()}" for client in sorted(members))
+
+    async def all(self) -> list[Instance]:
+        members = await self._redis.zrange(self._keys.instances())
+        return await self._read(sorted(member.decode() for member in members))
+
+    async def _read(self, addresses: Iterable[str]) -> list[Instance]:
+        asked = [(each, self._redis.hgetall(self._keys.instance(each))) for each in addresses]
+        return [Instance.of(each, fields) for each, reply in asked if (fields := await reply)]
+
+    async def runners(self) -> list[str]:
+        """Those that were there a moment ago."""
+        return [name.decode() for name in await self._redis.zrange(self._keys.runners())]
+
+    # For who changes one.
+
+    async def change(
+        self,
+        address: str,
+        states: frozenset[State],
+        state: State,
+        *,
+        due: float = 0.0,
+        epoch: int | None = None,
+        **fields: str,
+    ) -> Change:
+        """Change an instance that is in one of some states, and of an epoch if one is given.
+
+        due: seconds from now, after which it is looked at.
+        """
+        done, now, current = await self._change(
+            keys=[self._keys.instance(address), self._keys.instances()],
+            args=[
+                address,
+                "" if epoch is None else epoch,
+                "".join(f"{each}," for each in sorted(states)),
+                state,
+                int(due * 1000),
+                secrets.token_hex(8),
+                *flatten(fields),
+            ],
+        )
+        return Change(bool(done), State(now.decode()) if now else None, int(current or 0))
+
+    async def end(self, address: str, *, because: str = "") -> Change:
+        """Want an instance no more: stopped, or failed if there is a reason."""
+        state = State.FAILED if because else State.STOPPED
+        ended = await self.change(address, WAITING, state, due=REMEMBERED, reason=because)
+        if ended.is_done or ended.state not in HELD:
+            return ended
+        fields = {"then": str(state), "reason": because}
+        return await self.change(address, HELD, State.STOPPING, due=LEASE, **fields)
+
+    async def see_to(self, runner: str = "", free: int = 0) -> list[str]:
+        """Pass on what lost runners had, forget what is over; take some, and answer which."""
+        keys = self._keys
+        taken: Sequence[bytes] = await self._take(
+            keys=[keys.instances(), keys.runners()],
+            args=[
+                runner,
+                free,
+                int(LEASE * 1000),
+                int(REMEMBERED * 1000),
+                keys.instance(),
+                keys.instances_of(),
+                keys.shared_instances(),
+                _LOOKED_AT,
+            ],
+        )
+        return [address.decode() for address in taken]
+
+    async def leave(self, runner: str) -> None:
+        """A runner is there no more."""
+        await self._redis.zrem(self._keys.runners(), runner)
+
+    # Tickets, by which the page of an instance comes in.
+
+    async def issue_ticket(self, instance: Instance) -> str | None:
+        """A token that lets the page of an instance in, once, within a minute of its start.
+
+        None when the instance is somebody else's by now.
+        """
+        token = TICKET + secrets.token_urlsafe(24)
+        changed = await self.change(
+            instance.address,
+            frozenset((State.STARTING,)),
+            State.STARTING,
+            due=LEASE,
+            epoch=instance.epoch,
+            ticket=_digest(token),
+        )
+        return token if changed.is_done else None
+
+    async def admit(self, address: str, token: str) -> Identity:
+        """Who the page of an instance is; InvalidToken unless its ticket holds."""
+        user = await self._admit(
+            [self._keys.instance(address)],
+            [_digest(token), secrets.token_hex(8), int(_TICKET_LIFE * 1000)],
+        )
+        if user is None:
+            raise InvalidToken("This ticket is for the page of an app, for a minute, and once.")
+        return _user_from_json(user)
+
+
+def _taken(client: str) -> Conflict:
+    return Conflict(f"A client {client!r} is there already; choose another client_id.")
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+def _user_to_json(user: Identity) -> str:
+    origin = user.origin or Origin("", 0.0)
+    return json.dumps({"user": user.to_wire(), "origin": origin})
+
+
+def _user_from_json(text: bytes) -> Identity:
+    fields = json.loads(text)
+    token, made_at, makers = fields["origin"]
+    return Identity.from_wire(fields["user"], Origin(token, made_at, tuple(makers)))

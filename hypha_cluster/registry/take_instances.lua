@@ -1,0 +1,50 @@
+-- See to instances that are due, and take some of those that wait.
+-- KEYS  1 instances  2 runners
+-- ARGV  1 runner, or '' to take none  2 how many to take  3 how long a lease lasts (ms)
+--       4 how long the end of one is remembered (ms)
+--       5 what keys of instances begin with  6 … of instances of a workspace  7 … of shared ones
+--       8 how many to look at
+-- Answers the addresses of those that were taken
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local free = tonumber(ARGV[2])
+local taken = {}
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+if ARGV[1] ~= '' then
+  redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
+end
+local function enter(address, state, due, ...)
+  redis.call('HSET', ARGV[5] .. address, 'state', state, 'changed', now, ...)
+  redis.call('ZADD', KEYS[1], due, address)
+end
+local function forget(address)
+  local workspace, client = address:match('^([^/]*)/(.*)$')
+  local app = redis.call('HGET', ARGV[5] .. address, 'app')
+  if app and redis.call('HGET', ARGV[7] .. workspace, app) == client then
+    redis.call('HDEL', ARGV[7] .. workspace, app)
+  end
+  redis.call('DEL', ARGV[5] .. address)
+  redis.call('SREM', ARGV[6] .. workspace, client)
+  redis.call('ZREM', KEYS[1], address)
+end
+for _, address in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[8])) do
+  local key = ARGV[5] .. address
+  local known = redis.call('HMGET', key, 'state', 'runner', 'epoch', 'then')
+  local state = known[1]
+  if not state or state == 'failed' or state == 'stopped' then
+    forget(address)
+    state = ''
+  elseif state == 'stopping' then -- and its runner did not live to do so
+    enter(address, known[4] or 'stopped', now + ARGV[4], 'runner', '')
+    state = ''
+  elseif state == 'starting' or state == 'running' then
+    enter(address, 'pending', now, 'runner', '', 'reason', 'The runner ' .. known[2] .. ' is lost.')
+  end
+  if state ~= '' and free > 0 then
+    free = free - 1
+    enter(address, 'starting', now + ARGV[3], 'runner', ARGV[1], 'epoch', known[3] + 1)
+    redis.call('HDEL', key, 'ticket')
+    taken[#taken + 1] = address
+  end
+end
+return taken
