@@ -35,6 +35,7 @@ from hypha_cluster.node import Clients, Cluster, Node, Terms as NodeTerms, Watch
 from hypha_cluster.protocol.envelope import FrameReader
 from hypha_cluster.protocol.limits import CLIENT_FRAME
 from hypha_cluster.registry.clients import ClientRegistry
+from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.mailboxes import Mailboxes
 from hypha_cluster.registry.nodes import Nodes
@@ -102,6 +103,7 @@ class Stores:
     nodes: Nodes
     reaper: Reaper
     revocations: Revocations
+    instances: Instances
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +172,18 @@ def open_stores(site: Site, links: Links) -> Stores:
     reaper = Reaper(redis, keys, registry, nodes, links.unheard, config.reconnect_grace)
     workspaces = Workspaces(redis, keys)
     revocations = Revocations(redis, keys)
+    instances = Instances(redis, keys)
     return Stores(
-        recent, registry, services, mailboxes, public, workspaces, nodes, reaper, revocations
+        recent,
+        registry,
+        services,
+        mailboxes,
+        public,
+        workspaces,
+        nodes,
+        reaper,
+        revocations,
+        instances,
     )
 
 
@@ -225,6 +237,7 @@ def open_hub(site: Site, store: Stores, relay: Frames, tokens: Tokens) -> Hub:
         store.workspaces,
         store.registry,
         Guests(site.config.anonymous),
+        store.instances,
     )
     visits = Visits(directory, own, calls)
     lookup = Lookup(gatekeeper, store.workspaces, visits, config.public_base_url)
@@ -313,6 +326,7 @@ def open_features(site: Site, links: Links, store: Stores, hub: Hub) -> Features
         revocations=store.revocations,
         redis=links.redis,
         keys=links.keys,
+        instances=store.instances,
         supervisor=site.supervisor,
         counts=site.counts,
     )

@@ -74,12 +74,16 @@ GOING_AWAY: Final = 1012  # makes every release of the client come back at once 
 
 
 class Admission(NamedTuple):
-    """A client that may attach. program: the one that had the address, as it has proved."""
+    """A client that may attach. program: the one that had the address, as it has proved.
+
+    takes: it ousts a client of the same user's that has the address: it is what runs there now.
+    """
 
     identity: Identity
     workspace: Workspace
     client: str
     program: str = ""
+    takes: bool = False
 
 
 class Records(NamedTuple):
@@ -245,6 +249,8 @@ class ClientLife:
 
     async def _claim(self, attachment: Attachment, admission: Admission) -> Claim:
         mode = ClaimMode.RESUME if admission.program else ClaimMode.NEW
+        if admission.takes:
+            mode = ClaimMode.TAKE
         try:
             return await self._claim_unless_taken(attachment, mode)
         except Conflict:

@@ -20,6 +20,7 @@ from hypha_cluster.hub.visiting import Visits
 from hypha_cluster.identity.tokens import Tokens
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.metrics import Counts
+from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.workspaces import Workspaces
@@ -59,6 +60,7 @@ class Grounds:
     revocations: Revocations
     redis: RedisClient
     keys: Keys
+    instances: Instances
     supervisor: Supervisor
     counts: Counts
 

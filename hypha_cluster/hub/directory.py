@@ -12,11 +12,12 @@ import cachetools
 
 from hypha_cluster.errors import ClientLeft, NotFound, ServiceNotFound
 from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.selection import Load, Selection
 from hypha_cluster.hub.services import HubServices, is_hub
 from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.protocol import rpc
-from hypha_cluster.protocol.address import ServiceQuery, workspace_of
+from hypha_cluster.protocol.address import ServiceQuery, client_of, workspace_of
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.protocol.limits import KNOWN_SERVICES
 from hypha_cluster.registry.public import PublicListing, is_public
@@ -127,6 +128,15 @@ class Directory:
                     raise
                 gone.add(provider.address)
         return None
+
+    async def launched(self, context: Context, query: dict[str, Any], base_url: str) -> Description:
+        """The service of an app that a query means, which is started unless it is up."""
+        address, service = await self._own.launch(context, query)
+        wanted = ServiceQuery(workspace_of(address), client_of(address), service)
+        provider = await self._now.find(wanted, "", inside=True)
+        if provider is None:
+            raise ServiceNotFound(f"Service not found: {address}:{service}")
+        return await self.fetch(provider, base_url)
 
     # What there is.
 

@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from hypha_cluster.errors import (
+    BadRequest,
     ClientLeft,
     FunctionNotFound,
     PermissionDenied,
@@ -30,6 +31,8 @@ from hypha_cluster.relay.connections import Connections
 
 # Takes a Context, then what the caller has passed; answers a value as it travels.
 Function = Callable[..., Awaitable[Any]]
+# Takes a Context and a query; answers an address, and the id of a service there.
+Launch = Callable[[Context, dict[str, Any]], Awaitable[tuple[str, str]]]
 
 DEFAULT: Final = "default"
 _OWN: Final = f"/{MANAGER}"
@@ -48,6 +51,7 @@ class HubService:
     is_listed: whether listings show it.
     is_on_http: whether it may be called over HTTP.
     config: what clients see besides.
+    launch: starts the app that a query of `get_service` with `launch` means.
     """
 
     id: str
@@ -62,6 +66,7 @@ class HubService:
     is_listed: bool = True
     is_on_http: bool = True
     config: Mapping[str, Any] = field(default_factory=dict)
+    launch: Launch | None = None
 
     def __post_init__(self) -> None:
         names = {*self.functions, *self.aliases}
@@ -148,6 +153,13 @@ class HubServices:
         if found is None:
             raise ServiceNotFound(f"Service not found: {workspace}/{MANAGER}:{service}")
         return found
+
+    async def launch(self, context: Context, query: dict[str, Any]) -> tuple[str, str]:
+        """Start the app that a query means, unless it is up; BadRequest when nobody can."""
+        for service in self._services.values():
+            if service.launch is not None:
+                return await service.launch(context, query)
+        raise BadRequest("This hub cannot launch applications; ask for a running service.")
 
     def listed(self, workspace: str) -> Iterator[dict[str, Any]]:
         """Infos of what listings of a workspace show."""

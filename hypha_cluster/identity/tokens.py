@@ -19,6 +19,7 @@ from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import CHILD_TOKEN, TOKEN_LIFETIME, VERIFIED_TOKENS
 from hypha_cluster.randomness import unguessable
 
+APP: Final = "app:"  # what the token ids of pages of server apps begin with
 _PREFIX: Final = "@imjoy@"
 _ALGORITHM: Final = "HS256"
 LEEWAY: Final = 30.0  # seconds by which an issuer's clock may be ahead
@@ -99,6 +100,8 @@ class Tokens:
             raise BadRequest(
                 f"'parent_client' of a token is a client id, not {shown(parent_client)}."
             )
+        if caller.origin and caller.origin.token.startswith(APP):
+            raise PermissionDenied("The page of a server app makes no tokens.")
         _check_lifetime(config.get("expires_in"))
         _check_email(config.get("email"), caller)
         child = Identity(

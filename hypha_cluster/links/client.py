@@ -187,8 +187,9 @@ class RedisClient:
         """The oldest entries, each with its id, then its fields and their values in turn."""
         return self._send(key, _as_it_is, "XRANGE", key, "-", "+", "COUNT", count)
 
-    def xlen(self, key: str) -> Reply[int]:
-        return self._send(key, int, "XLEN", key)
+    def xlast(self, key: str) -> Reply[list[tuple[bytes, list[bytes]]]]:
+        """The newest entry alone."""
+        return self._send(key, _as_it_is, "XREVRANGE", key, "+", "-", "COUNT", 1)
 
     # Scripts.
 

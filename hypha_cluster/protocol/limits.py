@@ -410,7 +410,10 @@ APP_INSTANCES: Final = _apps.limit(
     "each takes a page of a browser, which has some 100 MB",
 )
 APP_STARTS: Final = _apps.limit(
-    1_000, "calls", "calls at one gateway that wait for an app to start", "each looks again and again"
+    1_000,
+    "calls",
+    "calls at one gateway that wait for an app to start",
+    "each looks again and again",
 )
 APP_START_TIME: Final = _apps.limit(
     3_600.0, "seconds", "how long a start of an app may be waited for", "whoever waits keeps a page"
@@ -419,7 +422,10 @@ APP_LOG: Final = _apps.limit(
     2_048, "entries", "entries of each kind in the log of an instance", "the newest tell most"
 )
 APP_LOG_ENTRY: Final = _apps.limit(
-    16_384, "characters", "one entry of the log of an instance", "a trace of some dozen calls fits in"
+    16_384,
+    "characters",
+    "one entry of the log of an instance",
+    "a trace of some dozen calls fits in",
 )
 APP_LOG_SIZE: Final = _apps.limit(
     1_048_576,

@@ -1,9 +1,11 @@
 """Apps that are installed in workspaces: what is known of each, and its files."""
 
+import hashlib
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from hypha_cluster.errors import NotFound, TooLarge
 from hypha_cluster.links.client import RedisClient
@@ -11,6 +13,7 @@ from hypha_cluster.protocol.limits import APPS
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
+_TICKET_LIFE: Final = 3_600_000  # ms
 
 
 class AppFile(NamedTuple):
@@ -105,12 +108,35 @@ class Apps:
         await self._redis.hdel(self._keys.apps(workspace), key)
         await self._redis.delete(self._keys.app_files(workspace, key))
 
+    # Tickets, by which a page gets the files of its app without a token.
+
+    async def issue_ticket(self, app_id: str) -> str:
+        """A secret that opens the files of an app, for some time."""
+        ticket = secrets.token_urlsafe(24)
+        await self._redis.set_for(self._keys.app_ticket(_digest(ticket)), app_id, _TICKET_LIFE)
+        return ticket
+
+    async def prolong_ticket(self, ticket: str) -> None:
+        """Have it open them for as long again."""
+        await self._redis.pexpire(self._keys.app_ticket(_digest(ticket)), _TICKET_LIFE)
+
+    async def opens(self, ticket: str, app_id: str) -> bool:
+        """Whether a ticket is for the files of an app."""
+        found = await self._redis.get(self._keys.app_ticket(_digest(ticket)))
+        return found is not None and found.decode() == app_id
+
     async def workspaces(self) -> list[str]:
         """The workspaces that have apps, or had."""
-        return sorted(name.decode() for name in await self._redis.smembers(self._keys.app_workspaces()))
+        return sorted(
+            name.decode() for name in await self._redis.smembers(self._keys.app_workspaces())
+        )
 
     async def forget(self, workspace: str) -> None:
         """Remove all apps of a workspace."""
         for key in await self._redis.hkeys(self._keys.apps(workspace)):
             await self.uninstall(workspace, key.decode())
         await self._redis.srem(self._keys.app_workspaces(), workspace)
+
+
+def _digest(ticket: str) -> str:
+    return hashlib.sha256(ticket.encode(errors="surrogatepass")).hexdigest()

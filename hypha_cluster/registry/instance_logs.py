@@ -49,3 +49,8 @@ class InstanceLogs:
         """All entries, by their kind; those of errors even when there are none."""
         found = {kind: await self.read(address, kind, 0, APP_LOG) for kind in KINDS}
         return {kind: entries for kind, entries in found.items() if entries or kind == "error"}
+
+    async def last(self, address: str, kind: str) -> str:
+        """The text of the newest entry of a kind; empty if there is none."""
+        found = await self._redis.xlast(self._keys.instance_log(address, kind))
+        return found[0][1][1].decode() if found else ""

@@ -237,8 +237,9 @@ class Instances:
         ended = await self.change(address, WAITING, state, due=REMEMBERED, reason=because)
         if ended.is_done or ended.state not in HELD:
             return ended
-        fields = {"then": str(state), "reason": because}
-        return await self.change(address, HELD, State.STOPPING, due=LEASE, **fields)
+        return await self.change(
+            address, HELD, State.STOPPING, due=LEASE, then=str(state), reason=because
+        )
 
     async def see_to(self, runner: str = "", free: int = 0) -> list[str]:
         """Pass on what lost runners had, forget what is over; take some, and answer which."""

@@ -30,6 +30,7 @@ from hypha_cluster.identity.revocation import RevocationBook
 from hypha_cluster.identity.tokens import Tokens, generated_id
 from hypha_cluster.protocol.address import parse_service_id
 from hypha_cluster.registry.clients import ClientRegistry, has_left
+from hypha_cluster.registry.instances import TICKET, Instances
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.web.headers import header
@@ -51,8 +52,10 @@ class Gatekeeper:
         workspaces: Workspaces,
         registry: ClientRegistry,
         guests: Guests = Guests.ON,
+        instances: Instances | None = None,
     ) -> None:
         self._guests = guests
+        self._instances = instances
         self._tokens = tokens
         self._revoked = revoked
         self._registry = registry
@@ -67,6 +70,8 @@ class Gatekeeper:
         if query.get("reconnection_token"):
             return await self._readmit(query["reconnection_token"], client, query)
         token = token_of(query.get("token"))
+        if token and token.startswith(TICKET):
+            return await self._admit_app(token, client, query.get("workspace", ""))
         identity = await self.identify(token) if token else self.guest()
         name = query.get("workspace") or identity.id
         check_workspace_name(name)
@@ -80,6 +85,14 @@ class Gatekeeper:
         if self._guests is Guests.OFF:
             raise InvalidToken("This hub lets nobody in without a token; log in first.")
         return self.guest()
+
+    async def _admit_app(self, token: str, client: str, name: str) -> Admission:
+        """The page of an app: whoever else had its address is no longer what runs there."""
+        check_workspace_name(name)
+        if self._instances is None:
+            raise InvalidToken("This gateway runs no apps.")
+        identity = self._revoked.admit(await self._instances.admit(f"{name}/{client}", token))
+        return Admission(identity, await self._workspace(identity, name), client, takes=True)
 
     def guest(self) -> Identity:
         """Somebody new, who may at least log in."""

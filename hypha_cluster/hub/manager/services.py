@@ -142,6 +142,8 @@ class ServiceFunctions:
         wanted = parse_query(query)
         options = query if isinstance(query, dict) else {}
         found = None
+        if options.get("launch") and options.get("client_name") is not None:
+            wanted = None  # others may offer a service of this id, but are not meant
         if wanted is not None:
             found = await self._directory.get(
                 wanted,
@@ -151,7 +153,7 @@ class ServiceFunctions:
                 base_url=context.base_url,
             )
         if found is None and options.get("launch"):
-            raise BadRequest("This hub cannot launch applications; ask for a running service.")
+            return await self._directory.launched(context, options, context.base_url)
         return found
 
 

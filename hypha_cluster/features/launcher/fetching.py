@@ -1,0 +1,98 @@
+"""Fetches sources by https, from where everybody may: not from networks that only the hub sees."""
+
+import asyncio
+import ipaddress
+import socket
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx2
+
+from hypha_cluster.errors import BadRequest, PermissionDenied, ProviderFailed, TooLarge
+from hypha_cluster.protocol.guard import shown
+
+_TIME: Final = 20.0  # seconds, for all of it
+_REDIRECTS: Final = 5
+_HTTPS: Final = 443
+
+
+async def public_address(host: str, port: int) -> str:
+    """An address of a host that everybody reaches; PermissionDenied when it has others.
+
+    Whoever connects uses the address, not the name, which may mean another one a moment later.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise ProviderFailed(f"{shown(host)} has no address.") from None
+    addresses = [str(each[4][0]) for each in found]
+    for address in addresses:
+        if not is_public(address):
+            raise PermissionDenied(f"{shown(host)} is in no network that everybody reaches.")
+    return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Whether everybody reaches an IP address: it is no private one, also not in IPv6's clothes."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
+        if inner:
+            return is_public(str(inner))
+        if ip in _NAT64:
+            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+    return ip.is_global and not ip.is_multicast
+
+
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+
+
+async def fetch(url: str, limit: int) -> bytes:
+    """What is at an https address, of at most `limit` bytes."""
+    try:
+        async with asyncio.timeout(_TIME), httpx2.AsyncClient(trust_env=False) as client:
+            for _ in range(_REDIRECTS):
+                content, onward = await _step(client, url, limit)
+                if not onward:
+                    return content
+                url = onward
+    except TimeoutError:
+        raise ProviderFailed(f"{shown(url)} does not answer in time.") from None
+    except httpx2.HTTPError as error:
+        raise ProviderFailed(f"{shown(url)} cannot be fetched: {type(error).__name__}") from None
+    raise ProviderFailed(f"{shown(url)} leads on and on.")
+
+
+async def _step(client: httpx2.AsyncClient, url: str, limit: int) -> tuple[bytes, str]:
+    """What is there, or where it leads on to."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise BadRequest(f"Only https sources are allowed: {shown(url)}")
+    port = parts.port or _HTTPS
+    address = await public_address(parts.hostname, port)
+    shown_host = f"[{address}]" if ":" in address else address
+    request = client.build_request(
+        "GET",
+        urlunsplit(("https", f"{shown_host}:{port}", parts.path or "/", parts.query, "")),
+        headers={"Host": parts.netloc.rpartition("@")[2], "Accept-Encoding": "identity"},
+        extensions={"sni_hostname": parts.hostname},
+    )
+    response = await client.send(request, stream=True)
+    try:
+        if response.is_redirect:
+            return b"", str(httpx2.URL(url).join(response.headers["location"]))
+        if not response.is_success:
+            raise ProviderFailed(f"{shown(url)} answers {response.status_code}.")
+        return await _body(response, url, limit), ""
+    finally:
+        await response.aclose()
+
+
+async def _body(response: httpx2.Response, url: str, limit: int) -> bytes:
+    body = bytearray()
+    async for piece in response.aiter_raw():
+        body += piece
+        if len(body) > limit:
+            raise TooLarge(f"{shown(url)} has more than {limit} bytes.")
+    return bytes(body)

@@ -1,0 +1,72 @@
+"""The feature: server apps, wired together (docs/apps.md)."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.routing import BaseRoute
+
+from hypha_cluster.features.feature import Feature, Grounds
+from hypha_cluster.features.launcher.installing import Installer
+from hypha_cluster.features.launcher.pages import AppPages
+from hypha_cluster.features.launcher.service import ServerApps
+from hypha_cluster.features.launcher.starting import Starter
+from hypha_cluster.features.launcher.terms import LauncherSettings
+from hypha_cluster.hub.services import HubService
+from hypha_cluster.registry.apps import Apps
+from hypha_cluster.registry.instance_logs import InstanceLogs
+
+_log = logging.getLogger(__name__)
+
+_SEEING_TO: Final = 2.0  # seconds between two looks at what lost runners had
+_TIDYING: Final = 30  # of these looks, after which apps of workspaces that have gone are removed
+
+
+class Launcher(Feature):
+    """Installs apps, serves their files, and asks runners to run them."""
+
+    name = "launcher"
+    Settings = LauncherSettings
+
+    def __init__(self, settings: LauncherSettings, grounds: Grounds) -> None:
+        self._is_on = settings.enable_server_apps
+        self._workspaces = grounds.workspaces
+        self._instances = grounds.instances
+        self._apps = Apps(grounds.redis, grounds.keys)
+        logs = InstanceLogs(grounds.redis, grounds.keys)
+        starter = Starter(self._apps, self._instances, logs, grounds.workspaces)
+        installer = Installer(self._apps, grounds.base_path)
+        self._pages = AppPages(self._apps, grounds.gatekeeper, grounds.workspaces)
+        self._service = ServerApps(self._apps, self._instances, logs, installer, starter)
+
+    def routes(self) -> Sequence[BaseRoute]:
+        return self._pages.routes() if self._is_on else ()
+
+    def services(self) -> Sequence[HubService]:
+        return [self._service.service()] if self._is_on else ()
+
+    async def run(self) -> None:
+        """See to instances whose runner is lost, where no other runner does."""
+        if not self._is_on:
+            return
+        looks, missing = 0, set[str]()
+        while True:
+            await self._instances.see_to()
+            if looks % _TIDYING == 0:
+                missing = await self._tidy(missing)
+            looks += 1
+            await asyncio.sleep(_SEEING_TO)
+
+    async def _tidy(self, missing: set[str]) -> set[str]:
+        """Remove apps whose workspaces were missing last time, too; answer which are missing."""
+        gone = set()
+        for workspace in await self._apps.workspaces():
+            if await self._workspaces.find(workspace) is not None:
+                continue
+            if workspace in missing:
+                _log.info("The apps of workspace %s are removed with it.", workspace)
+                await self._apps.forget(workspace)
+            else:
+                gone.add(workspace)
+        return gone

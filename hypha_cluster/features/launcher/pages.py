@@ -1,0 +1,101 @@
+"""/apps/…: the files of installed apps, for who may enter their workspace.
+
+A page loads its files without a token: the address of the page has a ticket in it, which is good
+for the files of this one app, for an hour. All is served in a sandbox, for the code of an app is
+its author's: where the hub itself lives, it could do whatever a user who looks at it may.
+"""
+
+import mimetypes
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from hypha_cluster.errors import NotFound, PermissionDenied
+from hypha_cluster.features.launcher.identifiers import check_file_name
+from hypha_cluster.features.launcher.manifest import INDEX
+from hypha_cluster.features.webapps.entrance import cookie_of
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.registry.apps import App, Apps
+from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.web.headers import header
+from hypha_cluster.web.lookup import Gatekeeper, token_of
+
+TICKET: Final = "~"  # what the part of an address that is a ticket begins with
+_HEADERS: Final = {
+    "Access-Control-Allow-Origin": "*",  # in its sandbox the page comes from nowhere
+    "Cache-Control": "private, no-cache",
+    "Content-Security-Policy": (
+        "sandbox allow-downloads allow-forms allow-modals allow-pointer-lock allow-popups "
+        "allow-scripts"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class AppPages:
+    """Serves files from the registry, so every gateway serves all of them."""
+
+    def __init__(self, apps: Apps, gatekeeper: Gatekeeper, workspaces: Workspaces) -> None:
+        self._apps = apps
+        self._gatekeeper = gatekeeper
+        self._workspaces = workspaces
+
+    def routes(self) -> Sequence[Route]:
+        return [Route("/apps/{workspace}/{app}/{path:path}", self.serve)]
+
+    async def serve(self, request: Request) -> Response:
+        """A file of an app; NotFound, PermissionDenied, InvalidToken or BadRequest."""
+        workspace, key = request.path_params["workspace"], request.path_params["app"]
+        first, _, rest = request.path_params["path"].partition("/")
+        if first.startswith(TICKET):
+            if not await self._apps.opens(first.removeprefix(TICKET), f"{workspace}/{key}"):
+                raise PermissionDenied("This address of an app is too old; open the app anew.")
+            return await self._file(request, await self._apps.get(workspace, key), rest)
+        identity, is_in_header = await self._identify(request, workspace)
+        if not await self._workspaces.may_enter_lately(identity, workspace):
+            raise PermissionDenied(f"Permission denied for workspace {workspace}.")
+        app = await self._apps.get(workspace, key)
+        if is_in_header:
+            return await self._file(request, app, request.path_params["path"])
+        return await self._to_ticket(request, app)
+
+    async def _identify(self, request: Request, workspace: str) -> tuple[Identity, bool]:
+        """Who asks, and whether a header says so."""
+        if authorization := header(request, b"authorization"):
+            return await self._gatekeeper.identify(token_of(authorization)), True
+        token = token_of(request.query_params.get("token")) or cookie_of(request)
+        if not token:
+            raise PermissionDenied(f"Token not provided for the apps of {workspace}.")
+        return await self._gatekeeper.identify(token), False
+
+    async def _to_ticket(self, request: Request, app: App) -> Response:
+        """Lead to the same file by an address with a ticket, and without the token."""
+        path = request.path_params["path"] or INDEX
+        if path not in app.files:
+            raise NotFound(f"File not found: {app.id}/{check_file_name(path)}")
+        ticket = await self._apps.issue_ticket(app.id)
+        others = [(k, v) for k, v in request.query_params.multi_items() if k != "token"]
+        up = "../" * path.count("/") or "./"
+        address = f"{up}{TICKET}{ticket}/{quote(path)}"
+        query = f"?{urlencode(others)}" if others else ""
+        return RedirectResponse(address + query, 307, {"Cache-Control": "no-store"})
+
+    async def _file(self, request: Request, app: App, path: str) -> Response:
+        name = path or INDEX
+        file = app.files.get(name)
+        if file is None:
+            raise NotFound(f"File not found: {app.id}/{check_file_name(name)}")
+        headers = {**_HEADERS, "ETag": f'"{file.digest[:32]}"'}
+        if headers["ETag"] in header(request, b"if-none-match"):
+            return Response(status_code=304, headers=headers)
+        content = b"" if request.method == "HEAD" else await self._apps.content(app, name)
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        response = Response(content, headers=headers, media_type=kind)
+        if request.method == "HEAD":
+            response.headers["Content-Length"] = str(file.size)
+        return response

@@ -1,0 +1,156 @@
+"""ImJoy plugin files, `.imjoy.html`: their blocks, and what they say of the plugin."""
+
+import html
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from hypha_cluster.errors import BadRequest
+from hypha_cluster.protocol.guard import shown
+
+BLOCKS: Final = ("config", "script", "link", "window", "style", "docs", "attachment")
+# What may say one thing for each tag.
+CONFIGURABLE: Final = (
+    *("env", "requirements", "dependencies", "icon", "ui", "type", "flags", "labels", "cover"),
+    *("base_frame", "base_worker", "passive"),
+)
+_OPENING: Final = re.compile(rf"<!--|<({'|'.join(BLOCKS)})\b([^>]*)>", re.IGNORECASE)
+_ATTRIBUTE: Final = re.compile(r"""([\w:-]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
+_RAW: Final = frozenset(("script", "style", "window"))  # others have &amp; for &
+
+
+class Block(NamedTuple):
+    """An element of a plugin file."""
+
+    name: str
+    attributes: Mapping[str, str]
+    content: str
+
+
+def parse_plugin(source: str, tag: str | None = None) -> dict[str, Any]:
+    """What a plugin file says of its plugin, with the code of one of its tags.
+
+    tag: by default its first. BadRequest says what is wrong with the file.
+    """
+    blocks = list(_blocks(source))
+    config = _read_config(next((block for block in blocks if block.name == "config"), None))
+    tags = _tags(config)
+    tag = tag or (tags[0] if tags else None)
+    scripts = [block for block in blocks if block.name == "script"]
+    script = _script_for(scripts, tag)
+    name = config["name"].replace(" ", "_")
+    config |= {
+        "tag": tag,
+        "lang": script.attributes.get("lang") or "javascript",
+        "script": script.content,
+        "scripts": [
+            _described(each) for each in scripts if each.attributes.get("tag") in (tag, None)
+        ],
+        "id": f"{name}_{uuid.uuid4()}",
+        "_id": name,
+        "runnable": config.get("runnable", True),
+        "requirements": config.get("requirements") or [],
+        **{key: [_described(b) for b in blocks if b.name == key] for key in BLOCKS[2:]},
+    }
+    docs = next((block.content for block in blocks if block.name == "docs"), None)
+    config["docs"] = docs if docs is not None else config.get("docs") or None
+    return {
+        **config,
+        **{key: _of_tag(config[key], tag, tags) for key in CONFIGURABLE if key in config},
+    }
+
+
+def _blocks(source: str) -> Iterator[Block]:
+    lowered, at, unclosed = source.lower(), 0, set[str]()
+    while opening := _OPENING.search(source, at):
+        name, at = (opening[1] or "").lower(), opening.end()
+        closing = f"</{name}" if name else "-->"
+        end = -1 if closing in unclosed else lowered.find(closing, at)
+        if end < 0:
+            unclosed.add(closing)  # there is none behind a later one either
+            continue
+        if name:
+            content = source[at:end]
+            content = content if name in _RAW else html.unescape(content)
+            yield Block(name, dict(_attributes(opening[2])), content)
+        at = end + len(closing)
+
+
+def _attributes(text: str) -> Iterator[tuple[str, str]]:
+    for found in _ATTRIBUTE.finditer(text):
+        value = found[2] or found[3] or found[4] or ""
+        yield found[1].lower(), html.unescape(value)
+
+
+def _described(block: Block) -> dict[str, Any]:
+    return {"attrs": dict(block.attributes), "content": block.content}
+
+
+def _read_config(block: Block | None) -> dict[str, Any]:
+    if block is None:
+        raise _broken("it has no <config> block")
+    lang = block.attributes.get("lang")
+    if lang not in ("json", "yaml"):
+        raise _broken('its <config> has lang="json" or lang="yaml"')
+    try:
+        config = json.loads(block.content) if lang == "json" else _read_yaml(block.content)
+    except (ValueError, RecursionError) as error:
+        raise _broken(f"its <config> is no {lang}: {str(error)[:200]}") from None
+    if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+        raise _broken("its <config> is an object, with names of fields")
+    if not isinstance(config.get("name"), str) or not config["name"].strip():
+        raise _broken("its <config> has a name")
+    return config
+
+
+def _read_yaml(text: str) -> Any:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Knows no aliases, by which a few lines spell millions of values."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.events.AliasEvent):
+                raise ValueError("it has aliases, which are not read")
+            return super().compose_node(parent, index)
+
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+
+
+def _tags(config: dict[str, Any]) -> list[str]:
+    tags = config.get("tags") or []
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise _broken("its tags are a list of texts")
+    return tags
+
+
+def _script_for(scripts: list[Block], tag: str | None) -> Block:
+    if not scripts:
+        return Block("script", {}, "")
+    for script in reversed(scripts):
+        if script.attributes.get("tag") == tag:
+            return script
+    return scripts[0]
+
+
+def _of_tag(value: Any, tag: str | None, tags: list[str]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if not tags:
+        raise _broken("You must use 'tags' with configurable fields.")
+    return value.get(tag)
+
+
+def _broken(reason: str) -> BadRequest:
+    return BadRequest(f"Failed to parse or compile the imjoy plugin, error: {reason}")
+
+
+def check_source(source: object) -> str:
+    if not isinstance(source, str):
+        raise BadRequest(f"'source' of an app is text, not {shown(source)}.")
+    return source

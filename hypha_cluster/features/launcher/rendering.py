@@ -1,0 +1,87 @@
+"""The pages of apps, made of their code and our templates; nothing comes from a CDN."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import jinja2
+
+from hypha_cluster.errors import BadRequest
+from hypha_cluster.features.launcher.manifest import SHOWN_TO_PAGE
+from hypha_cluster.protocol.guard import shown
+from hypha_cluster.web.assets import url
+
+# Type of an app → template. An iframe is a window that nobody sees.
+_TEMPLATES: Final = {
+    "window": "window.html",
+    "iframe": "window.html",
+    "web-worker": "web-worker.html",
+}
+_FILE: Final = "-plugin.html"  # behind a type, as the original names its templates
+_BLOCKS: Final = ("window", "style", "link")
+
+_pages: Final = jinja2.Environment(
+    loader=jinja2.PackageLoader("hypha_cluster.features.launcher"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class Code(NamedTuple):
+    """What an app does. config: as it was given, or read from a plugin file."""
+
+    script: str
+    config: Mapping[str, Any]
+
+
+def template_of(name: str) -> str:
+    """The template that is meant by a type of apps or by the original's name; BadRequest."""
+    kind = name.removesuffix(_FILE)
+    if kind not in _TEMPLATES:
+        raise BadRequest(
+            f"There is no template for apps of the type {shown(kind)}; there are "
+            f"{', '.join(_TEMPLATES)}."
+        )
+    return _TEMPLATES[kind]
+
+
+def render(code: Code, template: str, root: str) -> str:
+    """The page of an app. root: the path under which the hub serves everything."""
+    config = code.config
+    about = {
+        "config": {key: config[key] for key in SHOWN_TO_PAGE if key in config},
+        "requirements": _requirements(config.get("requirements")),
+        "script": code.script,
+        "client": root + url("imjoy-rpc", "dist/hypha-rpc-websocket.min.js"),
+        "root": root,
+    }
+    blocks = {name: _contents(config.get(name)) for name in _BLOCKS}
+    return _pages.get_template(template).render(
+        name=config["name"],
+        about=_for_html(about),
+        client=about["client"],
+        **blocks,
+    )
+
+
+def _requirements(given: Any) -> list[str]:
+    if given is None:
+        return []
+    found = [given] if isinstance(given, str) else given
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise BadRequest(f"'requirements' of an app is a list of texts, not {shown(given)}.")
+    return found
+
+
+def _contents(blocks: Any) -> list[Any]:
+    """The blocks of a plugin file; what somebody else calls so is not rendered."""
+    if not isinstance(blocks, list):
+        return []
+    return [each for each in blocks if isinstance(each, dict) and "content" in each]
+
+
+def _for_html(value: Any) -> str:
+    """JSON that ends no element that it stands in."""
+    return json.dumps(value).replace("<", "\\u003c").replace("\u2028", "\\u2028")

@@ -1,0 +1,306 @@
+"""The hub's service `server-apps`: what clients call to install apps and to run them."""
+
+from typing import Any
+
+from hypha_cluster.errors import BadRequest, NotFound, PermissionDenied
+from hypha_cluster.features.launcher.identifiers import split_app_id
+from hypha_cluster.features.launcher.installing import Installer, Recipe
+from hypha_cluster.features.launcher.manifest import url_of, with_urls
+from hypha_cluster.features.launcher.plugins import check_source, parse_plugin
+from hypha_cluster.features.launcher.starting import Start, Starter, service_of, timeout_of
+from hypha_cluster.hub.context import Context
+from hypha_cluster.hub.services import HubService
+from hypha_cluster.identity.names import check_client_id
+from hypha_cluster.protocol.guard import shown
+from hypha_cluster.protocol.limits import APP_LOG
+from hypha_cluster.registry.apps import App, Apps
+from hypha_cluster.registry.instance_logs import KINDS, InstanceLogs
+from hypha_cluster.registry.instances import OVER, Instance, Instances, State
+
+SERVICE = "server-apps"
+
+
+class ServerApps:
+    """Functions and arguments are those of the original; what it lacks comes behind them."""
+
+    def __init__(
+        self,
+        apps: Apps,
+        instances: Instances,
+        logs: InstanceLogs,
+        installer: Installer,
+        starter: Starter,
+    ) -> None:
+        self._apps = apps
+        self._instances = instances
+        self._logs = logs
+        self._installer = installer
+        self._starter = starter
+
+    def service(self) -> HubService:
+        return HubService(
+            id=SERVICE,
+            name="Server Apps",
+            description="Installs apps, and runs them in browsers on the server.",
+            type=SERVICE,
+            functions={
+                "install": self.install,
+                "uninstall": self.uninstall,
+                "launch": self.launch,
+                "start": self.start,
+                "stop": self.stop,
+                "list_apps": self.list_apps,
+                "list_running": self.list_running,
+                "get_log": self.get_log,
+                "edit": self.edit,
+                "stop_all": self.stop_all,
+                "logs": self.logs,
+                "parse": self.parse,
+            },
+            config={"require_context": True},
+            launch=self.launch_for_query,
+        )
+
+    # Apps.
+
+    async def install(  # noqa: PLR0913  # its arguments are the original's
+        self,
+        context: Context,
+        source: Any = None,
+        source_hash: Any = None,
+        config: Any = None,
+        template: Any = None,
+        attachments: Any = None,
+        workspace: Any = None,
+        app_id: Any = None,
+    ) -> dict[str, Any]:
+        """Install an app, and answer its manifest; `app_id` is a readable id of your own."""
+        _check_named(context)
+        place = await _workspace_of(context, workspace)
+        recipe = Recipe(source, config, template, attachments)
+        app = await self._installer.install(
+            place, context.identity.id, recipe, key=app_id, source_hash=source_hash
+        )
+        return with_urls(app, context.base_url)
+
+    async def edit(  # as those of install
+        self,
+        context: Context,
+        app_id: Any,
+        source: Any = None,
+        config: Any = None,
+        template: Any = None,
+        attachments: Any = None,
+    ) -> dict[str, Any]:
+        """Change what an app is made of; its id stays. What runs goes on until it is started."""
+        app = await self._app(context, app_id)
+        changes = {
+            "source": source,
+            "config": config,
+            "template": template,
+            "attachments": attachments,
+        }
+        edited = await self._installer.edit(app, context.identity.id, changes)
+        return with_urls(edited, context.base_url)
+
+    async def uninstall(self, context: Context, app_id: Any) -> None:
+        """Stop an app, and remove it with all its files."""
+        app = await self._app(context, app_id)
+        for instance in await self._instances.of_workspace(app.workspace):
+            if instance.app == app.key:
+                await self._instances.end(instance.address)
+        await self._apps.uninstall(app.workspace, app.key)
+
+    async def list_apps(self, context: Context, workspace: Any = None) -> list[dict[str, Any]]:
+        """The manifests of all apps of a workspace that the caller may enter."""
+        place = await _workspace_of(context, workspace)
+        apps = await self._apps.of_workspace(place)
+        return [with_urls(app, context.base_url) for app in apps]
+
+    async def parse(self, context: Context, source: Any) -> dict[str, Any]:
+        """What an ImJoy plugin file says of its plugin; nothing is installed."""
+        _check_named(context)
+        return parse_plugin(check_source(source))
+
+    # Instances.
+
+    async def launch(  # its arguments are the original's
+        self,
+        context: Context,
+        source: Any,
+        timeout: Any = 60,  # noqa: ASYNC109  # so the original calls it
+        config: Any = None,
+        attachments: Any = None,
+        wait_for_service: Any = None,
+    ) -> dict[str, Any]:
+        """Install an app, and start it."""
+        seconds, wait_for = timeout_of(timeout), service_of(wait_for_service)
+        manifest = await self.install(context, source, None, config, None, attachments)
+        return await self.start(context, manifest["id"], None, seconds, 0, wait_for)
+
+    async def start(  # its arguments are the original's
+        self,
+        context: Context,
+        app_id: Any,
+        client_id: Any = None,
+        timeout: Any = 60,  # noqa: ASYNC109  # so the original calls it
+        loop_count: Any = 0,
+        wait_for_service: Any = None,
+    ) -> dict[str, Any]:
+        """Start an app, and wait until its page has exported an api, or offers a service."""
+        how = Start(client_id, timeout_of(timeout), service_of(wait_for_service))
+        if client_id is not None:
+            _check_client(client_id)
+        app = await self._app(context, app_id)
+        instance = await self._starter.start(app, context.identity, how)
+        url = url_of(app.id, context.base_url)
+        return {
+            "local_url": url,
+            "public_url": url,
+            "id": instance.client,
+            "workspace": instance.workspace,
+            "app_id": app.id,
+            "name": instance.service or app.name,
+        }
+
+    async def stop(
+        self, context: Context, client_id: Any, raise_exception: Any = True, workspace: Any = None
+    ) -> None:
+        """Stop an instance, by the id of its client."""
+        _check_named(context)
+        place = await _workspace_of(context, workspace)
+        if not await self._starter.stop(f"{place}/{_check_client(client_id)}") and raise_exception:
+            raise NotFound(f"Server app instance not found: {client_id}")
+
+    async def stop_all(self, context: Context, workspace: Any = None) -> int:
+        """Stop all instances of a workspace; answer how many there were."""
+        _check_named(context)
+        place = await _workspace_of(context, workspace)
+        running = [each for each in await self._instances.of_workspace(place) if _is_up(each)]
+        for instance in running:
+            await self._instances.end(instance.address)
+        for instance in running:
+            await self._starter.stop(instance.address)
+        return len(running)
+
+    async def list_running(self, context: Context, workspace: Any = None) -> list[dict[str, Any]]:
+        """The instances of a workspace, with what each is doing."""
+        _check_named(context)
+        place = await _workspace_of(context, workspace)
+        found = await self._instances.of_workspace(place)
+        return [_described(each, context.base_url) for each in found if _is_up(each)]
+
+    async def get_log(
+        self,
+        context: Context,
+        client_id: Any,
+        type: Any = None,
+        offset: Any = 0,
+        limit: Any = None,
+        workspace: Any = None,
+    ) -> Any:
+        """What a page has logged: of one type a list of texts, else a dict of all types."""
+        address = await self._logged(context, client_id, workspace)
+        start, many = _natural("offset", offset), _natural("limit", limit, APP_LOG)
+        if type is not None:
+            entries = await self._logs.read(address, str(type), start, many)
+            return [entry.text for entry in entries]
+        found = await self._logs.all(address)
+        return {kind: [entry.text for entry in entries] for kind, entries in found.items()}
+
+    async def logs(
+        self,
+        context: Context,
+        client_id: Any,
+        offset: Any = 0,
+        limit: Any = None,
+        workspace: Any = None,
+    ) -> dict[str, Any]:
+        """The same of all types by time: `{items, total, offset, limit}`, with times and types."""
+        address = await self._logged(context, client_id, workspace)
+        start, many = _natural("offset", offset), _natural("limit", limit, APP_LOG)
+        found = await self._logs.all(address)
+        entries = sorted(each for kind in KINDS for each in found.get(kind, ()))
+        items = [
+            {"time": entry.at, "type": entry.kind, "text": entry.text}
+            for entry in entries[start : start + many]
+        ]
+        return {"items": items, "total": len(entries), "offset": start, "limit": many}
+
+    async def _logged(self, context: Context, client_id: Any, workspace: Any) -> str:
+        _check_named(context)
+        place = await _workspace_of(context, workspace)
+        address = f"{place}/{_check_client(client_id)}"
+        await self._instances.get(address)
+        return address
+
+    async def _app(self, context: Context, app_id: Any) -> App:
+        """An app of the caller's workspace."""
+        _check_named(context)
+        workspace, key = split_app_id(app_id)
+        if context.connection is None:
+            await context.require(workspace)
+        elif workspace != context.home:
+            raise PermissionDenied("Workspace mismatch between app_id and workspace.")
+        return await self._apps.get(workspace, key)
+
+    # For `get_service` with `launch`.
+
+    async def launch_for_query(self, context: Context, query: dict[str, Any]) -> tuple[str, str]:
+        """The client and the service that a query means, whose app is started if it is not up."""
+        workspace = query.get("workspace") or context.workspace
+        if context.home != workspace:
+            raise PermissionDenied(f"Permission denied for workspace {shown(workspace)}.")
+        return await self._starter.launch(str(workspace), query, context.identity)
+
+
+def _check_named(context: Context) -> None:
+    if context.identity.is_anonymous:
+        raise PermissionDenied("User must be authenticated")
+
+
+async def _workspace_of(context: Context, given: Any) -> str:
+    """The workspace that is meant: by default the caller's, which it is connected to."""
+    if given is not None:
+        await context.require(str(given))
+        return str(given)
+    if context.connection is not None and context.home is not None:
+        return context.home
+    await context.require(context.identity.id)  # over HTTP: the user's own
+    return context.identity.id
+
+
+def _check_client(client_id: Any) -> str:
+    if not isinstance(client_id, str):
+        raise BadRequest(f"'client_id' is text, not {shown(client_id)}.")
+    check_client_id(client_id)
+    return client_id
+
+
+def _natural(name: str, value: Any, default: int = 0) -> int:
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise BadRequest(f"{name!r} is a number of entries, not {shown(value)}.")
+    return min(value, APP_LOG)
+
+
+def _is_up(instance: Instance) -> bool:
+    return instance.state not in OVER and instance.state is not State.STOPPING
+
+
+def _described(instance: Instance, base_url: str) -> dict[str, Any]:
+    url = url_of(instance.app_id, base_url)
+    return {
+        "id": instance.client,
+        "name": instance.app_id,
+        "workspace": instance.workspace,
+        "local_url": url,
+        "public_url": url,
+        "status": "connected" if instance.state is State.RUNNING else "connecting",
+        "watch": False,
+        "app_id": instance.app_id,
+        "state": str(instance.state),
+        "reason": instance.reason,
+        "restarts": instance.restarts,
+    }

@@ -1,0 +1,186 @@
+"""Starts instances of apps, and waits until they are ready; each start leads to one instance."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from hypha_cluster.errors import (
+    BadRequest,
+    CallTimeout,
+    HubError,
+    NotFound,
+    Overloaded,
+    PermissionDenied,
+)
+from hypha_cluster.features.launcher.manifest import offers
+from hypha_cluster.hub.services import DEFAULT
+from hypha_cluster.identity.access import Identity, Origin
+from hypha_cluster.identity.names import check_client_id
+from hypha_cluster.identity.tokens import APP, generated_id
+from hypha_cluster.protocol.guard import shown
+from hypha_cluster.protocol.limits import APP_START_TIME, APP_STARTS
+from hypha_cluster.registry.apps import App, Apps
+from hypha_cluster.registry.instance_logs import InstanceLogs
+from hypha_cluster.registry.instances import ACTIVE, Instance, Instances, State, Wanted
+from hypha_cluster.registry.workspaces import Workspaces
+
+PATIENCE: Final = 60.0  # seconds that a start may take, by default
+_LOOKS: Final = (
+    0.05,
+    0.1,
+    0.2,
+    0.3,
+)  # seconds between two looks at an instance; the last one stays
+_CLOSING: Final = 10.0  # seconds that closing a page may take
+
+
+class Start(NamedTuple):
+    """How an app is to be started. shared: an instance that there is will do."""
+
+    client: str | None = None
+    timeout: float = PATIENCE  # seconds; 0 or less: as long as it takes
+    wait_for: str = DEFAULT
+    shared: bool = False
+
+
+class Starter:
+    """Asks for instances, and hears what comes of it."""
+
+    def __init__(
+        self, apps: Apps, instances: Instances, logs: InstanceLogs, workspaces: Workspaces
+    ) -> None:
+        self._apps = apps
+        self._instances = instances
+        self._logs = logs
+        self._workspaces = workspaces
+        self._waiting = 0
+
+    async def start(self, app: App, launcher: Identity, how: Start) -> Instance:
+        """An instance that is ready; HubError with the reason when it does not get so."""
+        client = generated_id() if how.client is None else how.client
+        check_client_id(client)
+        if not launcher.is_child and not launcher.is_anonymous:
+            await self._workspaces.know(launcher)  # else its child could not come in
+        wanted = Wanted(
+            app.workspace,
+            client,
+            app.key,
+            app.name,
+            page_user(launcher, app.workspace),
+            how.wait_for,
+            how.timeout,
+        )
+        address, is_new = await self._instances.ask(wanted, shared=how.shared)
+        with self._room():
+            try:
+                return await self._ready(address, how.timeout)
+            except TimeoutError:
+                reason = await self._why_late(address)
+                if is_new:
+                    await self._instances.end(address, because=reason)
+                raise CallTimeout(f"Failed to start app: {reason}") from None
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        if self._waiting >= APP_STARTS:
+            raise Overloaded("Too many starts of apps are waited for; try again in a moment.")
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    async def _ready(self, address: str, seconds: float) -> Instance:
+        looks = iter(_LOOKS)
+        async with asyncio.timeout(seconds if seconds > 0 else APP_START_TIME):
+            while True:
+                instance = await self._instances.find(address)
+                if instance is not None and instance.state is State.RUNNING:
+                    return instance
+                if instance is None or instance.state not in ACTIVE:
+                    why = instance.reason if instance else ""
+                    raise HubError(f"Failed to start app: {why or 'it was stopped.'}")
+                await asyncio.sleep(next(looks, _LOOKS[-1]))
+
+    async def _why_late(self, address: str) -> str:
+        instance = await self._instances.find(address)
+        if instance is not None and instance.state is State.PENDING:
+            if not await self._instances.runners():
+                return "Timeout: there is no runner; start one with `hypha-cluster runner`."
+            return "Timeout: all runners are busy."
+        if error := await self._logs.last(address, "error"):
+            return f"Timeout; the last error in its log is: {error}"
+        return "Timeout: the page has not exported its api."
+
+    async def stop(self, address: str) -> bool:
+        """Stop an instance, and wait until its page is closed; False when there is none."""
+        ended = await self._instances.end(address)
+        if ended.state is None or (not ended.is_done and ended.state is not State.STOPPING):
+            return False
+        looks, end = iter(_LOOKS), time.monotonic() + _CLOSING
+        while time.monotonic() < end:
+            instance = await self._instances.find(address)
+            if instance is None or instance.state is not State.STOPPING:
+                break
+            await asyncio.sleep(next(looks, _LOOKS[-1]))
+        return True
+
+    async def launch(
+        self, workspace: str, query: dict[str, Any], launcher: Identity
+    ) -> tuple[str, str]:
+        """The address and the service that a query with `launch` means, started if need be."""
+        name, service = query.get("client_name"), query.get("id", query.get("service_id"))
+        service_id = str(service or DEFAULT).rpartition(":")[2]
+        app = await self._meant(workspace, name, service_id)
+        start = Start(wait_for=service_id, shared=True)
+        if not await self._runs(app) and launcher.is_anonymous and not launcher.is_child:
+            raise PermissionDenied("User must be authenticated")
+        return (await self.start(app, launcher, start)).address, service_id
+
+    async def _runs(self, app: App) -> bool:
+        instances = await self._instances.of_workspace(app.workspace)
+        return any(each.app == app.key and each.state in ACTIVE for each in instances)
+
+    async def _meant(self, workspace: str, name: object, service: str) -> App:
+        apps = await self._apps.of_workspace(workspace)
+        if name is not None:
+            found = [app for app in apps if app.name == name]
+        else:
+            found = [app for app in apps if offers(app.manifest, service)]
+        if not found:
+            what = f"called {shown(name)}" if name is not None else f"that offers {shown(service)}"
+            raise NotFound(f"Application not found: no app {what} is installed in {workspace}.")
+        return max(found, key=lambda app: (app.version, app.key))
+
+
+def page_user(launcher: Identity, workspace: str) -> Identity:
+    """Who the page of an app is: its launcher's child, in one workspace, without a role.
+
+    It ends when what its launcher came with is revoked, for it counts as made with that.
+    """
+    origin = launcher.origin
+    makers = (*origin.makers, origin.token) if origin else ()
+    return Identity(
+        id=generated_id(),
+        parent=launcher.parent if launcher.is_child else launcher.id,
+        scopes=(workspace,),
+        origin=Origin(APP + generated_id(), time.time(), makers),
+    )
+
+
+def timeout_of(value: object) -> float:
+    """The argument `timeout`, in seconds; BadRequest."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise BadRequest(f"'timeout' is a number of seconds, not {shown(value)}.")
+    return min(float(value), APP_START_TIME)
+
+
+def service_of(value: object) -> str:
+    """The argument `wait_for_service`: the id of a service, by default the default one."""
+    if value in (None, True, False):
+        return DEFAULT
+    if not isinstance(value, str):
+        raise BadRequest(f"'wait_for_service' is the id of a service, not {shown(value)}.")
+    return value.rpartition(":")[2]

@@ -1,0 +1,41 @@
+"""Settings of server apps."""
+
+from dataclasses import dataclass
+
+from hypha_cluster.settings import setting
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherSettings:
+    """What an operator chooses, for gateways and for runners."""
+
+    enable_server_apps: bool = setting(
+        False,
+        "Let users install apps and run them in a browser on the server; one runner is started "
+        "beside the gateway.",
+    )
+    app_runners: str = setting(
+        "beside",
+        "Where apps run: in a runner that is started beside the gateway, or in those that "
+        "`hypha-cluster runner` starts elsewhere.",
+        choices=("beside", "elsewhere"),
+    )
+    app_slots: int = setting(8, "How many apps one runner runs at once.", within=(1, 1000))
+    app_browser: str = setting(
+        "", "Program of the browser that apps run in; empty = Chromium or Chrome, as found."
+    )
+    app_memory: int = setting(
+        512, "Memory for the objects of one page of an app.", "MiB", within=(32, 65_536)
+    )
+    app_network: str = setting(
+        "internet",
+        "What pages of apps reach besides the hub: what is public on the internet, or nothing.",
+        choices=("internet", "hub"),
+    )
+    app_hub_url: str = setting(
+        "",
+        "Address under which the pages of apps reach the hub; empty = that of its users.",
+    )
+    in_docker: bool = setting(
+        False, "Run the browser of apps without its sandbox, as root and most containers need."
+    )

@@ -1,0 +1,385 @@
+"""Apps that are installed: what is kept of them, who sees them, and how their files are served.
+
+No browser runs here: tests/conformance/test_apps.py has what needs one.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from hypha_cluster.config import Config
+from hypha_cluster.features.built_in import BUILT_IN
+from hypha_cluster.features.launcher.terms import LauncherSettings
+from hypha_cluster.identity.access import Identity
+from tests.in_process import served
+from tests.raw_client import RawClient, Rejected
+from tests.token_rig import SECRET, token_of
+
+ANN = Identity("ann", is_anonymous=False, email="ann@example.org")
+BOB = Identity("bob", is_anonymous=False, email="bob@example.org")
+SOURCE = "api.export({ add: (a, b) => a + b });"
+PLUGIN = """<docs>How to &amp; why</docs>
+<!-- <config lang="json">{"name": "not this"}</config> -->
+<config lang="json">{
+  "name": "Two Faces", "type": {"app": "window", "worker": "web-worker"},
+  "tags": ["app", "worker"], "version": "0.2.0", "labels": ["l"], "flags": ["f"],
+  "services": ["faces"], "author": "Ann", "cover": "a.png"
+}</config>
+<script lang="javascript" tag="app">api.export({face: "app"})</script>
+<script lang="javascript" tag="worker">api.export({face: "worker"})</script>
+<window><div>Hello</div></window>
+<style>div { color: red }</style>
+"""
+YAML = """<config lang="yaml">
+name: Yaml Plugin
+type: web-worker
+</config>
+<script>api.export({})</script>
+"""
+
+
+class User:
+    """Somebody who calls `server-apps`."""
+
+    def __init__(self, client: RawClient) -> None:
+        self.client = client
+
+    async def __call__(self, function: str, *args: Any, **kwargs: Any) -> Any:
+        manager = "public/workspace-manager"
+        return await self.client.call(manager, f"services.server-apps.{function}", *args, **kwargs)
+
+
+@pytest.fixture
+async def url(valkey_url: str, redis_prefix: str) -> AsyncIterator[str]:
+    config = Config(port=0, jwt_secret=SECRET, redis_url=valkey_url, redis_prefix=redis_prefix)
+    settings = LauncherSettings(enable_server_apps=True)
+    features = [
+        (kind, settings if kind.Settings is LauncherSettings else kind.Settings())
+        for kind in BUILT_IN
+    ]
+    async with served(config, features) as (url, _):
+        yield url
+
+
+@pytest.fixture
+async def ann(url: str) -> AsyncIterator[User]:
+    async with await RawClient.connect(url, token=token_of(ANN)) as client:
+        yield User(client)
+
+
+@pytest.fixture
+async def bob(url: str) -> AsyncIterator[User]:
+    async with await RawClient.connect(url, token=token_of(BOB)) as client:
+        yield User(client)
+
+
+@pytest.fixture
+async def guest(url: str) -> AsyncIterator[User]:
+    async with await RawClient.connect(url) as client:
+        yield User(client)
+
+
+async def get(url: str, **headers: str) -> httpx2.Response:
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        return await client.get(url, headers=headers)
+
+
+async def raw_get(url: str, path: str) -> int:
+    """Ask for a path as it is written; return the status."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    line = await reader.readline()
+    writer.close()
+    return int(line.split()[1])
+
+
+async def test_an_app_is_installed_with_its_manifest(url: str, ann: User) -> None:
+    for kind in ("window", "web-worker", "iframe"):
+        config = {"name": kind, "type": kind, "description": "d", "services": ["s"]}
+        manifest = await ann("install", f"{SOURCE}//{kind}", config=config)
+
+        assert manifest["id"].startswith("ann/Qm")
+        assert len(manifest["id"]) == len("ann/") + 46
+        page = f"{url}/apps/{manifest['id']}/index.html"
+        assert manifest == {
+            "type": "application",
+            "id": manifest["id"],
+            "name": kind,
+            "version": "0.1.0",
+            "description": "d",
+            "services": ["s"],
+            "tags": ["bioengine"],
+            "covers": [],
+            "badges": [],
+            "authors": [],
+            "attachments": {},
+            "source": page,
+            "local_url": page,
+            "public_url": page,
+        }
+
+
+async def test_the_same_source_is_the_same_app(ann: User) -> None:
+    first = await ann("install", SOURCE, config={"type": "window"})
+    second = await ann("install", SOURCE, config={"type": "web-worker"})
+
+    assert first["id"] == second["id"]
+    assert [app["id"] for app in await ann("list_apps")] == [first["id"]]
+    assert first["name"] == "Untitled Plugin"
+
+
+async def test_a_plugin_file_says_what_it_is(ann: User) -> None:
+    manifest = await ann("install", PLUGIN)
+    other = await ann("install", YAML, template="imjoy")
+
+    assert manifest["name"] == "Two Faces"
+    assert manifest["tags"] == ["l", "f", "bioengine"]
+    assert manifest["documentation"] == "How to & why"
+    assert manifest["authors"] == [{"name": "Ann"}]
+    assert manifest["covers"] == ["a.png"]
+    assert other["name"] == "Yaml Plugin"
+    assert {app["id"] for app in await ann("list_apps")} == {manifest["id"], other["id"]}
+
+
+async def test_a_hash_vouches_for_a_source(ann: User) -> None:
+    app_id = (await ann("install", SOURCE, config={"type": "window"}))["id"]
+    known = app_id.partition("/")[2]
+
+    again = await ann("install", SOURCE, source_hash=known, config={"type": "window"})
+
+    assert again["id"] == app_id
+    with pytest.raises(Rejected, match=r"verification failed \(source_hash: 'Qmx'\)"):
+        await ann("install", SOURCE, source_hash="Qmx", config={"type": "window"})
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        ({"source": 5}, "'source' of an app is text"),
+        ({"source": "http://x/a.html", "config": {"type": "window"}}, "Only https sources"),
+        ({"source": "https://127.0.0.1/a", "config": {"type": "window"}}, "no network that"),
+        ({"source": "https://[::ffff:10.0.0.1]/a", "config": {"type": "window"}}, "no network"),
+        ({"source": "", "config": {}}, "has a type"),
+        ({"source": "", "config": {"type": "native-python"}}, "no template for apps of the type"),
+        ({"source": "", "config": {"type": "window", "name": 1}}, "'name' of an app is text"),
+        ({"source": "", "template": "login_template.html", "config": {"a": 1}}, "no template"),
+        ({"source": PLUGIN, "template": "imjoy", "config": {"a": 1}}, "Config should not be"),
+        ({"source": "no plugin"}, "it has no <config> block"),
+        ({"source": "<config>{}</config>"}, 'lang="json" or lang="yaml"'),
+        ({"source": '<config lang="json">{</config>'}, "is no json"),
+        ({"source": '<config lang="json">{}</config>'}, "has a name"),
+        ({"source": '<config lang="yaml">a: &a [1]\nb: *a</config>'}, "aliases"),
+        ({"source": "x", "config": {"type": "window"}, "attachments": [{"name": "../a"}]}, "'..'"),
+        ({"source": "x", "config": {"type": "window"}, "attachments": [{"name": "/a"}]}, "'/'"),
+        ({"source": "x", "config": {"type": "window"}, "attachments": [{"name": "a%2fb"}]}, "'%'"),
+        (
+            {
+                "source": "x",
+                "config": {"type": "window"},
+                "attachments": [{"name": "a", "source": "x" * 1_048_577}],
+            },
+            "at most 1048576 bytes",
+        ),
+        ({"source": "x", "config": {"type": "window"}, "workspace": "bob"}, "bob"),
+    ],
+)
+async def test_what_is_wrong_with_an_app_is_said(
+    ann: User, args: dict[str, Any], reason: str
+) -> None:
+    ann.client.take_chunks()
+    with pytest.raises(Rejected, match=re.escape(reason)):
+        await ann("install", **args)
+
+    assert await ann("list_apps") == []
+
+
+async def test_who_is_anonymous_may_do_nothing(ann: User, guest: User) -> None:
+    app_id = (await ann("install", SOURCE, config={"type": "window"}))["id"]
+
+    for function, args in {
+        "install": [SOURCE],
+        "launch": [SOURCE],
+        "start": [app_id],
+        "stop": ["x"],
+        "list_running": [],
+        "get_log": ["x"],
+        "uninstall": [app_id],
+        "edit": [app_id],
+        "stop_all": [],
+        "logs": ["x"],
+        "parse": [PLUGIN],
+    }.items():
+        with pytest.raises(Rejected, match="User must be authenticated"):
+            await guest(function, *args)
+    with pytest.raises(Rejected, match="Permission denied for workspace ann"):
+        await guest("list_apps", "ann")
+    assert await guest("list_apps") == []
+
+
+async def test_apps_of_others_are_theirs(ann: User, bob: User) -> None:
+    app_id = (await ann("install", SOURCE, config={"type": "window"}))["id"]
+
+    for function in ("start", "uninstall", "edit"):
+        with pytest.raises(Rejected, match="Workspace mismatch between app_id and workspace"):
+            await bob(function, app_id)
+    with pytest.raises(Rejected, match="Permission denied"):
+        await bob("list_apps", workspace="ann")
+
+
+async def test_an_app_is_uninstalled(url: str, ann: User) -> None:
+    manifest = await ann("install", SOURCE, config={"type": "window"})
+
+    await ann("uninstall", manifest["id"])
+
+    assert await ann("list_apps") == []
+    header = f"Bearer {token_of(ANN)}"
+    assert (await get(manifest["public_url"], Authorization=header)).status_code == 404
+    with pytest.raises(Rejected, match="Application not found: ann/Qm"):
+        await ann("uninstall", manifest["id"])
+    with pytest.raises(Rejected, match="Invalid app id: 'x', the correct format is `user-id/app"):
+        await ann("uninstall", "x")
+
+
+async def test_an_app_with_a_readable_id_is_edited_in_its_place(url: str, ann: User) -> None:
+    attachments = [{"name": "a.txt", "source": "A"}]
+    manifest = await ann(
+        "install", SOURCE, config={"type": "window"}, attachments=attachments, app_id="adder"
+    )
+    edited = await ann("edit", manifest["id"], config={"type": "web-worker", "name": "Adder"})
+
+    assert manifest["id"] == edited["id"] == "ann/adder"
+    assert [app["name"] for app in await ann("list_apps")] == ["Adder"]
+    answer = await get(f"{url}/apps/ann/adder/a.txt", Authorization=token_of(ANN))
+    assert answer.text == "A"
+    with pytest.raises(Rejected, match="There is an app 'adder' already"):
+        await ann("install", SOURCE, config={"type": "window"}, app_id="adder")
+
+
+async def test_files_are_served_to_who_may_enter(url: str, ann: User) -> None:
+    files = [
+        {"name": "data/a.txt", "source": "A"},
+        {"name": "b.bin", "source": b"\x00\xff"},
+    ]
+    source = "<h1>As it is</h1>"
+    manifest = await ann("install", source, template="", config={"name": "x"}, attachments=files)
+    base, mine = f"{url}/apps/{manifest['id']}", {"Authorization": f"Bearer {token_of(ANN)}"}
+
+    page = await get(f"{base}/index.html", **mine)
+    text, data = await get(f"{base}/data/a.txt", **mine), await get(f"{base}/b.bin", **mine)
+
+    assert manifest["attachments"] == {"files": ["b.bin", "data/a.txt"]}
+    assert (page.text, page.headers["content-type"]) == (source, "text/html; charset=utf-8")
+    assert page.headers["content-security-policy"].startswith("sandbox ")
+    assert "allow-same-origin" not in page.headers["content-security-policy"]
+    assert (text.text, data.content) == ("A", b"\x00\xff")
+    again = {**mine, "If-None-Match": page.headers["etag"]}
+    assert (await get(f"{base}/index.html", **again)).status_code == 304
+    assert (await get(f"{base}/index.html")).status_code == 403
+    assert (await get(f"{base}/index.html", Authorization=token_of(BOB))).status_code == 403
+    assert (await get(f"{base}/c.txt", **mine)).status_code == 404
+    assert (await get(f"{base}/data", **mine)).status_code == 404
+
+
+async def test_a_page_gets_its_files_without_a_token(url: str, ann: User) -> None:
+    files = [{"name": "data/a.txt", "source": "A"}]
+    manifest = await ann("install", "<p>", template="", config={}, attachments=files)
+    base = f"{url}/apps/{manifest['id']}"
+
+    led = await get(f"{base}/index.html?token={token_of(ANN)}&x=1")
+    address = str(httpx2.URL(f"{base}/index.html").join(led.headers["location"]))
+    deep = await get(f"{base}/data/a.txt?token={token_of(ANN)}")
+    deep_address = str(httpx2.URL(f"{base}/data/a.txt").join(deep.headers["location"]))
+
+    assert led.status_code == 307
+    assert "token" not in address
+    assert address.endswith("/index.html?x=1")
+    assert (await get(address)).text == "<p>"
+    assert (await get(str(httpx2.URL(address).join("data/a.txt")))).text == "A"
+    assert (await get(deep_address)).text == "A"
+    other = await ann("install", "<b>", template="", config={})
+    ticket = urlsplit(address).path.split("/")[4]
+    assert (await get(f"{url}/apps/{other['id']}/{ticket}/index.html")).status_code == 403
+    assert (await get(f"{base}/~made-up/index.html")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../index.html",
+        "data/../../index.html",
+        "%2e%2e/index.html",
+        "..%2findex.html",
+        "/etc/passwd",
+        "//etc/passwd",
+        "%2fetc%2fpasswd",
+        "..%5cindex.html",
+        "%00",
+        "index.html%00",
+    ],
+)
+async def test_paths_lead_nowhere_else(url: str, ann: User, path: str) -> None:
+    manifest = await ann("install", "<p>", template="", config={})
+    led = await get(f"{url}/apps/{manifest['id']}/index.html?token={token_of(ANN)}")
+    ticket = led.headers["location"].split("/")[1]
+
+    status = await raw_get(url, f"/apps/{manifest['id']}/{ticket}/{path}")
+
+    assert 400 <= status < 500
+
+
+async def test_code_cannot_end_the_element_that_it_stands_in(url: str, ann: User) -> None:
+    source = "api.export({x: '</script><script>alert(1)</script>', y: `${1}\\n`})"
+    manifest = await ann("install", source, config={"type": "web-worker"})
+
+    page = (await get(manifest["public_url"], Authorization=token_of(ANN))).text
+
+    held = page.partition('id="hypha-app">')[2].partition("</script>")[0]
+    assert json.loads(held)["script"] == source
+    assert "alert(1)</script>" not in page
+    assert "//cdn" not in page
+    client = json.loads(held)["client"]
+    assert (await get(f"{url}{client}")).status_code == 200
+
+
+async def test_a_start_without_a_runner_says_so(ann: User) -> None:
+    app_id = (await ann("install", SOURCE, config={"type": "window"}))["id"]
+
+    with pytest.raises(Rejected, match="Failed to start app: Timeout: there is no runner"):
+        await ann("start", app_id, timeout=0.3)
+
+    assert await ann("list_running") == []
+
+
+async def test_what_is_not_there_is_said_to_be_so(ann: User) -> None:
+    with pytest.raises(Rejected, match="Server app instance not found: nobody"):
+        await ann("stop", "nobody")
+    await ann("stop", "nobody", raise_exception=False)
+    with pytest.raises(Rejected, match="Server app instance not found: nobody"):
+        await ann("get_log", "nobody")
+    with pytest.raises(Rejected, match="no app called 'nothing' is installed in ann"):
+        await ann.client.manager("get_service", {"client_name": "nothing", "launch": True})
+    with pytest.raises(Rejected, match="no app that offers 'nothing' is installed"):
+        await ann.client.manager("get_service", {"id": "nothing", "launch": True})
+
+
+async def test_a_plugin_file_is_parsed_and_not_installed(ann: User) -> None:
+    parsed = await ann("parse", PLUGIN)
+
+    assert (parsed["tag"], parsed["type"], parsed["lang"]) == ("app", "window", "javascript")
+    assert parsed["script"] == 'api.export({face: "app"})'
+    assert await ann("list_apps") == []
+
+
+async def test_the_service_is_found_by_its_name(ann: User) -> None:
+    service = await ann.client.manager("get_service", "server-apps")
+
+    assert service["id"] == "public/workspace-manager:server-apps"
+    assert (service["name"], service["type"]) == ("Server Apps", "server-apps")
+    assert service["config"]["require_context"] is True
