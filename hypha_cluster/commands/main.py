@@ -12,9 +12,10 @@ from hypha_cluster.features.built_in import all_features
 from hypha_cluster.hub_settings import HubSettings, all_settings
 from hypha_cluster.settings import FlagParser, add_flags
 
-# What each is for; the first two get the flags of the hub as they are.
+# What each is for; the first three get the flags of the hub as they are.
 COMMANDS: Final = {
     "serve": "Run a hub on this machine.",
+    "runner": "Run server apps, in a browser on this machine.",
     "user": "Add, list or remove users who sign in with a password.",
     "config": "Print the settings in force, secrets masked.",
     "status": "Print the gateways of a cluster.",
@@ -66,6 +67,12 @@ def _serve(words: Sequence[str]) -> None:
     run.serve(settings)
 
 
+def _runner(words: Sequence[str]) -> None:
+    from hypha_cluster.commands import runner
+
+    runner.run([word.replace("--slots", "--app-slots", 1) for word in words])
+
+
 def _manage_users(words: Sequence[str]) -> None:
     from hypha_cluster.commands import users
 
@@ -75,6 +82,7 @@ def _manage_users(words: Sequence[str]) -> None:
 
 _WITH_WORDS: Final[dict[str, Callable[[Sequence[str]], None]]] = {
     "serve": _serve,
+    "runner": _runner,
     "user": _manage_users,
 }
 

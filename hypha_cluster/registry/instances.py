@@ -75,6 +75,7 @@ class Instance:
     restarted_since: float  # Unix time of the first of them
     has_run: bool
     service: str  # the name of what it offers
+    then: State  # what it is when it has stopped
     changed: float  # Unix time
 
     @property
@@ -106,6 +107,7 @@ class Instance:
             restarted_since=float(known.get("restarted_since", 0)),
             has_run=bool(known.get("has_run")),
             service=known.get("service", ""),
+            then=State(known.get("then", State.STOPPED)),
             changed=int(known["changed"]) / 1000,
         )
 

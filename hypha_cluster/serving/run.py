@@ -17,6 +17,7 @@ from hypha_cluster.serving.embedded import embedded_store
 from hypha_cluster.serving.gateway import Port, run_gateway
 from hypha_cluster.serving.logs import configure_logging
 from hypha_cluster.serving.preflight import check_certificate, check_redis, listen
+from hypha_cluster.serving.runner import runner_beside
 from hypha_cluster.serving.systemd import READY, STOPPING, notify, passed_listener
 from hypha_cluster.serving.workers import run_workers
 
@@ -37,7 +38,9 @@ def serve(settings: HubSettings) -> None:
         with _store(config) as redis_url:
             asyncio.run(check_redis(redis_url))
             port = Port(listener.detach(), is_held=held is not None)
-            _run(settings.with_node(redis_url=redis_url), port, announce)
+            settings = settings.with_node(redis_url=redis_url)
+            with runner_beside(settings):
+                _run(settings, port, announce)
             notify(STOPPING)
     log.info("The hub has stopped.")
 

@@ -1,0 +1,198 @@
+"""The browser of a runner: Chromium, with a context for each page, apart from all others."""
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from typing import Any, Final, NamedTuple, Self
+
+from hypha_cluster.errors import StartupError
+from hypha_cluster.features.launcher.running.logbook import Logbook, masked
+from hypha_cluster.supervision import outcome
+
+# In this order: what distributions call it.
+_PROGRAMS: Final = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+)
+_FLAGS: Final = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",  # past the proxy, as WebRTC by UDP
+    "--disable-sync",
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--no-first-run",
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+)
+_LOADING: Final = 30.0  # seconds for a page
+_CLOSING: Final = 5.0  # seconds
+# The page of an app finds who it is here; nobody else on the network sees it.
+_TOLD: Final = """(() => {{
+  if (window !== window.top || !location.href.startsWith({prefix})) return;
+  window.hyphaApp = {about};
+}})();"""
+
+
+class PageGone(Exception):
+    """A page has ended, or cannot begin; its text says why."""
+
+
+class Assignment(NamedTuple):
+    """A page to open. about: what it is told, its ticket among it."""
+
+    url: str
+    about: dict[str, str]
+
+
+class Page:
+    """One page. gone: done when it has ended by itself, with the reason."""
+
+    def __init__(self, log: Logbook) -> None:
+        self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._log = log
+        self._has_loaded = False
+
+    def end(self, reason: str) -> None:
+        if not self.gone.done():
+            self.gone.set_result(masked(reason))
+
+    def watch(self, page: Any) -> None:
+        page.on("console", lambda message: self._log.take(message.type, message.text))
+        page.on("pageerror", lambda error: self._log.take("error", _text_of(error)))
+        page.on("crash", lambda _: self.end("The page has crashed; it may have run out of memory."))
+        page.on("close", lambda _: self.end("The page has closed itself."))
+        page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.dismiss()))
+        page.on("framenavigated", lambda frame: self._navigated(page, frame))
+
+    def _navigated(self, page: Any, frame: Any) -> None:
+        if frame == page.main_frame and self._has_loaded:
+            self.end(f"The page has gone elsewhere: {frame.url[:200]}")
+
+    async def load(self, page: Any, url: str) -> None:
+        from playwright.async_api import Error
+
+        try:
+            response = await page.goto(url, timeout=_LOADING * 1000, wait_until="load")
+        except Error as error:
+            raise PageGone(f"The page cannot be loaded: {masked(error.message)[:500]}") from None
+        if response is None or not response.ok:
+            status = response.status if response else "nothing"
+            raise PageGone(f"The page cannot be loaded: the hub answers {status}.")
+        self._has_loaded = True
+
+
+class Browser:
+    """A context, in which the browser is up; it is started anew when it has crashed."""
+
+    def __init__(self, program: str, proxy: str, *, memory: int, sandboxed: bool) -> None:
+        self._program = program
+        self._proxy = proxy
+        self._memory = memory
+        self._sandboxed = sandboxed
+        self._starting = asyncio.Lock()
+        self._browser: Any = None
+        self._driver: Any = None
+
+    async def __aenter__(self) -> Self:
+        from playwright.async_api import async_playwright
+
+        self._driver = await async_playwright().start()
+        try:
+            await self._up()
+        except BaseException:
+            await self._driver.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await outcome(asyncio.wait_for(self._browser.close(), _CLOSING))
+        await outcome(self._driver.stop())
+
+    async def _up(self) -> Any:
+        from playwright.async_api import Error
+
+        async with self._starting:
+            if self._browser is not None and self._browser.is_connected():
+                return self._browser
+            flags = [*_FLAGS, f"--js-flags=--max-old-space-size={self._memory}"]
+            try:
+                self._browser = await self._driver.chromium.launch(
+                    executable_path=self._program, args=flags, chromium_sandbox=self._sandboxed
+                )
+            except Error as error:
+                raise StartupError(_why_not(self._program, error.message)) from None
+            return self._browser
+
+    @contextlib.asynccontextmanager
+    async def open(self, assignment: Assignment, log: Logbook) -> AsyncIterator[Page]:
+        """Meanwhile a page is open; PageGone when it cannot be loaded."""
+        from playwright.async_api import Error
+
+        page = Page(log)
+        try:
+            browser = await self._up()
+            context = await browser.new_context(
+                proxy={"server": self._proxy, "bypass": "<-loopback>"}, accept_downloads=False
+            )
+        except (Error, StartupError) as error:
+            raise PageGone(f"The browser cannot open a page: {error}") from None
+        try:
+            await self._load(context, page, assignment)
+            yield page
+        finally:
+            # A page that is busy for ever is closed with its process, by the browser.
+            closing = asyncio.ensure_future(context.close())
+            await asyncio.wait([closing], timeout=_CLOSING)
+
+    async def _load(self, context: Any, page: Page, assignment: Assignment) -> None:
+        from playwright.async_api import Error
+
+        prefix = json.dumps(assignment.url.partition("?")[0])
+        script = _TOLD.format(prefix=prefix, about=json.dumps(assignment.about))
+        try:
+            await context.add_init_script(script)
+            await context.expose_binding(
+                "hyphaAppFailed", lambda _, text: page.end(str(text)[:8000])
+            )
+            tab = await context.new_page()
+            page.watch(tab)
+        except Error as error:
+            raise PageGone(f"The browser cannot open a page: {error.message}") from None
+        await page.load(tab, assignment.url)
+
+
+def find_browser(named: str) -> str:
+    """The program of the browser; StartupError when there is none, or nothing to drive it."""
+    if importlib.util.find_spec("playwright") is None:
+        raise StartupError("server apps need a package: pip install 'hypha-cluster[server-apps]'")
+    if named:
+        if not os.access(named, os.X_OK):
+            raise StartupError(f"app_browser: {named} is no program")
+        return named
+    for name in _PROGRAMS:
+        if found := shutil.which(name):
+            return found
+    raise StartupError(
+        "server apps need a browser: install Chromium (apt-get install chromium), or name its "
+        "program with --app-browser"
+    )
+
+
+def _text_of(error: Any) -> str:
+    return str(getattr(error, "stack", "") or error)
+
+
+def _why_not(program: str, message: str) -> str:
+    if "sandbox" in message.lower():
+        return (
+            f"{program} cannot use its sandbox here, as in most containers, or as root; "
+            "--in-docker runs it without"
+        )
+    return f"{program} cannot be started: {message.splitlines()[0]}"

@@ -1,0 +1,294 @@
+"""One instance on this runner: from its claim to its end, and what comes of it then.
+
+The lease is the fence. Whoever has not renewed it in time closes the page before another runner may
+open one; and a page comes in only with a ticket of its own epoch.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+from urllib.parse import quote, urlencode
+
+from hypha_cluster.errors import ClientNotFound, NotFound, RedisUnavailable
+from hypha_cluster.features.launcher.manifest import INDEX
+from hypha_cluster.features.launcher.pages import TICKET
+from hypha_cluster.features.launcher.running.browser import Assignment, Browser, PageGone
+from hypha_cluster.features.launcher.running.logbook import Logbook
+from hypha_cluster.protocol.limits import APP_START_TIME
+from hypha_cluster.registry.apps import Apps
+from hypha_cluster.registry.instance_logs import InstanceLogs
+from hypha_cluster.registry.instances import HELD, LEASE, REMEMBERED, Instance, Instances, State
+from hypha_cluster.registry.services import Provider, Services
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+RENEWING: Final = 2.0  # seconds
+_MARGIN: Final = 2.0  # seconds before the end of a lease, in which its page is closed
+_AGAIN: Final = 0.3  # seconds, when Redis is away
+_LOOKING: Final = 0.2  # seconds between two looks whether a page is ready
+_WATCHING: Final = 1.0  # seconds between two looks whether its client is still there
+_TICKET_USE: Final = 600.0  # seconds after which the ticket for its files is made to last longer
+_LONGEST_BACKOFF: Final = 60.0  # seconds
+_MANY: Final = 10  # restarts …
+_WINDOW: Final = 600.0  # … within so many seconds, after which an instance has failed
+
+
+class Outlook(NamedTuple):
+    """What a runner has of the hub. url: where its pages reach it."""
+
+    url: str
+    apps: Apps
+    instances: Instances
+    logs: InstanceLogs
+    services: Services
+
+
+class LeaseLost(Exception):
+    """The instance is somebody else's, or will be: nothing more is said of it."""
+
+
+class ToStop(Exception):
+    """Somebody wants the instance no more."""
+
+
+class ToMove(Exception):
+    """This runner stops, and others go on with the instance."""
+
+
+# In this order, where there are several: what is not this runner's to say comes first.
+_ENDS: Final = (LeaseLost, ToStop, NotFound, PageGone, ToMove)
+
+
+class Hosting:
+    """Runs one instance. moving: set when this runner stops."""
+
+    def __init__(
+        self, instance: Instance, outlook: Outlook, browser: Browser, moving: asyncio.Event
+    ) -> None:
+        self._instance = instance
+        self._outlook = outlook
+        self._browser = browser
+        self._moving = moving
+        self._log = Logbook(outlook.logs, instance.address)
+        self._claimed_at = asyncio.get_running_loop().time()
+        self._state = State.STARTING
+        self._ticket = ""
+
+    async def run(self) -> None:
+        """Run it until its end, and say what comes next; its page is closed by then."""
+        ends: Sequence[BaseException] = [LeaseLost()]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for work in (self._keep_lease(), self._move(), self._log.run(), self._live()):
+                    group.create_task(work)
+        except* _ENDS as ended:
+            ends = ended.exceptions
+        await self._log.write()
+        with contextlib.suppress(RedisUnavailable):  # then its lease ends, which says as much
+            await self._conclude(min(ends, key=_weight))
+
+    # What goes on meanwhile; each ends with an exception that says why.
+
+    async def _keep_lease(self) -> NoReturn:
+        """Renew the lease; ToStop when somebody wants that, LeaseLost when it is over."""
+        loop, renewed_at = asyncio.get_running_loop(), self._claimed_at
+        try:
+            while True:
+                async with asyncio.timeout_at(renewed_at + LEASE - _MARGIN):
+                    await asyncio.sleep(RENEWING)
+                    renewed_at = await self._renew(loop)
+        except TimeoutError:
+            raise LeaseLost from None
+
+    async def _renew(self, loop: asyncio.AbstractEventLoop) -> float:
+        """Answer when it was begun, for then the lease begins at the latest."""
+        while True:
+            began = loop.time()
+            try:
+                if await self._change(self._state):
+                    return began
+            except RedisUnavailable:
+                await asyncio.sleep(_AGAIN)
+
+    async def _move(self) -> NoReturn:
+        await self._moving.wait()
+        raise ToMove
+
+    async def _live(self) -> NoReturn:
+        """Open the page, and see that it gets ready, and stays so."""
+        before = await _patiently(self._stamp)
+        assignment = await _patiently(self._assignment)
+        async with self._browser.open(assignment, self._log) as page:
+            seen = asyncio.ensure_future(self._see_through(before))
+            either: list[asyncio.Future[Any]] = [seen, page.gone]
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if page.gone.done():
+                    raise PageGone(page.gone.result())
+                await seen
+            finally:
+                seen.cancel()
+                await asyncio.gather(seen, return_exceptions=True)
+        raise PageGone("The page is over.")
+
+    async def _assignment(self) -> Assignment:
+        """Where the page is, and what it is told."""
+        instance, hub = self._instance, self._outlook.url
+        app = await self._outlook.apps.get(instance.workspace, instance.app)
+        self._ticket = await self._outlook.apps.issue_ticket(app.id)
+        token = await self._outlook.instances.issue_ticket(instance)
+        if token is None:
+            raise LeaseLost
+        about = {"client_id": instance.client, "workspace": instance.workspace, "server_url": hub}
+        address = f"{hub}/apps/{quote(app.id)}/{TICKET}{self._ticket}/{INDEX}?{urlencode(about)}"
+        return Assignment(address, {**about, "token": token})
+
+    async def _see_through(self, before: str) -> NoReturn:
+        """Wait until the page offers what it is there for; then until it does not any more."""
+        instance = self._instance
+        seconds = instance.timeout if instance.timeout > 0 else APP_START_TIME
+        try:
+            async with asyncio.timeout(seconds):
+                provider = await self._new_offer(before)
+        except TimeoutError:
+            raise PageGone(self._why_late()) from None
+        self._state = State.RUNNING
+        name = str(provider.info.get("name") or instance.wait_for)
+
+        async def say() -> bool:
+            return await self._change(State.RUNNING, service=name, has_run="1", reason="")
+
+        await _patiently(say)
+        _log.info("%s runs the app %s.", instance.address, instance.app_id)
+        await self._watch()
+
+    async def _new_offer(self, before: str) -> Provider:
+        while True:
+            provider = await _patiently(self._online)
+            if provider is not None and _stamp(provider) != before:
+                return provider
+            await asyncio.sleep(_LOOKING)
+
+    async def _watch(self) -> NoReturn:
+        used = time.monotonic()
+        while True:
+            await asyncio.sleep(_WATCHING)
+            with contextlib.suppress(RedisUnavailable):
+                await self._offered()
+                if time.monotonic() - used > _TICKET_USE:
+                    used = time.monotonic()
+                    await self._outlook.apps.prolong_ticket(self._ticket)
+
+    def _why_late(self) -> str:
+        if self._log.last_error:
+            return f"Timeout; the last error in its log is: {self._log.last_error}"
+        return f"Timeout: the page does not offer the service {self._instance.wait_for!r}."
+
+    async def _stamp(self) -> str:
+        """Of what was offered by the page before this one, for it is known for a while."""
+        with contextlib.suppress(PageGone):
+            if provider := await self._offered():
+                return _stamp(provider)
+        return ""
+
+    async def _online(self) -> Provider | None:
+        with contextlib.suppress(PageGone):
+            provider = await self._offered()
+            return provider if provider is not None and provider.online else None
+        return None
+
+    async def _offered(self) -> Provider | None:
+        """What the client of this instance offers; PageGone when there is no such client."""
+        instance = self._instance
+        try:
+            return await self._outlook.services.provider(instance.address, instance.wait_for)
+        except ClientNotFound:
+            raise PageGone("The page has left the hub.") from None
+
+    # What comes of it.
+
+    async def _change(self, state: State, *, due: float = LEASE, **fields: str) -> bool:
+        """Change the instance, if it is still this runner's; ToStop or LeaseLost if it is not."""
+        instance = self._instance
+        changed = await self._outlook.instances.change(
+            instance.address, HELD, state, due=due, epoch=instance.epoch, **fields
+        )
+        if changed.is_done:
+            return True
+        if changed.epoch == instance.epoch and changed.state is State.STOPPING:
+            raise ToStop
+        raise LeaseLost
+
+    async def _conclude(self, end: BaseException) -> None:
+        address = self._instance.address
+        if isinstance(end, LeaseLost):
+            _log.warning("The lease of %s is lost; its page is closed.", address)
+            return
+        try:
+            if isinstance(end, ToMove):
+                await self._change(State.PENDING, due=0, reason="Its runner stops.", runner="")
+            elif not isinstance(end, ToStop):
+                await self._crashed(str(end), for_good=isinstance(end, NotFound))
+                return
+        except (ToStop, LeaseLost):
+            pass
+        await self._stop()
+
+    async def _stop(self) -> None:
+        """Say that it has stopped, as somebody wanted."""
+        instances, instance = self._outlook.instances, self._instance
+        current = await instances.find(instance.address)
+        if current is None or current.state is not State.STOPPING:
+            return
+        await instances.change(
+            instance.address,
+            frozenset((State.STOPPING,)),
+            current.then,
+            due=REMEMBERED,
+            epoch=instance.epoch,
+            runner="",
+        )
+
+    async def _crashed(self, reason: str, *, for_good: bool) -> None:
+        """It starts again in a moment, unless it never ran, or does so again and again."""
+        instance, now = self._instance, time.time()
+        _log.info("The app %s (%s) has ended: %s", instance.app_id, instance.address, reason)
+        has_run = instance.has_run or self._state is State.RUNNING
+        many, since = instance.restarts, instance.restarted_since
+        if now - since > _WINDOW:
+            many, since = 0, now
+        if for_good or not has_run or many >= _MANY:
+            why = reason if many < _MANY else f"It has crashed {many} times in a row: {reason}"
+            await self._change(State.FAILED, due=REMEMBERED, reason=why, runner="")
+            return
+        await self._change(
+            State.BACKOFF,
+            due=min(_LONGEST_BACKOFF, 2.0**many),
+            reason=reason,
+            runner="",
+            restarts=str(many + 1),
+            restarted_since=str(since),
+        )
+
+
+def _stamp(provider: Provider) -> str:
+    return str(provider.info.get("stamp") or "")
+
+
+async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Do it when Redis is there; until when there is time for it, the lease says."""
+    while True:
+        try:
+            return await work()
+        except RedisUnavailable:
+            await asyncio.sleep(_AGAIN)
+
+
+def _weight(end: BaseException) -> int:
+    """Which of several ends counts."""
+    return next(place for place, kind in enumerate(_ENDS) if isinstance(end, kind))

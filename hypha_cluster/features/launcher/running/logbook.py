@@ -1,0 +1,72 @@
+"""What one page logs, on its way to the registry: bounded, and with no secret in it."""
+
+import asyncio
+import re
+from collections import defaultdict, deque
+from typing import Final
+
+from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.protocol.limits import APP_LOG, APP_LOG_ENTRY, APP_LOG_SIZE
+from hypha_cluster.registry.instance_logs import KINDS, InstanceLogs
+
+WRITING: Final = 0.2  # seconds between two writes
+_SECRETS: Final = re.compile(
+    r"(hypha-app-|@imjoy@)[\w.~+/-]+"
+    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
+    r"|(?<=token=)[^&\s\"']+"
+    r"|(?<=/~)[\w-]{20,}"
+)
+_MASK: Final = "***"
+# What browsers call their entries → kinds.
+_KINDS: Final = {kind: kind for kind in KINDS} | {"assert": "error"}
+
+
+def masked(text: str) -> str:
+    """A text without what looks like a token."""
+    return _SECRETS.sub(_MASK, text)
+
+
+class Logbook:
+    """Takes what a page logs at once, and writes it a moment later."""
+
+    def __init__(self, logs: InstanceLogs, address: str) -> None:
+        self._logs = logs
+        self._address = address
+        self._waiting: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=APP_LOG))
+        self._sizes: defaultdict[str, deque[int]] = defaultdict(deque)
+        self.last_error = ""
+
+    def take(self, kind: str, text: str) -> None:
+        """Something was logged; kind: as browsers call it."""
+        kind, text = _KINDS.get(kind, "log"), masked(text[: APP_LOG_ENTRY * 2])[:APP_LOG_ENTRY]
+        if kind == "error":
+            self.last_error = text
+        self._waiting[kind].append(text)
+
+    async def run(self) -> None:
+        """Write for as long as the page is there."""
+        while True:
+            await asyncio.sleep(WRITING)
+            await self.write()
+
+    async def write(self) -> None:
+        """Write what waits; nothing is lost of it while Redis is away."""
+        for kind, waiting in self._waiting.items():
+            if not waiting:
+                continue
+            texts = list(waiting)
+            kept = self._kept(kind, texts)
+            try:
+                await self._logs.write(self._address, kind, texts, kept=kept)
+            except RedisUnavailable:
+                return
+            for _ in texts:
+                waiting.popleft()
+
+    def _kept(self, kind: str, texts: list[str]) -> int:
+        """How many entries of a kind there may be, so that all of them have their size."""
+        sizes = self._sizes[kind]
+        sizes.extend(map(len, texts))
+        while len(sizes) > 1 and (sum(sizes) > APP_LOG_SIZE or len(sizes) > APP_LOG):
+            sizes.popleft()
+        return APP_LOG if sum(sizes) < APP_LOG_SIZE // 2 else len(sizes)

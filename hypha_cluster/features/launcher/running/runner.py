@@ -1,0 +1,63 @@
+"""A runner: takes instances from Redis, as many as it has slots, and runs them."""
+
+import asyncio
+import logging
+import secrets
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.features.launcher.running.browser import Browser
+from hypha_cluster.features.launcher.running.hosting import Hosting, Outlook
+from hypha_cluster.supervision import Supervisor, Tasks
+
+_log = logging.getLogger(__name__)
+
+_TURN: Final = 0.25  # seconds between two looks for instances that wait
+
+
+class Runner:
+    """Runs until `stopping` is set; then others go on with what it has."""
+
+    def __init__(
+        self, outlook: Outlook, browser: Browser, slots: int, supervisor: Supervisor
+    ) -> None:
+        self.name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        self.stopping = asyncio.Event()
+        self._outlook = outlook
+        self._browser = browser
+        self._slots = slots
+        self._hosted = 0
+        self._tasks = Tasks(supervisor)
+
+    async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Take and run instances, until told to stop."""
+        on_ready()
+        self._tasks.keep("take", self._take)
+        try:
+            await self.stopping.wait()
+        finally:
+            self.stopping.set()
+            await self._tasks.settled()  # all pages are closed, and said to be
+            await self._tasks.stop()
+        try:
+            await self._outlook.instances.leave(self.name)
+        except RedisUnavailable as error:
+            _log.info("This runner is known for a moment longer: %s", error)
+
+    async def _take(self) -> None:
+        while not self.stopping.is_set():
+            free = self._slots - self._hosted
+            for address in await self._outlook.instances.see_to(self.name, free):
+                self._hosted += 1
+                self._tasks.spawn("instance", self._host(address), detail=address)
+            await asyncio.sleep(_TURN)
+
+    async def _host(self, address: str) -> None:
+        try:
+            instance = await self._outlook.instances.find(address)
+            if instance is not None and instance.runner == self.name:
+                await Hosting(instance, self._outlook, self._browser, self.stopping).run()
+        finally:
+            self._hosted -= 1
