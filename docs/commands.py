@@ -4,6 +4,7 @@ import re
 
 from hypha_cluster.commands.app import build
 from hypha_cluster.commands.main import COMMANDS
+from hypha_cluster.commands.runner import USAGE as RUNNER_USAGE
 from hypha_cluster.commands.users import USAGE
 
 HEAD = """\
@@ -33,6 +34,8 @@ It takes a flag for every [setting](settings.md), and runs until SIGTERM, which 
 move to other gateways first, or Ctrl-C. With `--workers`, SIGHUP replaces the gateways one by one;
 see [operations](operations.md).
 
+"""
+USER = """\
 ## hypha-cluster user
 
 """
@@ -41,8 +44,9 @@ see [operations](operations.md).
 def commands_page() -> str:
     """What `docs/cli.md` should hold."""
     rows = (f"| [`{name}`](#hypha-cluster-{name}) | {COMMANDS[name]} |\n" for name in COMMANDS)
+    runner = f"## hypha-cluster runner\n\n```text\n{RUNNER_USAGE}```\n\n"
     usage = f"```text\n{USAGE.partition(chr(10) * 2)[0]}\n```\n{USAGE.partition(chr(10) * 2)[2]}"
-    return HEAD + "".join(rows) + SERVE + usage + "\n" + _generated()
+    return HEAD + "".join(rows) + SERVE + runner + USER + usage + "\n" + _generated()
 
 
 def _generated() -> str:

@@ -18,7 +18,7 @@ from typing import Final
 
 from hypha_cluster.errors import RedisUnavailable, StartupError
 from hypha_cluster.features.launcher.launcher import Launcher
-from hypha_cluster.features.launcher.running.browser import find_browser
+from hypha_cluster.features.launcher.running.browser import check_sandbox, find_browser
 from hypha_cluster.features.launcher.running.process import Site, run
 from hypha_cluster.features.launcher.terms import LauncherSettings
 from hypha_cluster.hub_settings import HubSettings
@@ -56,6 +56,7 @@ def runner_beside(settings: HubSettings) -> Iterator[None]:
         yield
         return
     find_browser(terms.app_browser)
+    check_sandbox(is_off=terms.in_docker)
     beside = _Beside(settings)
     thread = threading.Thread(target=beside.keep, name="runner", daemon=True)
     thread.start()

@@ -77,9 +77,11 @@ def _requirements(given: Any) -> list[str]:
 
 def _contents(blocks: Any) -> list[Any]:
     """The blocks of a plugin file; what somebody else calls so is not rendered."""
-    if not isinstance(blocks, list):
-        return []
-    return [each for each in blocks if isinstance(each, dict) and "content" in each]
+    return [
+        each
+        for each in (blocks if isinstance(blocks, list) else ())
+        if isinstance(each, dict) and isinstance(each.get("attrs"), dict) and "content" in each
+    ]
 
 
 def _for_html(value: Any) -> str:

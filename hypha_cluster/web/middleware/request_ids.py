@@ -1,6 +1,7 @@
 """Every request has an id, by which its answer and what is logged of it can be found."""
 
 import logging
+import re
 import time
 import urllib.parse
 from typing import Final
@@ -12,6 +13,8 @@ from hypha_cluster.web.headers import header_of
 
 HEADER: Final = "X-Request-ID"
 _HEADER: Final = HEADER.lower().encode()
+# In the addresses of server apps: who has it gets their files.
+_TICKET: Final = re.compile(r"/~[^/]+")
 _STARTS: Final = (*("http.response.start", "websocket.accept", "websocket.http.response.start"),)
 
 _log = logging.getLogger(__name__)
@@ -45,5 +48,6 @@ class RequestIds:
 
 def _tell(scope: Scope, answer: Message, seconds: float) -> None:
     path = urllib.parse.quote(scope["path"])  # and not the query, which may hold a token
+    path = _TICKET.sub("/~***", path)
     what = (scope["method"], path, answer["status"], seconds * 1000)
     _log.debug("%s %s: %d after %.1f ms.", *what)

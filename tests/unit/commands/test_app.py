@@ -8,13 +8,17 @@ from hypha_cluster.config import Config
 def test_every_command_is_in_the_list_that_help_prints() -> None:
     app = build()
 
-    assert {name for name in app if not name.startswith("-")} == COMMANDS.keys() - {"serve", "user"}
+    assert {name for name in app if not name.startswith("-")} == COMMANDS.keys() - {
+        "serve",
+        "runner",
+        "user",
+    }
 
 
 def test_no_flag_of_a_command_is_one_of_the_hub() -> None:
     """For those say which cluster it is about."""
     app, taken = build(), {flag for about in Config.settings() for flag in about.flags}
 
-    for name in COMMANDS.keys() - {"serve", "user"}:
+    for name in COMMANDS.keys() - {"serve", "runner", "user"}:
         arguments = app[name].assemble_argument_collection()
         assert not {flag for argument in arguments for flag in argument.names} & taken, name

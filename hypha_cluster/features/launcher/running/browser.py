@@ -185,6 +185,15 @@ def find_browser(named: str) -> str:
     )
 
 
+def check_sandbox(*, is_off: bool) -> None:
+    """StartupError where the browser would not start with its sandbox."""
+    if os.geteuid() == 0 and not is_off:
+        raise StartupError(
+            "the browser of server apps has no sandbox as root: run the hub as another user, or "
+            "with --in-docker, where a container takes the place of the sandbox"
+        )
+
+
 def _text_of(error: Any) -> str:
     return str(getattr(error, "stack", "") or error)
 

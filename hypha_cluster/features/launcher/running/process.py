@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from hypha_cluster.errors import RedisUnavailable
-from hypha_cluster.features.launcher.running.browser import Browser, find_browser
+from hypha_cluster.features.launcher.running.browser import Browser, check_sandbox, find_browser
 from hypha_cluster.features.launcher.running.egress import Egress, Target
 from hypha_cluster.features.launcher.running.hosting import Outlook
 from hypha_cluster.features.launcher.running.runner import Runner
@@ -41,6 +41,7 @@ async def run(
 ) -> None:
     """Run instances until `stop`, SIGTERM or Ctrl-C; StartupError when nothing could be run."""
     program = find_browser(settings.app_browser)
+    check_sandbox(is_off=settings.in_docker)
     supervisor, hub = Supervisor(), settings.app_hub_url or site.hub_url
     redis, keys = open_redis(site.redis_url, site.patience), Keys(site.redis_prefix)
     async with contextlib.AsyncExitStack() as stack:
