@@ -337,6 +337,15 @@ STREAM_PIECE: Final = _http.limit(
 SHOWN_SERVICES: Final = _http.limit(
     200, "services", "services that a page for people shows", "nobody reads more in one page"
 )
+SHOWN_CLIENTS: Final = _http.limit(
+    200, "clients", "clients that the page of a workspace shows", "each is looked up"
+)
+SHOWN_FUNCTIONS: Final = _http.limit(
+    200, "functions", "functions that the page of a service shows", "each has a form"
+)
+SHOWN_TEXT: Final = _http.limit(
+    4_096, "characters", "a description or docs on a page", "enough to read before one calls it"
+)
 LISTED_WORKSPACES: Final = _http.limit(
     1_000, "workspaces", "workspaces that `/api/stats` tells of one by one", "each is looked up"
 )

@@ -1,23 +1,28 @@
 """The hub's pages as people use them: with a browser, whose network is cut but for the hub."""
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from hypha_cluster.identity.access import Identity
 from tests.browser_visit import PHONE, Visit
 from tests.gateways import Gateway, Hub
 from tests.http import ask
+from tests.integration.test_http_pages import lead
+from tests.login_rig import PASSWORD, Site
 from tests.raw_client import RawClient
+from tests.token_rig import token_of
 
 if TYPE_CHECKING:  # a plugin, which has to be imported as one
     from tests.browser import Chromium
 
-pytest_plugins = ["tests.browser"]
+pytest_plugins = ["tests.browser", "tests.login_fixtures"]
 pytestmark = pytest.mark.browser
 
 HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
@@ -26,6 +31,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "dark": {"color_scheme": "dark"},
     "phone": {"viewport": PHONE},
 }
+SHOWN = "document.getElementById('services').textContent.includes('{}')"
 # A folder for docs/pictures, if they are to be taken anew.
 PICTURES = os.environ.get("HYPHA_TEST_PICTURES")
 
@@ -170,6 +176,147 @@ async def test_every_page_runs_only_scripts_that_it_names(hub: Hub) -> None:
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert first.headers["x-frame-options"] == "DENY"
+
+
+# A workspace.
+
+
+class Bob(NamedTuple):
+    """A person with a password, whose program offers `math`, and a window in which they log in."""
+
+    site: Site
+    program: RawClient
+    window: Visit
+
+    async def sign_in(self) -> None:
+        await self.window.go("/public/apps/hypha-login/")
+
+        async def fill(page: Any) -> None:
+            await page.get_by_label("Name").fill("bob")
+            await page.get_by_label("Password").fill(PASSWORD)
+            await page.keyboard.press("Enter")
+            await page.wait_for_url("**/account")
+
+        await self.window.do(fill)
+
+
+@pytest.fixture
+async def bob(visit: Visiting, site: Site) -> AsyncIterator[Bob]:
+    token = token_of(Identity("bob", is_anonymous=False, email="bob@example.org"))
+    window = await visit(site.second)
+    async with await RawClient.connect(site.first, token=token) as program:
+        await program.offer("math", "protected", add=lambda kwargs: sum(kwargs.values()))
+        yield Bob(site, program, window)
+
+
+async def test_the_page_of_a_workspace_shows_its_services_and_clients(bob: Bob) -> None:
+    await bob.sign_in()
+
+    assert await bob.window.go("/bob/") == 200
+
+    text = await bob.window.text()
+    assert "math" in text
+    assert bob.program.client_id in text
+    assert "online" in text
+
+
+async def test_a_service_that_is_registered_meanwhile_appears_by_itself(bob: Bob) -> None:
+    await bob.sign_in()
+    await bob.window.go("/bob/")
+
+    await bob.program.offer("later", "protected", echo=lambda kwargs: kwargs)
+    await bob.window.until(SHOWN.format("later"))
+    await bob.program.manager("update_client_info", {"id": bob.program.client_id, "services": []})
+    await bob.window.until(f"!{SHOWN.format('later')}")
+
+
+async def test_a_form_calls_a_function_as_the_one_who_looks(bob: Bob) -> None:
+    await bob.sign_in()
+    await bob.window.go(f"/bob/?service={bob.program.client_id}:math")
+
+    async def call(page: Any) -> str:
+        await page.get_by_label("Arguments").fill('{"a": 2, "b": 40}')
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await page.locator(".result").wait_for()
+        return str(await page.inner_text(".result"))
+
+    assert await bob.window.do(call) == "42"
+    await is_fit_for_all(bob.window)
+
+
+async def test_a_stranger_is_led_to_the_login(visit: Visiting, bob: Bob) -> None:
+    window = await visit(bob.site.first, **LOOKS["phone"])
+
+    assert await window.go("/bob/") == 403
+
+    text = await window.text()
+    assert "not open to you" in text
+    assert "math" not in text
+    assert bob.program.client_id not in text
+    await is_fit_for_all(window)
+    assert await window.go(f"/bob/?service={bob.program.client_id}:math") == 403
+    window.complaints.clear()  # the browser says that it got an error
+
+
+async def test_a_page_of_an_application_cannot_read_the_page(bob: Bob) -> None:
+    """Applications share the origin; the cookie counts for what a person opens."""
+    await bob.sign_in()
+    await bob.window.go("/bob/")
+
+    read = await bob.window.do(
+        lambda page: page.evaluate(
+            "fetch('/bob/', {headers: {accept: 'text/html'}}).then(answer => answer.text())"
+        )
+    )
+
+    assert "not open to you" in read
+    bob.window.complaints.clear()
+
+
+async def test_there_is_no_page_of_what_is_not_there(visit: Visiting) -> None:
+    window = await visit()
+
+    assert await window.go("/nowhere/") == 404
+
+    assert "Workspace not found: nowhere" in await window.text()
+    window.complaints.clear()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_a_public_service_is_called_by_anybody(
+    visit: Visiting, provider: RawClient, look: str
+) -> None:
+    window = await visit(**LOOKS[look])
+    await window.go(f"/{provider.workspace}/?service={provider.client_id}:open")
+
+    async def call(page: Any) -> str:
+        await page.get_by_label("Arguments").fill('{"x": [1, "two"]}')
+        await page.get_by_role("button", name="Call echo").click()
+        await page.locator(".result").wait_for()
+        return str(await page.inner_text(".result"))
+
+    assert json.loads(await window.do(call)) == {"x": [1, "two"]}
+    await is_fit_for_all(window)
+    await picture(window, f"service-{look}")
+
+
+async def test_arguments_that_are_no_json_are_named(visit: Visiting, provider: RawClient) -> None:
+    window = await visit()
+    await window.go(f"/{provider.workspace}/?service={provider.client_id}:open")
+
+    async def call(page: Any) -> None:
+        await page.get_by_label("Arguments").fill("{x")
+        await page.get_by_role("button", name="Call echo").click()
+
+    await window.do(call)
+    await window.until("document.querySelector('form [role=status]').textContent.includes('JSON')")
+
+
+async def test_without_a_slash_browsers_are_led_there_and_programs_find_nothing(hub: Hub) -> None:
+    assert lead(f"{hub.first}/public", Accept=HTML).location == "./public/"
+    assert lead(f"{hub.first}/public").status == 404
+    assert lead(f"{hub.first}/public/").status == 404
 
 
 # Errors.

@@ -11,6 +11,7 @@ from hypha_cluster.features.feature import Feature, Grounds
 from hypha_cluster.features.pages.hub_page import HubPage
 from hypha_cluster.features.pages.looking import Lookers
 from hypha_cluster.features.pages.pulse import Pulse
+from hypha_cluster.features.pages.workspace_page import WorkspacePage
 from hypha_cluster.settings import setting
 from hypha_cluster.web.rendering import PageFiles, Pages
 
@@ -43,8 +44,10 @@ class HubPages(Feature):
             grounds, lookers, pages, self._pulse, for_admins=settings.figures == "admins"
         )
 
+        self._workspace = WorkspacePage(grounds, lookers, pages)
+
     def routes(self) -> Sequence[BaseRoute]:
-        return [*self._hub.routes(), *self._files.routes()]
+        return [*self._hub.routes(), *self._files.routes(), *self._workspace.routes()]
 
     async def run(self) -> None:
         await self._pulse.run()

@@ -1,0 +1,178 @@
+"""The page of a workspace: its clients and services, and a page of each service, to call it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
+
+from hypha_cluster.errors import WorkspaceNotFound
+from hypha_cluster.features.feature import Grounds
+from hypha_cluster.features.pages.functions import Place, functions_of, snippets
+from hypha_cluster.features.pages.looking import Looker, Lookers
+from hypha_cluster.hub.visiting import Visitor
+from hypha_cluster.identity.access import PUBLIC
+from hypha_cluster.links.client import settled
+from hypha_cluster.protocol.address import parse_service_id
+from hypha_cluster.protocol.limits import SHOWN_CLIENTS, SHOWN_SERVICES, SHOWN_TEXT
+from hypha_cluster.registry.public import is_public
+from hypha_cluster.registry.services import BUILT_IN
+from hypha_cluster.web.rendering import BrowserRoute, Pages
+
+_TOKEN_LIFETIME: Final = 900.0  # seconds; whoever looks for longer loads the page again
+# First parts of the hub's own addresses, which are no workspaces.
+_OTHERS: Final = frozenset(
+    (
+        *("account", "api", "api-docs", "api-redoc", "apps", "assets", "health", "login"),
+        *("metrics", "oauth", "openapi.json", "pages", "playground", "services", "sse", "static"),
+        *("triton", "workspaces", "ws"),
+    )
+)
+_WEB_APPLICATIONS: Final = ("ASGI", "functions")
+_FORBIDDEN: Final = 403
+
+
+class Shown(NamedTuple):
+    """Who looks at which workspace. inside: whether they see all of it."""
+
+    looker: Looker
+    workspace: str
+    inside: bool
+    base_url: str
+
+    @property
+    def visitor(self) -> Visitor:
+        return Visitor(self.looker.identity, self.inside, self.base_url)
+
+
+class _WorkspaceRoute(BrowserRoute):
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches(scope)
+        if match is Match.NONE or child["path_params"]["workspace"] in _OTHERS:
+            return Match.NONE, {}
+        return match, child
+
+
+class WorkspacePage:
+    """`/{workspace}/` for browsers."""
+
+    def __init__(self, grounds: Grounds, lookers: Lookers, pages: Pages) -> None:
+        self._directory = grounds.directory
+        self._visits = grounds.visits
+        self._workspaces = grounds.workspaces
+        self._tokens = grounds.tokens
+        self._redis, self._keys = grounds.redis, grounds.keys
+        self._lookers = lookers
+        self._pages = pages
+
+    def routes(self) -> list[BaseRoute]:
+        return [_WorkspaceRoute("/{workspace}/", self.show)]
+
+    async def show(self, request: Request) -> Response:
+        """The workspace, or one service of it; who may not enter sees what is public."""
+        workspace: str = request.path_params["workspace"]
+        looker = await self._lookers.identify(request)
+        inside = await self._may_enter(looker, workspace)
+        shown = Shown(looker, workspace, inside, self._lookers.base_url(request))
+        if service := request.query_params.get("service"):
+            return await self._show_service(request, shown, service)
+        return await self._show_list(request, shown)
+
+    async def _may_enter(self, looker: Looker, workspace: str) -> bool:
+        try:
+            return await self._workspaces.may_enter_lately(looker.identity, workspace)
+        except WorkspaceNotFound:
+            if looker.is_known and workspace == looker.identity.id:
+                return True  # one's own is made when one first connects
+            raise
+
+    def _common(self, shown: Shown) -> dict[str, Any]:
+        known = shown.looker.is_known
+        token = self._token(shown.looker) if known and shown.inside else ""
+        return {
+            "workspace": shown.workspace,
+            "base_url": shown.base_url,
+            "user": shown.looker.identity if known else None,
+            "inside": shown.inside,
+            "token": token,
+        }
+
+    def _token(self, looker: Looker) -> str:
+        """What the page's script calls with: for as long as somebody looks at one page."""
+        return self._tokens.issue(replace(looker.identity, origin=None), _TOKEN_LIFETIME)
+
+    # All of it.
+
+    async def _show_list(self, request: Request, shown: Shown) -> Response:
+        infos = await self._directory.visible(shown.workspace, inside=shown.inside)
+        services = sorted(map(_listed, infos), key=lambda info: (info["name"], info["client"]))
+        services = [info for info in services if info["id"] != BUILT_IN]
+        is_closed = not shown.inside and shown.workspace != PUBLIC
+        return self._pages.show(
+            "workspace",
+            self._lookers.root(request),
+            _FORBIDDEN if is_closed else 200,
+            headers=_HEADERS,
+            services=services[:SHOWN_SERVICES],
+            more=max(0, len(services) - SHOWN_SERVICES),
+            clients=await self._clients(shown) if shown.inside else [],
+            closed=is_closed,
+            **self._common(shown),
+        )
+
+    async def _clients(self, shown: Shown) -> Sequence[dict[str, str]]:
+        found = await self._redis.smembers(self._keys.clients(shown.workspace))
+        names = sorted(name.decode() for name in found)[:SHOWN_CLIENTS]
+        keys = [self._keys.client(f"{shown.workspace}/{name}") for name in names]
+        states = await settled([self._redis.hget(key, "state") for key in keys])
+        return [
+            {"name": name, "state": (state or b"gone").decode()}
+            for name, state in zip(names, states, strict=True)
+        ]
+
+    # One service.
+
+    async def _show_service(self, request: Request, shown: Shown, service: str) -> Response:
+        wanted = parse_service_id(service)
+        provider = await self._visits.find(shown.visitor, wanted, shown.workspace)
+        description = await self._visits.describe(shown.visitor, provider)
+        info = _listed(provider.info | {"id": f"{provider.address}:{provider.service}"})
+        config = description.get("config")
+        with_context = isinstance(config, dict) and bool(config.get("require_context"))
+        place = Place(shown.base_url, shown.workspace, provider.service, is_public(provider.info))
+        functions = functions_of(description, with_context=with_context)
+        return self._pages.show(
+            "service",
+            self._lookers.root(request),
+            headers=_HEADERS,
+            service=info,
+            docs=_text(description.get("docs")),
+            functions=[(each, snippets(place, each)) for each in functions],
+            is_application=info["type"] in _WEB_APPLICATIONS,
+            **self._common(shown),
+        )
+
+
+# A page that opened this one may not look into it.
+_HEADERS: Final = {"Vary": "Accept", "Cross-Origin-Opener-Policy": "same-origin"}
+
+
+def _listed(info: dict[str, Any]) -> dict[str, str]:
+    """A service as the page lists it."""
+    address, _, service = str(info["id"]).rpartition(":")
+    config = info.get("config")
+    return {
+        "client": address.partition("/")[2],
+        "id": service,
+        "name": _text(info.get("name")) or service,
+        "type": _text(info.get("type")),
+        "description": _text(info.get("description")),
+        "visibility": _text(config.get("visibility") if isinstance(config, dict) else ""),
+    }
+
+
+def _text(value: object) -> str:
+    return value[:SHOWN_TEXT] if isinstance(value, str) else ""
