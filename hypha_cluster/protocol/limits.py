@@ -213,6 +213,13 @@ _waiting.setting("--mailbox-frames", "how many frames wait for it", "each costs 
 _waiting.setting("--send-timeout", "how long a client may take nothing", "then it is gone")
 _waiting.setting("--reconnect-grace", "how long a suspended client keeps its place", "then it left")
 
+PUT_OFF: Final = _waiting.limit(
+    6.0,
+    "seconds",
+    "how long a client stays that there is no place for, while Redis is away, say",
+    "a Python client that is closed within 3 s of a return spins for good; what it calls meanwhile "
+    "is rejected",
+)
 UNHEARD: Final = _waiting.limit(
     10_000,
     "clients",

@@ -10,10 +10,10 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket
 
 from hypha_cluster import log_fields
-from hypha_cluster.clients.life import GOING_AWAY, ClientLife
+from hypha_cluster.clients.life import ClientLife
 from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable
 from hypha_cluster.protocol.limits import SHOWN
 from hypha_cluster.relay.connections import Connection
@@ -21,6 +21,7 @@ from hypha_cluster.relay.intake import Intake
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.lookup import Gatekeeper, base_url_of
 from hypha_cluster.web.pace import Pace
+from hypha_cluster.web.put_off import put_off
 from hypha_cluster.web.sockets import LiveSocket, socket_of
 from hypha_cluster.web.unfit_clients import is_of_next_generation, turn_away, warn_of_websockets
 
@@ -29,8 +30,6 @@ _log = logging.getLogger(__name__)
 # A browser comes back by itself only when it refreshes its connection info, after 0.8 of this:
 # well within the 10 s that old Python clients wait for an answer of its.
 BROWSER_REFRESH: Final = 7.5  # seconds
-# A Python client that is closed within 3 s of a reconnect spins for good (protocol.md 1.3).
-PATIENCE: Final = 6.0  # seconds
 
 
 class WebSocketApi:
@@ -67,7 +66,7 @@ class WebSocketApi:
         except (RedisUnavailable, NotYetBack) as error:
             self._clients.refused(error)
             _log.warning("A client is put off: %s", error)
-            await _put_off(websocket)
+            await put_off(websocket)
             return
         except HubError as error:
             self._clients.refused(error)
@@ -76,7 +75,7 @@ class WebSocketApi:
             return
         except Exception:
             # Whatever it is: an error as the answer, or an end right after it, disables clients.
-            await _put_off(websocket)
+            await put_off(websocket)
             raise
         warn_of_websockets(websocket.headers, connection.address)
         await self._live(connection, socket)
@@ -84,7 +83,7 @@ class WebSocketApi:
     async def _live(self, connection: Connection, socket: LiveSocket) -> None:
         """Have frames routed; the connection may go on when this has returned."""
         try:
-            socket.start(partial(self._take, connection, Pace(socket)), _nothing)
+            socket.start(partial(self._on_message, connection, Pace(socket)), _nothing)
         except BaseException:
             self._clients.detach_soon(connection, 1006)
             raise
@@ -124,22 +123,11 @@ class WebSocketApi:
             refresh_after=BROWSER_REFRESH if _is_browser(websocket.headers) else 0.0,
         )
 
-    def _take(self, connection: Connection, pace: Pace, message: bytes | str) -> None:
+    def _on_message(self, connection: Connection, pace: Pace, message: bytes | str) -> None:
         """Route a message; a text frame is not of this protocol and is ignored."""
         pace.count()
         if isinstance(message, bytes | bytearray | memoryview):
             self._intake.route(connection, message)
-
-
-async def _put_off(websocket: WebSocket) -> None:
-    """Let a client in and send it away later: it tries again, but would not after a refusal.
-
-    It may be in already, when something failed right after that.
-    """
-    if websocket.application_state is WebSocketState.CONNECTING:
-        await websocket.accept()
-    await asyncio.sleep(PATIENCE)
-    await websocket.close(GOING_AWAY, "the relay is unavailable")
 
 
 def _is_browser(headers: Headers) -> bool:

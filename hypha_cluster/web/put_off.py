@@ -1,0 +1,69 @@
+"""Clients that there is no place for at the moment: let in, told so, and sent away later.
+
+A refusal would disable them, and so would an end within seconds (protocol.md 1.3). Meanwhile they
+take themselves to be connected, and may call others.
+"""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from hypha_cluster.clients.life import GOING_AWAY
+from hypha_cluster.errors import BadFrame
+from hypha_cluster.identity.access import ROOT
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.address import absolute, is_hub, workspace_of
+from hypha_cluster.protocol.envelope import FrameReader, Seal, pack
+from hypha_cluster.protocol.limits import ADDRESS, CLIENT_FRAME, PUT_OFF
+
+REASON: Final = "The hub cannot take this call now; it went to nobody. Call again in some seconds."
+
+
+async def put_off(websocket: WebSocket) -> None:
+    """Let a client in and send it away later: it tries again, but would not after a refusal.
+
+    It may be in already, when something failed right after that.
+    """
+    if websocket.application_state is WebSocketState.CONNECTING:
+        await websocket.accept()
+    try:
+        async with asyncio.timeout(PUT_OFF):
+            await _decline_calls(websocket)
+    except TimeoutError:
+        await websocket.close(GOING_AWAY, "the relay is unavailable")
+
+
+async def _decline_calls(websocket: WebSocket) -> None:
+    """Answer what the client sends until it ends the connection."""
+    reader = FrameReader(CLIENT_FRAME)
+    while (event := await websocket.receive())["type"] == "websocket.receive":
+        reject = declined(reader, event.get("bytes") or b"")
+        if reject is not None:
+            with contextlib.suppress(WebSocketDisconnect):  # it has just gone
+                await websocket.send_bytes(reject)
+
+
+def declined(reader: FrameReader, raw: bytes) -> bytes | None:
+    """The reject of a call, as whoever is called; None where nobody waits, or the hub is called.
+
+    A client that gets an error from the hub itself does not ask again (protocol.md 1.6): it makes
+    those calls anew on its next connection.
+    """
+    try:
+        frame = reader.read(raw)
+    except BadFrame:
+        return None
+    to, promise = frame.envelope.get("to"), frame.body.get("promise")
+    reject = rpc.reject_path(promise)
+    if type(to) is not str or len(to) > ADDRESS or promise is None or reject is None:
+        return None
+    caller = promise["reject"].get("_rtarget")
+    if type(caller) is not str or len(caller) > ADDRESS:
+        return None
+    target = absolute(to, workspace_of(caller))
+    if is_hub(target):
+        return None
+    seal = Seal(target, ROOT.to_wire())
+    return seal.call(rpc.call_envelope(caller, reject), pack({"args": [rpc.error(REASON)]}))
