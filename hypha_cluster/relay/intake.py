@@ -95,6 +95,7 @@ class Intake:
             return
         target = _target(connection, frame)
         if target is None:
+            self._answer_for_nobody(connection, frame)
             return
         try:
             self._pass(connection, frame, target)
@@ -126,6 +127,13 @@ class Intake:
         self._counts.frames_refused += 1
         _tell(connection, "refused", error)
         self._answer_for(connection, frame, target, error)
+
+    def _answer_for_nobody(self, connection: Connection, frame: Frame) -> None:
+        """Have the hub itself reject a call that names no address where anybody can be."""
+        if "promise" in frame.body:  # else nobody waits, see protocol.md 2.2
+            error = BadFrame(f"'to' of a call is an address of at most {ADDRESS} characters.")
+            hub = absolute(MANAGER, connection.attachment.workspace.name)
+            self._refuse(connection, frame, hub, error)
 
     def _answer_for(
         self, connection: Connection, frame: Frame, target: str, error: HubError
@@ -254,10 +262,10 @@ class Intake:
 
 
 def _target(connection: Connection, frame: Frame) -> str | None:
-    """Where a frame is to go; None where nobody can be, so that nobody waits for an answer."""
+    """Where a frame is to go; None where nobody can be."""
     to = frame.envelope.get("to")
     if type(to) is not str or not 0 < len(to) <= ADDRESS:
-        return None  # protocol.md 2.2: some clients report errors of their own without one
+        return None
     return absolute(to, connection.attachment.workspace.name)
 
 

@@ -9,10 +9,11 @@ import pytest
 from hypha_cluster.errors import PermissionDenied
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.address import MANAGER
 from hypha_cluster.protocol.chunks import Step
 from hypha_cluster.protocol.envelope import Frame, pack
 from hypha_cluster.protocol.guard import CACHE
-from hypha_cluster.protocol.limits import PENDING_CALLS
+from hypha_cluster.protocol.limits import ADDRESS, PENDING_CALLS
 from hypha_cluster.protocol.references import Reference
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.intake import Intake, Onward
@@ -285,6 +286,19 @@ async def test_what_is_for_nobody_goes_nowhere(rig: Rig, to: object) -> None:
     rig.intake.route(mine, frame(to, args=[]))
 
     assert rig.counts.frames_ignored == rig.counts.frames_refused == 0
+
+
+@pytest.mark.parametrize("to", [None, "", 7, ["you"], f"ann/{'y' * ADDRESS}"])
+async def test_a_call_of_nobody_is_rejected_by_the_hub(rig: Rig, to: object) -> None:
+    mine = await rig.live("me")
+
+    rig.intake.route(mine, frame(to, args=[], promise=rpc.promise("me", "s")))
+
+    ((method, text),) = told(mine)
+    assert method == "s.reject"
+    assert f"'to' of a call is an address of at most {ADDRESS} characters" in text
+    assert READER.read(sent(mine)[0]).envelope["from"] == f"ann/{MANAGER}"
+    assert rig.counts.frames_refused == 1
 
 
 async def test_a_call_that_may_not_pass_is_rejected_with_the_reason(rig: Rig) -> None:
