@@ -8,6 +8,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 import pytest
 from redis.asyncio import Redis
@@ -26,7 +27,7 @@ from hypha_cluster.web import websocket
 from tests.failing_commands import FailingCommands, Failure
 from tests.gateways import SECOND
 from tests.in_process import served
-from tests.raw_client import RawClient, unpack
+from tests.raw_client import MANAGER, RawClient, call_envelope, frame, promise_of, unpack
 
 LIMIT: Final = 30 * SECOND
 MOST: Final = 60  # commands of one step in a client's life
@@ -104,19 +105,22 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expulsion, "LOOK_EVERY", 600.0)
 
 
-async def notes_of(url: str, query: str, wanted: int) -> tuple[list[int], bool]:
-    """Connect and take so many notes; say whether the connection was put off before."""
+async def notes_of(url: str, query: str) -> tuple[list[int], bool]:
+    """Connect and take all notes that wait; say whether the connection was put off."""
+    (client,) = parse_qs(query)["client_id"]
+    call = call_envelope(MANAGER, "services.default.echo", session="last")
     notes: list[int] = []
-    async with connect(f"{url.replace('http', 'ws')}/ws?{query}") as socket:
+    async with asyncio.timeout(LIMIT), connect(f"{url.replace('http', 'ws')}/ws?{query}") as socket:
         try:
-            async with asyncio.timeout(1.0 if len(notes) == wanted else LIMIT):
-                while len(notes) < wanted:
-                    notes.append(unpack(await socket.recv(decode=False)).envelope["number"])
-                await asyncio.wait_for(socket.recv(), 0.1)
+            # Whoever is let in is answered, after all that has waited for it.
+            await socket.send(frame(call, {"args": [1], "promise": promise_of(client, "last")}))
+            while True:
+                received = unpack(await socket.recv(decode=False))
+                if received.method == "last.resolve":
+                    break
+                notes.append(received.envelope["number"])
         except ConnectionClosed:
             return notes, True
-        except TimeoutError:
-            pass
         socket.transport.abort()
     return notes, False
 
@@ -145,7 +149,7 @@ async def test_a_client_that_connects_is_let_in_in_the_end(
         async def trial(number: int) -> bool:
             query = f"client_id=n{number}end&workspace={home['workspace']}&token={home['token']}"
             stage.commands.arm(number, failure)
-            _, is_put_off = await notes_of(stage.url, query, 0)
+            _, is_put_off = await notes_of(stage.url, query)
             has_failed = stage.commands.has_failed
             await stage.see_to_what_failed()
             if not is_put_off:
@@ -182,11 +186,11 @@ async def test_a_client_that_returns_misses_nothing_and_gets_nothing_twice(
             query = f"client_id=n{number}end&reconnection_token={client.info['reconnection_token']}"
 
             stage.commands.arm(number, failure)
-            notes, is_put_off = await notes_of(stage.url, query, len(NOTES))
+            notes, is_put_off = await notes_of(stage.url, query)
             has_failed = stage.commands.has_failed
             if is_put_off:
                 await stage.see_to_what_failed()
-                more, is_put_off = await notes_of(stage.url, query, len(NOTES) - len(notes))
+                more, is_put_off = await notes_of(stage.url, query)
                 notes += more
 
             assert (notes, is_put_off) == (NOTES, False)
@@ -252,7 +256,7 @@ async def test_a_client_that_is_sent_away_misses_nothing(
 
             token = client.info["reconnection_token"]
             query = f"client_id=me&reconnection_token={token}"
-            notes, is_put_off = await notes_of(stage.other, query, len(NOTES))
+            notes, is_put_off = await notes_of(stage.other, query)
 
             assert (code, notes, is_put_off) == (GOING_AWAY, NOTES, False)
             return has_failed
