@@ -35,7 +35,8 @@ checked to have exactly one outcome and the right one, to be executed at most on
 its caller, by whom it was meant for, and never after its caller was told that it failed. There is
 one exception: when its connection breaks, 0.5.16 opens several at once and sends by whichever is
 ready first, so what it sends or gets within 15 s of a crash is in an order of its own. Each of them
-ends the one before, so that some calls cannot be sent ("Failed to send the request").
+ends the one before, and it writes to one that is just closing too, so that some calls cannot be
+sent ("Failed to send the request").
 
 A "time out" is the client's own word, after 30 s, or 10 s in 0.5.16: the frame was lost with the
 memory of what failed or with a connection that broke, or its answer came too late.
