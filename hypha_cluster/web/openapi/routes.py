@@ -38,6 +38,7 @@ _PAGE: Final = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>What this hub offers over HTTP</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="{base}{style}">
 <div id="docs"><p>The description is loading.</p></div>
 <noscript>It needs JavaScript; <a href="{base}/openapi.json">openapi.json</a> does not.</noscript>
