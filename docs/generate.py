@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from docs.commands import commands_page
+from docs.http import http_page
 from docs.messages import messages_page
 from hypha_cluster.features.built_in import BUILT_IN
 from hypha_cluster.hub_settings import all_settings
@@ -72,6 +73,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "settings.md": SETTINGS_HEAD + "".join(settings),
         FOLDER / "metrics.md": METRICS_HEAD.format(bounds=bounds) + "".join(metrics),
         FOLDER / "messages.md": messages_page(),
+        FOLDER / "http.md": http_page(),
         FOLDER / "cli.md": commands_page(),
         ARCHITECTURE: _with_made(ARCHITECTURE, KEYS, keys_table()),
         OPERATIONS: _with_made(OPERATIONS, LIMITS, limits_table()),
