@@ -233,6 +233,7 @@ def _routes(
         *features.routes(),
         *PagesApi().routes(),
     ]
+    routes = [*features.first_routes(routes), *routes]
     if not config.base_path:
         return routes
     return [Mount(config.base_path, app=lead_by_slashes(Routes(routes))), *routes]

@@ -49,7 +49,6 @@ UNAVAILABLE = {
     "--region-name",
     "--secret-access-key",
     "--startup-functions",
-    "--static-mounts",
     "--triton-servers",
     "--user-bucket",
     "--workspace-bucket",
@@ -78,6 +77,8 @@ class Setting(NamedTuple):
     """The least and the most that a number may be."""
     choices: tuple[str, ...]
     secret: bool
+    many: bool
+    """Whether several values may follow its flag; elsewhere they have commas between."""
     also: tuple[str, ...]
     """The names of the same setting in the original, flags and variables."""
 
@@ -98,14 +99,20 @@ def setting(
 ) -> V:
     """Declare a setting as a field of a frozen dataclass.
 
-    more: `within`, `choices`, `secret` and `also`, as in `Setting`. A number says within what it
-    makes sense.
+    more: `within`, `choices`, `secret`, `many` and `also`, as in `Setting`. A number says within
+    what it makes sense.
     """
     about = {"help": help, "unit": unit, **NOTHING_MORE, **more}
     return dataclasses.field(default=default, metadata=about)
 
 
-NOTHING_MORE: Mapping[str, Any] = {"within": None, "choices": (), "secret": False, "also": ()}
+NOTHING_MORE: Mapping[str, Any] = {
+    "within": None,
+    "choices": (),
+    "secret": False,
+    "many": False,
+    "also": (),
+}
 
 
 def settings_of(shape: type) -> tuple[Setting, ...]:
@@ -164,6 +171,8 @@ def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> N
                 default=argparse.SUPPRESS,
                 help=argparse.SUPPRESS,
             )
+        if about.many:
+            extra = {"nargs": "+", "action": _Join, "metavar": "VALUE"}
         text = f"{about.help} (default {about.default!r}, {about.env})".replace("%", "%%")
         parser.add_argument(
             *about.flags, dest=about.name, default=argparse.SUPPRESS, help=text, **extra
@@ -182,6 +191,14 @@ class FlagParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise StartupError(message)
+
+
+class _Join(argparse.Action):
+    """Takes the values that follow a flag, however often it is there, with commas between."""
+
+    def __call__(self, _parser: Any, namespace: Any, values: Any, _flag: str | None = None) -> None:
+        before = getattr(namespace, self.dest, None)
+        setattr(namespace, self.dest, ",".join([*filter(None, [before]), *values]))
 
 
 class _Unavailable(argparse.Action):
@@ -267,6 +284,11 @@ def _parse(about: Setting, text: str, source: str) -> Value:
             raise StartupError(f"{source} must be true or false, not {text!r}")
         return truth
     return _parse_number(about, text, source)
+
+
+def items(text: str) -> list[str]:
+    """The values of a setting that has several, with commas between."""
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def read_time(text: str, source: str) -> float:

@@ -5,11 +5,18 @@ from typing import Final
 from hypha_cluster.features.feature import Feature, extensions
 from hypha_cluster.features.launcher.launcher import Launcher
 from hypha_cluster.features.login.login import Login
+from hypha_cluster.features.mounts import Mounts
 from hypha_cluster.features.pages.pages import HubPages
 from hypha_cluster.features.webapps.webapps import WebApps
 
 # In this order: the pages of the first two are where web applications are.
-BUILT_IN: Final[tuple[type[Feature], ...]] = (Login, Launcher, WebApps, HubPages)
+BUILT_IN: Final[tuple[type[Feature], ...]] = (
+    Login,
+    Launcher,
+    WebApps,
+    HubPages,
+    Mounts,
+)
 
 
 def all_features() -> list[type[Feature]]:

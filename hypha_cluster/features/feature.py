@@ -17,6 +17,7 @@ from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.services import HubService
 from hypha_cluster.hub.visiting import Visits
+from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.identity.tokens import Tokens
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.metrics import Counts
@@ -87,6 +88,10 @@ class Feature:
         """Ways in over HTTP and WebSocket, behind those of the hub itself."""
         return ()
 
+    def first_routes(self) -> Sequence[BaseRoute]:
+        """Ways in before those of the hub itself, for names that an operator has chosen."""
+        return ()
+
     def services(self) -> Sequence[HubService]:
         """Services of the hub's own that clients and HTTP find."""
         return ()
@@ -115,6 +120,11 @@ def _load(point: EntryPoint) -> type[Feature]:
     return feature
 
 
+def _first_name(route: BaseRoute) -> str:
+    """What its path begins with; a name in braces stands for any."""
+    return str(getattr(route, "path", "")).strip("/").partition("/")[0]
+
+
 class Features:
     """The features that one node has switched on."""
 
@@ -124,6 +134,15 @@ class Features:
 
     def routes(self) -> list[BaseRoute]:
         return [route for feature in self._features for route in feature.routes()]
+
+    def first_routes(self, behind: Iterable[BaseRoute]) -> list[BaseRoute]:
+        """Those that come before the hub's own, `behind`; StartupError when they would hide one."""
+        first = [route for feature in self._features for route in feature.first_routes()]
+        taken = {PUBLIC, *map(_first_name, behind)}
+        for route in first:
+            if (name := _first_name(route)) in taken:
+                raise StartupError(f"/{name} is the hub's own; choose another path")
+        return first
 
     def services(self) -> list[HubService]:
         return [service for feature in self._features for service in feature.services()]

@@ -1,13 +1,14 @@
 """Reading flags and environment variables: what is understood, and what a mistake is told."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
-from hypha_cluster.settings import read_time
+from hypha_cluster.settings import items, read_flags, read_time, setting, settings_of
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,29 @@ from hypha_cluster.settings import read_time
 )
 def test_a_flag_sets_its_setting(flags: list[str], name: str, value: object) -> None:
     assert getattr(Config.load(flags, {}), name) == value
+
+
+@dataclass(frozen=True)
+class Several:
+    """A setting that has several values."""
+
+    doors: str = setting("", "Which there are.", many=True)
+    port: int = setting(1, "Where.", within=(1, 9))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--doors", "/a:b", "/c:d", "--port=2"],
+        ["--doors=/a:b", "--doors=/c:d", "--port=2"],
+        ["--port=2", "--doors", "/a:b,/c:d"],
+    ],
+)
+def test_several_values_may_follow_a_flag(flags: list[str]) -> None:
+    read = read_flags(settings_of(Several), flags)
+
+    assert read == {"doors": "/a:b,/c:d", "port": 2}
+    assert items(str(read["doors"])) == ["/a:b", "/c:d"]
 
 
 @pytest.mark.parametrize(
@@ -134,8 +158,7 @@ def test_what_kubernetes_tells_of_a_service_is_no_setting() -> None:
         (["--drain-time=5 years"], "followed by one of ms, s, m, h, not '5 years'"),
         (["--reset-redis=maybe"], "--reset-redis must be true or false, not 'maybe'"),
         (["--enable-s3"], "--enable-s3 is not available in hypha_cluster yet"),
-        (["--static-mounts", "/a:b", "/c:d"], "--static-mounts is not available"),
-        (["--startup-functions=a:b"], "--startup-functions is not available"),
+        (["--launch-command", "a", "b"], "--launch-command is not available"),
     ],
 )
 def test_a_mistaken_flag_is_told_in_one_line(flags: list[str], complaint: str) -> None:
