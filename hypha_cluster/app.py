@@ -55,10 +55,10 @@ from hypha_cluster.wiring import (
 _log = logging.getLogger(__name__)
 
 
-def create_app(config: Config, features: Chosen | None = None) -> Starlette:
+def create_app(config: Config, features: Chosen | None = None, *, inner_url: str = "") -> Starlette:
     """The application of one node; its lifespan starts and stops the node.
 
-    features: by default all that are there, as they are by default.
+    features: by default all that are there, as they are by default. inner_url: as in Grounds.
     """
     chosen = [(feature, feature.Settings()) for feature in all_features()]
     chosen = chosen if features is None else list(features)
@@ -67,7 +67,10 @@ def create_app(config: Config, features: Chosen | None = None) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with _running(config, chosen, name, app, counts):
+        supervisor = Supervisor(counts.task_failures)
+        tracer = _tracer(config, app)
+        site = Site(config, name, inner_url, counts, tracer, supervisor, chosen, Room())
+        async with _running(site, app):
             yield
 
     @contextlib.asynccontextmanager
@@ -95,11 +98,9 @@ def create_app(config: Config, features: Chosen | None = None) -> Starlette:
 
 
 @contextlib.asynccontextmanager
-async def _running(
-    config: Config, chosen: Chosen, name: str, app: Starlette, counts: Counts
-) -> AsyncIterator[None]:
-    log_fields.node.set(name)
-    site = _site(config, chosen, name, app, counts)
+async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
+    config = site.config
+    log_fields.node.set(site.name)
     links = open_links(site)
     store = open_stores(site, links)
     async with contextlib.AsyncExitStack() as stack:
@@ -122,17 +123,12 @@ async def _running(
         stack.push_async_callback(hub.client.stop)
         stack.push_async_callback(hub.rights_queue.stop)
         stack.push_async_callback(clients.parts.life.stop)
-        app.state.node = node
+        app.state.node, app.state.features = node, features
         routes = _routes(site, store, hub, clients.parts.life, _health(links, node), features)
         app.router.routes.extend(routes)
         await stack.enter_async_context(features.running())
-        _log.info("Gateway %s is up.", name)
+        _log.info("Gateway %s is up.", site.name)
         yield
-
-
-def _site(config: Config, chosen: Chosen, name: str, app: Starlette, counts: Counts) -> Site:
-    supervisor = Supervisor(counts.task_failures)
-    return Site(config, name, counts, _tracer(config, app), supervisor, chosen, Room())
 
 
 def _tracer(config: Config, app: Starlette) -> Tracer:

@@ -133,7 +133,18 @@ REASONS: Final = (
 )
 CONNECTIONS: Final = ("store", "bus")
 JOBS: Final = (
-    *("bus", "handover", "lease", "link", "mail", "overdue", "reaper", "reassertion"),
+    *(
+        "bus",
+        "function",
+        "function-role",
+        "handover",
+        "lease",
+        "link",
+        "mail",
+        "overdue",
+        "reaper",
+        "reassertion",
+    ),
     *("revocations", "servers", "servers' slots", "unheard", "untold"),
 )
 

@@ -48,7 +48,6 @@ UNAVAILABLE = {
     "--rdf-bucket",
     "--region-name",
     "--secret-access-key",
-    "--startup-functions",
     "--triton-servers",
     "--user-bucket",
     "--workspace-bucket",

@@ -67,10 +67,11 @@ Chosen = Sequence[tuple[type[Feature], Any]]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all parts of one node are told."""
+    """What all parts of one node are told. inner_url: as in Grounds."""
 
     config: Config
     name: str
+    inner_url: str
     counts: Counts
     tracer: Tracer
     supervisor: Supervisor
@@ -312,6 +313,7 @@ def open_features(site: Site, links: Links, store: Stores, hub: Hub) -> Features
         base_path=config.base_path,
         public_base_url=config.public_base_url,
         base_url=config.base_url,
+        inner_url=site.inner_url,
         issuer=config.token_issuer,
         claims=config.auth0_namespace,
         max_message_size=config.max_message_size,

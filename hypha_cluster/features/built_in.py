@@ -3,6 +3,7 @@
 from typing import Final
 
 from hypha_cluster.features.feature import Feature, extensions
+from hypha_cluster.features.functions.functions import Functions
 from hypha_cluster.features.launcher.launcher import Launcher
 from hypha_cluster.features.login.login import Login
 from hypha_cluster.features.mounts import Mounts
@@ -16,6 +17,7 @@ BUILT_IN: Final[tuple[type[Feature], ...]] = (
     WebApps,
     HubPages,
     Mounts,
+    Functions,
 )
 
 

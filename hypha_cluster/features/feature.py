@@ -40,13 +40,16 @@ class Grounds:
     public_base_url: the address that users reach the hub by; empty, if a request has to tell.
     base_url: what the operator is told to open. issuer: whose access tokens are accepted beside the
     hub's own, empty: nobody's. claims: what the names of claims of the hub's begin with.
-    max_message_size: bytes of a request body that is taken whole. room: for large ones, together.
+    inner_url: where this gateway answers on this machine before its port is open, for features that
+    `needs_inner`; empty, if there are none. max_message_size: bytes of a request body that is taken
+    whole. room: for large ones, together.
     """
 
     node: str
     base_path: str
     public_base_url: str
     base_url: str
+    inner_url: str
     issuer: str
     claims: str
     max_message_size: int
@@ -96,8 +99,19 @@ class Feature:
         """Services of the hub's own that clients and HTTP find."""
         return ()
 
+    @classmethod
+    def needs_inner(cls, settings: Any) -> bool:
+        """Whether programs of this feature's have to reach the gateway before others can."""
+        return False
+
+    async def prepare(self) -> None:
+        """What has to be done before the port opens; StartupError ends the start."""
+
     async def run(self) -> None:
         """A job for as long as the node is up; it starts again when it fails."""
+
+    async def drain(self) -> None:
+        """Leave to others what this node does for all, before its clients are sent to them."""
 
 
 def extensions(points: Iterable[EntryPoint] | None = None) -> list[type[Feature]]:
@@ -146,6 +160,15 @@ class Features:
 
     def services(self) -> list[HubService]:
         return [service for feature in self._features for service in feature.services()]
+
+    async def prepare(self) -> None:
+        """What each has to do before the port opens, one after the other."""
+        for feature in self._features:
+            await feature.prepare()
+
+    async def drain(self) -> None:
+        for feature in self._features:
+            await feature.drain()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -102,6 +102,8 @@ class Identity:
 
 
 ROOT = Identity("root", is_anonymous=False)
+# Whose programs the operator has the hub run. No user can be called so.
+STARTUP: Final = "~startup-functions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,10 @@ def _maker_stays_out(case: Case) -> bool:
     return case.maker is None or not may_enter(case.maker, case.workspace)
 
 
+def _is_startup_function(case: Case) -> bool:
+    return case.user.id == STARTUP and case.workspace.name == PUBLIC
+
+
 def _is_scope(case: Case) -> bool:
     return case.user.is_child and case.workspace.name in case.user.scopes
 
@@ -252,6 +258,7 @@ RULES: Final = (
         lambda case: case.user.is_admin,
         Standing.ADMIN,
     ),
+    Rule("is a startup function, in `public`", _is_startup_function, Standing.OWNER),
     Rule(
         "is one of its owners, and has its name for an id",
         lambda case: case.workspace.name == case.user.id and _is_owner(case),

@@ -19,7 +19,7 @@ _WHOLE: Final = frozenset(
     )
 )
 _BEGINNINGS: Final = (
-    *("{", "public:", "user:", "node:", "told:"),
+    *("{", "public:", "user:", "node:", "told:", "role:"),
     *("invitation:", "login:", "sign-in:", "browser:", "attempts:", "tokens:", "app-ticket:"),
 )
 
@@ -126,6 +126,10 @@ class Keys:
     def pulse(self, node: str) -> str:
         """What a node has measured in the last two minutes, for the hub's page. Expires."""
         return f"{self.prefix}:node:{node}:pulse"
+
+    def role(self, name: str) -> str:
+        """The lease on what one gateway does for all. Hash: epoch, about. Expires likewise."""
+        return f"{self.prefix}:role:{name}"
 
     def node_clients(self, node: str) -> str:
         """Set of `address owner` of all that may be attached to a node, or are not finished yet.

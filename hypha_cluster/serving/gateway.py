@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import ctypes
+import dataclasses
 import gc
 import importlib.util
 import logging
 import resource
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 import hypercorn
@@ -20,7 +21,7 @@ from hypha_cluster.errors import StartupError
 from hypha_cluster.hub_settings import HubSettings
 from hypha_cluster.serving.http11 import Timeouts, end_outliving, install
 from hypha_cluster.serving.listening import Listening
-from hypha_cluster.serving.preflight import BACKLOG
+from hypha_cluster.serving.preflight import BACKLOG, listen
 from hypha_cluster.serving.stop import Stop
 from hypha_cluster.settings import KIB, MIB
 from hypha_cluster.supervision import Supervisor, Tasks
@@ -60,10 +61,21 @@ def run_gateway(
     prepare_process(config)
     with asyncio.Runner(loop_factory=loop_factory(config.event_loop)) as runner:
         runner.get_loop().set_exception_handler(_log_loop_error)
-        app = create_app(config, settings.features)
+        inner, inner_url = _inner(settings)
+        app = create_app(config, settings.features, inner_url=inner_url)
         listening = hypercorn_settings(config, port.descriptor)
-        serving = Serving(app, listening, stop or Stop(), is_held=port.is_held)
+        serving = Serving(app, listening, stop or Stop(), is_held=port.is_held, inner=inner)
         runner.run(serving.run(on_ready))
+
+
+def _inner(settings: HubSettings) -> tuple[hypercorn.Config | None, str]:
+    """A port for the programs of this gateway, open on this machine before its own; and its URL."""
+    if not any(kind.needs_inner(chosen) for kind, chosen in settings.features):
+        return None, ""
+    listener = listen("127.0.0.1", 0)
+    plain = dataclasses.replace(settings.node, certfile="", keyfile="")
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}{settings.node.base_path}"
+    return hypercorn_settings(plain, listener.detach()), url
 
 
 def prepare_process(config: Config) -> None:
@@ -78,27 +90,62 @@ class Serving:
     """One application: started, served until it is told to stop, drained, stopped."""
 
     def __init__(
-        self, app: Starlette, settings: hypercorn.Config, stop: Stop, *, is_held: bool = False
+        self,
+        app: Starlette,
+        settings: hypercorn.Config,
+        stop: Stop,
+        *,
+        is_held: bool = False,
+        inner: hypercorn.Config | None = None,
     ) -> None:
         self._app = app
         self._stop = stop
         self._is_held = is_held
         self._listening = Listening(app, settings)
+        self._inner = Listening(app, inner) if inner else None
 
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Raise StartupError if the application cannot start."""
         self._stop.heed_signals()
-        async with self._app.router.lifespan_context(self._app):
+        async with self._app.router.lifespan_context(self._app), self._open_inside():
+            if not await self._prepare():
+                return
             await self._listening.start()
             on_ready()
             await self._stop.asked.wait()
             if self._is_held or self._stop.is_replaced:
                 self._listening.leave_port()
+            await self._app.state.features.drain()
             await self._drain()
             self._listening.leave_port()
             self._app.state.node.dismiss()
             await self._listening.close(GRACE)
             await end_outliving(GRACE)
+
+    @contextlib.asynccontextmanager
+    async def _open_inside(self) -> AsyncIterator[None]:
+        """Meanwhile the programs of this gateway reach it."""
+        if self._inner is None:
+            yield
+            return
+        await self._inner.start()
+        try:
+            yield
+        finally:
+            await self._inner.close(GRACE)
+
+    async def _prepare(self) -> bool:
+        """Whether all is there that has to be before the port opens, and nobody says to stop."""
+        preparing = asyncio.ensure_future(self._app.state.features.prepare())
+        stopping = asyncio.ensure_future(self._stop.asked.wait())
+        await asyncio.wait([preparing, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not preparing.done():
+            preparing.cancel()
+            await asyncio.wait([preparing])
+            return False
+        preparing.result()
+        return not self._stop.asked.is_set()
 
     async def _drain(self) -> None:
         if self._stop.hurried.is_set():

@@ -15,10 +15,12 @@ from starlette.routing import Route
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
+from hypha_cluster.features.feature import Features
 from hypha_cluster.serving import gateway
 from hypha_cluster.serving.gateway import Serving, hypercorn_settings, loop_factory
 from hypha_cluster.serving.preflight import listen
 from hypha_cluster.serving.stop import Stop
+from hypha_cluster.supervision import Supervisor
 from tests.gateways import SECOND
 
 Application = Callable[[], Starlette]
@@ -64,6 +66,7 @@ def app(diary: list[str]) -> Starlette:
 
     app = Starlette(routes=[Route("/", greet), Route("/stall", stall)], lifespan=lifespan)
     app.state.node = Node(diary)
+    app.state.features = Features([], Supervisor())
     return app
 
 
