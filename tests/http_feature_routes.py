@@ -14,6 +14,7 @@ APP: Final = "/{workspace}/apps/{service}"
 LOGIN: Final = "/public/apps/hypha-login/"
 ACCOUNT: Final = "/account"
 INVITATION: Final = "/login/invitation"
+WORKSPACE: Final = "/{workspace}/"
 ASSETS: Final = "/assets/{package}/{file:path}"
 CLIENT: Final = "/assets/imjoy-rpc@0.5.59/dist/hypha-rpc-websocket.min.js"
 
@@ -38,6 +39,10 @@ PAGES: Final = (
     Row("/", "GET", "/", 200, "<!doctype html>", accept=HTML),
     Row("/pages/figures", "GET", "/pages/figures", 200, '"gateways"'),
     Row("/pages/{file}", "GET", "/pages/nothing.js", 404, "Not Found"),
+    Row(WORKSPACE, "GET", "/{ws}/", 403, "<!doctype html>", accept=HTML),
+    Row(WORKSPACE, "GET", "/{ws}/", 200, "<!doctype html>", accept=HTML, token="member"),
+    Row(WORKSPACE, "GET", "/nowhere/", 404, "Workspace not found", accept=HTML),
+    Row(WORKSPACE, "GET", "/{ws}/", 404, "Not Found"),
     Row(ASSETS, "GET", CLIENT, 200, "hypha"),
     Row(ASSETS, "HEAD", CLIENT, 200),
     Row(ASSETS, "GET", "/assets/imjoy-rpc@0.5.59/package.json", 404, "has LICENSE"),
