@@ -16,11 +16,13 @@ from hypha_cluster.config import Config
 from hypha_cluster.errors import HubError, StartupError
 from hypha_cluster.features.built_in import all_features
 from hypha_cluster.features.feature import Features
+from hypha_cluster.hub.manager.tokens import issue_reconnection
 from hypha_cluster.identity.openid import OpenIdKeys
 from hypha_cluster.identity.tokens import Tokens, TokenSettings
 from hypha_cluster.metrics import Counts, node_registry, redis_readings
 from hypha_cluster.node import Node
 from hypha_cluster.registry.secret import shared_secret
+from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.assets.routes import AssetsApi
@@ -33,7 +35,10 @@ from hypha_cluster.web.middleware.stack import origins, stack
 from hypha_cluster.web.old_addresses import OldAddresses
 from hypha_cluster.web.openapi.routes import OpenApi
 from hypha_cluster.web.pages import PagesApi
+from hypha_cluster.web.posting import Posting
+from hypha_cluster.web.reception import Reception
 from hypha_cluster.web.services import ServicesApi
+from hypha_cluster.web.sse import SseApi, Terms
 from hypha_cluster.web.stats import StatsApi
 from hypha_cluster.web.websocket import WebSocketApi
 from hypha_cluster.wiring import (
@@ -124,8 +129,13 @@ async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
         stack.push_async_callback(hub.rights_queue.stop)
         stack.push_async_callback(clients.parts.life.stop)
         app.state.node, app.state.features = node, features
-        routes = _routes(site, store, hub, clients.parts.life, _health(links, node), features)
-        app.router.routes.extend(routes)
+        routes = [
+            # First what is asked for most; no other route has paths like these.
+            *_entrances(site, store, relay, hub, clients.parts.life),
+            *_routes(site, store, hub, _health(links, node), features),
+        ]
+        first = features.first_routes(routes)
+        app.router.routes.extend(_everywhere([*first, *routes], config.base_path))
         await stack.enter_async_context(features.running())
         _log.info("Gateway %s is up.", site.name)
         yield
@@ -192,13 +202,35 @@ def _metrics(links: Links, node: Node) -> CollectorRegistry:
     )
 
 
+def _everywhere(routes: list[BaseRoute], base_path: str) -> list[BaseRoute]:
+    """Routes as they are, and under the base path if there is one."""
+    if not base_path:
+        return routes
+    return [Mount(base_path, app=lead_by_slashes(Routes(routes))), *routes]
+
+
+def _entrances(
+    site: Site, store: Stores, relay: Frames, hub: Hub, life: ClientLife
+) -> list[BaseRoute]:
+    """By which clients come."""
+    config, supervisor = site.config, site.supervisor
+    reception = Reception(hub.gatekeeper, life, hub.intake, hub.services.recover, site.supervisor)
+    posting = Posting(
+        store.streams, relay.posts, config.max_frame_size, site.room, site.counts, supervisor
+    )
+
+    def make_token(connection: Connection) -> str:
+        return issue_reconnection(hub.tokens, connection.attachment)
+
+    terms = Terms(config.public_base_url, config.reconnection_token_lifetime)
+    return [
+        *WebSocketApi(reception, config.public_base_url, supervisor).routes(),
+        *SseApi(reception, posting, store.streams, make_token, terms, supervisor).routes(),
+    ]
+
+
 def _routes(
-    site: Site,
-    store: Stores,
-    hub: Hub,
-    life: ClientLife,
-    health: HealthApi,
-    features: Features,
+    site: Site, store: Stores, hub: Hub, health: HealthApi, features: Features
 ) -> list[BaseRoute]:
     config = site.config
     services = ServicesApi(
@@ -209,16 +241,7 @@ def _routes(
         config.max_message_size,
         site.room,
     )
-    routes: list[BaseRoute] = [
-        # First what is asked for most; no other route has paths like these.
-        *WebSocketApi(
-            hub.gatekeeper,
-            life,
-            hub.intake,
-            hub.services.recover,
-            config.public_base_url,
-            site.supervisor,
-        ).routes(),
+    return [
         services.call_route(),
         *OldAddresses(services, hub.lookup, store.workspaces).routes(),
         *services.routes(),
@@ -229,7 +252,3 @@ def _routes(
         *features.routes(),
         *PagesApi().routes(),
     ]
-    routes = [*features.first_routes(routes), *routes]
-    if not config.base_path:
-        return routes
-    return [Mount(config.base_path, app=lead_by_slashes(Routes(routes))), *routes]

@@ -76,8 +76,10 @@ class Counts:
     set_aside: int = 0
     cut_off: int = 0
     drains: int = 0
+    streams: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     http_answers: Counter[str] = field(default_factory=Counter)
+    posts: Counter[str] = field(default_factory=Counter)
     calls: Histogram = field(default_factory=Histogram)
     http: Histogram = field(default_factory=Histogram)
     loop_delays: Histogram = field(default_factory=Histogram)
@@ -93,6 +95,8 @@ class Counts:
             "mailed_frames": lambda: self.mailed,
             "clients": lambda: {event: getattr(self, event) for event in EVENTS},
             "refused_admissions": lambda: self.refusals,
+            "event_streams": lambda: self.streams,
+            "posted_frames": lambda: self.posts,
             "http_answers": lambda: self.http_answers,
             "drains": lambda: self.drains,
             "task_failures": lambda: self.task_failures,
@@ -201,6 +205,16 @@ METRICS: Final = (
     ),
     About("pending_calls", "gauge", "Calls of this gateway's clients that wait for an answer."),
     About("outbox_bytes", "gauge", "Bytes that wait for clients that are slow."),
+    About("event_streams", "gauge", "Those of `connections` that are event streams."),
+    About(
+        "posted_frames",
+        "counter",
+        "Frames posted by clients with an event stream: `routed`, also at another gateway; `kept` "
+        "until the client is back; or nowhere, since too much waits (`busy`), the stream is "
+        "another client's (`refused`) or there is none (`over`).",
+        "outcome",
+        ("routed", "kept", "busy", "refused", "over"),
+    ),
     About("http_answers", "counter", "Answers to HTTP requests.", "status", ("200",)),
     About("http_duration_seconds", "histogram", "From an HTTP request to the end of its answer."),
     About(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypha_cluster.clients.drain import Drain, Work
-from hypha_cluster.clients.events import Events
+from hypha_cluster.clients.events import Asked, Events
 from hypha_cluster.clients.handover import Handover
 from hypha_cluster.clients.life import ClientLife, Records, Relay, Terms
 from hypha_cluster.clients.mail import Mail
@@ -44,6 +44,7 @@ from hypha_cluster.registry.reaper import Reaper
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.registry.services import RecentlyFound, RecentServices, Services
+from hypha_cluster.registry.streams import Streams
 from hypha_cluster.registry.unheard import Unheard
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.bus import Receivers
@@ -54,6 +55,7 @@ from hypha_cluster.relay.intake import Intake, Onward
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.listener import RedisListener
 from hypha_cluster.relay.pending import OwedAnswers, PendingCalls
+from hypha_cluster.relay.posts import Posts
 from hypha_cluster.relay.publisher import Limits, RedisPublisher
 from hypha_cluster.relay.rights_queue import RightsQueue
 from hypha_cluster.relay.tracing import Tracer
@@ -105,6 +107,7 @@ class Stores:
     reaper: Reaper
     revocations: Revocations
     instances: Instances
+    streams: Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ class Frames:
     ledger: Ledger
     delivery: Delivery
     reader: FrameReader
+    posts: Posts
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +178,7 @@ def open_stores(site: Site, links: Links) -> Stores:
     workspaces = Workspaces(redis, keys)
     revocations = Revocations(redis, keys)
     instances = Instances(redis, keys)
+    streams = Streams(redis, keys, config.reconnect_grace)
     return Stores(
         recent,
         registry,
@@ -185,6 +190,7 @@ def open_stores(site: Site, links: Links) -> Stores:
         reaper,
         revocations,
         instances,
+        streams,
     )
 
 
@@ -196,7 +202,8 @@ def open_frames(site: Site, links: Links) -> Frames:
     pending, owed = PendingCalls(counts.calls), OwedAnswers(reader)
     ledger = Ledger(pending, owed, site.tracer)
     delivery = Delivery(connections, links.publisher, ledger, owed, counts, reader)
-    return Frames(connections, pending, owed, ledger, delivery, reader)
+    posts = Posts(site.name, links.publisher)
+    return Frames(connections, pending, owed, ledger, delivery, reader, posts)
 
 
 def open_hub(site: Site, store: Stores, relay: Frames, tokens: Tokens) -> Hub:
@@ -264,9 +271,9 @@ def open_clients(site: Site, links: Links, store: Stores, relay: Frames, hub: Hu
     mail = Mail(store.mailboxes, relay.connections, relay.delivery)
     grace = config.reconnect_grace
     presence = Presence(store.registry, store.services, links.publisher, counts, grace)
-    events = Events(
-        handover, relay.delivery.rejects, hub.client, store.recent, links.recovery, counts
-    )
+    asked = Asked(handover, relay.posts)
+    rejects = relay.delivery.rejects
+    events = Events(asked, rejects, hub.client, store.recent, links.recovery, counts)
     listener = RedisListener(
         links.servers,
         links.keys,

@@ -7,6 +7,7 @@ from typing import Any
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.protocol.envelope import is_frame
 from hypha_cluster.relay.bus import OnNotTaken, Outcome, Receivers
+from hypha_cluster.relay.connections import Postbox
 from hypha_cluster.relay.publisher import Limits
 
 LIMITS = Limits(mailbox_size=1_000_000, mailbox_frames=1_000, mail_lifetime=60.0)
@@ -35,6 +36,7 @@ class FakeSocket:
         self.taken = 0
         self.closed: list[Any] = []
         self.is_paused = False
+        self.postbox: Postbox | None = None
 
     def send(self, frame: bytes) -> None:
         if not self.closed:

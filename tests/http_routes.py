@@ -81,8 +81,18 @@ OLD: Final = (
     Row("/workspaces/list", "GET", "/workspaces/list", 403, "Only an admin"),
     Row("/workspaces/list", "GET", "/workspaces/list", 401, token="nonsense"),
 )
+STREAM: Final = "/sse"
 
 ROWS: Final = (
+    Row(STREAM, "GET", "/sse?client_id=me", 400, "session_id"),
+    Row(STREAM, "GET", "/sse?session_id=0123456789", 400, "client_id"),
+    Row(STREAM, "GET", "/sse?session_id=0123456789&client_id=a%2Fb", 400, "client id"),
+    Row(STREAM, "GET", "/sse?session_id=0123456789&client_id=me&workspace=no", 404, "not found"),
+    Row(STREAM, "GET", "/sse?session_id=0123456789&client_id=me&token=x", 401, "token"),
+    Row(STREAM, "HEAD", "/sse?session_id=0123456789&client_id=me", 200),
+    Row(STREAM, "POST", "/sse", 400, "session_id", body=b""),
+    Row(STREAM, "POST", "/sse?session_id=0123456789", 404, "GET /sse", body=b""),
+    Row(STREAM, "PUT", "/sse?session_id=0123456789", 405),
     Row(FRONT, "GET", "/", 200, "Hypha"),
     Row(FRONT, "HEAD", "/", 200),
     Row(FRONT, "POST", "/", 405, "Method Not Allowed"),

@@ -164,13 +164,13 @@ class Server:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
             self._settings.bind = [f"fd://{os.dup(listener.fileno())}"]
-            self._peers: list[Peer] = []
+            self.peers: list[Any] = []
             thread = threading.Thread(target=self._run)
             thread.start()
             try:
                 yield self
             finally:
-                for peer in self._peers:
+                for peer in self.peers:
                     peer.socket.close()
                 self.stop()
                 thread.join(PATIENCE)
@@ -204,7 +204,7 @@ class Server:
 
     def connect(self, path: str, secure: bool = False, glued: bytes = b"") -> "Peer":
         peer = Peer(connected(self.port, secure=secure), path, glued)
-        self._peers.append(peer)
+        self.peers.append(peer)
         return peer
 
     def _run(self) -> None:

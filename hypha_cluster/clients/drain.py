@@ -130,10 +130,11 @@ class Drain:
     async def _starve(self, connection: Connection) -> None:
         """Have frames for a client go to its mailbox; return when it has been quiet for a moment.
 
-        That is once it has answered what it had, and waits for replies itself.
+        That is once it has answered what it had, and waits for replies itself. A client that posts
+        its frames may be sent away at any time: what it posts meanwhile is kept for its return.
         """
         await self._wait_with(connection, lambda: self._is_idle(connection), BUSY_PATIENCE)
-        if connection.is_ending:
+        if connection.is_ending or connection.socket.postbox is not None:
             return
         quiet = max(QUIET, SLOWNESS * await self._time_to_answer(connection))
         await self._clients.set_aside(connection)

@@ -1,6 +1,7 @@
 """What other nodes tell this one, and what comes of it here."""
 
 import logging
+from typing import NamedTuple
 
 from hypha_cluster.clients.handover import Handover, Request
 from hypha_cluster.errors import ClientLeft
@@ -9,10 +10,28 @@ from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.registry.services import RecentlyFound
-from hypha_cluster.relay.events import ANSWER, CHANGED, ENDED, LEFT, MISJUDGED, REQUEST, read_event
+from hypha_cluster.relay.events import (
+    ANSWER,
+    CHANGED,
+    ENDED,
+    LEFT,
+    MISJUDGED,
+    REQUEST,
+    TAKEN,
+    Event,
+    read_event,
+)
+from hypha_cluster.relay.posts import Posts
 from hypha_cluster.relay.rejecting import Rejects
 
 _log = logging.getLogger(__name__)
+
+
+class Asked(NamedTuple):
+    """What this node asks of others, which they answer."""
+
+    handover: Handover
+    posts: Posts
 
 
 class Events:
@@ -20,14 +39,14 @@ class Events:
 
     def __init__(
         self,
-        handover: Handover,
+        asked: Asked,
         rejects: Rejects,
         hub: HubClient,
         recent: RecentlyFound,
         recovery: Recovery,
         counts: Counts,
     ) -> None:
-        self._handover = handover
+        self._handover, self._posts = asked
         self._rejects = rejects
         self._hub = hub
         self._recent = recent
@@ -46,12 +65,19 @@ class Events:
             self._node_ended(*event.about)
         elif event.kind == CHANGED:
             self._recent.forget(*event.about)
-        elif event.kind == REQUEST:
+        elif event.kind == MISJUDGED and event.about == [self._handover.node]:
+            self._recovery.doubt()
+        else:
+            self._hand_on(event)
+
+    def _hand_on(self, event: Event) -> None:
+        """Take a question of another node to this one, or an answer to one of its own."""
+        if event.kind == REQUEST:
             self._handover.take_request(Request(*event.about))
         elif event.kind == ANSWER:
             self._handover.take_answer(*event.about)
-        elif event.kind == MISJUDGED and event.about == [self._handover.node]:
-            self._recovery.doubt()
+        elif event.kind == TAKEN:
+            self._posts.take_answer(*event.about)
 
     def _node_ended(self, node: str) -> None:
         error = ClientLeft(f"Gateway {node} ended before it answered.")

@@ -98,9 +98,10 @@ class RedisClient:
     def get(self, key: str) -> Reply[bytes | None]:
         return self._send(key, _as_it_is, "GET", key)
 
-    def set_if_new(self, key: str, value: str) -> Reply[bool]:
-        """Say whether it was."""
-        return self._send(key, bool, "SET", key, value, "NX")
+    def set_if_new(self, key: str, value: str, lifetime: int | None = None) -> Reply[bool]:
+        """Say whether it was. lifetime: in ms."""
+        expiry: tuple[Word, ...] = () if lifetime is None else ("PX", lifetime)
+        return self._send(key, bool, "SET", key, value, "NX", *expiry)
 
     def set_for(self, key: str, value: str, lifetime: int) -> Reply[bytes]:
         """lifetime: in ms."""

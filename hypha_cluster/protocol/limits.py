@@ -227,6 +227,42 @@ UNHEARD: Final = _waiting.limit(
     "calls to more of them wait until their gateway's lease has ended",
 )
 
+_streams = _Topic("Event streams")
+_streams.setting("--max-frame-size", "a frame that is posted", "it is kept until it has come whole")
+SHORTEST_SESSION: Final = _streams.limit(
+    8,
+    "characters",
+    "the least that a session_id has",
+    "who knows it can post as the client, if that has no token; published clients make 15 and more",
+)
+LONGEST_SESSION: Final = _streams.limit(
+    256, "characters", "the most that a session_id has", "it is hashed for each frame"
+)
+POSTED_FRAMES: Final = _streams.limit(
+    1_000,
+    "frames",
+    "posted frames of one client that wait for their turn; more are answered 503",
+    "a browser has six requests under way at once, a hundred by HTTP/2",
+)
+POSTED_BYTES: Final = _streams.limit(
+    4_194_304,
+    "bytes",
+    "what these frames may have; a larger one is taken when nothing else waits",
+    "some chunks of a large message",
+)
+KNOWN_STREAMS: Final = _streams.limit(
+    4_096,
+    "streams",
+    "streams of other gateways whose clients a gateway remembers for 5 seconds",
+    "a page posts many frames in a row",
+)
+STREAM_EVENTS: Final = _streams.limit(
+    65_536,
+    "bytes",
+    "frames that are written to a stream in one go, if there are several",
+    "what a socket takes at once",
+)
+
 _registry = _Topic("Names and infos")
 NAME: Final = _registry.limit(
     256,

@@ -21,6 +21,7 @@ _WHOLE: Final = frozenset(
 _BEGINNINGS: Final = (
     *("{", "public:", "user:", "node:", "told:", "role:"),
     *("invitation:", "login:", "sign-in:", "browser:", "attempts:", "tokens:", "app-ticket:"),
+    "stream:",
 )
 
 
@@ -173,6 +174,10 @@ class Keys:
     def browser(self, digest: str) -> str:
         """Who has signed in with the cookie of this digest, as JSON. Expires."""
         return f"{self.prefix}:browser:{digest}"
+
+    def stream(self, digest: str) -> str:
+        """The address of the client whose event stream has a secret of this digest. Expires."""
+        return f"{self.prefix}:stream:{digest}"
 
     def attempts(self, digest: str) -> str:
         """How often a wrong password was given, for one account or address. Expires."""

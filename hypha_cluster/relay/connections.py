@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from typing import Any, Final, Protocol
 
 from hypha_cluster.identity.access import Guests
@@ -42,11 +42,33 @@ _NEXT: Final = {
 }
 
 
-class Socket(Protocol):
-    """A WebSocket as the relay sees it.
+class Verdict(StrEnum):
+    """What became of a frame that a client has posted."""
 
-    DirectWebSocket (serving/http11/websocket_connection.py) and AsgiSocket (web/sockets.py).
+    ROUTED = "routed"
+    KEPT = "kept"  # it is routed when the client is back, or is on its way still
+    REFUSED = "refused"  # the stream is another client's
+    BUSY = "busy"  # too much waits already
+    OVER = "over"  # the stream has ended; another one may have begun
+
+
+class Postbox(Protocol):
+    """Takes the frames of a client that does not send them by its connection, as of events."""
+
+    def put(self, key: str, frame: bytes, settle: Callable[[Verdict], None]) -> None:
+        """Have a frame routed in its turn, if `key` is the stream's; say what became of it."""
+
+
+class Socket(Protocol):
+    """A connection as the relay sees it.
+
+    DirectWebSocket (serving/http11/websocket_connection.py), AsgiSocket (web/sockets.py) and
+    EventStream (web/event_stream.py).
     """
+
+    @property
+    def postbox(self) -> Postbox | None:
+        """Where goes what the client sends by other connections; None if it sends by this one."""
 
     def send(self, frame: bytes) -> None:
         """Send one binary message; never waits, does nothing once closed."""

@@ -16,8 +16,18 @@ from hypha_cluster.protocol.address import node_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, is_frame
 from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
 from hypha_cluster.relay.bus import Outcome, Publisher
-from hypha_cluster.relay.connections import Connection, Connections, Stage
-from hypha_cluster.relay.events import Note, read_calls, read_note, write_calls, write_note
+from hypha_cluster.relay.connections import Connection, Connections, Stage, Verdict
+from hypha_cluster.relay.events import (
+    TAKEN,
+    Note,
+    Posted,
+    read_calls,
+    read_note,
+    read_posted,
+    write_calls,
+    write_event,
+    write_note,
+)
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import OwedAnswers, PendingCall
 from hypha_cluster.relay.rejecting import Reject, Rejects, error_of
@@ -161,7 +171,7 @@ class Delivery:
     def _accept(self, connection: Connection, sealed: bytes) -> bytes | None:
         """Note what a frame from the bus means here; answer it as its client gets it, if at all."""
         if not is_frame(sealed):
-            self._learn(connection.address, sealed)
+            self._learn(connection, sealed)
             return None
         try:
             envelope = self._reader.read_envelope(sealed)
@@ -177,13 +187,27 @@ class Delivery:
         self._counts.dropped_messages["frame"] += 1
         _log.error("A frame from another node was dropped: %s", error)
 
-    def _learn(self, address: str, message: bytes) -> None:
-        """Take what another node says of a client that is attached here."""
-        note = read_note(message)
-        if note is None:
-            self._inherit(address, message)
+    def _learn(self, connection: Connection, message: bytes) -> None:
+        """Take what another node says of a client that is attached here, or has got from it."""
+        if (note := read_note(message)) is not None:
+            self._ledger.came(connection.address, note)
+        elif (posted := read_posted(message)) is not None:
+            self._take_posted(connection, posted)
         else:
-            self._ledger.came(address, note)
+            self._inherit(connection.address, message)
+
+    def _take_posted(self, connection: Connection, posted: Posted) -> None:
+        """Have a frame routed that a client here has posted elsewhere; tell who was asked."""
+
+        def settle(verdict: Verdict) -> None:
+            event = write_event(TAKEN, posted.number, verdict)
+            self._publisher.publish_to_node(posted.asker, event)
+
+        postbox = connection.socket.postbox
+        if postbox is None:
+            settle(Verdict.REFUSED)
+        else:
+            postbox.put(posted.key, posted.frame, settle)
 
     def _inherit(self, caller: str, message: bytes) -> None:
         """Take over from another node what a client waits for that is attached here by now.

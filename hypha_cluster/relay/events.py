@@ -20,11 +20,13 @@ REQUEST: Final = "ousted"  # address, holder, asker: see handover.py
 ANSWER: Final = "handed over"  # holder
 ENDED: Final = "ended"  # node: it is gone, with all that clients have called at it itself
 CHANGED: Final = "changed"  # workspace: a client of it offers other services than before
+TAKEN: Final = "taken"  # number, verdict: what became of a frame that was posted, see posts.py
 
 CAME: Final = "came"  # source, method, session: a message in chunks, for a client that has got it
+POSTED: Final = "posted"  # key, asker, number, frame: what a client has sent, see posts.py
 
 # How many texts each kind of event comes with.
-_ARITY: Final = {LEFT: 1, MISJUDGED: 1, REQUEST: 3, ANSWER: 1, CHANGED: 1, ENDED: 1}
+_ARITY: Final = {LEFT: 1, MISJUDGED: 1, REQUEST: 3, ANSWER: 1, CHANGED: 1, ENDED: 1, TAKEN: 2}
 # What nodes without versions understand; anything else they ignore, if it is an array.
 _UNVERSIONED: Final = frozenset((LEFT, MISJUDGED, REQUEST, ANSWER))
 
@@ -98,6 +100,34 @@ def read_note(data: bytes) -> Note | None:
     if type(source) is not str or type(method) is not str or type(session) is not str:
         return None
     return Note(source, method, session)
+
+
+class Posted(NamedTuple):
+    """A frame that a client has posted at another node than the one that has its event stream.
+
+    key: of the stream, which whoever posts has proved to know. asker, number: which node is to be
+    told what becomes of it, and by which name it knows it.
+    """
+
+    key: str
+    asker: str
+    number: str
+    frame: bytes
+
+
+def write_posted(posted: Posted) -> bytes:
+    return pack([VERSION, POSTED, *posted])
+
+
+def read_posted(data: bytes) -> Posted | None:
+    """The same as it was written; None for what is none."""
+    values = _read_array(data)
+    if values is None or values[:2] != [VERSION, POSTED] or len(values) != 6:
+        return None
+    key, asker, number, frame = values[2:]
+    if any(type(text) is not str for text in (key, asker, number)) or type(frame) is not bytes:
+        return None
+    return Posted(key, asker, number, frame)
 
 
 def _read_array(data: bytes) -> list[Any] | None:

@@ -1,9 +1,9 @@
-"""A client's WebSocket as the hub sees it: what it does, and one kind of it over plain ASGI."""
+"""A client's connection as the hub sees it: what it does, and what is alike over plain ASGI."""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -15,9 +15,10 @@ DIRECT: Final = "hypha.direct"  # the ASGI extension of serving/http11/websocket
 
 
 class LiveSocket(Socket, Protocol):
-    """A WebSocket that is to be read, and not only written to, as the relay does.
+    """A connection that is to be read, and not only written to, as the relay does.
 
-    Two kinds: DirectWebSocket of serving/http11, and AsgiSocket for what does not come that way.
+    Three kinds: DirectWebSocket of serving/http11, AsgiSocket for a WebSocket that does not come
+    that way, and EventStream (event_stream.py), whose client posts what it sends.
     """
 
     def start(
@@ -38,26 +39,20 @@ def socket_of(scope: Scope, receive: Receive, send: Send, supervisor: Supervisor
     return direct or AsgiSocket(receive, send, supervisor)
 
 
-class AsgiSocket:
-    """Over plain ASGI, as for HTTP/2: an outbox, and a task that empties it."""
+class QueuedSocket:
+    """What the kinds over plain ASGI have in common: an outbox, which a task of theirs empties."""
 
-    def __init__(self, receive: Receive, send: Send, supervisor: Supervisor) -> None:
-        self._receive = receive
-        self._send = send
+    def __init__(self, supervisor: Supervisor) -> None:
         self._outbox: deque[bytes] = deque()
         self._filled = asyncio.Event()
-        self._may_read = asyncio.Event()
-        self._may_read.set()
         self._closing: tuple[int, str] | None = None
         self._over: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         self._tasks = Tasks(supervisor)
         self.buffered = 0
 
-    def start(
-        self, on_message: Callable[[bytes | str], None], on_writable: Callable[[], None]
-    ) -> None:
-        self._on_writable = on_writable
-        for work in (self._read(on_message), self._write()):
+    def _work(self, *works: Coroutine[Any, Any, None]) -> None:
+        """Do the work of the connection from now on; a failure of any ends it."""
+        for work in works:
             self._tasks.spawn("socket", work, lambda error: self.abort())
 
     def send(self, frame: bytes) -> None:
@@ -65,12 +60,6 @@ class AsgiSocket:
             self.buffered += len(frame)
             self._outbox.append(frame)
             self._filled.set()
-
-    def pause(self) -> None:
-        self._may_read.clear()
-
-    def resume(self) -> None:
-        self._may_read.set()
 
     def close(self, code: int, reason: str = "") -> None:
         """Do so when what was sent before has gone out."""
@@ -89,6 +78,31 @@ class AsgiSocket:
         finally:
             on_closed(*ending)
             await self._tasks.stop()
+
+
+class AsgiSocket(QueuedSocket):
+    """A WebSocket over plain ASGI, as for HTTP/2."""
+
+    postbox = None
+
+    def __init__(self, receive: Receive, send: Send, supervisor: Supervisor) -> None:
+        super().__init__(supervisor)
+        self._receive = receive
+        self._send = send
+        self._may_read = asyncio.Event()
+        self._may_read.set()
+
+    def start(
+        self, on_message: Callable[[bytes | str], None], on_writable: Callable[[], None]
+    ) -> None:
+        self._on_writable = on_writable
+        self._work(self._read(on_message), self._write())
+
+    def pause(self) -> None:
+        self._may_read.clear()
+
+    def resume(self) -> None:
+        self._may_read.set()
 
     async def _read(self, on_message: Callable[[bytes | str], None]) -> None:
         while True:

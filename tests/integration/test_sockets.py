@@ -1,5 +1,8 @@
-"""What the hub asks of a WebSocket, of both kinds: past Hypercorn, and over plain ASGI."""
+"""What the hub asks of a connection, of all kinds: WebSockets past Hypercorn and over plain ASGI,
+and streams of events.
+"""
 
+import base64
 from collections.abc import Iterator
 from queue import Queue
 from typing import Any
@@ -10,10 +13,16 @@ from hypha_cluster.serving.http11.server import install, uninstall
 from hypha_cluster.serving.http11.websocket_connection import DirectWebSocket
 from hypha_cluster.serving.http11.websocket_frames import BINARY, FIN, TEXT
 from hypha_cluster.supervision import Supervisor
-from hypha_cluster.web.sockets import AsgiSocket, LiveSocket, socket_of
-from tests.websocket_rig import PATIENCE, Peer, Server
+from hypha_cluster.web.event_stream import EventStream
+from hypha_cluster.web.sockets import ABNORMAL, AsgiSocket, LiveSocket, socket_of
+from tests.websocket_rig import PATIENCE, Peer, Server, connected as connected_to
 
-KINDS: dict[str, type[LiveSocket]] = {"direct": DirectWebSocket, "asgi": AsgiSocket}
+KINDS: dict[str, type[LiveSocket]] = {
+    "direct": DirectWebSocket,
+    "asgi": AsgiSocket,
+    "events": EventStream,
+}
+KEY = "the client's secret"
 
 
 class Application:
@@ -30,9 +39,12 @@ class Application:
                 await receive()
                 await send({"type": f"lifespan.{stage}.complete"})
             return
-        socket = socket_of(scope, receive, send, Supervisor())
-        assert (await receive())["type"] == "websocket.connect"
-        await send({"type": "websocket.accept"})
+        if scope["type"] == "http":
+            socket: LiveSocket = EventStream(KEY, receive, send, Supervisor(), retry=0.5)
+        else:
+            socket = socket_of(scope, receive, send, Supervisor())
+            assert (await receive())["type"] == "websocket.connect"
+            await send({"type": "websocket.accept"})
         socket.start(lambda message: self.messages.put(bytes_of(message)), lambda: None)
         self.sockets.put(socket)
         await socket.outlive(lambda code, reason: self.endings.put((code, reason)))
@@ -42,14 +54,93 @@ def bytes_of(message: Any) -> bytes | str:
     return message if isinstance(message, str) else bytes(message)
 
 
-class Connected:
-    """A peer, and the socket that the hub has of it."""
+class Ended(Exception):
+    """Nothing more comes. The arguments are the code and the reason, if the kind has them."""
+
+
+class WebSocketPeer:
+    """The other end of a WebSocket."""
+
+    def __init__(self, server: Server, application: Application) -> None:
+        self.peer: Peer = server.connect("/")
+        self.hub = application.sockets.get(timeout=PATIENCE)
+
+    def say(self, data: bytes) -> None:
+        self.peer.send(FIN | BINARY, data)
+
+    def hear(self) -> bytes:
+        first, payload = self.peer.frame()
+        if first == FIN | BINARY:
+            return payload
+        raise Ended(int.from_bytes(payload[:2]), payload[2:].decode())
+
+    def agree(self) -> None:
+        """Answer the end that was heard."""
+        self.peer.close(4000, "enough")
+
+    def break_off(self) -> None:
+        self.peer.socket.close()
+
+
+class EventPeer:
+    """Reads events; what it says is put into the postbox, as by whoever takes what is posted."""
 
     def __init__(self, server: Server, application: Application) -> None:
         self._server = server
+        self.socket = connected_to(server.port)
+        server.peers.append(self)
+        self.socket.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.hub: Any = application.sockets.get(timeout=PATIENCE)
+        self._read_until(b"\r\n\r\n")
+        self._rest = b""
+        self.verdicts: list[str] = []
+
+    def say(self, data: bytes) -> None:
+        self._server.call(lambda: self.hub.postbox.put(KEY, data, self.verdicts.append))
+
+    def hear(self) -> bytes:
+        while True:
+            block = self._block()
+            if block.startswith(b"data: "):
+                return base64.b64decode(block.removeprefix(b"data: "), validate=True)
+
+    def _block(self) -> bytes:
+        while b"\n\n" not in self._rest:
+            size = int(self._read_until(b"\r\n") or b"0", 16)
+            if not size:
+                raise Ended
+            self._rest += self._read(size + 2)[:-2]
+        block, _, self._rest = self._rest.partition(b"\n\n")
+        return block
+
+    def _read_until(self, end: bytes) -> bytes:
+        taken = b""
+        while not taken.endswith(end) and (byte := self.socket.recv(1)):
+            taken += byte
+        return taken
+
+    def _read(self, size: int) -> bytes:
+        taken = bytearray()
+        while len(taken) < size:
+            taken += self.socket.recv(size - len(taken))
+        return bytes(taken)
+
+    def agree(self) -> None:
+        """The end of the answer is the end."""
+
+    def break_off(self) -> None:
+        self.socket.close()
+
+
+class Connected:
+    """A peer, and the socket that the hub has of it."""
+
+    def __init__(self, server: Server, application: Application, kind: str) -> None:
+        self._server = server
         self._application = application
-        self.peer: Peer = server.connect("/")
-        self.socket = application.sockets.get(timeout=PATIENCE)
+        peer: Any = EventPeer if kind == "events" else WebSocketPeer
+        self.peer = peer(server, application)
+        self.socket: LiveSocket = self.peer.hub
 
     def do(self, method: str, *args: Any) -> None:
         """Call a method of the socket, where the hub does."""
@@ -66,6 +157,9 @@ class Connected:
         return self._application.endings.get(timeout=PATIENCE)
 
 
+websockets_only = pytest.mark.parametrize("connected", ["direct", "asgi"], indirect=True)
+
+
 @pytest.fixture(scope="module", params=KINDS)
 def connected(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Make connections, each of this kind."""
@@ -74,7 +168,7 @@ def connected(request: pytest.FixtureRequest) -> Iterator[Any]:
     with Server("asyncio", application).running() as server:
 
         def connect() -> Connected:
-            made = Connected(server, application)
+            made = Connected(server, application, request.param)
             assert isinstance(made.socket, KINDS[request.param])
             return made
 
@@ -86,10 +180,19 @@ def test_messages_are_handed_over_in_their_order(connected: Any) -> None:
     one = connected()
 
     for number in range(100):
-        one.peer.send(FIN | BINARY, b"%d" % number)
-    one.peer.send(FIN | TEXT, b"text")
+        one.peer.say(b"%d" % number)
 
-    assert [one.message() for _ in range(101)] == [*(b"%d" % n for n in range(100)), "text"]
+    assert [one.message() for _ in range(100)] == [b"%d" % number for number in range(100)]
+
+
+@websockets_only
+def test_a_text_is_handed_over_as_text(connected: Any) -> None:
+    one = connected()
+
+    one.peer.say(b"bytes")
+    one.peer.peer.send(FIN | TEXT, b"text")
+
+    assert [one.message(), one.message()] == [b"bytes", "text"]
 
 
 def test_what_is_sent_arrives_in_its_order(connected: Any) -> None:
@@ -98,7 +201,7 @@ def test_what_is_sent_arrives_in_its_order(connected: Any) -> None:
     for number in range(100):
         one.do("send", b"%d" % number)
 
-    assert [one.peer.frame()[1] for _ in range(100)] == [b"%d" % number for number in range(100)]
+    assert [one.peer.hear() for _ in range(100)] == [b"%d" % number for number in range(100)]
 
 
 def test_what_the_network_has_not_taken_is_counted(connected: Any) -> None:
@@ -108,7 +211,7 @@ def test_what_the_network_has_not_taken_is_counted(connected: Any) -> None:
         one.do("send", bytes(500_000))
     filled = one.buffered()
     for _ in range(40):
-        assert len(one.peer.frame()[1]) == 500_000
+        assert len(one.peer.hear()) == 500_000
 
     assert filled > 1_000_000
     while one.buffered():
@@ -120,8 +223,8 @@ def test_a_pause_has_the_peer_wait(connected: Any) -> None:
 
     one.do("pause")
     for text in (b"1", b"2", b"3"):  # the first may be on its way in already
-        one.peer.send(FIN | BINARY, text)
-    other.peer.send(FIN | BINARY, b"other")
+        one.peer.say(text)
+    other.peer.say(b"other")
     before = []
     while (message := one.message()) != b"other":
         before.append(message)
@@ -140,18 +243,21 @@ def test_a_close_comes_behind_what_was_sent(connected: Any) -> None:
     one.do("send", b"too late")
     one.do("close", 4001)
 
-    assert one.peer.frame() == (FIN | BINARY, b"last")
-    code = one.peer.frame()[1]
-    assert (int.from_bytes(code[:2]), code[2:]) == (4000, b"enough")
-    one.peer.close(4000, "enough")
-    assert one.ending() == (4000, "enough")
+    assert one.peer.hear() == b"last"
+    with pytest.raises(Ended) as ended:
+        one.peer.hear()
+    one.peer.agree()
+    told = () if isinstance(one.peer, EventPeer) else (4000, "enough")
+    assert ended.value.args == told
+    assert one.ending() == (told or (ABNORMAL, ""))
 
 
+@websockets_only
 @pytest.mark.parametrize(("code", "reason"), [(1000, "bye"), (1001, ""), (4242, "why")])
 def test_it_is_told_how_the_peer_closed(connected: Any, code: int, reason: str) -> None:
     one = connected()
 
-    one.peer.close(code, reason)
+    one.peer.peer.close(code, reason)
 
     assert one.ending() == (code, reason)
     one.do("send", b"nobody is there")
@@ -162,7 +268,7 @@ def test_it_is_told_how_the_peer_closed(connected: Any, code: int, reason: str) 
 def test_a_broken_connection_is_abnormal(connected: Any) -> None:
     one = connected()
 
-    one.peer.socket.close()
+    one.peer.break_off()
 
     assert one.ending()[0] in (1005, 1006)
 
@@ -173,3 +279,16 @@ def test_an_abort_ends_it_at_once(connected: Any) -> None:
     one.do("abort")
 
     assert one.ending()[0] in (1005, 1006)
+
+
+@pytest.mark.parametrize("connected", ["events"], indirect=True)
+def test_what_waits_when_a_stream_ends_may_be_posted_again(connected: Any) -> None:
+    one = connected()
+
+    one.do("pause")
+    one.peer.say(b"waits")
+    one.do("abort")
+    assert one.ending()[0] == ABNORMAL
+    one.peer.say(b"too late")
+
+    assert one.peer.verdicts == ["over", "over"]

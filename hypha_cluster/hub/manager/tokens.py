@@ -7,8 +7,15 @@ from hypha_cluster.hub.context import Context
 from hypha_cluster.identity.access import may_hand_on
 from hypha_cluster.identity.tokens import Place, Tokens
 from hypha_cluster.protocol.guard import shown
+from hypha_cluster.registry.clients import Attachment
 
 _OPTIONS: Final = ("scopes", "expires_in", "email", "parent_client")
+
+
+def issue_reconnection(tokens: Tokens, attachment: Attachment) -> str:
+    """A token by which a client that is attached can come back."""
+    place = Place(attachment.workspace.name, attachment.client, attachment.program)
+    return tokens.issue_reconnection(attachment.identity, place)
 
 
 class TokenFunctions:
@@ -48,8 +55,7 @@ class TokenFunctions:
         connection = context.attached()
         attachment = connection.attachment
         connection.refreshed_at = connection.clock()
-        place = Place(attachment.workspace.name, attachment.client, attachment.program)
-        token = self._tokens.issue_reconnection(attachment.identity, place)
+        token = issue_reconnection(self._tokens, attachment)
         return {
             "workspace": attachment.workspace.name,
             "client_id": attachment.client,

@@ -122,8 +122,10 @@ class Exchange:
 
     def _give_up(self) -> None:
         """Do what is left to do for an application that has not sent a whole answer."""
-        if self.is_answering:
-            self._connection.transport.close()  # the peer misses the rest
+        if self.is_answering:  # the peer misses the rest
+            transport = self._connection.transport
+            # What a peer that reads nothing has not taken would be kept for it.
+            (transport.abort if self._connection.writing_paused else transport.close)()
         else:
             self._send_empty(HTTPStatus.INTERNAL_SERVER_ERROR, [])
 

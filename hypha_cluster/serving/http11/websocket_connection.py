@@ -127,6 +127,8 @@ class DirectWebSocket(asyncio.Protocol):
         "__weakref__",
     )
 
+    postbox = None  # all that the peer sends comes by this connection
+
     def __init__(self, limit: int, timeouts: Timeouts, on_writable: Callable[[], None]) -> None:
         self.inbox = Inbox(self.pause, self.resume)
         self.writing_paused = False

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
-from hypha_cluster.clients.events import Events
+from hypha_cluster.clients.events import Asked, Events
 from hypha_cluster.clients.handover import Handover
 from hypha_cluster.clients.life import Admission, ClientLife, Records, Relay, Terms
 from hypha_cluster.clients.mail import Mail
@@ -34,6 +34,7 @@ from hypha_cluster.relay.connections import Connection, Connections
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import OwedAnswers, PendingCalls
+from hypha_cluster.relay.posts import Posts
 from hypha_cluster.relay.tracing import NullTracer
 from hypha_cluster.supervision import Supervisor
 from tests.fakes import FakeClock, FakeSocket, MemoryBus, MemoryListener, MemoryPublisher
@@ -247,7 +248,7 @@ class Node:
         )
         self.recovery = Recovery(self.clock)
         events = Events(
-            self.handover,
+            Asked(self.handover, Posts(name, self.publisher)),
             self.delivery.rejects,
             cast(HubClient, self.hub),
             RecentlyFound(),

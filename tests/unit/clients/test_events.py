@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from hypha_cluster.clients.events import Events
+from hypha_cluster.clients.events import Asked, Events
 from hypha_cluster.clients.handover import Handover, Request
 from hypha_cluster.errors import HubError
 from hypha_cluster.hub.answering import HubClient
@@ -12,7 +12,17 @@ from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.registry.services import RecentlyFound
-from hypha_cluster.relay.events import ANSWER, CHANGED, ENDED, LEFT, MISJUDGED, REQUEST, write_event
+from hypha_cluster.relay.events import (
+    ANSWER,
+    CHANGED,
+    ENDED,
+    LEFT,
+    MISJUDGED,
+    REQUEST,
+    TAKEN,
+    write_event,
+)
+from hypha_cluster.relay.posts import Posts
 from hypha_cluster.relay.rejecting import Rejects
 
 
@@ -33,8 +43,8 @@ class Recorder:
     def take_request(self, request: Request) -> None:
         self.told.append(request)
 
-    def take_answer(self, holder: str) -> None:
-        self.told.append(("answer", holder))
+    def take_answer(self, *what: str) -> None:
+        self.told.append(("answer", *what))
 
     def forget(self, workspace: str) -> None:
         self.told.append(("forget", workspace))
@@ -48,7 +58,7 @@ class Rig:
         self.counts = Counts()
         self.recorder = Recorder()
         self.events = Events(
-            cast(Handover, self.recorder),
+            Asked(cast(Handover, self.recorder), cast(Posts, self.recorder)),
             cast(Rejects, self.recorder),
             cast(HubClient, self.recorder),
             cast(RecentlyFound, self.recorder),
@@ -70,6 +80,7 @@ REQUESTED = Request("ann/me", "here#1", "there")
         (write_event(ANSWER, "here#1"), [("answer", "here#1")]),
         (write_event(CHANGED, "ann"), [("forget", "ann")]),
         (write_event(ENDED, "there"), 2 * [("ended", "there", ENDED_TOLD)]),
+        (write_event(TAKEN, "17", "routed"), [("answer", "17", "routed")]),
         (write_event(MISJUDGED, "here"), ["doubt"]),
         (write_event(MISJUDGED, "another"), []),
     ],

@@ -14,12 +14,15 @@ from hypha_cluster.relay.events import (
     VERSION,
     Event,
     Note,
+    Posted,
     read_calls,
     read_event,
     read_note,
+    read_posted,
     write_calls,
     write_event,
     write_note,
+    write_posted,
 )
 
 ABOUT = {
@@ -155,3 +158,28 @@ def test_a_note_is_taken_for_nothing_else() -> None:
 )
 def test_what_is_no_note_is_none(odd: bytes) -> None:
     assert read_note(odd) is None
+
+
+POST = Posted("key", "gateway-1", "17", b"\0frame")
+
+
+def test_a_posted_frame_is_read_as_it_was_written() -> None:
+    assert write_posted(POST) == pack([VERSION, "posted", *POST])
+    assert read_posted(write_posted(POST)) == POST
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        pack([2, "posted", *POST]),
+        pack([VERSION, "posted", *POST, "more"]),
+        pack([VERSION, "posted", "key", "gateway-1", "17"]),
+        pack([VERSION, "posted", "key", "gateway-1", "17", "no bytes"]),
+        pack([VERSION, "posted", "key", "gateway-1", 17, b"frame"]),
+        write_note(Note("ann/me", "method", "session")),
+        write_calls([("a/b", "session", "reject")]),
+    ],
+)
+def test_what_is_no_posted_frame_is_none(data: bytes) -> None:
+    assert read_posted(data) is None

@@ -1,0 +1,171 @@
+"""A client's connection whose one half is a stream of events, and the other half is posted."""
+
+import asyncio
+import base64
+import hmac
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from starlette.types import Receive, Send
+
+from hypha_cluster.protocol.limits import POSTED_BYTES, POSTED_FRAMES, STREAM_EVENTS
+from hypha_cluster.relay.connections import Verdict
+from hypha_cluster.supervision import Supervisor
+from hypha_cluster.web.middleware.counting import EVENTS
+from hypha_cluster.web.sockets import ABNORMAL, QueuedSocket
+
+Settle = Callable[[Verdict], None]
+OnMessage = Callable[[bytes | str], None]
+
+HEADERS: Final = (
+    EVENTS,
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold events back
+)
+_PING: Final = b": ping\n\n"
+
+
+class Posted(NamedTuple):
+    """A frame that waits for its turn."""
+
+    frame: bytes
+    settle: Settle
+
+
+class Postbox:
+    """Frames that a client has posted: routed in the order in which they have come.
+
+    key: which whoever posts has to know.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._waiting: deque[Posted] = deque()
+        self._size = 0
+        self._on_message: OnMessage | None = None  # nothing is routed before there is one
+        self._is_paused = self._is_shut = False
+
+    def put(self, key: str, frame: bytes, settle: Settle) -> None:
+        """Have a frame routed in its turn, and say what became of it."""
+        if not hmac.compare_digest(key.encode(), self._key.encode()):
+            settle(Verdict.REFUSED)
+        elif self._is_shut:
+            settle(Verdict.OVER)
+        elif self._waiting and not self._has_room(len(frame)):
+            settle(Verdict.BUSY)
+        else:
+            self._waiting.append(Posted(frame, settle))
+            self._size += len(frame)
+            self.empty()
+
+    def _has_room(self, size: int) -> bool:
+        return len(self._waiting) < POSTED_FRAMES and self._size + size <= POSTED_BYTES
+
+    def open(self, on_message: OnMessage) -> None:
+        """Hand over what has come, and from now on each frame as it comes."""
+        self._on_message = on_message
+        self.empty()
+
+    def pause(self) -> None:
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Go on at the next call of `empty`."""
+        self._is_paused = False
+
+    def empty(self) -> None:
+        """Hand over what waits, unless that has to wait longer."""
+        while self._waiting and self._on_message is not None and not self._is_paused:
+            posted = self._waiting.popleft()
+            self._size -= len(posted.frame)
+            self._on_message(posted.frame)
+            posted.settle(Verdict.ROUTED)
+
+    def shut(self) -> None:
+        """Take nothing more; what waits may be posted again, where the client is by then."""
+        self._is_shut = True
+        waiting, self._waiting = self._waiting, deque()
+        for posted in waiting:
+            posted.settle(Verdict.OVER)
+
+
+class EventStream(QueuedSocket):
+    """The answer to a request for events: each frame is one, as base64.
+
+    retry: seconds after which a browser comes back when the stream has ended.
+    """
+
+    def __init__(
+        self, key: str, receive: Receive, send: Send, supervisor: Supervisor, retry: float
+    ) -> None:
+        super().__init__(supervisor)
+        self.postbox = Postbox(key)
+        self._receive = receive
+        self._send = send
+        self._notes = [b"retry: %d\n\n" % (retry * 1000)]  # what is no frame, and comes first
+
+    def start(self, on_message: OnMessage, on_writable: Callable[[], None]) -> None:
+        self._on_writable = on_writable
+        self._work(self._read(), self._write())
+        self.postbox.open(on_message)
+
+    def identify(self, token: str) -> None:
+        """Say by what the client can come back: browsers send the last id that they have got."""
+        self._note(b"id: %b\n\n" % token.encode())
+
+    def ping(self) -> None:
+        """Send something, if nothing is under way: so both ends notice when the other is gone."""
+        if not (self._outbox or self._notes):
+            self._note(_PING)
+
+    def _note(self, note: bytes) -> None:
+        self._notes.append(note)
+        self._filled.set()
+
+    def pause(self) -> None:
+        self.postbox.pause()
+
+    def resume(self) -> None:
+        """Go on in the next turn of the loop: who resumes may have older frames in hand."""
+        self.postbox.resume()
+        asyncio.get_running_loop().call_soon(self.postbox.empty)
+
+    async def outlive(self, on_closed: Callable[[int, str], None]) -> None:
+        def close(code: int, reason: str) -> None:
+            self.postbox.shut()  # all that it has handed over was routed before
+            on_closed(code, reason)
+
+        await super().outlive(close)
+
+    async def _read(self) -> None:
+        """Wait until the client goes; of its request there is nothing more to come."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.abort()
+
+    async def _write(self) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": list(HEADERS)}
+        await self._send(start)
+        while True:
+            while self._outbox or self._notes:
+                await self._write_some()
+            self._on_writable()
+            if self._closing is not None:
+                break
+            self._filled.clear()
+            await self._filled.wait()
+        await self._send({"type": "http.response.body", "body": b""})
+        if not self._over.done():
+            self._over.set_result((ABNORMAL, ""))  # nobody has said that the client left
+
+    async def _write_some(self) -> None:
+        """Write what is there, up to a bound."""
+        parts, self._notes = self._notes, []
+        size = 0
+        while self._outbox and (not size or size + len(self._outbox[0]) <= STREAM_EVENTS):
+            frame = self._outbox.popleft()
+            size += len(frame)
+            parts += (b"data: ", base64.b64encode(frame), b"\n\n")
+        await self._send({"type": "http.response.body", "body": b"".join(parts), "more_body": True})
+        self.buffered -= size

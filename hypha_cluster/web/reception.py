@@ -1,0 +1,103 @@
+"""Has clients admitted and attached, and their connections run, whatever way they come."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from hypha_cluster import log_fields
+from hypha_cluster.clients.life import Admission, ClientLife
+from hypha_cluster.errors import HubError
+from hypha_cluster.protocol.limits import SHOWN
+from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.intake import Intake
+from hypha_cluster.supervision import Supervisor, Tasks
+from hypha_cluster.web.lookup import Gatekeeper
+from hypha_cluster.web.pace import Pace
+from hypha_cluster.web.sockets import LiveSocket
+
+Recover = Callable[[Connection], Coroutine[None, None, None]]
+
+
+class Arrival(NamedTuple):
+    """A client that comes. accept: lets it in, once it has its address.
+
+    base_url, refresh_after: as of its Connection.
+    """
+
+    admission: Admission
+    socket: LiveSocket
+    accept: Callable[[], Awaitable[None]]
+    base_url: str
+    refresh_after: float = 0.0
+
+
+class Reception:
+    """Takes clients in. recover: asks one that came back what it offers, if the hub forgot it."""
+
+    def __init__(
+        self,
+        gatekeeper: Gatekeeper,
+        clients: ClientLife,
+        intake: Intake,
+        recover: Recover,
+        supervisor: Supervisor,
+    ) -> None:
+        self._gatekeeper = gatekeeper
+        self._clients = clients
+        self._intake = intake
+        self._recover = recover
+        self._recoveries = Tasks(supervisor)
+
+    async def admit(self, asked: Mapping[str, str]) -> Admission:
+        """Who comes, if they may, by what they ask for in their query; else a HubError."""
+        log_fields.client.set(asked.get("client_id", "")[:SHOWN])  # as it says itself
+        admission = await self._gatekeeper.admit(asked)
+        log_fields.client.set(f"{admission.workspace.name}/{admission.client}")
+        return admission
+
+    async def attach(self, arrival: Arrival) -> Connection:
+        """Attach a client; raises what `ClientLife.attach` does."""
+        return await self._clients.attach(
+            arrival.admission,
+            arrival.socket,
+            arrival.accept,
+            base_url=arrival.base_url,
+            refresh_after=arrival.refresh_after,
+        )
+
+    def refused(self, error: HubError) -> None:
+        """Somebody was not let in, or is put off."""
+        self._clients.refused(error)
+
+    async def live(self, connection: Connection, socket: LiveSocket) -> None:
+        """Have frames routed; the connection may go on when this has returned."""
+        try:
+            socket.start(partial(self._take, connection, Pace(socket)), _nothing)
+        except BaseException:
+            self._clients.detach_soon(connection, 1006)
+            raise
+        recovery = None
+        if connection.is_amnesic:
+            recovery = self._recoveries.spawn(
+                "recovery", self._recover(connection), detail=connection.address
+            )
+
+        request_id = log_fields.request_id.get()
+
+        def on_closed(code: int, _reason: str) -> None:
+            if recovery is not None:
+                recovery.cancel()
+            with log_fields.about(request_id, connection.address):
+                self._clients.detach_soon(connection, code)
+
+        await socket.outlive(on_closed)
+
+    def _take(self, connection: Connection, pace: Pace, message: bytes | str) -> None:
+        """Route a message; a text frame is not of this protocol and is ignored."""
+        pace.count()
+        if isinstance(message, bytes | bytearray | memoryview):
+            self._intake.route(connection, message)
+
+
+def _nothing() -> None:
+    """The outbox is bounded by Connections, which asks for its size."""

@@ -1,0 +1,164 @@
+"""GET /sse: clients that get their frames as events, and post what they send (docs/sse.md)."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable
+from hypha_cluster.protocol.limits import PUT_OFF
+from hypha_cluster.registry.streams import REFRESH, Streams
+from hypha_cluster.relay.connections import Connection
+from hypha_cluster.supervision import Supervisor, Tasks
+from hypha_cluster.web.event_stream import EventStream
+from hypha_cluster.web.headers import header
+from hypha_cluster.web.lookup import base_url_of
+from hypha_cluster.web.middleware.compression import as_it_is
+from hypha_cluster.web.posting import Asked, Here, Posting, read_query
+from hypha_cluster.web.reception import Arrival, Reception
+
+_log = logging.getLogger(__name__)
+
+PING: Final = 15.0  # seconds; proxies cut off what says nothing for a minute
+RETURN: Final = (0.3, 1.0)  # seconds after which a browser comes back; not all at the same time
+_RENEWALS: Final = 3  # ids that a stream gets while one of them is good
+
+
+class Terms(NamedTuple):
+    """What the operator has chosen. identified_for: seconds for which an id is good."""
+
+    public_base_url: str
+    identified_for: float
+
+
+class SseApi:
+    """Lets clients in by event streams. make_token: by which a client can come back."""
+
+    def __init__(
+        self,
+        reception: Reception,
+        posting: Posting,
+        streams: Streams,
+        make_token: Callable[[Connection], str],
+        terms: Terms,
+        supervisor: Supervisor,
+    ) -> None:
+        self._reception = reception
+        self._posting = posting
+        self._streams = streams
+        self._make_token = make_token
+        self._terms = terms
+        self._supervisor = supervisor
+        self._tasks = Tasks(supervisor)
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/sse", _Stream(self), methods=["GET"]),
+            Route("/sse", self._posting.serve, methods=["POST"]),
+        ]
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One stream. Browsers do not come back after any other answer than 200."""
+        request, sending = Request(scope), as_it_is(scope, send)
+        if request.method == "HEAD":
+            await Response(media_type="text/event-stream")(scope, receive, send)
+            return
+        try:
+            asked = _read(request)
+            retry = random.uniform(*RETURN)
+            stream = EventStream(asked.key, receive, sending, self._supervisor, retry)
+            connection = await self._attach(request, asked, stream)
+        except (RedisUnavailable, NotYetBack) as error:
+            self._reception.refused(error)
+            _log.warning("A client is put off: %s", error)
+            await self._put_off(receive, sending)
+        except HubError as error:
+            self._reception.refused(error)
+            _log.info("A client was refused: %s", error)
+            raise
+        except Exception:
+            await self._put_off(receive, sending)
+            raise
+        else:
+            await self._live(connection, stream, asked.key)
+
+    async def _attach(self, request: Request, asked: Asked, stream: EventStream) -> Connection:
+        admission = await self._reception.admit(asked.fields)
+        address = f"{admission.workspace.name}/{admission.client}"
+        accept = partial(self._streams.open, asked.key, address)
+        base_url = self._terms.public_base_url or base_url_of(request)
+        return await self._reception.attach(Arrival(admission, stream, accept, base_url))
+
+    async def _live(self, connection: Connection, stream: EventStream, key: str) -> None:
+        stream.identify(self._make_token(connection))
+        here = Here(connection.address, stream)
+        tending = self._tasks.spawn(
+            "event stream", self._tend(connection, stream, key), detail=connection.address
+        )
+        self._posting.open(key, here)
+        try:
+            await self._reception.live(connection, stream)
+        finally:
+            self._posting.close(key, here)
+            tending.cancel()
+
+    async def _tend(self, connection: Connection, stream: EventStream, key: str) -> None:
+        """Keep a stream from being forgotten: by proxies, by Redis, by the hub when it is back."""
+        clock = self._supervisor.clock
+        kept_at = identified_at = clock()
+        while True:
+            await self._supervisor.sleep(PING)
+            stream.ping()
+            if clock() - identified_at > self._terms.identified_for / _RENEWALS:
+                identified_at = clock()
+                stream.identify(self._make_token(connection))
+            if clock() - kept_at > REFRESH - PING:
+                kept_at = clock()
+                await self._keep(connection, key)
+
+    async def _keep(self, connection: Connection, key: str) -> None:
+        try:
+            await self._streams.keep(key, connection.address)
+        except RedisUnavailable as error:
+            _log.info("That %s has a stream is not told yet: %s", connection.address, error)
+
+    async def _put_off(self, receive: Receive, send: Send) -> None:
+        """Let a client in and send it away later: it comes back, but would not after a refusal."""
+        stream = EventStream("", receive, send, self._supervisor, RETURN[1])
+        stream.start(lambda message: None, lambda: None)
+
+        async def send_away() -> None:
+            await asyncio.sleep(PUT_OFF)
+            stream.close(0)
+
+        sending_away = self._tasks.spawn("put off", send_away())
+        await stream.outlive(lambda code, reason: None)
+        sending_away.cancel()
+
+
+class _Stream:
+    """The stream as a route that answers by ASGI; its errors are answered further out."""
+
+    def __init__(self, api: SseApi) -> None:
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._api.serve(scope, receive, send)
+
+
+def _read(request: Request) -> Asked:
+    """What is asked for, with the id that a browser had last.
+
+    That is fresher than what the query may have, which a browser repeats as it was at first.
+    """
+    asked = read_query(request)
+    if last := header(request, b"last-event-id"):
+        return Asked({**asked.fields, "reconnection_token": last}, asked.key)
+    return asked
