@@ -134,8 +134,7 @@ async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
             *_entrances(site, store, relay, hub, clients.parts.life),
             *_routes(site, store, hub, _health(links, node), features),
         ]
-        first = features.first_routes(routes)
-        app.router.routes.extend(_everywhere([*first, *routes], config.base_path))
+        app.router.routes.extend(_everywhere(routes, features, config.base_path))
         await stack.enter_async_context(features.running())
         _log.info("Gateway %s is up.", site.name)
         yield
@@ -202,8 +201,9 @@ def _metrics(links: Links, node: Node) -> CollectorRegistry:
     )
 
 
-def _everywhere(routes: list[BaseRoute], base_path: str) -> list[BaseRoute]:
-    """Routes as they are, and under the base path if there is one."""
+def _everywhere(routes: list[BaseRoute], features: Features, base_path: str) -> list[BaseRoute]:
+    """Routes and what comes before them, as they are and under the base path if there is one."""
+    routes = [*features.first_routes(routes), *routes]
     if not base_path:
         return routes
     return [Mount(base_path, app=lead_by_slashes(Routes(routes))), *routes]

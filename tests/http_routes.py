@@ -207,8 +207,8 @@ ROWS: Final = (
 )
 
 
-# For people, or the same once more; OpenAPI does not describe them.
-OFF_THE_RECORD: Final = {"/ws", "/api-docs", "/api-redoc", "/services/openapi.json"}
+# For clients and people, or the same once more; OpenAPI does not describe them.
+OFF_THE_RECORD: Final = {"/ws", STREAM, "/api-docs", "/api-redoc", "/services/openapi.json"}
 
 
 def of_service(row: Row, workspace: str, client: str) -> Row:

@@ -142,11 +142,14 @@ class StreamSocket:
         return self._frames()
 
     async def _frames(self) -> AsyncIterator[bytes]:
-        async for event in self.source.events():
-            self.last_id = event.id or self.last_id
-            self.events.append(event)
-            if event.data:
-                yield event.frame
+        try:
+            async for event in self.source.events():
+                self.last_id = event.id or self.last_id
+                self.events.append(event)
+                if event.data:
+                    yield event.frame
+        finally:
+            self.source.close()
 
 
 class SseClient(RawClient):

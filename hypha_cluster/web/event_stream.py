@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from starlette.types import Receive, Send
+from starlette.types import Receive, Scope, Send
 
 from hypha_cluster.protocol.limits import POSTED_BYTES, POSTED_FRAMES, STREAM_EVENTS
 from hypha_cluster.relay.connections import Verdict
@@ -23,6 +23,7 @@ HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
 )
+_CLOSE: Final = (b"connection", b"close")
 _PING: Final = b": ping\n\n"
 
 
@@ -97,10 +98,18 @@ class EventStream(QueuedSocket):
     """
 
     def __init__(
-        self, key: str, receive: Receive, send: Send, supervisor: Supervisor, retry: float
+        self,
+        key: str,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        supervisor: Supervisor,
+        retry: float,
     ) -> None:
         super().__init__(supervisor)
         self.postbox = Postbox(key)
+        # By the same connection a browser would come back to the same gateway, which may be going.
+        self._headers = [*HEADERS, *([_CLOSE] if scope["http_version"] < "2" else [])]
         self._receive = receive
         self._send = send
         self._notes = [b"retry: %d\n\n" % (retry * 1000)]  # what is no frame, and comes first
@@ -145,7 +154,7 @@ class EventStream(QueuedSocket):
         self.abort()
 
     async def _write(self) -> None:
-        start = {"type": "http.response.start", "status": 200, "headers": list(HEADERS)}
+        start = {"type": "http.response.start", "status": 200, "headers": self._headers}
         await self._send(start)
         while True:
             while self._outbox or self._notes:

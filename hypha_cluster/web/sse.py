@@ -73,18 +73,18 @@ class SseApi:
         try:
             asked = _read(request)
             retry = random.uniform(*RETURN)
-            stream = EventStream(asked.key, receive, sending, self._supervisor, retry)
+            stream = EventStream(asked.key, scope, receive, sending, self._supervisor, retry)
             connection = await self._attach(request, asked, stream)
         except (RedisUnavailable, NotYetBack) as error:
             self._reception.refused(error)
             _log.warning("A client is put off: %s", error)
-            await self._put_off(receive, sending)
+            await self._put_off(scope, receive, sending)
         except HubError as error:
             self._reception.refused(error)
             _log.info("A client was refused: %s", error)
             raise
         except Exception:
-            await self._put_off(receive, sending)
+            await self._put_off(scope, receive, sending)
             raise
         else:
             await self._live(connection, stream, asked.key)
@@ -129,9 +129,9 @@ class SseApi:
         except RedisUnavailable as error:
             _log.info("That %s has a stream is not told yet: %s", connection.address, error)
 
-    async def _put_off(self, receive: Receive, send: Send) -> None:
+    async def _put_off(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a client in and send it away later: it comes back, but would not after a refusal."""
-        stream = EventStream("", receive, send, self._supervisor, RETURN[1])
+        stream = EventStream("", scope, receive, send, self._supervisor, RETURN[1])
         stream.start(lambda message: None, lambda: None)
 
         async def send_away() -> None:

@@ -40,7 +40,7 @@ class Application:
                 await send({"type": f"lifespan.{stage}.complete"})
             return
         if scope["type"] == "http":
-            socket: LiveSocket = EventStream(KEY, receive, send, Supervisor(), retry=0.5)
+            socket: LiveSocket = EventStream(KEY, scope, receive, send, Supervisor(), retry=0.5)
         else:
             socket = socket_of(scope, receive, send, Supervisor())
             assert (await receive())["type"] == "websocket.connect"

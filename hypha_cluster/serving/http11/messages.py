@@ -11,6 +11,7 @@ PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\n"  # what a connection of HTTP/2 begins
 LINE_OVERHEAD: Final = len(b": \r\n")
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODILESS: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_CLOSE: Final = b"connection: close\r\n\r\n"
 _VERSIONS: Final = ("1.0", "1.1")
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
@@ -182,12 +183,15 @@ class Answer:
         """Write status and headers; `common` are lines that each answer has."""
         head = head_of(status, headers) + common
         self._has_body = self._has_body and status not in _BODILESS
+        is_told = False
         for name, value in headers:
             if name == b"content-length":
                 self._left = int(value)
+            elif name == b"connection" and value == b"close":
+                self.keep_alive, is_told = False, True
         if self._has_body and self._left is None:
             head += self._delimit()
-        return head + (b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+        return head + (b"\r\n" if self.keep_alive or is_told else _CLOSE)
 
     def body(self, part: bytes, *, more: bool) -> bytes:
         """Write a part of the body; the last one when there is no `more`."""

@@ -27,7 +27,8 @@ class Wire:
         self.messages: list[bytes | str] = []
         self.endings: list[tuple[int, str]] = []
         self.verdicts: list[Verdict] = []
-        self.stream = EventStream(KEY, self.coming.get, self._send, Supervisor(), retry=0.5)
+        scope = {"type": "http", "http_version": "1.1"}
+        self.stream = EventStream(KEY, scope, self.coming.get, self._send, Supervisor(), retry=0.5)
 
     async def _send(self, message: Message) -> None:
         await self.may_take.wait()
@@ -71,6 +72,7 @@ async def test_a_stream_begins_with_when_and_by_what_to_come_back(wire: Wire) ->
     assert start["status"] == 200
     assert (b"content-type", b"text/event-stream") in start["headers"]
     assert (b"cache-control", b"no-store") in start["headers"]
+    assert (b"connection", b"close") in start["headers"]
     assert first["body"] == b"retry: 500\n\nid: token\n\n"
     assert first["more_body"] is True
 

@@ -199,6 +199,11 @@ LENGTH = [(b"content-length", b"3")]
             b"date: now\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n",
             True,
         ),
+        (
+            *("GET", "1.1", 200, [*LENGTH, (b"connection", b"close")]),
+            b"content-length: 3\r\nconnection: close\r\ndate: now\r\n\r\nabc",
+            False,
+        ),
         ("GET", "1.0", 200, [], b"date: now\r\nconnection: close\r\n\r\nabc", False),
         ("HEAD", "1.1", 200, LENGTH, b"content-length: 3\r\ndate: now\r\n\r\n", True),
         ("GET", "1.1", 204, [], b"date: now\r\n\r\n", True),
