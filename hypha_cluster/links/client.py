@@ -40,12 +40,15 @@ class Reply(Generic[T_co]):
 
     def __await__(self) -> Generator[Any, None, T_co]:
         reply = yield from self._reply.__await__()
-        if isinstance(reply, RedisUnavailable):
-            raise reply
         if isinstance(reply, Exception):
-            _log.warning("Redis refuses %s: %s", self._command, reply)
-            raise RedisUnavailable("The hub's Redis does not do its work at the moment; try again.")
+            raise self._failure(reply)
         return self._read(reply)
+
+    def _failure(self, error: Exception) -> RedisUnavailable:
+        if isinstance(error, RedisUnavailable):
+            return error
+        _log.warning("Redis refuses %s: %s", self._command, error)
+        return RedisUnavailable("The hub's Redis does not do its work at the moment; try again.")
 
 
 async def settled(replies: Iterable[Reply[T]]) -> list[T]:

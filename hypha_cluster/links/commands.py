@@ -127,7 +127,6 @@ class Commands:
             shard = self._shards[address] = Shard(
                 address, self.servers, self._usage, self._on_error, self._on_opened
             )
-            self._only = None if self.servers.is_cluster else shard
         return shard
 
     def _on_opened(self) -> None:
@@ -148,8 +147,9 @@ class Commands:
             shard = self._shards.pop(address)
             self._retired.append(shard)
             self._let_go(shard)
-        for address in in_use:
-            self._shard(address)
+        shards = [self._shard(address) for address in in_use]
+        if shards and not self.servers.is_cluster:
+            self._only = shards[0]
 
     def _let_go(self, shard: Shard) -> None:
         """End a connection that is not needed any more, once it has answered what it was sent."""

@@ -6,6 +6,7 @@ leads to would be lost; so each has a listing, or an expiry.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from hypha_cluster.errors import StartupError
@@ -23,6 +24,12 @@ _BEGINNINGS: Final = (
     *("invitation:", "login:", "sign-in:", "browser:", "attempts:", "tokens:", "app-ticket:"),
     "stream:",
 )
+
+
+@lru_cache(maxsize=1_024)  # who comes or goes is named a dozen times
+def _client(prefix: str, address: str) -> str:
+    workspace, _, client = address.partition("/")
+    return f"{prefix}:{{{workspace}}}/{client}"
 
 
 class Keys:
@@ -52,8 +59,7 @@ class Keys:
 
         Goes when the client leaves for good.
         """
-        workspace, _, client = address.partition("/")
-        return f"{self.prefix}:{{{workspace}}}/{client}"
+        return _client(self.prefix, address)
 
     def client_services(self, address: str) -> str:
         """Set of the ids of the services that a client offers."""

@@ -9,6 +9,7 @@ import pytest
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.links import commands as module
 from hypha_cluster.links.commands import Commands
+from hypha_cluster.links.link import Endpoint
 from hypha_cluster.links.recovery import Recovery
 from tests.unit.links.net import A, B, Command, FakeServers, Net, error, soon
 
@@ -172,3 +173,35 @@ async def test_whoever_waits_at_the_end_is_told(net: Net, servers: FakeServers) 
     await commands.aclose()
 
     assert [type(await reply) for reply in waiting] == [RedisUnavailable] * 2
+
+
+class OneServer(FakeServers):
+    """Whoever is the only one, with how often that was asked."""
+
+    is_cluster = False
+    asked = 0
+
+    def server_of(self, slot: int) -> Endpoint | None:
+        self.asked += 1
+        return self.homes[0]
+
+
+async def test_the_only_server_is_not_looked_for_each_time(net: Net, recovery: Recovery) -> None:
+    for server in net.servers.values():
+        server.answers["GET"] = lambda command: [command[1]]
+    servers = OneServer()
+    commands = Commands(servers, "hypha-test", [SCRIPT], recovery, resends=True)
+    await commands.start()
+    await asyncio.sleep(0)
+    try:
+        before = servers.asked
+        assert await answers(commands, *((0, ("GET", str(n))) for n in range(5))) == list("01234")
+        assert servers.asked == before
+
+        servers.leave(B)  # as when another one has become the master
+        await soon(lambda: net.servers[B].links)
+
+        assert await answers(commands, (0, ("GET", "moved"))) == ["moved"]
+        assert ("GET", "moved") in net.servers[B].asked
+    finally:
+        await commands.aclose()
