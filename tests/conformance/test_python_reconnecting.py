@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from tests.conformance.python_scene import Connect, colleague, eventually, refusal_of, unique
+from tests.conftest import GatewayFactory
 from tests.gateways import Hub
-from tests.python_client import RELEASES, Local, PythonClient, Recorder
+from tests.python_client import RELEASES, Local, PythonClient, Recorder, releases_since
 
 pytestmark = pytest.mark.clients
 
@@ -52,3 +53,20 @@ async def stays_away(hub: Hub, release: str, connect: Connect) -> None:
 
     await eventually(has_tried)
     assert provider_id not in await caller["list_clients"]()
+
+
+# Those that spin for good if they are closed while they compute.
+@pytest.mark.parametrize("release", releases_since("0.5.32"))
+async def test_who_computes_for_longer_than_between_two_pings_stays_connected(
+    gateway_factory: GatewayFactory, release: str
+) -> None:
+    gateway = gateway_factory(ping_interval=0.2, ping_timeout=30.0)
+    with PythonClient(release) as program:
+        client = await program.connect(gateway.url)
+        program.freeze()
+        await asyncio.sleep(2)
+        program.thaw()
+
+        assert await client["echo"]("here") == "here"
+        assert "Connection is broken" not in program.log()
+        assert "is between two connections" not in gateway.log()

@@ -12,7 +12,7 @@ import pytest
 from tests.gateways import Hub
 from tests.http import ask
 from tests.python_client import NEWEST, Local, PythonClient
-from tests.raw_client import CACHE, RawClient, call_envelope, frame
+from tests.raw_client import CACHE, RawClient, call_envelope, frame, pack
 
 OWN: Final = {  # everything in a client's built-in service but `ping`
     "message_cache.create": {"key": "k"},
@@ -78,6 +78,27 @@ async def test_nobody_calls_it(hub: Hub, victim: RawClient, function: str, is_me
             ]
 
             assert [answer.status for answer in answers] == [404, 404, 404]
+    assert called(victim) == []
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+async def test_nor_does_anybody_in_another_way(hub: Hub, victim: RawClient, spelling: str) -> None:
+    """As a web application, as a stream of events, or in msgpack."""
+    base = f"{hub.second}/{victim.workspace}"
+    name = f"{victim.client_id}:{spelling}"
+    streamed = {"Accept": "text/event-stream"}
+    packed = {"Accept": "application/msgpack", "Content_Type": "application/msgpack"}
+    for function, arguments in OWN.items():
+        body = json.dumps(arguments).encode()
+        answers = [
+            await ask(f"{base}/apps/{name}/{function}"),
+            await ask(f"{base}/apps/{name}/{function}", body, **JSON),
+            await ask(f"{base}/services/{name}/{function}", **streamed),
+            await ask(f"{base}/services/{name}/{function}", body, **streamed, **JSON),
+            await ask(f"{base}/services/{name}/{function}", pack(arguments), **packed),
+        ]
+
+        assert [answer.status for answer in answers] == [404] * len(answers)
     assert called(victim) == []
 
 

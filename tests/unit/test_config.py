@@ -211,3 +211,11 @@ def test_a_node_that_listens_on_all_addresses_has_the_name_of_its_machine(host: 
 
 def test_a_node_that_listens_on_one_address_has_that() -> None:
     assert Config(host="::1", port=9000, certfile="x", keyfile="y").node_url == "https://[::1]:9000"
+
+
+def test_a_program_may_compute_for_long_before_it_is_given_up() -> None:
+    """A published client that is closed while it computes spins, and never comes back."""
+    config = Config()
+
+    assert config.ping_timeout > 2 * 40
+    assert config.ping_interval < config.ping_timeout
