@@ -14,6 +14,7 @@ from hypha_cluster.commands import (
     completion,
     config,
     kick,
+    run,
     services,
     status,
     token,
@@ -37,6 +38,7 @@ COMMANDS: Final[dict[Callable[..., int | None], bool]] = {
     token.token: True,
     services.services: False,
     call.call: False,
+    run.run: False,
     assets.assets: False,
 }
 

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "token": "Make a token for a user.",
     "services": "List services.",
     "call": "Call a function of a service.",
+    "run": "Run a plugin file as a client of a hub.",
     "assets": "Get what pages need of npm packages.",
     "completion": "Print what makes a shell complete these commands.",
 }

@@ -1,0 +1,1 @@
+"""Runs a plugin file as a client of a hub."""
