@@ -45,6 +45,8 @@ from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.chunk_relay import ChunkRelay
 from hypha_cluster.identity.access import Identity, Workspace
 from hypha_cluster.metrics import Counts
+from hypha_cluster.protocol.dialects.dialect import Dialect
+from hypha_cluster.protocol.dialects.imjoy import IMJOY
 from hypha_cluster.registry.clients import (
     PATIENCE,
     Attachment,
@@ -54,7 +56,7 @@ from hypha_cluster.registry.clients import (
     Previous,
 )
 from hypha_cluster.relay.bus import Listener
-from hypha_cluster.relay.connections import Clock, Connection, Connections, Socket, Stage
+from hypha_cluster.relay.connections import Clock, Connection, Connections, Socket, Speech, Stage
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.events import write_calls
 from hypha_cluster.relay.ledger import Ledger
@@ -80,6 +82,7 @@ class Admission(NamedTuple):
     """A client that may attach. program: the one that had the address, as it has proved.
 
     takes: it ousts a client of the same user's that has the address: it is what runs there now.
+    dialect: what it speaks.
     """
 
     identity: Identity
@@ -87,6 +90,7 @@ class Admission(NamedTuple):
     client: str
     program: str = ""
     takes: bool = False
+    dialect: Dialect = IMJOY
 
 
 class Records(NamedTuple):
@@ -160,9 +164,9 @@ class ClientLife:
         connection = Connection(
             self._attachment(admission, PAGE_PATIENCE if refresh_after else PATIENCE),
             socket,
+            speech=Speech(admission.dialect, self._terms.max_message_size),
             base_url=base_url,
             refresh_after=refresh_after,
-            max_message_size=self._terms.max_message_size,
             clock=self._terms.clock,
         )
         self._connections.expect(connection)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgpack
 
 from hypha_cluster.errors import BadFrame
-from hypha_cluster.protocol.address import client_of, workspace_of
+from hypha_cluster.protocol.address import is_hub, workspace_of
 from hypha_cluster.protocol.envelope import Frame, pack
 from hypha_cluster.protocol.limits import ADDRESS, CLIENT_FRAME, PATH, SHOWN
 from hypha_cluster.protocol.references import Reference, References, own
@@ -28,7 +28,6 @@ CACHE: Final = f"{BUILT_IN}message_cache."
 _FOR_ALL: Final = (PING, GET_SERVICE)
 _SESSIONS: Final = ("session", "parent")
 _CALLBACKS: Final = ("resolve", "reject", "heartbeat")
-_HUB: Final = "workspace-manager"
 
 # A path is walked through items *and attributes*, so these lead out of what was offered.
 _WAY_OUT: Final = re.compile(r"(?:^|\.)(?:__[^.]*__|__[^.]*|constructor|prototype)(?=\.|$)")
@@ -230,8 +229,7 @@ def _check_target(frame: Frame, size: int) -> None:
 
 def _is_for_hub(frame: Frame) -> bool:
     """Say whether the hub is to take a frame: a manager, or a node under its own name."""
-    client = client_of(str(frame.envelope.get("to", "")))
-    return client == _HUB or client.startswith("~")
+    return is_hub(f"/{frame.envelope.get('to', '')}")
 
 
 def _check_keys(frame: Frame) -> None:

@@ -4,10 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from enum import Enum, StrEnum, auto
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from hypha_cluster.identity.access import Guests
-from hypha_cluster.protocol.chunks import ChunkGuard
+from hypha_cluster.protocol.dialects.dialect import Dialect
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.encoding import Infos
 from hypha_cluster.registry.public import as_listed
@@ -90,12 +90,18 @@ class Socket(Protocol):
         """End the connection at once."""
 
 
+class Speech(NamedTuple):
+    """How a client speaks. max_message_size: bytes of a message in chunks."""
+
+    dialect: Dialect
+    max_message_size: int
+
+
 class Connection:
     """A client attached to this node.
 
     base_url: by which URL it came. refresh_after: seconds after which it should refresh its
-    connection info, 0 for the life of its reconnection token. max_message_size: bytes of a
-    message in chunks.
+    connection info, 0 for the life of its reconnection token.
     """
 
     __slots__ = (
@@ -106,6 +112,7 @@ class Connection:
         "base_url",
         "chunks",
         "clock",
+        "dialect",
         "attached_at",
         "heard_at",
         "gone",
@@ -135,9 +142,9 @@ class Connection:
         attachment: Attachment,
         socket: Socket,
         *,
+        speech: Speech,
         base_url: str,
         refresh_after: float,
-        max_message_size: int,
         clock: Clock = time.monotonic,
     ) -> None:
         self.attachment = attachment
@@ -145,6 +152,7 @@ class Connection:
         # How the addresses of its workspace begin, and which part of an address that is.
         self.home = f"{attachment.workspace.name}/"
         self.at_home = slice(len(self.home))
+        self.dialect = speech.dialect
         self.base_url = base_url
         self.refresh_after = refresh_after
         self.refreshed_at = clock()
@@ -163,10 +171,10 @@ class Connection:
         self.registering = asyncio.Lock()  # of `services`, which change together with Redis
         # Service id → the service as the client last announced it, and as it is kept.
         self.announced: dict[str, tuple[dict[str, Any], str]] = {}
-        self.seal = seal_of(attachment.address, attachment.identity)
+        self.seal = seal_of(attachment.address, attachment.identity, speech.dialect)
         # Whether it may only speak to the hub, to log in.
         self.is_barred = attachment.identity.guest is Guests.OFF
-        self.chunks = ChunkGuard(attachment.address, max_message_size)
+        self.chunks = speech.dialect.chunks(attachment.address, speech.max_message_size)
         # Until its mail was delivered, frames wait: those from the bus are older than the others.
         self.waiting_from_bus: list[bytes] = []
         self.waiting_local: list[bytes] = []

@@ -9,8 +9,9 @@ from typing import Protocol
 from hypha_cluster.errors import BadFrame, HubError
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol import guard, rpc
-from hypha_cluster.protocol.address import MANAGER, absolute, node_of
+from hypha_cluster.protocol.address import absolute, node_of, peer_address
 from hypha_cluster.protocol.chunks import Step
+from hypha_cluster.protocol.dialects.known import DIALECTS
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.protocol.limits import ADDRESS, CLIENT_FRAME
 from hypha_cluster.protocol.references import Reference
@@ -72,7 +73,8 @@ class Intake:
         reader: FrameReader,
         rights_queue: RightsQueue,
     ) -> None:
-        self._own = (f"/{MANAGER}", f"/~{node}")
+        # What the addresses of the hub itself end with, on this node.
+        self._own = (*(f"/{dialect.manager}" for dialect in DIALECTS), peer_address("", node))
         self._hub = onward.hub
         self._chunk_relay = onward.chunk_relay
         self._delivery = onward.delivery
@@ -89,7 +91,7 @@ class Intake:
             connection.socket.pause()  # which it may be no longer, if it was slowed down before
             return
         try:
-            frame = self._reader.read(raw)
+            frame = connection.dialect.read(raw)
         except BadFrame as error:
             self._ignore(connection, raw, error)
             return
@@ -119,7 +121,7 @@ class Intake:
         """Forward nothing; tell who waits, if the frame says where."""
         self._counts.frames_ignored += 1
         _tell(connection, "ignored", error)
-        frame = self._reader.salvage(raw) if len(raw) <= CLIENT_FRAME else None
+        frame = connection.dialect.salvage(raw) if len(raw) <= CLIENT_FRAME else None
         if frame is not None and (target := _target(connection, frame)) is not None:
             self._answer_for(connection, frame, target, error)
 
@@ -132,7 +134,7 @@ class Intake:
         """Have the hub itself reject a call that names no address where anybody can be."""
         if "promise" in frame.body:  # else nobody waits, see protocol.md 2.2
             error = BadFrame(f"'to' of a call is an address of at most {ADDRESS} characters.")
-            hub = absolute(MANAGER, connection.attachment.workspace.name)
+            hub = absolute(connection.dialect.manager, connection.attachment.workspace.name)
             self._refuse(connection, frame, hub, error)
 
     def _answer_for(
@@ -166,19 +168,19 @@ class Intake:
         if connection.is_barred and not target.endswith(self._own):
             raise BadFrame("This hub lets nobody in without a token; log in first.")
         if envelope.get("type") != "method":
-            guard.check_message(frame)
+            connection.dialect.check_message(frame)
             sealed = connection.seal.message({**envelope, "to": target})
             self._forward(connection, frame, target, sealed)
             return
-        body, references = guard.check_call(frame, connection.address, target)
+        body, references = connection.dialect.check_call(frame, connection.address, target)
         if target.endswith(self._own):
             self._tell_hub(connection, frame, target)
             return
-        if guard.CACHE in envelope["method"] and _is_chunk(envelope["method"], target):
+        if connection.dialect.cache in envelope["method"] and _is_chunk(connection, frame, target):
             self._pass_chunk(connection, frame, target)
             return
         if target[connection.at_home] != connection.home:
-            references = references | self._called(frame, target)
+            references = references | self._called(connection, frame, target)
         envelope["to"] = target
         sealed = connection.seal.call(envelope, body)
         if references:
@@ -187,9 +189,9 @@ class Intake:
         else:
             self._forward(connection, frame, target, sealed)
 
-    def _called(self, frame: Frame, target: str) -> Set[Reference]:
+    def _called(self, connection: Connection, frame: Frame, target: str) -> Set[Reference]:
         """The service of another workspace that is called, unless it is known to be public."""
-        service = guard.service_called(frame.envelope, frame.body)
+        service = connection.dialect.service_called(frame.envelope, frame.body)
         if service is None or self._rights_queue.is_open(target, service):
             return guard.NO_REFERENCES
         return {Reference(target, service, is_called=True)}
@@ -274,6 +276,7 @@ def _tell(connection: Connection, what: str, error: HubError) -> None:
     _log.info("A frame of %s was %s: %s", address, what, error, extra={"client": address})
 
 
-def _is_chunk(method: str, target: str) -> bool:
+def _is_chunk(connection: Connection, frame: Frame, target: str) -> bool:
     """Whether a call is of the message cache of a client; a node's own are the hub's affair."""
-    return method.startswith(guard.CACHE) and node_of(target) is None
+    method: str = frame.envelope["method"]
+    return method.startswith(connection.dialect.cache) and node_of(target) is None

@@ -4,16 +4,17 @@ from typing import Any
 
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.protocol.address import workspace_of
+from hypha_cluster.protocol.dialects.dialect import Dialect
 from hypha_cluster.protocol.envelope import Seal
 
 
-def seal_of(address: str, identity: Identity) -> Seal:
+def seal_of(address: str, identity: Identity, dialect: Dialect) -> Seal:
     """The seal of all that a client sends."""
-    everywhere = Seal(address, identity.to_wire())
+    everywhere = dialect.seal(address, identity.to_wire())
     elsewhere = identity.seen_in("")
     if elsewhere == identity:
         return everywhere
-    return _ScopedSeal(everywhere, Seal(address, elsewhere.to_wire()), identity)
+    return _ScopedSeal(everywhere, dialect.seal(address, elsewhere.to_wire()), identity)
 
 
 class _ScopedSeal(Seal):

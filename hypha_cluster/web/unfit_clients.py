@@ -24,11 +24,6 @@ NOT_SERVED: Final = (
 )
 
 
-def is_of_next_generation(websocket: WebSocket) -> bool:
-    """Whether it is a hypha-rpc client: it says who it is in a first message, not in the query."""
-    return not websocket.scope["query_string"]
-
-
 async def turn_away(websocket: WebSocket) -> None:
     """Tell a hypha-rpc client what to do; a refusal would have it try again, with a query."""
     _log.info("A client was refused: it speaks hypha-rpc, which this hub does not.")

@@ -10,13 +10,15 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable
+from hypha_cluster.protocol.dialects.dialect import Dialect
+from hypha_cluster.protocol.dialects.known import spoken_with
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.lookup import base_url_of
 from hypha_cluster.web.put_off import put_off
 from hypha_cluster.web.reception import Arrival, Reception
 from hypha_cluster.web.sockets import LiveSocket, socket_of
-from hypha_cluster.web.unfit_clients import is_of_next_generation, turn_away, warn_of_websockets
+from hypha_cluster.web.unfit_clients import turn_away, warn_of_websockets
 
 _log = logging.getLogger(__name__)
 
@@ -38,12 +40,13 @@ class WebSocketApi:
 
     async def serve(self, websocket: WebSocket) -> None:
         """One connection; a refusal is HTTP 403 with the reason, as clients understand it."""
-        if is_of_next_generation(websocket):
+        dialect = spoken_with(websocket.scope["query_string"])
+        if dialect is None:
             await turn_away(websocket)
             return
         socket = socket_of(websocket.scope, websocket.receive, websocket.send, self._supervisor)
         try:
-            connection = await self._attach(websocket, socket)
+            connection = await self._attach(websocket, socket, dialect)
         except (RedisUnavailable, NotYetBack) as error:
             self._reception.refused(error)
             _log.warning("A client is put off: %s", error)
@@ -61,14 +64,22 @@ class WebSocketApi:
         warn_of_websockets(websocket.headers, connection.address)
         await self._reception.live(connection, socket)
 
-    async def _attach(self, websocket: WebSocket, socket: LiveSocket) -> Connection:
+    async def _attach(
+        self, websocket: WebSocket, socket: LiveSocket, dialect: Dialect
+    ) -> Connection:
         asked = websocket.scope["query_string"].decode()
         query = urllib.parse.parse_qs(asked, keep_blank_values=True)
         admission = await self._reception.admit({key: value[-1] for key, value in query.items()})
         base_url = self._public_base_url or base_url_of(websocket)
         refresh_after = BROWSER_REFRESH if _is_browser(websocket.headers) else 0.0
         return await self._reception.attach(
-            Arrival(admission, socket, websocket.accept, base_url, refresh_after)
+            Arrival(
+                admission._replace(dialect=dialect),
+                socket,
+                websocket.accept,
+                base_url,
+                refresh_after,
+            )
         )
 
 

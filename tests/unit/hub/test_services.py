@@ -18,9 +18,10 @@ from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.services import HubService, HubServices
 from hypha_cluster.identity.access import Identity, own_workspace
 from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.dialects.imjoy import IMJOY
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.connections import Connection, Connections, Socket
+from hypha_cluster.relay.connections import Connection, Connections, Socket, Speech
 
 SOMEBODY = Identity("somebody")
 ANN = Identity("ann")
@@ -70,9 +71,9 @@ def own() -> HubServices:
         Connection(
             attachment,
             cast(Socket, None),
+            speech=Speech(IMJOY, 1_000),
             base_url="http://hub",
             refresh_after=0.0,
-            max_message_size=1_000,
         )
     )
     services = HubServices(connections, cast(Workspaces, FakeWorkspaces()))

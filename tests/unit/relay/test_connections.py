@@ -3,8 +3,9 @@
 import pytest
 
 from hypha_cluster.identity.access import Identity, own_workspace
+from hypha_cluster.protocol.dialects.imjoy import IMJOY
 from hypha_cluster.registry.clients import Attachment
-from hypha_cluster.relay.connections import Connection, Connections, Stage
+from hypha_cluster.relay.connections import Connection, Connections, Speech, Stage
 from tests.fakes import FakeSocket
 
 ANN = Identity("ann")
@@ -15,7 +16,11 @@ def arriving(
 ) -> Connection:
     attachment = Attachment(f"ann/{client}", client, own_workspace(ANN), ANN, holder, "node")
     return Connection(
-        attachment, socket, base_url="", refresh_after=refresh_after, max_message_size=1_000
+        attachment,
+        socket,
+        speech=Speech(IMJOY, 1_000),
+        base_url="",
+        refresh_after=refresh_after,
     )
 
 
@@ -121,8 +126,7 @@ async def test_a_newer_connection_keeps_its_place_when_the_older_one_goes(
 
 async def test_what_comes_before_the_mail_waits_for_it() -> None:
     socket = FakeSocket()
-    attachment = Attachment("ann/me", "me", own_workspace(ANN), ANN, "node#1", "node")
-    mine = Connection(attachment, socket, base_url="", refresh_after=0.0, max_message_size=1_000)
+    mine = arriving(socket)
 
     mine.send(b"live 1")
     assert socket.sent == []

@@ -3,6 +3,7 @@
 import pytest
 
 from hypha_cluster.identity.access import Identity
+from hypha_cluster.protocol.dialects.imjoy import IMJOY
 from hypha_cluster.protocol.envelope import Seal
 from hypha_cluster.relay.sealing import seal_of
 from tests.raw_client import call_envelope, unpack
@@ -13,7 +14,7 @@ CHILD = Identity("child", roles=("admin", "curator"), parent="boss", scopes=("la
 
 @pytest.mark.parametrize("identity", [ADMIN, Identity("ann"), Identity("x", parent="ann")])
 def test_most_senders_are_the_same_to_all(identity: Identity) -> None:
-    assert type(seal_of("lab/me", identity)) is Seal
+    assert type(seal_of("lab/me", identity, IMJOY)) is Seal
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ def test_most_senders_are_the_same_to_all(identity: Identity) -> None:
     [("lab/somebody", ["admin", "curator"]), ("other/somebody", ["curator"])],
 )
 def test_a_child_of_an_admin_is_one_where_its_token_is_for(target: str, roles: list[str]) -> None:
-    seal = seal_of("lab/me", CHILD)
+    seal = seal_of("lab/me", CHILD, IMJOY)
 
     call = unpack(seal.call(call_envelope(target, "services.a.b"), b""))
     message = unpack(seal.message({"type": "event", "to": target}))

@@ -1,0 +1,1 @@
+"""Generations of clients: what each speaks, behind one door."""

@@ -1,0 +1,1 @@
+"""Tests of what travels on the wire."""
