@@ -29,6 +29,7 @@ RELEASES = ("0.5.9", "0.5.44", "0.5.59")
 AXE = "axe-core@4.14.1"  # finds what people with other senses and other hands trip over
 CHROMIUM = Path("/usr/bin/chromium")
 SCRIPT = "hypha-rpc-websocket.min.js"
+SSE_SCRIPT = "hypha-rpc-sse.min.js"  # of releases since 0.5.44
 PAGE = "<!doctype html><meta charset=utf-8><link rel=icon href=data:,><script src={}></script>"
 FLAGS = [
     "--disable-background-networking",
@@ -60,9 +61,9 @@ class Chromium:
         self.loop.start()
         self.loop.wait(self._launch())
 
-    async def open(self, release: str) -> BrowserClient:
+    async def open(self, release: str, script: str = SCRIPT) -> BrowserClient:
         """A new page, in a profile of its own, with one release of the client loaded."""
-        return await self.loop.run(self._open(release))
+        return await self.loop.run(self._open(release, script))
 
     async def new_page(self) -> Page:
         """An empty page; to be asked for in the browser's own loop."""
@@ -80,11 +81,11 @@ class Chromium:
             executable_path=CHROMIUM, headless=True, args=flags
         )
 
-    async def _open(self, release: str) -> BrowserClient:
+    async def _open(self, release: str, script: str) -> BrowserClient:
         assert self._browser
         page = await self._browser.new_page()
         client = BrowserClient(self.loop, page, release)
-        await page.goto(f"{self.site}/blank.html?{release}/package/dist/{SCRIPT}")
+        await page.goto(f"{self.site}/blank.html?{release}/package/dist/{script}")
         await client.prepare()
         return client
 
@@ -249,6 +250,26 @@ async def javascript(
     """A page that runs the release."""
     async with _page(chromium, pages, release) as page:
         yield page
+
+
+@pytest.fixture(scope="module")
+def pages_by_events(chromium: Chromium) -> Iterator[dict[str, BrowserClient]]:
+    """The same for pages with the client by server-sent events."""
+    opened: dict[str, BrowserClient] = {}
+    yield opened
+    for page in opened.values():
+        chromium.loop.wait(page.shut())
+
+
+@pytest.fixture
+async def by_events(
+    chromium: Chromium, pages_by_events: dict[str, BrowserClient], release: str
+) -> AsyncIterator[BrowserClient]:
+    """A page that runs the release's client by server-sent events."""
+    if release not in pages_by_events:
+        pages_by_events[release] = await chromium.open(release, SSE_SCRIPT)
+    yield pages_by_events[release]
+    await pages_by_events[release].tidy()
 
 
 @pytest.fixture

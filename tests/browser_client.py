@@ -40,7 +40,8 @@ window.functions = () => ({
 });
 
 window.connect = async config => {
-  const server = await hyphaWebsocketClient.connectToServer(config);
+  const client = window.hyphaWebsocketClient ?? window.hyphaSSEClient;
+  const server = await client.connectToServer(config);
   servers[server.rpc._client_id] = server;
   // A client that leaves before it has its reconnection token comes back to fetch it.
   while (!server.rpc._connection_info) await new Promise(done => setTimeout(done, 5));

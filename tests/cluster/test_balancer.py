@@ -18,6 +18,7 @@ from tests.haproxy import Balancer, HAProxy
 from tests.http import ask
 from tests.nginx import Nginx
 from tests.raw_client import RawClient
+from tests.sse_client import EventSource, SseClient
 from tests.traefik import Traefik
 
 pytestmark = pytest.mark.cluster
@@ -98,6 +99,17 @@ async def test_nobody_can_say_where_a_request_came_from(cluster: Cluster) -> Non
     async with RawClient(await connect(url, additional_headers=forged), "honest") as client:
         info = await client.manager("get_connection_info")
         assert info["public_base_url"] == cluster.url
+
+
+async def test_a_stream_of_events_is_not_held_back(cluster: Cluster) -> None:
+    """Nor need a balancer keep a client at one gateway."""
+    async with await SseClient.connect(cluster.url) as client:
+        for number in range(12):
+            assert await client.manager("echo", number) == number
+
+        source = await EventSource.open(cluster.url, {"client_id": "me", "session_id": "12345678"})
+        assert source.headers["content-type"] == "text/event-stream"
+        source.close()
 
 
 def test_requests_by_http_reach_the_hub(cluster: Cluster) -> None:
