@@ -65,6 +65,11 @@ class Chromium:
         """A new page, in a profile of its own, with one release of the client loaded."""
         return await self.loop.run(self._open(release, script))
 
+    @staticmethod
+    def package(release: str) -> Path:
+        """Where the npm package of a release is."""
+        return _packages() / release / "package"
+
     async def new_page(self) -> Page:
         """An empty page; to be asked for in the browser's own loop."""
         assert self._browser
