@@ -136,9 +136,9 @@ def is_long(value: Any, limit: int = FEW) -> bool:
 
 def shown(value: Any, form: Form) -> Any:
     """A small value as it is written."""
-    if rpc.is_reference(value):
-        return {"type": "function", "name": value["_rmethod"].rpartition(".")[2]}
     if type(value) is dict:
+        if rpc.is_reference(value):
+            return {"type": "function", "name": value["_rmethod"].rpartition(".")[2]}
         return {key: shown(item, form) for key, item in value.items()}
     if type(value) is list:
         return [shown(item, form) for item in value]
