@@ -65,11 +65,15 @@ class Pages:
 
         root: what the paths of links begin with. policy: what this page may do besides.
         """
-        nonce = secrets.token_urlsafe(12)
-        template = self._templates.get_template(f"{page}.html")
-        text = template.render(root=root, nonce=nonce, **values)
+        nonce, text = self.fill(page, root, **values)
         allowed = {"Content-Security-Policy": self._policy.format(nonce=nonce) + policy}
         return HTMLResponse(text, status, {**_HEADERS, **allowed, **(headers or {})})
+
+    def fill(self, page: str, root: str, /, **values: Any) -> tuple[str, str]:
+        """The nonce of a page's scripts and styles, and its text."""
+        nonce = secrets.token_urlsafe(12)
+        template = self._templates.get_template(f"{page}.html")
+        return nonce, template.render(root=root, nonce=nonce, **values)
 
 
 class PageFiles:

@@ -12,7 +12,7 @@ import pytest
 
 from hypha_cluster.identity.access import Identity
 from tests.browser_visit import PHONE, Visit
-from tests.gateways import Gateway, Hub
+from tests.gateways import POLL, Gateway, Hub
 from tests.http import ask
 from tests.integration.test_http_pages import lead
 from tests.login_rig import PASSWORD, Site
@@ -317,6 +317,132 @@ async def test_without_a_slash_browsers_are_led_there_and_programs_find_nothing(
     assert lead(f"{hub.first}/public", Accept=HTML).location == "./public/"
     assert lead(f"{hub.first}/public").status == 404
     assert lead(f"{hub.first}/public/").status == 404
+
+
+# The playground.
+
+
+async def write_and_run(window: Visit, code: str = "", example: str = "") -> None:
+    await window.go("/playground")
+
+    async def run(page: Any) -> None:
+        if example:
+            await page.get_by_label("Begin with").select_option(label=example)
+        if code:
+            await page.get_by_label("Code").fill(code)
+        await page.get_by_role("button", name="Run").focus()
+        await page.keyboard.press("Enter")
+
+    await window.do(run)
+
+
+LOGGED = "document.getElementById('log').textContent.includes({})"
+STATE = "document.getElementById('state').textContent.includes({})"
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_a_service_is_offered_from_the_browser_and_called_over_http(
+    visit: Visiting, hub: Hub, look: str
+) -> None:
+    window = await visit(hub.first, **LOOKS[look])
+    await write_and_run(window)
+    await window.until(STATE.format("'serves until'"))
+    address = re.search(r"\S+name=World", await window.text("#log"))
+    assert address
+
+    answer = await ask(address[0].replace(hub.first, hub.second))
+
+    assert answer.value == "Hello World!"
+    await is_fit_for_all(window)
+    await picture(window, f"playground-{look}")
+    await window.do(lambda page: page.get_by_role("button", name="Stop").click())
+    while (await ask(address[0])).status == 200:  # noqa: ASYNC110 — a browser leaves in its own time
+        await asyncio.sleep(POLL)
+
+
+async def test_a_page_is_served_from_the_browser(visit: Visiting, hub: Hub) -> None:
+    window = await visit(hub.first)
+    await write_and_run(window, example="Serve a web page")
+    await window.until(STATE.format("'serves until'"))
+    link = await window.do(lambda page: page.get_attribute("#log a", "href"))
+
+    answer = await ask(str(link).replace(hub.first, hub.second))
+
+    assert "Hello World" in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("throw new Error('broken')", "Error: broken"),
+        ("let 1x", "SyntaxError"),
+        ("(await connectToServer()).nothing()", "TypeError"),
+    ],
+)
+async def test_what_goes_wrong_is_in_the_log(visit: Visiting, code: str, says: str) -> None:
+    window = await visit()
+    await write_and_run(window, code)
+
+    await window.until(STATE.format("'Failed'"))
+
+    assert says in await window.text("#log")
+
+
+async def test_code_that_never_ends_is_stopped(visit: Visiting) -> None:
+    window = await visit()
+    await write_and_run(window, "console.log('begun'); while (true) {}")
+    await window.until(LOGGED.format("'begun'"))
+
+    await window.do(lambda page: page.get_by_role("button", name="Stop").click())
+
+    await window.until(STATE.format("'Stopped'"))
+    assert await window.do(lambda page: page.locator("iframe").count()) == 0
+
+
+async def test_code_reaches_the_hub_only_and_as_nobody(visit: Visiting, hub: Hub) -> None:
+    window = await visit(hub.first)
+    code = f"""
+        const tries = {{
+          elsewhere: () => fetch("http://127.0.0.2:1/"),
+          script: () => importScripts("{hub.second}/pages/hub.js"),
+          socket: () => new Promise((_, fail) => {{
+            new WebSocket("ws://127.0.0.2:1/").onerror = fail;
+          }}),
+        }};
+        for (const [name, attempt] of Object.entries(tries)) {{
+          try {{ await attempt(); console.log(name, "got through"); }}
+          catch {{ console.log(name, "was refused"); }}
+        }}
+        console.log("origin", self.origin);
+        console.log("status", (await fetch(HUB + "/account", {{ credentials: "include" }})).url);
+    """
+    await write_and_run(window, code)
+    await window.until(STATE.format("'serves until'"))
+
+    text = await window.text("#log")
+
+    assert "got through" not in text
+    assert text.count("was refused") == 3
+    assert "origin null" in text
+    assert "hypha-login" in text
+    assert all("Content Security Policy" in each for each in window.complaints)
+    window.complaints.clear()
+
+
+async def test_code_connects_as_who_looks_if_they_want_it(bob: Bob) -> None:
+    await bob.sign_in()
+    await write_and_run(bob.window, "console.log((await connectToServer()).config.workspace)")
+
+    await bob.window.until(LOGGED.format("'bob'"))
+
+
+@pytest.mark.parametrize("path", ["/apps/built-in/playground.html", "/static/lite.html"])
+async def test_old_addresses_lead_to_the_playground(visit: Visiting, path: str) -> None:
+    window = await visit()
+
+    assert await window.go(path) == 200
+
+    assert "Playground" in await window.text("h1")
 
 
 # Errors.

@@ -28,6 +28,7 @@ _TYPES: Final = {
 }
 _HEADERS: Final = {
     "Cache-Control": "public, max-age=31536000, immutable",
+    "Access-Control-Allow-Origin": "*",  # published files, whatever --allow-origins says
     "Cross-Origin-Resource-Policy": "cross-origin",  # pages anywhere may use the client
     "X-Content-Type-Options": "nosniff",
 }
