@@ -4,7 +4,7 @@ import logging
 from functools import partial
 from typing import Any, Final
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from hypha_cluster.errors import ClientLeft, HubError, RemoteError, ServiceNotFound
 from hypha_cluster.features.webapps.inlet import Inlet
@@ -20,6 +20,11 @@ _log = logging.getLogger(__name__)
 SERVE: Final = "serve"
 _RESTARTING: Final = 1012  # for a browser that may find another provider, or the same one again
 _FAILED: Final = 1011
+# What an application is told when its gateway stops before the browser has left.
+_END: Final[dict[str, Message]] = {
+    "http": {"type": "http.disconnect"},
+    "websocket": {"type": "websocket.disconnect", "code": _RESTARTING, "reason": ""},
+}
 
 
 class AsgiServer:
@@ -44,9 +49,10 @@ class AsgiServer:
         reading.spawn("read a request", inlet.read())
         plain = app_scope(scope, application.guest.visitor, application.workspace)
         converse = partial(self._converse, application, plain, inlet, outlet)
+        farewell = partial(inlet.end, _END[scope["type"]])
         may_ask_again = partial(_may_ask_again, scope, inlet, outlet)
         try:
-            await application.ask(provider, converse, may_ask_again)
+            await application.ask(provider, converse, may_ask_again, farewell)
         except HubError as error:
             if not outlet.has_begun:
                 raise

@@ -49,6 +49,13 @@ class Inlet:
             self._first = message
         return message
 
+    def end(self, message: Message) -> None:
+        """Whoever would read on has to stop: let the application know by this message."""
+        self.has_left.set()
+        while not self._inbox.empty():
+            self._inbox.get_nowait()
+        self._inbox.put_nowait(message)
+
     def rewind(self) -> bool:
         """Let somebody else read all that was taken; say whether it was kept."""
         if self._many > 1 or (self._first is not None and self._first.get("more_body")):

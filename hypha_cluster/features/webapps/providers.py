@@ -30,6 +30,8 @@ REPEATABLE: Final = ("GET", "HEAD")  # methods of what another provider may do a
 SUSPENDED_PATIENCE: Final = 8.0  # seconds for a provider to come back
 LOOKING: Final = 2.0  # seconds between two looks at whether a provider is there
 
+LAST_WORDS: Final = 0.5  # seconds for a provider to end what it does, when its gateway stops
+
 T = TypeVar("T")
 
 
@@ -42,6 +44,7 @@ class Application:
         self._visits = visits
         self._wanted = wanted
         self._gone: set[str] = set()
+        self._farewell: Callable[[], None] = lambda: None
 
     async def find(self) -> Provider:
         """Who is to answer; ServiceNotFound, or what is wrong with the guest's token."""
@@ -67,8 +70,13 @@ class Application:
         provider: Provider,
         converse: Callable[[Provider], Awaitable[T]],
         may_ask_again: Callable[[], bool],
+        farewell: Callable[[], None] = lambda: None,
     ) -> T:
-        """Let a provider answer, or another one if the first is lost before it has."""
+        """Let a provider answer, or another one if the first is lost before it has.
+
+        farewell: lets the provider know that this gateway stops.
+        """
+        self._farewell = farewell
         try:
             return await self._ask(provider, converse)
         except (ClientLeft, ClientNotFound) as error:
@@ -107,6 +115,10 @@ class Application:
         try:
             await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
             return work.result() if work.done() else watch.result()
+        except asyncio.CancelledError:
+            self._farewell()
+            await asyncio.wait((work,), timeout=LAST_WORDS)
+            raise
         finally:
             work.cancel()
             watch.cancel()

@@ -109,3 +109,16 @@ def test_messages_of_a_websocket_stay_whole() -> None:
     message = {"type": "websocket.receive", "bytes": bytes(2 * STREAM_PIECE)}
 
     assert list(pieces(message)) == [message]
+
+
+async def test_whoever_reads_is_told_when_the_gateway_stops() -> None:
+    """Also where a piece waits that nobody has asked for."""
+    async with reading() as (_, waiting), reading(part(b"a"), part(b"b")) as (_, behind):
+        asking = asyncio.ensure_future(waiting.receive())
+        await asyncio.sleep(0)
+
+        for inlet in (waiting, behind):
+            inlet.end(GONE)
+
+        assert await asking == GONE
+        assert [await behind.receive(), await behind.receive()] == [GONE, GONE]
