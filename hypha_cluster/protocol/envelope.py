@@ -24,7 +24,8 @@ _LONGER_ARRAY: Final = 0xDD
 # The first byte of any list or map.
 _CONTAINER: Final = bytes((*range(0x80, 0xA0), *range(0xDC, 0xE0)))
 _FEW: Final = 32  # lists and maps that are counted in any case
-_packer: Final = msgpack.Packer(use_bin_type=True)
+_packer = msgpack.Packer(use_bin_type=True)  # making one costs more than a frame
+_KEPT: Final = 1_048_576  # bytes of a packer's buffer, which never shrinks
 
 
 class Frame(NamedTuple):
@@ -208,10 +209,14 @@ def is_frame(data: bytes) -> bool:
 
 
 def pack(value: object) -> bytes:
+    global _packer
     try:
         packed: bytes = _packer.pack(value)
     except (ValueError, TypeError, OverflowError) as error:  # as for too many levels
+        _packer = msgpack.Packer(use_bin_type=True)  # its buffer may have grown
         raise BadFrame(f"This cannot be written as msgpack: {error}.") from None
+    if len(packed) > _KEPT:
+        _packer = msgpack.Packer(use_bin_type=True)
     return packed
 
 

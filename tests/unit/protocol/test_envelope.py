@@ -263,3 +263,18 @@ def test_a_promise_that_is_too_long_is_not_read() -> None:
 
     assert frame is not None
     assert frame.body == {}
+
+
+def test_what_was_packed_leaves_no_room_taken() -> None:
+    """A call over HTTP may have hundreds of megabytes, and its sender is a stranger."""
+    value = {"args": ["x" * 20_000_000]}
+    pack({})
+    tracemalloc.start()
+    try:
+        pack(value)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept < 2_000_000
+    assert pack({"a": 1}) == b"\x81\xa1a\x01"
