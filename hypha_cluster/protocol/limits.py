@@ -87,6 +87,12 @@ PATH: Final = _frames.limit(
     "the path of a function or a callback, a session, the key of a message in chunks",
     "a session has 22, and as many more for each call that it is nested in",
 )
+HOST: Final = _frames.limit(
+    261,
+    "characters",
+    "the host by which a client says that it reaches the hub, in `Host` or `X-Forwarded-Host`",
+    "a name has 253, a port 7; the hub repeats it in each answer that has its URL",
+)
 DEPTH: Final = _frames.limit(
     200,
     "levels",

@@ -29,6 +29,7 @@ from hypha_cluster.identity.names import check_client_id, check_workspace_name
 from hypha_cluster.identity.revocation import RevocationBook
 from hypha_cluster.identity.tokens import Tokens, generated_id
 from hypha_cluster.protocol.address import parse_service_id
+from hypha_cluster.protocol.limits import HOST
 from hypha_cluster.registry.clients import ClientRegistry, has_left
 from hypha_cluster.registry.instances import TICKET, Instances
 from hypha_cluster.registry.services import Provider
@@ -177,13 +178,15 @@ def _has_token(request: Request) -> bool:
 
 
 def base_url_of(connection: HTTPConnection, base_path: str | None = None) -> str:
-    """The URL that a caller reaches the hub by, as far as proxies tell.
+    """The URL that a caller reaches the hub by, as far as proxies tell; BadRequest for a long one.
 
     base_path: where everything is; by default, where the route is.
     """
     scope = connection.scope
     scheme = header(connection, b"x-forwarded-proto") or scope["scheme"]
     host = header(connection, b"x-forwarded-host") or header(connection, b"host")
+    if len(host) > HOST:
+        raise BadRequest(f"The name of a host has at most {HOST} characters, not {len(host)}.")
     base_path = scope.get("root_path", "") if base_path is None else base_path
     return f"{'https' if scheme in ('wss', 'https') else 'http'}://{host}{base_path}"
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 from starlette.requests import Request
 
-from hypha_cluster.errors import InvalidToken
+from hypha_cluster.errors import BadRequest, InvalidToken
 from hypha_cluster.hub.visiting import Visitor, Visits
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.protocol.address import ServiceQuery
@@ -71,6 +71,12 @@ def test_anything_else_is_no_token(header: str) -> None:
 )
 def test_the_base_url_is_what_the_caller_came_by(fields: dict[str, str], url: str) -> None:
     assert base_url_of(request(**fields)) == url
+
+
+@pytest.mark.parametrize("name", ["host", "x_forwarded_host"])
+def test_a_host_without_end_is_refused(name: str) -> None:
+    with pytest.raises(BadRequest, match="at most 261 characters, not 262"):
+        base_url_of(request(**{name: "h" * 262}))
 
 
 async def test_whoever_asks_is_inside_or_not() -> None:
