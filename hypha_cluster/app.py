@@ -129,11 +129,14 @@ async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
         stack.push_async_callback(hub.rights_queue.stop)
         stack.push_async_callback(clients.parts.life.stop)
         app.state.node, app.state.features = node, features
-        routes = [
-            # First what is asked for most; no other route has paths like these.
-            *_entrances(site, store, relay, hub, clients.parts.life),
-            *_routes(site, store, hub, _health(links, node), features),
-        ]
+        routes = _routes(
+            site,
+            store,
+            hub,
+            _entrances(site, store, relay, hub, clients.parts.life),
+            _health(links, node),
+            features,
+        )
         app.router.routes.extend(_everywhere(routes, features, config.base_path))
         await stack.enter_async_context(features.running())
         _log.info("Gateway %s is up.", site.name)
@@ -211,7 +214,7 @@ def _everywhere(routes: list[BaseRoute], features: Features, base_path: str) -> 
 
 def _entrances(
     site: Site, store: Stores, relay: Frames, hub: Hub, life: ClientLife
-) -> list[BaseRoute]:
+) -> tuple[WebSocketApi, SseApi]:
     """By which clients come."""
     config, supervisor = site.config, site.supervisor
     reception = Reception(hub.gatekeeper, life, hub.intake, hub.services.recover, site.supervisor)
@@ -223,16 +226,21 @@ def _entrances(
         return issue_reconnection(hub.tokens, connection.attachment)
 
     terms = Terms(config.public_base_url, config.reconnection_token_lifetime)
-    return [
-        *WebSocketApi(reception, config.public_base_url, supervisor).routes(),
-        *SseApi(reception, posting, store.streams, make_token, terms, supervisor).routes(),
-    ]
+    return (
+        WebSocketApi(reception, config.public_base_url, supervisor),
+        SseApi(reception, posting, store.streams, make_token, terms, supervisor),
+    )
 
 
 def _routes(
-    site: Site, store: Stores, hub: Hub, health: HealthApi, features: Features
+    site: Site,
+    store: Stores,
+    hub: Hub,
+    entrances: tuple[WebSocketApi, SseApi],
+    health: HealthApi,
+    features: Features,
 ) -> list[BaseRoute]:
-    config = site.config
+    config, (websocket, sse) = site.config, entrances
     services = ServicesApi(
         hub.lookup,
         store.workspaces,
@@ -242,7 +250,10 @@ def _routes(
         site.room,
     )
     return [
+        # First what is asked for most; no other route has paths like these.
+        *websocket.routes(),
         services.call_route(),
+        *sse.routes(),
         *OldAddresses(services, hub.lookup, store.workspaces).routes(),
         *services.routes(),
         *OpenApi(hub.lookup, hub.directory, hub.visits).routes(),

@@ -9,8 +9,8 @@ from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.limits import KNOWN_STREAMS
 from hypha_cluster.registry.keys import Keys
 
-REFRESH: Final = 20.0  # seconds, after which whoever has a stream says so again
-_LATE: Final = 60.0  # seconds that may pass beyond that, and beyond the grace of a client
+# Whoever has a stream says so every 15 s.
+_LATE: Final = 80.0  # seconds that may pass beyond the grace of a client
 _KNOWN: Final = 5.0  # seconds for which a gateway remembers an address
 
 
@@ -23,7 +23,7 @@ class Streams:
     def __init__(self, redis: RedisClient, keys: Keys, grace: float) -> None:
         self._redis = redis
         self._keys = keys
-        self._lifetime = int((grace + REFRESH + _LATE) * 1000)
+        self._lifetime = int((grace + _LATE) * 1000)
         self._known: TTLCache[str, str] = TTLCache(KNOWN_STREAMS, _KNOWN)
 
     async def open(self, digest: str, address: str) -> None:

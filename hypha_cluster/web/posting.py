@@ -34,7 +34,8 @@ class Asked(NamedTuple):
 
 def read_query(request: Request) -> Asked:
     """Read the query, and what may stand in a header instead."""
-    query = urllib.parse.parse_qs(request.scope["query_string"].decode(), keep_blank_values=True)
+    asked = request.scope["query_string"].decode(errors="replace")
+    query = urllib.parse.parse_qs(asked, keep_blank_values=True)
     fields = {key: value[-1] for key, value in query.items()}
     token = fields.get("token") or token_of(header(request, b"authorization")) or ""
     session = fields.get("session_id", "")
@@ -43,7 +44,7 @@ def read_query(request: Request) -> Asked:
             f"session_id is a text of {SHORTEST_SESSION} to {LONGEST_SESSION} characters that "
             "only the client knows; hyphaSSEClient makes one."
         )
-    secret = f"{session}\0{token}".encode(errors="surrogatepass")
+    secret = f"{len(session)}:{session}{token}".encode(errors="surrogatepass")
     return Asked({**fields, "token": token}, hashlib.sha256(secret).hexdigest())
 
 

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable
 from hypha_cluster.protocol.limits import PUT_OFF
-from hypha_cluster.registry.streams import REFRESH, Streams
+from hypha_cluster.registry.streams import Streams
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.event_stream import EventStream
@@ -112,16 +112,14 @@ class SseApi:
     async def _tend(self, connection: Connection, stream: EventStream, key: str) -> None:
         """Keep a stream from being forgotten: by proxies, by Redis, by the hub when it is back."""
         clock = self._supervisor.clock
-        kept_at = identified_at = clock()
+        identified_at = clock()
         while True:
             await self._supervisor.sleep(PING)
             stream.ping()
+            await self._keep(connection, key)
             if clock() - identified_at > self._terms.identified_for / _RENEWALS:
                 identified_at = clock()
                 stream.identify(self._make_token(connection))
-            if clock() - kept_at > REFRESH - PING:
-                kept_at = clock()
-                await self._keep(connection, key)
 
     async def _keep(self, connection: Connection, key: str) -> None:
         try:

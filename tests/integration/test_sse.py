@@ -163,10 +163,9 @@ async def test_nobody_posts_as_another_client(
         async with await SseClient.connect(
             hub.first, workspace=host.workspace, token=token
         ) as client:
-            for url in (hub.first, hub.second):
-                answer = await client.stream.post(note(host.address, "evil"), url, **change)
-                assert answer.status == status, answer
-                assert answer.value["success"] is False
+            answer = await client.stream.post(note(host.address, "evil"), hub.second, **change)
+            assert answer.status == status, answer
+            assert answer.value["success"] is False
             await client.send_raw(note(host.address, "honest"))
 
             await host.until(lambda got: got.method == "services.log.honest")

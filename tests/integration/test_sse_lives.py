@@ -7,17 +7,21 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
+from hypha_cluster.config import Config
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.identity.revocation import Revocation
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.settings import MIB
+from hypha_cluster.web import sse
 from tests.conformance.python_scene import eventually
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, Gateway
 from tests.http import ask
+from tests.in_process import served
 from tests.metrics import metric
 from tests.raw_client import RawClient, Rejected
 from tests.redis_servers import RedisServer, plain_server
@@ -89,8 +93,8 @@ async def test_who_is_revoked_or_kicked_does_not_come_back(
             with pytest.raises(Refused) as refused:
                 await client.come_back(gateway.url)
             assert refused.value.status in (401, 403, 409)
-            answer = await client.stream.post(b"", gateway.url)
-            assert answer.status == 404, answer
+        answer = await client.stream.post(b"", second.url)
+        assert answer.status == 404, answer
 
 
 async def test_a_drained_gateway_sends_its_streams_elsewhere(
@@ -184,3 +188,35 @@ async def _works(client: SseClient) -> bool:
         return bool(await client.manager("echo", 1) == 1)
     except (Rejected, AssertionError, TimeoutError):
         return False
+
+
+async def test_a_stream_is_kept_from_being_forgotten(
+    valkey_url: str, redis_prefix: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By who is on the way, by Redis, and by the hub when the client comes back late."""
+    monkeypatch.setattr(sse, "PING", 0.1)
+    monkeypatch.setattr(sse, "_RENEWALS", 600)  # while an id is good, which is a minute
+    config = Config(
+        port=0,
+        redis_url=valkey_url,
+        redis_prefix=redis_prefix,
+        reconnect_grace=1.0,
+        reconnection_token_lifetime=60.0,
+    )
+    async with served(config) as (url, _), await SseClient.connect(url) as client:
+        first = client.stream.last_id
+        (key,) = [key async for key in redis.scan_iter(f"{redis_prefix}:stream:*")]
+        await redis.delete(key)
+
+        async def is_noted() -> bool:
+            return await redis.get(key) == client.address.encode()
+
+        await eventually(is_noted)
+        await eventually(partial(_is_renewed, client, first))
+        assert any(event.comment == "ping" for event in client.stream.events)
+        assert await redis.pttl(key) > 60_000
+        assert await client.manager("echo", 1) == 1
+
+
+async def _is_renewed(client: SseClient, first: str) -> bool:
+    return client.stream.last_id != first

@@ -29,7 +29,7 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "serving/http11/server", "serving/http11/websocket_connection",
     "serving/http11/websocket_stream", "serving/http11/websocket_upgrade",
     "web/middleware/stack", "web/middleware/tracing",
-    "web/posting", "web/reception", "web/services", "web/sse", "web/websocket",
+    "web/reception", "web/services", "web/sse", "web/websocket",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """How a node sends its clients away, each in its own time; no time passes but by the fake clock."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 import pytest
@@ -19,10 +19,19 @@ from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Seal
-from hypha_cluster.relay.connections import Connection, Stage
+from hypha_cluster.relay.connections import Connection, Stage, Verdict
 from tests.unit.clients.rig import ME, ClientSocket, Cluster, Node, closed
 
 LIMIT = 10.0  # seconds
+
+
+class Poster:
+    """Where a client posts what it sends."""
+
+    def put(self, key: str, frame: bytes, settle: Callable[[Verdict], None]) -> None:
+        raise AssertionError("it posts nothing")
+
+
 SPREAD = 30.0
 
 
@@ -75,6 +84,18 @@ async def test_a_client_at_rest_is_sent_away_soon(rig: Rig) -> None:
     assert closed(mine) == [GOING_AWAY]
     assert rig.cluster.registry.states[ME] == "suspended"
     assert rig.node.counts.set_aside == 1
+
+
+async def test_a_client_that_posts_is_sent_away_without_being_starved_before(rig: Rig) -> None:
+    """What it posts meanwhile is kept for it, wherever it is then."""
+    mine = await rig.attach()
+    cast(ClientSocket, mine.socket).postbox = Poster()
+
+    assert await rig.empty() < 1.0
+
+    assert closed(mine) == [GOING_AWAY]
+    assert rig.cluster.registry.states[ME] == "suspended"
+    assert rig.node.counts.set_aside == 0
 
 
 async def test_a_client_is_not_sent_away_before_its_time(rig: Rig) -> None:

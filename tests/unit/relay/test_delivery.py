@@ -1,6 +1,7 @@
 """Where a frame goes, and what its sender is told when that comes to nothing."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
@@ -10,9 +11,16 @@ from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import FrameReader, Seal, pack
 from hypha_cluster.registry.mailboxes import CALL, OTHER
 from hypha_cluster.relay.bus import Receivers
-from hypha_cluster.relay.connections import Connection, Connections, Stage
+from hypha_cluster.relay.connections import Connection, Connections, Stage, Verdict
 from hypha_cluster.relay.delivery import Delivery
-from hypha_cluster.relay.events import Note, write_calls
+from hypha_cluster.relay.events import (
+    TAKEN,
+    Note,
+    Posted,
+    write_calls,
+    write_event,
+    write_posted,
+)
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import OwedAnswers, PendingCall, PendingCalls
 from hypha_cluster.relay.publisher import Limits
@@ -209,6 +217,56 @@ async def test_mail_of_who_was_told_to_go_meanwhile_is_kept(rig: Rig) -> None:
 
     assert sent(mine) == []
     assert mine.take_waiting() == ([note(text="mail"), note(text="by the bus")], [])
+
+
+# What a client here has posted elsewhere.
+
+
+class Box:
+    """What was put into the postbox of a client."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[str, bytes]] = []
+
+    def put(self, key: str, frame: bytes, settle: Callable[[Verdict], None]) -> None:
+        self.frames.append((key, frame))
+        settle(Verdict.ROUTED)
+
+
+def posted(number: str = "17") -> bytes:
+    return write_posted(Posted("key", "there", number, b"frame"))
+
+
+async def test_a_posted_frame_is_put_into_the_postbox_and_its_asker_told(rig: Rig) -> None:
+    mine, box, there = await rig.live("me"), Box(), Rig(rig.bus, "there")
+    cast(FakeSocket, mine.socket).postbox = box
+
+    rig.delivery.receive(ME, posted())
+    await rig.bus.settled()
+
+    assert box.frames == [("key", b"frame")]
+    assert there.own == [write_event(TAKEN, "17", "routed")]
+    assert sent(mine) == []
+
+
+async def test_what_was_posted_before_a_client_came_back_is_in_its_mail(rig: Rig) -> None:
+    mine, box = rig.arrive("me"), Box()
+    cast(FakeSocket, mine.socket).postbox = box
+
+    rig.delivery.go_live(mine, [posted(), note(text="mail")])
+
+    assert box.frames == [("key", b"frame")]
+    assert sent(mine) == [note(text="mail")]
+
+
+async def test_nothing_is_posted_for_a_client_with_a_websocket(rig: Rig) -> None:
+    mine, there = await rig.live("me"), Rig(rig.bus, "there")
+
+    rig.delivery.receive(ME, posted())
+    await rig.bus.settled()
+
+    assert there.own == [write_event(TAKEN, "17", "refused")]
+    assert sent(mine) == []
 
 
 # What comes by the bus.
