@@ -112,13 +112,13 @@ class Chromium:
 
 def install() -> None:
     """Install the browser and every release of the client; say what stands in the way."""
-    _install_chromium()
+    install_chromium()
     for release in RELEASES:
         _install_package(f"imjoy-rpc@{release}", release)
     _install_package(AXE, AXE)
 
 
-def _install_chromium() -> None:
+def install_chromium() -> None:
     if CHROMIUM.exists():
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):

@@ -174,6 +174,8 @@ class ClientLife:
             claim = await self._claim(connection.attachment, admission)
             is_amnesic = bool(admission.program) and not claim.resumed
             connection.claimed(claim.services, is_amnesic=is_amnesic)
+            if admission.takes and claim.resumed:
+                self._presence.announce_replacement(connection.address)
             async with self._lock(connection.address):
                 await self._open(connection, claim, accept)
         except BaseException:
@@ -198,6 +200,8 @@ class ClientLife:
             await self._let_speak(previous)
             self._oust(previous)
             await self._hear_out(previous)
+            if previous.attachment.program != connection.attachment.program:
+                previous.socket.abort()  # else what is no longer the client's would be heard
         if claim.previous is not None:
             await self._obtain(connection.address, claim.previous)
         await self._listener.join(connection.address)
@@ -366,6 +370,14 @@ class ClientLife:
         if connection is not None:
             await self._hear_out(connection)
         self._handover.confirm(request)
+        if connection is not None and connection.stage is Stage.CLOSING:
+            await self._cut_off_replaced(connection)
+
+    async def _cut_off_replaced(self, connection: Connection) -> None:
+        """Hear a connection no more whose client is another program by now."""
+        program = await self._registry.program_of(connection.address)
+        if program not in ("", connection.attachment.program):
+            connection.socket.abort()
 
     async def _let_speak(self, connection: Connection) -> None:
         """Wait for the first frame by a connection that has just come, before it is told to go.

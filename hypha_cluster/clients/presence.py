@@ -100,6 +100,10 @@ class Presence:
         """Tell all that a node is gone: calls at it itself end now."""
         self._publisher.announce(write_event(ENDED, node))
 
+    def announce_replacement(self, address: str) -> None:
+        """Another program is the client by now: what the one before was asked is answered never."""
+        self._publisher.announce(departure(address))
+
     async def are_known(self, connections: Connections) -> bool:
         """Whether Redis knows some of the clients here; to be called now and then."""
         attached = [each for each in connections if each.stage is Stage.LIVE]

@@ -257,6 +257,11 @@ class ClientRegistry:
         """
         return await self._redis.exists(self._keys.left(address))
 
+    async def program_of(self, address: str) -> str:
+        """The program that has an address; empty when nobody has."""
+        program = await self._redis.hget(self._keys.client(address), "program")
+        return program.decode() if program else ""
+
     # Listings.
 
     async def holders(self, addresses: Sequence[str]) -> list[str | None]:

@@ -33,6 +33,7 @@ class Runner:
 
     async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Take and run instances, until told to stop."""
+        _log.info("The runner %s with %d slots is up.", self.name, self._slots)
         on_ready()
         self._tasks.keep("take", self._take)
         try:

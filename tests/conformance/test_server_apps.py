@@ -1,0 +1,288 @@
+"""Server apps in a real browser: what they do, what they may, and what is said when they fail."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.gateways import Gateway
+from tests.raw_client import RawClient, Rejected
+from tests.server_apps import ADDER, LIMIT, Runner, User, app_cluster
+from tests.unit.features.launcher.running.test_egress import a_server
+
+pytestmark = pytest.mark.browser
+
+
+class Place(NamedTuple):
+    """Two gateways, and a runner whose pages reach the first."""
+
+    first: Gateway
+    second: Gateway
+    runner: Runner
+
+
+@pytest.fixture(scope="module")
+def place(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    prefix = f"apps-{secrets.token_hex(4)}"
+    with app_cluster(tmp_path_factory.mktemp("apps"), valkey_url, prefix) as cluster:
+        first, second = cluster.gateway(log_level="debug"), cluster.gateway(log_level="debug")
+        yield Place(first, second, cluster.runner(first.url))
+
+
+@pytest.fixture
+async def ann(place: Place) -> AsyncIterator[User]:
+    async with await User.connect(place.first.url) as user:
+        yield user
+        await user("stop_all")
+
+
+@pytest.fixture
+async def elsewhere(place: Place) -> AsyncIterator[User]:
+    """Ann, at the other gateway."""
+    async with await User.connect(place.second.url) as user:
+        yield user
+
+
+@pytest.mark.parametrize("kind", ["window", "iframe", "web-worker"])
+async def test_an_app_offers_what_it_exports(ann: User, elsewhere: User, kind: str) -> None:
+    source = """
+      let calls = 0;
+      api.export({ setup() { calls += 1; }, calls: () => calls, add: (a, b) => a + b });
+    """
+    app = await ann.launch(source, kind, name=f"a {kind}", wait_for_service="default")
+
+    service = await elsewhere.get_service(f"ann/{app['id']}:default")
+    assert app["name"] == service["name"] == f"a {kind}"
+    assert app["workspace"] == "ann"
+    assert await elsewhere.ask(app, "add", 2, 3) == 5
+    assert await elsewhere.ask(app, "calls") == 1
+    assert await elsewhere.states() == {app["id"]: "running"}
+    (running,) = await elsewhere("list_running")
+    assert (running["status"], running["app_id"]) == ("connected", app["app_id"])
+    await elsewhere("stop", app["id"])
+    assert await ann.states() == {}
+
+
+async def test_a_plugin_file_runs_with_its_window(ann: User) -> None:
+    source = """<config lang="yaml">
+name: Plugin
+type: window
+</config>
+<window><p id="a">shown</p></window>
+<script>api.export({ text: () => document.getElementById("a").textContent });</script>"""
+    app = await ann("launch", source)
+
+    assert await ann.ask(app, "text") == "shown"
+
+
+async def test_a_page_of_ones_own_gets_its_files_and_connects(place: Place, ann: User) -> None:
+    page = """<script src="/assets/imjoy-rpc@0.5.59/dist/hypha-rpc-websocket.min.js"></script>
+    <script>(async () => {
+      const text = await (await fetch("data/a.txt")).text();
+      const api = await hyphaWebsocketClient.connectToServer(window.hyphaApp);
+      await api.register_service({ id: "texts", get: () => text });
+    })();</script>"""
+    files = [{"name": "data/a.txt", "source": "from a file"}]
+    manifest = await ann("install", page, config={"name": "own"}, template="", attachments=files)
+
+    app = await ann("start", manifest["id"], wait_for_service="texts")
+
+    assert await ann.place(f"ann/{app['id']}", "services.texts.get") == "from a file"
+
+
+async def test_a_page_is_its_launchers_child_and_no_more(place: Place, ann: User) -> None:
+    source = """
+      const attempt = async (what) => {
+        try { return await what(); } catch (e) { return String(e); }
+      };
+      api.export({
+        who: async () => (await api.getConnectionInfo()).user_info,
+        token: () => attempt(() => api.generateToken({})),
+        elsewhere: () => attempt(() => hyphaWebsocketClient.connectToServer(
+          { ...config, client_id: "another", workspace: "bob" })),
+        again: () => attempt(() => hyphaWebsocketClient.connectToServer(
+          { ...config, client_id: "another" })),
+        install: () => attempt(async () => (await api.getService("server-apps")).install("x")),
+        address: () => location.href + document.referrer,
+      });
+    """
+    app = await ann.launch(source)
+
+    who = await ann.ask(app, "who")
+    assert (who["parent"], who["scopes"], who["roles"]) == ("ann", ["ann"], [])
+    assert "makes no tokens" in await ann.ask(app, "token")
+    for attempt in ("elsewhere", "again"):
+        assert "Error" in await ann.ask(app, attempt)
+    assert "User must be authenticated" in await ann.ask(app, "install")
+    shown = [await ann.ask(app, "address"), app, await ann("list_running"), await ann("list_apps")]
+    shown += [await ann("get_log", app["id"]), await ann("logs", app["id"])]
+    logs = place.first.log() + place.second.log() + place.runner.log()
+    assert "hypha-app-" not in str(shown) + logs
+    assert "reconnection_token=" not in str(shown)
+    assert "/~***/index.html" in logs
+
+
+async def test_what_asks_for_an_app_at_once_gets_the_same(ann: User, elsewhere: User) -> None:
+    manifest = await ann(
+        "install", ADDER, config={"type": "window", "name": "lazy", "services": ["default"]}
+    )
+    query = {"client_name": "lazy", "launch": True}
+
+    found = await asyncio.gather(
+        *(each.get_service(query) for each in (ann, elsewhere) for _ in range(10))
+    )
+
+    assert len({service["id"] for service in found}) == 1
+    (running,) = await ann("list_running")
+    assert running["app_id"] == manifest["id"]
+    again = await elsewhere.get_service({"id": "default", "client_name": "lazy", "launch": True})
+    assert again["id"] == found[0]["id"]
+    add = again["add"]
+    assert await elsewhere.place(add["_rtarget"], add["_rmethod"], 1, 2) == 3
+
+
+async def test_a_service_is_launched_by_its_id(ann: User, elsewhere: User) -> None:
+    source = 'await api.registerService({ id: "maths", add: (a, b) => a + b });'
+    await ann("install", source, config={"type": "web-worker", "services": ["maths"]})
+
+    found = await elsewhere.get_service({"id": "maths", "launch": True})
+
+    assert found["id"].endswith(":maths")
+    assert (await ann.get_service({"id": "maths", "launch": True}))["id"] == found["id"]
+    assert len(await ann("list_running")) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "reason"),
+    [
+        ('throw new Error("boom went it")', "window", "boom went it"),
+        ('throw new Error("boom went it")', "web-worker", "boom went it"),
+        ("this is no script", "window", "SyntaxError"),
+        ('console.error("is waiting"); await new Promise(() => {})', "window", "is waiting"),
+        ('location.href = "about:blank"', "window", "has gone elsewhere"),
+        ("window.close()", "window", "page"),
+    ],
+)
+async def test_a_start_that_fails_says_why(
+    place: Place, ann: User, source: str, kind: str, reason: str
+) -> None:
+    with pytest.raises(Rejected, match=f"(?s)Failed to start app: .*{reason}"):
+        await ann.launch(source, kind, timeout=4)
+
+    assert await ann.states() == {}
+    async with asyncio.timeout(LIMIT):
+        while "about:blank" in source and place.runner.pages() > 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+async def test_a_page_that_uses_up_its_memory_crashes_alone(
+    valkey_url: str, redis_prefix: str, tmp_path: Any
+) -> None:
+    hog = "const kept = []; for (;;) kept.push(new Array(100000).fill(Math.random()));"
+    with app_cluster(tmp_path, valkey_url, redis_prefix) as cluster:
+        gateway = cluster.gateway()
+        cluster.runner(gateway.url, app_memory=64)
+        async with await User.connect(gateway.url) as ann:
+            other = await ann.launch(ADDER)
+            with pytest.raises(Rejected, match="The page has crashed"):
+                await ann.launch(hog, timeout=30)
+
+            assert await ann.ask(other, "add", 1, 2) == 3
+
+
+async def test_the_log_is_kept_within_bounds_and_after_the_end(ann: User, elsewhere: User) -> None:
+    source = """
+      for (let i = 0; i < 3000; i++) console.log(`line ${i}`);
+      console.error("bad"); console.warn("careful"); console.debug("x".repeat(20000));
+      console.log("token=abcdefghijklmnop");
+      api.export({});
+    """
+    app = await ann.launch(source)
+    async with asyncio.timeout(LIMIT):
+        while (await ann("get_log", app["id"], "log"))[-1:] != ["token=***"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    await ann("stop", app["id"])
+
+    lines = await elsewhere("get_log", app["id"], type="log")
+    assert len(lines) == 2048
+    assert lines[:2] == ["line 953", "line 954"]
+    assert await elsewhere("get_log", app["id"], type="log", offset=1, limit=2) == lines[1:3]
+    assert await elsewhere("get_log", app["id"], type="nonsense") == []
+    everything = await elsewhere("get_log", app["id"])
+    assert everything["error"] == ["bad"]
+    assert everything["warning"] == ["careful"]
+    assert everything["debug"] == ["x" * 16384]
+    page = await elsewhere("logs", app["id"], offset=2, limit=1)
+    assert (page["offset"], page["limit"], len(page["items"])) == (2, 1, 1)
+    assert page["total"] >= 2048
+
+
+async def test_a_page_reaches_the_hub_and_nothing_else_here(place: Place, ann: User) -> None:
+    source = """
+      const attempt = async (url) => {
+        try {
+          const answer = await fetch(url, { mode: "no-cors", signal: AbortSignal.timeout(3000) });
+          return answer.type === "opaque" ? "answered" : `answered ${answer.status}`;
+        } catch (e) { return "refused"; }
+      };
+      const socket = (url) => new Promise((resolve) => {
+        const ws = new WebSocket(url);
+        ws.onopen = () => resolve("open");
+        ws.onerror = () => resolve("refused");
+      });
+      api.export({ attempt, socket, hub: () => attempt(`${config.server_url}/health/live`) });
+    """
+    app = await ann.launch(source)
+    async with a_server() as (port, asked):
+        for url in (f"http://[::1]:{port}/", "http://169.254.169.254/", "https://10.0.0.1/"):
+            assert await ann.ask(app, "attempt", url) in ("refused", "answered"), url
+        for host in ("127.0.0.1", "localhost", "app.localhost"):
+            await ann.ask(app, "attempt", f"http://{host}:{port}/")
+            assert await ann.ask(app, "socket", f"ws://{host}:{port}/") == "refused"
+
+        assert asked == []
+    assert await ann.ask(app, "hub") == "answered"
+
+
+async def test_one_more_than_there_are_slots_waits(
+    valkey_url: str, redis_prefix: str, tmp_path: Any
+) -> None:
+    with app_cluster(tmp_path, valkey_url, redis_prefix) as cluster:
+        gateway = cluster.gateway()
+        cluster.runner(gateway.url, slots=1)
+        async with await User.connect(gateway.url) as ann:
+            first = await ann.launch(ADDER)
+            with pytest.raises(Rejected, match="Timeout: all runners are busy"):
+                await ann.launch(f"{ADDER} // more", timeout=1)
+            waiting = asyncio.create_task(ann.launch(f"{ADDER} // more", timeout=30))
+            await ann.until(first["id"], "running")
+            while "pending" not in (await ann.states()).values():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            await ann("stop", first["id"])
+
+            second = await waiting
+            assert await ann.states() == {second["id"]: "running"}
+
+
+async def test_a_client_id_is_one_instances(ann: User) -> None:
+    app = await ann.launch(ADDER)
+
+    with pytest.raises(Rejected, match="A client .* is there already"):
+        await ann("start", app["app_id"], client_id=app["id"])
+    with pytest.raises(Rejected, match="A client .* is there already"):
+        await ann("start", app["app_id"], client_id=ann.client.client_id)
+    mine = await ann("start", app["app_id"], client_id="mine")
+    assert mine["id"] == "mine"
+    assert set(await ann.states()) == {app["id"], "mine"}
+
+
+async def test_nobody_else_comes_in_by_a_ticket(place: Place, ann: User) -> None:
+    app = await ann.launch(ADDER)
+
+    for token in ("hypha-app-", f"hypha-app-{'a' * 32}"):
+        for client in (app["id"], "nobody"):
+            with pytest.raises(Exception, match="403"):
+                await RawClient.connect(place.first.url, client, workspace="ann", token=token)
+    assert await ann.ask(app, "add", 1, 1) == 2
