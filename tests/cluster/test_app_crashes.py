@@ -17,7 +17,7 @@ from tests.server_apps import ADDER, LIMIT, Cluster, Runner, User, app_cluster
 
 pytestmark = [pytest.mark.browser, pytest.mark.cluster]
 
-SLOW = "await new Promise((done) => setTimeout(done, 1500)); api.export({ id: () => me });"
+SLOW = "await new Promise((done) => setTimeout(done, 1500)); api.export({ who: () => me });"
 BEATING = """
   const me = Math.random().toString(36);
   const heart = await api.getService("heart");
@@ -41,13 +41,18 @@ async def enter(users: AsyncExitStack, gateway: Gateway) -> User:
     return await users.enter_async_context(await User.connect(gateway.url))
 
 
+async def field(redis: Redis, key: str, name: str) -> str:
+    value = await redis.hget(key, name)
+    return value.decode() if isinstance(value, bytes) else ""
+
+
 async def holder(ann: User, runners: list[Runner], redis: Redis, prefix: str, app: str) -> Runner:
     """The runner that has an instance, once there is one."""
     async with asyncio.timeout(LIMIT):
         while True:
-            name = await redis.hget(f"{prefix}:{{:apps}}:instance:ann/{app}", "runner")
+            name = await field(redis, f"{prefix}:{{:apps}}:instance:ann/{app}", "runner")
             for runner in runners:
-                if name and name.decode() in runner.log():
+                if name and name in runner.log():
                     return runner
             await asyncio.sleep(0.05)
 
@@ -73,7 +78,7 @@ async def test_twenty_who_ask_get_one_instance_whatever_dies(
 
     assert {service["id"] for service in found} == {f"ann/{client}:default"}
     assert await askers[1].states() == {client: "running"}
-    assert await askers[0].place(f"ann/{client}", "services.default.id") == "x"
+    assert await askers[0].place(f"ann/{client}", "services.default.who") == "x"
 
 
 async def test_an_app_runs_on_where_its_runner_is_killed_or_stopped(
@@ -165,8 +170,8 @@ async def test_what_crashes_again_and_again_has_failed_in_the_end(
     await ann.client.send(call_envelope(f"ann/{app['id']}", "services.default.leave"), {})
     await ann.until(app["id"], None)
 
-    assert await redis.hget(instance, "state") == b"failed"
-    assert b"It has crashed 10 times in a row" in await redis.hget(instance, "reason")
+    assert await field(redis, instance, "state") == "failed"
+    assert "It has crashed 10 times in a row" in await field(redis, instance, "reason")
 
 
 async def test_a_gateway_alone_keeps_the_apps_of_a_killed_runner_waiting(

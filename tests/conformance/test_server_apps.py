@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from hypha_cluster.web.assets.catalogue import find, is_complete
+from hypha_cluster.web.assets.fetching import FetchFailed, fetch
 from tests.gateways import Gateway
+from tests.http import ask
 from tests.raw_client import RawClient, Rejected
 from tests.server_apps import ADDER, LIMIT, Runner, User, app_cluster
 from tests.unit.features.launcher.running.test_egress import a_server
@@ -286,3 +289,48 @@ async def test_nobody_else_comes_in_by_a_ticket(place: Place, ann: User) -> None
             with pytest.raises(Exception, match="403"):
                 await RawClient.connect(place.first.url, client, workspace="ann", token=token)
     assert await ann.ask(app, "add", 1, 1) == 2
+
+
+PYTHON = """
+from imjoy_rpc import api as same
+
+print("set \\n up", f"`{1 + 1}`")
+
+class Plugin:
+    def add(self, a, b):
+        return a + b, same is api
+
+async def serve(args):
+    body = f"{args['scope']['path']} by Python".encode()
+    head = {"type": "http.response.start", "status": 200, "headers": []}
+    await args["send"](head)
+    await args["send"]({"type": "http.response.body", "body": body, "more_body": False})
+
+config = {"visibility": "public"}
+await api.register_service({"id": "site", "type": "ASGI", "config": config, "serve": serve})
+api.export(Plugin())
+"""
+
+
+async def test_an_app_in_python_needs_nothing_but_the_hub(
+    valkey_url: str, redis_prefix: str, tmp_path: Any
+) -> None:
+    pyodide = find("pyodide")
+    assert pyodide
+    try:
+        if not is_complete(pyodide):
+            await asyncio.to_thread(fetch, pyodide)
+    except FetchFailed as failed:
+        pytest.skip(str(failed))
+    with app_cluster(tmp_path, valkey_url, redis_prefix) as cluster:
+        gateway = cluster.gateway()
+        cluster.runner(gateway.url, app_network="hub")
+        async with await User.connect(gateway.url) as ann:
+            app = await ann.launch(PYTHON, "web-python", name="py")
+
+            assert await ann.ask(app, "add", 2, 3) == [5, True]
+            answer = await ask(f"{gateway.url}/ann/apps/site/hello")
+            assert (answer.status, answer.body) == (200, b"/hello by Python")
+            assert " up `2`" in await ann("get_log", app["id"], "log")
+            with pytest.raises(Rejected, match="ZeroDivisionError"):
+                await ann.launch("1 / 0", "web-python")

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 from hypha_cluster.features.feature import Feature, Grounds
 from hypha_cluster.features.launcher.installing import Installer
 from hypha_cluster.features.launcher.pages import AppPages
+from hypha_cluster.features.launcher.python_client import route
 from hypha_cluster.features.launcher.service import ServerApps
 from hypha_cluster.features.launcher.starting import Starter
 from hypha_cluster.features.launcher.terms import LauncherSettings
@@ -41,7 +42,7 @@ class Launcher(Feature):
         self._service = ServerApps(self._apps, self._instances, logs, installer, starter)
 
     def routes(self) -> Sequence[BaseRoute]:
-        return self._pages.routes() if self._is_on else ()
+        return [route(), *self._pages.routes()] if self._is_on else ()
 
     def services(self) -> Sequence[HubService]:
         return [self._service.service()] if self._is_on else ()

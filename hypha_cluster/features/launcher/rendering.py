@@ -8,6 +8,7 @@ import jinja2
 
 from hypha_cluster.errors import BadRequest
 from hypha_cluster.features.launcher.manifest import SHOWN_TO_PAGE
+from hypha_cluster.features.launcher.python_client import PATH, check_python
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.web.assets import url
 
@@ -16,6 +17,7 @@ _TEMPLATES: Final = {
     "window": "window.html",
     "iframe": "window.html",
     "web-worker": "web-worker.html",
+    "web-python": "web-python.html",
 }
 _FILE: Final = "-plugin.html"  # behind a type, as the original names its templates
 _BLOCKS: Final = ("window", "style", "link")
@@ -44,6 +46,8 @@ def template_of(name: str) -> str:
             f"There is no template for apps of the type {shown(kind)}; there are "
             f"{', '.join(_TEMPLATES)}."
         )
+    if kind == "web-python":
+        check_python()
     return _TEMPLATES[kind]
 
 
@@ -57,6 +61,8 @@ def render(code: Code, template: str, root: str) -> str:
         "client": root + url("imjoy-rpc", "dist/hypha-rpc-websocket.min.js"),
         "root": root,
     }
+    if template == _TEMPLATES["web-python"]:
+        about |= {"pyodide": root + url("pyodide", "pyodide.mjs"), "python": root + PATH}
     blocks = {name: _contents(config.get(name)) for name in _BLOCKS}
     return _pages.get_template(template).render(
         name=config["name"],

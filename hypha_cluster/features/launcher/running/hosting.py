@@ -257,7 +257,7 @@ class Hosting:
     async def _crashed(self, reason: str, *, for_good: bool) -> None:
         """It starts again in a moment, unless it never ran, or does so again and again."""
         instance, now = self._instance, time.time()
-        _log.info("The app %s (%s) has ended: %s", instance.app_id, instance.address, reason)
+        _log.info("The page of %s (%s) has ended.", instance.address, instance.app_id)
         has_run = instance.has_run or self._state is State.RUNNING
         many, since = instance.restarts, instance.restarted_since
         if now - since > _WINDOW:

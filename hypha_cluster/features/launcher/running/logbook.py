@@ -51,17 +51,16 @@ class Logbook:
 
     async def write(self) -> None:
         """Write what waits; nothing is lost of it while Redis is away."""
-        for kind, waiting in self._waiting.items():
-            if not waiting:
+        for kind in list(self._waiting):
+            texts = list(self._waiting[kind])
+            if not texts:
                 continue
-            texts = list(waiting)
-            kept = self._kept(kind, texts)
+            self._waiting[kind].clear()
             try:
-                await self._logs.write(self._address, kind, texts, kept=kept)
+                await self._logs.write(self._address, kind, texts, kept=self._kept(kind, texts))
             except RedisUnavailable:
-                return
-            for _ in texts:
-                waiting.popleft()
+                later = self._waiting[kind]
+                self._waiting[kind] = deque([*texts, *later], maxlen=APP_LOG)
 
     def _kept(self, kind: str, texts: list[str]) -> int:
         """How many entries of a kind there may be, so that all of them have their size."""
