@@ -27,7 +27,6 @@ _TYPES: Final = {
     ".zip": "application/zip",
 }
 _HEADERS: Final = {
-    "Access-Control-Allow-Origin": "*",
     "Cache-Control": "public, max-age=31536000, immutable",
     "Access-Control-Allow-Origin": "*",  # published files, whatever --allow-origins says
     "Cross-Origin-Resource-Policy": "cross-origin",  # pages anywhere may use the client
