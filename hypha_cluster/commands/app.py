@@ -7,6 +7,7 @@ from typing import Final
 from cyclopts import App, Parameter
 
 from hypha_cluster.commands import (
+    apps,
     assets,
     call,
     check,
@@ -36,6 +37,7 @@ COMMANDS: Final[dict[Callable[..., int | None], bool]] = {
     clients.clients: True,
     kick.kick: True,
     token.token: True,
+    apps.apps: True,
     services.services: False,
     call.call: False,
     run.run: False,

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "clients": "List clients.",
     "kick": "End a client's connection.",
     "token": "Make a token for a user.",
+    "apps": "List server apps.",
     "services": "List services.",
     "call": "Call a function of a service.",
     "run": "Run a plugin file as a client of a hub.",

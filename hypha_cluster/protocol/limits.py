@@ -461,6 +461,12 @@ APP_FILES: Final = _apps.limit(200, "files", "files of one app", "all are named 
 APPS: Final = _apps.limit(
     100, "apps", "apps that are installed in one workspace", "listings show all of them"
 )
+APPS_SIZE: Final = _apps.limit(
+    67_108_864, "bytes", "all files of the apps of one workspace", "Redis has them in memory"
+)
+APP_RECORD: Final = _apps.limit(
+    65_536, "bytes", "the manifest of one app, with its docs, as JSON", "listings repeat it"
+)
 APP_INSTANCES: Final = _apps.limit(
     32,
     "instances",

@@ -13,6 +13,7 @@ from hypha_cluster.protocol.limits import APPS
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
+_RECIPE: Final = "~recipe"  # no file of an app has a name like this
 _TICKET_LIFE: Final = 3_600_000  # ms
 
 
@@ -27,8 +28,8 @@ class AppFile(NamedTuple):
 class App:
     """An installed app.
 
-    key: its id in its workspace. version: how often it was installed under this id. recipe: what it
-    was made of, to make it anew.
+    key: its id in its workspace. version: how often it was installed under this id. probes: how it
+    says that it is ready, and well.
     """
 
     workspace: str
@@ -37,7 +38,7 @@ class App:
     files: dict[str, AppFile]
     owner: str
     version: int
-    recipe: dict[str, Any]
+    probes: dict[str, Any]
 
     @property
     def id(self) -> str:
@@ -67,8 +68,14 @@ class Apps:
         self._keys = keys
         self._install = Script(redis, "install_app")
 
-    async def install(self, app: App, contents: Mapping[str, bytes]) -> None:
-        """Put an app in its place, and in that of one of the same id."""
+    async def install(
+        self, app: App, contents: Mapping[str, bytes], recipe: Mapping[str, Any]
+    ) -> None:
+        """Put an app in its place, and in that of one of the same id.
+
+        recipe: what it was made of, to make it anew.
+        """
+        contents = {**contents, _RECIPE: json.dumps(recipe).encode()}
         await self._redis.sadd(self._keys.app_workspaces(), app.workspace)
         keys = [
             self._keys.apps(app.workspace),
@@ -103,6 +110,11 @@ class Apps:
         if content is None:
             raise NotFound(f"File not found: {app.id}/{name}")
         return content
+
+    async def recipe(self, app: App) -> dict[str, Any]:
+        """What it was made of."""
+        recipe: dict[str, Any] = json.loads(await self.content(app, _RECIPE))
+        return recipe
 
     async def uninstall(self, workspace: str, key: str) -> None:
         await self._redis.hdel(self._keys.apps(workspace), key)

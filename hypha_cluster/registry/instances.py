@@ -56,6 +56,7 @@ class Wanted(NamedTuple):
     user: Identity
     wait_for: str
     timeout: float
+    probe: tuple[float, float] | None = None  # seconds: its period, and the delay of the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Instance:
     reason: str
     restarts: int  # running
     restarted_since: float  # Unix time of the first of them
+    probe_failures: int  # running
+    probe_restarts: int
     has_run: bool
     service: str  # the name of what it offers
     then: State  # what it is when it has stopped
@@ -105,6 +108,8 @@ class Instance:
             reason=known.get("reason", ""),
             restarts=int(known.get("restarts", 0)),
             restarted_since=float(known.get("restarted_since", 0)),
+            probe_failures=int(known.get("probe_failures", 0)),
+            probe_restarts=int(known.get("probe_restarts", 0)),
             has_run=bool(known.get("has_run")),
             service=known.get("service", ""),
             then=State(known.get("then", State.STOPPED)),
@@ -130,6 +135,7 @@ class Instances:
         self._take = Script(redis, "take_instances")
         self._change = Script(redis, "change_instance")
         self._admit = Script(redis, "admit_instance")
+        self._due_probes = Script(redis, "due_probes")
 
     # For whoever wants one.
 
@@ -147,6 +153,12 @@ class Instances:
             "wait_for": wanted.wait_for,
             "timeout": str(wanted.timeout),
         }
+        if wanted.probe is not None:
+            period, delay = wanted.probe
+            fields |= {
+                "probe_every": str(int(period * 1000)),
+                "probe_delay": str(int(delay * 1000)),
+            }
         outcome, client = await self._ask(
             keys=[
                 keys.instances(),
@@ -236,12 +248,15 @@ class Instances:
     async def end(self, address: str, *, because: str = "") -> Change:
         """Want an instance no more: stopped, or failed if there is a reason."""
         state = State.FAILED if because else State.STOPPED
-        ended = await self.change(address, WAITING, state, due=REMEMBERED, reason=because)
-        if ended.is_done or ended.state not in HELD:
-            return ended
-        return await self.change(
-            address, HELD, State.STOPPING, due=LEASE, then=str(state), reason=because
-        )
+        while True:
+            ended = await self.change(address, WAITING, state, due=REMEMBERED, reason=because)
+            if ended.is_done or ended.state not in HELD:
+                return ended
+            ended = await self.change(
+                address, HELD, State.STOPPING, due=LEASE, then=str(state), reason=because
+            )
+            if ended.is_done or ended.state not in WAITING:
+                return ended
 
     async def see_to(self, runner: str = "", free: int = 0) -> list[str]:
         """Pass on what lost runners had, forget what is over; take some, and answer which."""
@@ -264,6 +279,13 @@ class Instances:
     async def leave(self, runner: str) -> None:
         """A runner is there no more."""
         await self._redis.zrem(self._keys.runners(), runner)
+
+    # Probes.
+
+    async def due_probes(self) -> list[str]:
+        """The instances whose liveness is to be probed now, by whoever asks first."""
+        due = await self._due_probes([self._keys.instances()], [self._keys.instance()])
+        return [address.decode() for address in due]
 
     # Tickets, by which the page of an instance comes in.
 

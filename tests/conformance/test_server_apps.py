@@ -1,6 +1,7 @@
 """Server apps in a real browser: what they do, what they may, and what is said when they fail."""
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import pytest
 
 from hypha_cluster.web.assets.catalogue import find, is_complete
 from hypha_cluster.web.assets.fetching import FetchFailed, fetch
-from tests.gateways import Gateway
+from tests.gateways import Gateway, command
 from tests.http import ask
 from tests.raw_client import RawClient, Rejected
 from tests.server_apps import ADDER, LIMIT, Runner, User, app_cluster
@@ -24,6 +25,8 @@ class Place(NamedTuple):
     first: Gateway
     second: Gateway
     runner: Runner
+    redis_url: str
+    prefix: str
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def place(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     prefix = f"apps-{secrets.token_hex(4)}"
     with app_cluster(tmp_path_factory.mktemp("apps"), valkey_url, prefix) as cluster:
         first, second = cluster.gateway(log_level="debug"), cluster.gateway(log_level="debug")
-        yield Place(first, second, cluster.runner(first.url))
+        yield Place(first, second, cluster.runner(first.url), valkey_url, prefix)
 
 
 @pytest.fixture
@@ -334,3 +337,58 @@ async def test_an_app_in_python_needs_nothing_but_the_hub(
             assert " up `2`" in await ann("get_log", app["id"], "log")
             with pytest.raises(Rejected, match="ZeroDivisionError"):
                 await ann.launch("1 / 0", "web-python")
+
+
+async def test_an_app_that_does_not_feel_well_is_started_again(ann: User) -> None:
+    source = """
+      let well = true, asked = 0;
+      const born = Math.random();
+      api.export({
+        born: () => born,
+        sicken() { well = false; },
+        is_ready: () => (asked += 1) > 2,
+        is_well: () => well,
+        asked: () => asked,
+      });
+    """
+    probe = {"period_seconds": 0.2}
+    config = {
+        "readiness_probe": {"exec": "is_ready", **probe},
+        "liveness_probe": {"exec": "is_well", **probe},
+    }
+    app = await ann.launch(source, config=config)
+    assert await ann.ask(app, "asked") == 3
+    born = await ann.ask(app, "born")
+    await ann.ask(app, "sicken")
+
+    await ann.until(app["id"], "backoff")
+    (seen,) = await ann("list_running")
+    assert seen["reason"] == "Its liveness probe has failed 3 times."
+    await ann.until(app["id"], "running")
+    assert await ann.ask(app, "born") != born
+
+
+async def test_operators_see_what_runs(place: Place, ann: User) -> None:
+    app = await ann.launch(ADDER, name="Seen")
+
+    settings = {"redis_url": place.redis_url, "redis_prefix": place.prefix}
+    running = await printed("apps", **settings, json=True)
+    installed = await printed("apps", **settings, json=True, installed=True)
+
+    states = {each["instance"]: each["state"] for each in json.loads(running)}
+    assert states[f"ann/{app['id']}"] == "running"
+    assert {"app": app["app_id"], "name": "Seen", "version": 1, "owner": "ann", "files": 1} in (
+        json.loads(installed)
+    )
+
+
+async def printed(name: str, **settings: Any) -> str:
+    """What a command prints."""
+    flags = {key: each for key, each in settings.items() if each is not True}
+    switches = [f"--{key}" for key, each in settings.items() if each is True]
+    process = await asyncio.create_subprocess_exec(
+        *command(name, **flags), *switches, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()

@@ -7,7 +7,7 @@ import hypha_cluster
 PACKAGE = Path(hypha_cluster.__file__).parent
 ELSEWHERE = {  # module or package: tested in tests/integration, tests/conformance or tests/cluster
     "__main__", "app", "node", "server", "telemetry", "wiring",
-    "commands/clients", "commands/completion", "commands/config", "commands/kick",
+    "commands/apps", "commands/clients", "commands/completion", "commands/config", "commands/kick",
     "commands/services", "commands/status", "commands/token", "commands/users",
     "commands/workspaces",
     "clients/expulsion", "features/login",

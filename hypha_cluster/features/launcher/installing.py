@@ -9,9 +9,10 @@ from hypha_cluster.features.launcher.fetching import fetch
 from hypha_cluster.features.launcher.identifiers import check_file_name, check_key, multihash
 from hypha_cluster.features.launcher.manifest import DEFAULTS, INDEX, manifest_of
 from hypha_cluster.features.launcher.plugins import check_source, parse_plugin
+from hypha_cluster.features.launcher.probes import PROBES, Probe
 from hypha_cluster.features.launcher.rendering import Code, render, template_of
 from hypha_cluster.protocol.guard import shown
-from hypha_cluster.protocol.limits import APP_FILE, APP_FILES, APP_SIZE
+from hypha_cluster.protocol.limits import APP_FILE, APP_FILES, APP_RECORD, APP_SIZE, APPS_SIZE
 from hypha_cluster.registry.apps import App, AppFile, Apps
 from hypha_cluster.registry.encoding import to_json
 
@@ -63,7 +64,7 @@ class Installer:
 
     async def edit(self, app: App, owner: str, changes: Mapping[str, Any]) -> App:
         """Make an app anew, with some of what it is made of changed; its id stays."""
-        known = Recipe(**app.recipe)
+        known = Recipe(**await self._apps.recipe(app))
         recipe = known._replace(**{key: each for key, each in changes.items() if each is not None})
         recipe = recipe._replace(source=await _text_of(recipe.source))
         kept = {}
@@ -86,11 +87,23 @@ class Installer:
             {name: _described(content) for name, content in contents.items()},
             place.owner,
             place.version,
-            {"source": recipe.source, "config": recipe.config, "template": recipe.template},
+            {kind: config[kind] for kind in PROBES if config.get(kind) is not None},
         )
-        to_json("The config of an app", [app.manifest, app.recipe])
-        await self._apps.install(app, contents)
+        _check_record(app)
+        await self._check_room(app)
+        made_of = {key: getattr(recipe, key) for key in ("source", "config", "template")}
+        to_json("The config of an app", made_of)
+        await self._apps.install(app, contents, made_of)
         return app
+
+    async def _check_room(self, app: App) -> None:
+        """TooLarge when the apps of the workspace would have too many bytes together."""
+        others = await self._apps.of_workspace(app.workspace)
+        size = sum(_size(each) for each in (app, *others) if each is app or each.key != app.key)
+        if size > APPS_SIZE:
+            raise TooLarge(
+                f"The apps of a workspace have at most {APPS_SIZE} bytes together; uninstall one."
+            )
 
     def _page(self, recipe: Recipe) -> tuple[dict[str, Any], str]:
         """What the app says of itself, and its page."""
@@ -108,6 +121,18 @@ class Installer:
             return config, source
         name = _type_of(config) if template is None else template
         return config, render(Code(source, config), template_of(name), self._root)
+
+
+def _check_record(app: App) -> None:
+    text = to_json("The manifest of an app", [app.manifest, app.probes])
+    if len(text) > APP_RECORD:
+        raise TooLarge(f"The manifest of an app has at most {APP_RECORD} bytes, not {len(text)}.")
+    for kind in PROBES:
+        Probe.of(app.probes, kind)
+
+
+def _size(app: App) -> int:
+    return sum(file.size for file in app.files.values())
 
 
 def _type_of(config: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 from hypha_cluster.features.feature import Feature, Grounds
 from hypha_cluster.features.launcher.installing import Installer
 from hypha_cluster.features.launcher.pages import AppPages
+from hypha_cluster.features.launcher.probes import Probes
 from hypha_cluster.features.launcher.python_client import route
 from hypha_cluster.features.launcher.service import ServerApps
 from hypha_cluster.features.launcher.starting import Starter
@@ -20,8 +21,9 @@ from hypha_cluster.registry.instance_logs import InstanceLogs
 
 _log = logging.getLogger(__name__)
 
-_SEEING_TO: Final = 2.0  # seconds between two looks at what lost runners had
-_TIDYING: Final = 30  # of these looks, after which apps of workspaces that have gone are removed
+_LOOKING: Final = 1.0  # seconds between two looks
+_SEEING_TO: Final = 2  # looks, after which lost runners are looked for
+_TIDYING: Final = 60  # looks, after which apps of workspaces that have gone are removed
 
 
 class Launcher(Feature):
@@ -36,7 +38,8 @@ class Launcher(Feature):
         self._instances = grounds.instances
         self._apps = Apps(grounds.redis, grounds.keys)
         logs = InstanceLogs(grounds.redis, grounds.keys)
-        starter = Starter(self._apps, self._instances, logs, grounds.workspaces)
+        self._probes = Probes(self._apps, self._instances, grounds.calls, grounds.supervisor)
+        starter = Starter(self._apps, self._instances, logs, grounds.workspaces, self._probes)
         installer = Installer(self._apps, grounds.base_path)
         self._pages = AppPages(self._apps, grounds.gatekeeper, grounds.workspaces)
         self._service = ServerApps(self._apps, self._instances, logs, installer, starter)
@@ -48,16 +51,19 @@ class Launcher(Feature):
         return [self._service.service()] if self._is_on else ()
 
     async def run(self) -> None:
-        """See to instances whose runner is lost, where no other runner does."""
-        if not self._is_on:
-            return
+        """Ask apps whether they are well, and see to instances whose runner is lost."""
         looks, missing = 0, set[str]()
-        while True:
-            await self._instances.see_to()
-            if looks % _TIDYING == 0:
-                missing = await self._tidy(missing)
-            looks += 1
-            await asyncio.sleep(_SEEING_TO)
+        try:
+            while self._is_on:
+                await self._probes.look()
+                if looks % _SEEING_TO == 0:
+                    await self._instances.see_to()
+                if looks % _TIDYING == 0:
+                    missing = await self._tidy(missing)
+                looks += 1
+                await asyncio.sleep(_LOOKING)
+        finally:
+            await self._probes.stop()
 
     async def _tidy(self, missing: set[str]) -> set[str]:
         """Remove apps whose workspaces were missing last time, too; answer which are missing."""

@@ -15,6 +15,7 @@ from hypha_cluster.errors import (
     PermissionDenied,
 )
 from hypha_cluster.features.launcher.manifest import offers
+from hypha_cluster.features.launcher.probes import LIVENESS, Probe, Probes
 from hypha_cluster.hub.services import DEFAULT
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.identity.names import check_client_id
@@ -49,8 +50,14 @@ class Starter:
     """Asks for instances, and hears what comes of it."""
 
     def __init__(
-        self, apps: Apps, instances: Instances, logs: InstanceLogs, workspaces: Workspaces
+        self,
+        apps: Apps,
+        instances: Instances,
+        logs: InstanceLogs,
+        workspaces: Workspaces,
+        probes: Probes,
     ) -> None:
+        self._probes = probes
         self._apps = apps
         self._instances = instances
         self._logs = logs
@@ -71,11 +78,15 @@ class Starter:
             page_user(launcher, app.workspace),
             how.wait_for,
             how.timeout,
+            _probed(app),
         )
         address, is_new = await self._instances.ask(wanted, shared=how.shared)
         with self._room():
             try:
-                return await self._ready(address, how.timeout)
+                async with asyncio.timeout(how.timeout if how.timeout > 0 else APP_START_TIME):
+                    instance = await self._ready(address)
+                    await self._probes.until_ready(app, address)
+                    return instance
             except TimeoutError:
                 reason = await self._why_late(address)
                 if is_new:
@@ -92,17 +103,16 @@ class Starter:
         finally:
             self._waiting -= 1
 
-    async def _ready(self, address: str, seconds: float) -> Instance:
+    async def _ready(self, address: str) -> Instance:
         looks = iter(_LOOKS)
-        async with asyncio.timeout(seconds if seconds > 0 else APP_START_TIME):
-            while True:
-                instance = await self._instances.find(address)
-                if instance is not None and instance.state is State.RUNNING:
-                    return instance
-                if instance is None or instance.state not in ACTIVE:
-                    why = instance.reason if instance else ""
-                    raise HubError(f"Failed to start app: {why or 'it was stopped.'}")
-                await asyncio.sleep(next(looks, _LOOKS[-1]))
+        while True:
+            instance = await self._instances.find(address)
+            if instance is not None and instance.state is State.RUNNING:
+                return instance
+            if instance is None or instance.state not in ACTIVE:
+                why = instance.reason if instance else ""
+                raise HubError(f"Failed to start app: {why or 'it was stopped.'}")
+            await asyncio.sleep(next(looks, _LOOKS[-1]))
 
     async def _why_late(self, address: str) -> str:
         instance = await self._instances.find(address)
@@ -110,6 +120,8 @@ class Starter:
             if not await self._instances.runners():
                 return "Timeout: there is no runner; start one with `hypha-cluster runner`."
             return "Timeout: all runners are busy."
+        if instance is not None and instance.state is State.RUNNING:
+            return "Timeout: its readiness probe does not say yes."
         if error := await self._logs.last(address, "error"):
             return f"Timeout; the last error in its log is: {error}"
         return "Timeout: the page has not exported its api."
@@ -168,6 +180,11 @@ def page_user(launcher: Identity, workspace: str) -> Identity:
         scopes=(workspace,),
         origin=Origin(APP + generated_id(), time.time(), makers),
     )
+
+
+def _probed(app: App) -> tuple[float, float] | None:
+    probe = Probe.of(app.probes, LIVENESS)
+    return (probe.period, probe.delay) if probe else None
 
 
 def timeout_of(value: object) -> float:

@@ -1,0 +1,145 @@
+"""Probes: functions of an app by which it says whether it is ready, and whether it is well.
+
+Any gateway asks, the one whose turn it is; all of them hear what came of it, through Redis.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from hypha_cluster.errors import BadRequest, HubError
+from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.protocol.guard import shown
+from hypha_cluster.registry.apps import App, Apps
+from hypha_cluster.registry.instances import LEASE, REMEMBERED, Instance, Instances, State
+from hypha_cluster.supervision import Supervisor, Tasks
+
+_log = logging.getLogger(__name__)
+
+READINESS: Final = "readiness_probe"
+LIVENESS: Final = "liveness_probe"
+PROBES: Final = (READINESS, LIVENESS)
+_RESTARTS: Final = 10  # in a row, by failed probes; then an instance has failed
+_LONGEST: Final = 3_600.0  # seconds
+# A runner hears within this that the page is to be closed, so nobody opens another one before.
+_RESTART: Final = LEASE / 2  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How an app is asked. function: of its default service; times in seconds."""
+
+    function: str
+    delay: float
+    period: float
+    successes: int
+    failures: int
+    patience: float
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], kind: str) -> Self | None:
+        """The probe that a config names; BadRequest when it makes no sense."""
+        about = config.get(kind)
+        if about is None:
+            return None
+        if not isinstance(about, dict) or not isinstance(about.get("exec"), str):
+            raise BadRequest(f"{kind!r} of an app is a dict; its `exec` names a function.")
+        return cls(
+            function=about["exec"].rpartition(".")[2],
+            delay=_number(about, "initial_delay_seconds", 0, least=0.0),
+            period=_number(about, "period_seconds", 10, least=0.1),
+            successes=int(_number(about, "success_threshold", 1, least=1.0)),
+            failures=int(_number(about, "failure_threshold", 3, least=1.0)),
+            patience=_number(about, "timeout", 5, least=0.1),
+        )
+
+    async def ask(self, calls: HubCalls, address: str) -> bool:
+        """Whether the app says yes in time."""
+        try:
+            async with asyncio.timeout(self.patience):
+                return bool(await calls.call(address, f"services.default.{self.function}", []))
+        except (HubError, TimeoutError):
+            return False
+
+
+def _number(about: Mapping[str, Any], name: str, default: float, *, least: float) -> float:
+    value = about.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise BadRequest(f"{name!r} of a probe is a number, not {shown(value)}.")
+    return min(max(float(value), least), _LONGEST)
+
+
+class Probes:
+    """Asks the apps that are due, one after the other gateway."""
+
+    def __init__(
+        self, apps: Apps, instances: Instances, calls: HubCalls, supervisor: Supervisor
+    ) -> None:
+        self._tasks = Tasks(supervisor)
+        self._apps = apps
+        self._instances = instances
+        self._calls = calls
+
+    async def until_ready(self, app: App, address: str) -> None:
+        """Return when the readiness probe has said yes as often as it has to."""
+        probe = Probe.of(app.probes, READINESS)
+        if probe is None:
+            return
+        await asyncio.sleep(probe.delay)
+        yes = 0
+        while True:
+            yes = yes + 1 if await probe.ask(self._calls, address) else 0
+            if yes >= probe.successes:
+                return
+            await asyncio.sleep(probe.period)
+
+    async def look(self) -> None:
+        """Ask whoever is due; to be called now and then."""
+        for address in await self._instances.due_probes():
+            self._tasks.spawn("probe", self._look_after(address), detail=address)
+
+    async def stop(self) -> None:
+        await self._tasks.stop()
+
+    async def _look_after(self, address: str) -> None:
+        instance = await self._instances.find(address)
+        app = await self._apps.find(instance.workspace, instance.app) if instance else None
+        probe = Probe.of(app.probes, LIVENESS) if app else None
+        if instance is None or probe is None:
+            return
+        is_well = await probe.ask(self._calls, address)
+        failures = 0 if is_well else instance.probe_failures + 1
+        if failures >= probe.failures:
+            await self._restart(instance, failures)
+        elif failures != instance.probe_failures:
+            await self._instances.change(
+                address,
+                frozenset((State.RUNNING,)),
+                State.RUNNING,
+                due=LEASE,
+                epoch=instance.epoch,
+                probe_failures=str(failures),
+            )
+
+    async def _restart(self, instance: Instance, failures: int) -> None:
+        """Have its page closed, and another one opened."""
+        many = instance.probe_restarts + 1
+        reason = f"Its liveness probe has failed {failures} times."
+        state, due = State.BACKOFF, _RESTART
+        if many > _RESTARTS:
+            state, due, reason = State.FAILED, REMEMBERED, f"{reason} It was restarted in vain."
+        _log.info("%s is restarted, for its liveness probe fails.", instance.address)
+        await self._instances.change(
+            instance.address,
+            frozenset((State.RUNNING,)),
+            state,
+            due=due,
+            epoch=instance.epoch,
+            reason=reason,
+            runner="",
+            probe_failures="0",
+            probe_restarts=str(many),
+            restarts=str(instance.restarts + 1),
+        )

@@ -1,0 +1,224 @@
+"""Instances in a real Redis: each change is made once, by who may make it, whatever else happens."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
+from hypha_cluster.features.launcher.starting import page_user
+from hypha_cluster.identity.access import Identity, Origin
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.protocol.limits import APP_INSTANCES
+from hypha_cluster.registry.instance_logs import InstanceLogs
+from hypha_cluster.registry.instances import HELD, Instances, State, Wanted
+from hypha_cluster.registry.keys import Keys
+
+ANN = Identity("ann", is_anonymous=False, email="a@x.org", origin=Origin("t", 5.0, ("s",)))
+PAGE = page_user(ANN, "ann")
+
+
+def wanted(client: str, app: str = "adder", **more: Any) -> Wanted:
+    return Wanted("ann", client, app, "Adder", PAGE, "default", 60.0, **more)
+
+
+@pytest.fixture
+def keys(redis_prefix: str) -> Keys:
+    return Keys(redis_prefix)
+
+
+@pytest.fixture
+def instances(redis_client: RedisClient, keys: Keys) -> Instances:
+    return Instances(redis_client, keys)
+
+
+async def let_lease_end(redis: Redis, keys: Keys, address: str) -> None:
+    """As if its time had come."""
+    await redis.zadd(keys.instances(), {address: 1})
+
+
+async def test_who_asks_for_a_shared_one_gets_the_one_that_is_there(instances: Instances) -> None:
+    asked = await asyncio.gather(
+        *(instances.ask(wanted(f"c{number}"), shared=True) for number in range(20))
+    )
+
+    addresses = {address for address, _ in asked}
+    assert len(addresses) == 1
+    assert [is_new for _, is_new in asked].count(True) == 1
+    other, is_new = await instances.ask(wanted("mine"), shared=False)
+    assert (other, is_new) == ("ann/mine", True)
+    assert (await instances.ask(wanted("x", "another"), shared=True)) == ("ann/x", True)
+
+
+async def test_a_shared_one_that_is_over_is_replaced(instances: Instances) -> None:
+    address, _ = await instances.ask(wanted("a"), shared=True)
+    await instances.end(address, because="it had to")
+
+    assert await instances.ask(wanted("b"), shared=True) == ("ann/b", True)
+    failed = await instances.get(address)
+    assert (failed.state, failed.reason) == (State.FAILED, "it had to")
+
+
+async def test_a_client_id_is_taken_once(instances: Instances, redis: Redis, keys: Keys) -> None:
+    await instances.ask(wanted("a"), shared=False)
+    await redis.hset(keys.client("ann/b"), "owner", "somebody")
+
+    for client in ("a", "b"):
+        with pytest.raises(Conflict, match=f"A client '{client}' is there already"):
+            await instances.ask(wanted(client), shared=False)
+
+
+async def test_a_workspace_has_so_many_instances(instances: Instances) -> None:
+    for number in range(APP_INSTANCES):
+        await instances.ask(wanted(f"c{number}"), shared=False)
+
+    with pytest.raises(TooMany, match="stop one of ann first"):
+        await instances.ask(wanted("more"), shared=False)
+    await instances.end("ann/c0")
+    assert await instances.ask(wanted("more"), shared=False) == ("ann/more", True)
+
+
+async def test_an_instance_is_taken_by_one_runner(instances: Instances) -> None:
+    for number in range(10):
+        await instances.ask(wanted(f"c{number}"), shared=False)
+
+    taken = await asyncio.gather(*(instances.see_to(f"r{number}", 3) for number in range(5)))
+
+    addresses = [address for each in taken for address in each]
+    assert len(addresses) == len({*addresses}) == 10
+    assert max(map(len, taken)) == 3
+    assert sorted(await instances.runners()) == [f"r{number}" for number in range(5)]
+    for number, each in enumerate(taken):
+        for address in each:
+            instance = await instances.get(address)
+            assert (instance.runner, instance.epoch) == (f"r{number}", 1)
+            assert instance.state is State.STARTING
+
+
+async def test_what_an_earlier_epoch_says_is_not_heard(
+    instances: Instances, redis: Redis, keys: Keys
+) -> None:
+    address, _ = await instances.ask(wanted("a"), shared=False)
+    await instances.see_to("first", 1)
+    assert (await instances.change(address, HELD, State.RUNNING, due=10, epoch=1)).is_done
+    await let_lease_end(redis, keys, address)
+
+    assert await instances.see_to("second", 1) == [address]
+
+    refused = await instances.change(address, HELD, State.RUNNING, due=10, epoch=1)
+    assert (refused.is_done, refused.state, refused.epoch) == (False, State.STARTING, 2)
+    assert (await instances.get(address)).runner == "second"
+    assert (await instances.change(address, HELD, State.RUNNING, due=10, epoch=2)).is_done
+
+
+async def test_a_lost_runner_leaves_its_instances_waiting(
+    instances: Instances, redis: Redis, keys: Keys
+) -> None:
+    address, _ = await instances.ask(wanted("a"), shared=False)
+    await instances.see_to("gone", 1)
+    await let_lease_end(redis, keys, address)
+
+    assert await instances.see_to() == []
+
+    left = await instances.get(address)
+    assert (left.state, left.reason) == (State.PENDING, "The runner gone is lost.")
+
+
+async def test_who_is_stopped_is_stopped_by_its_runner_or_without(
+    instances: Instances, redis: Redis, keys: Keys
+) -> None:
+    address, _ = await instances.ask(wanted("a"), shared=False)
+    await instances.see_to("r", 1)
+
+    assert (await instances.end(address)).is_done
+    assert (await instances.get(address)).state is State.STOPPING
+    assert not (await instances.change(address, HELD, State.RUNNING, due=10, epoch=1)).is_done
+    await let_lease_end(redis, keys, address)
+    await instances.see_to()
+    assert (await instances.get(address)).state is State.STOPPED
+    await let_lease_end(redis, keys, address)
+    await instances.see_to()
+    await instances.leave("r")
+
+    with pytest.raises(NotFound, match="Server app instance not found: a"):
+        await instances.get(address)
+    assert [key async for key in redis.scan_iter(f"{keys.prefix}:*apps*")] == []
+
+
+async def test_a_ticket_is_for_one_page_of_one_epoch(
+    instances: Instances, redis: Redis, keys: Keys
+) -> None:
+    address, _ = await instances.ask(wanted("a"), shared=False)
+    await instances.see_to("first", 1)
+    first = await instances.get(address)
+    old = await instances.issue_ticket(first)
+    assert old
+    await let_lease_end(redis, keys, address)
+    await instances.see_to("second", 1)
+    new = await instances.issue_ticket(await instances.get(address))
+    assert new
+
+    assert await instances.issue_ticket(first) is None
+    for wrong in (old, "hypha-app-", "hypha-app-\udc80"):
+        with pytest.raises(InvalidToken, match="This ticket is for the page of an app"):
+            await instances.admit(address, wrong)
+    page = await instances.admit(address, new)
+    assert (page, page.origin) == (PAGE, PAGE.origin)
+    for where in (address, "ann/b"):
+        with pytest.raises(InvalidToken):
+            await instances.admit(where, new)
+
+
+async def test_a_ticket_ends(instances: Instances, redis: Redis, keys: Keys) -> None:
+    address, _ = await instances.ask(wanted("a"), shared=False)
+    await instances.see_to("r", 1)
+    ticket = await instances.issue_ticket(await instances.get(address))
+    assert ticket
+    await redis.hincrby(keys.instance(address), "changed", -60_001)
+
+    with pytest.raises(InvalidToken):
+        await instances.admit(address, ticket)
+
+
+async def test_a_page_is_made_with_what_its_launcher_came_with() -> None:
+    child = Identity("child", parent="ann", scopes=("ann",), roles=("admin",))
+
+    assert (PAGE.parent, PAGE.scopes, PAGE.roles) == ("ann", ("ann",), ())
+    assert PAGE.origin
+    assert PAGE.origin.makers == ("s", "t")
+    assert page_user(child, "ann").parent == "ann"
+    assert page_user(child, "ann").roles == ()
+
+
+async def test_a_probe_is_due_for_one_gateway(
+    instances: Instances, redis: Redis, keys: Keys
+) -> None:
+    await instances.ask(wanted("a", probe=(60.0, 0.0)), shared=False)
+    await instances.ask(wanted("b"), shared=False)
+    await instances.see_to("r", 2)
+    assert await instances.due_probes() == []
+    for address in ("ann/a", "ann/b"):
+        await instances.change(address, HELD, State.RUNNING, due=10, epoch=1)
+
+    due = await asyncio.gather(*(instances.due_probes() for _ in range(5)))
+
+    assert sorted(due) == [[], [], [], [], ["ann/a"]]
+
+
+async def test_a_log_has_so_many_entries_and_an_end(
+    redis_client: RedisClient, redis: Redis, keys: Keys
+) -> None:
+    logs = InstanceLogs(redis_client, keys)
+    await logs.write("ann/a", "log", [f"{number}" for number in range(30)], kept=20)
+    await logs.write("ann/a", "error", ["bad"])
+
+    assert [entry.text for entry in await logs.read("ann/a", "log", 1, 2)] == ["11", "12"]
+    assert await logs.last("ann/a", "log") == "29"
+    assert await logs.last("ann/a", "debug") == ""
+    assert await logs.read("ann/a", "nonsense", 0, 5) == []
+    assert {kind: len(found) for kind, found in (await logs.all("ann/a")).items()} == {
+        "error": 1,
+        "log": 20,
+    }
+    assert await redis.pttl(keys.instance_log("ann/a", "log")) > 6 * 86_400_000
