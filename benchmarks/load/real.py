@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from imjoy_rpc.hypha import connect_to_server  # type: ignore[import-not-found]
+from imjoy_rpc.hypha import connect_to_server
 
 from benchmarks.load.job import Job, Measurement, Operation, repeat, repeat_in_waves
 

@@ -177,7 +177,7 @@ class ClientLife:
             if admission.takes and claim.resumed:
                 self._presence.announce_replacement(connection.address)
             async with self._lock(connection.address):
-                await self._open(connection, claim, accept)
+                await self._open(connection, claim, accept, cuts_off=admission.takes)
         except BaseException:
             await self._abandon(connection)
             raise
@@ -188,7 +188,12 @@ class ClientLife:
         return connection
 
     async def _open(
-        self, connection: Connection, claim: Claim, accept: Callable[[], Awaitable[None]]
+        self,
+        connection: Connection,
+        claim: Claim,
+        accept: Callable[[], Awaitable[None]],
+        *,
+        cuts_off: bool,
     ) -> None:
         if connection.stage is Stage.CLOSING:  # another node has its address already
             await accept()
@@ -200,8 +205,8 @@ class ClientLife:
             await self._let_speak(previous)
             self._oust(previous)
             await self._hear_out(previous)
-            if previous.attachment.program != connection.attachment.program:
-                previous.socket.abort()  # else what is no longer the client's would be heard
+            if cuts_off:  # else what is no longer the client would be heard
+                previous.socket.abort()
         if claim.previous is not None:
             await self._obtain(connection.address, claim.previous)
         await self._listener.join(connection.address)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from imjoy_rpc.hypha import connect_to_server  # type: ignore[import-not-found]
+from imjoy_rpc.hypha import connect_to_server
 
 PAUSE = 0.03  # seconds between two calls to the same provider
 PATIENCE = 1.0  # seconds to wait for an answer before the next call is placed anyway

@@ -26,7 +26,7 @@ def say(info: Any) -> None:
 
 
 async def log_in(url: str) -> None:
-    from imjoy_rpc.hypha import connect_to_server, login  # type: ignore[import-not-found]
+    from imjoy_rpc.hypha import connect_to_server, login
 
     token = await login({"server_url": url, "login_callback": tell_later, "login_timeout": 60})
     server = await connect_to_server({"server_url": url, "token": token})
@@ -34,7 +34,7 @@ async def log_in(url: str) -> None:
 
 
 def log_in_synchronously(url: str) -> None:
-    from imjoy_rpc.hypha.sync import connect_to_server, login  # type: ignore[import-not-found]
+    from imjoy_rpc.hypha.sync import connect_to_server, login
 
     token = login({"server_url": url, "login_callback": tell, "login_timeout": 60})
     server = connect_to_server({"server_url": url, "token": token})

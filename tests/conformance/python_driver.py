@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 import numpy
-from imjoy_rpc.hypha import connect_to_server  # type: ignore[import-not-found]
+from imjoy_rpc.hypha import connect_to_server
 
 Json = Any
 Function = Callable[..., Any]
@@ -59,7 +59,7 @@ class Driver:
         return {"number": len(self._connections) - 1, "manager": dict(manager)}
 
     async def connect_synchronously(self, config: dict[str, Any]) -> dict[str, Any]:
-        from imjoy_rpc.hypha.sync import (  # type: ignore[import-not-found]
+        from imjoy_rpc.hypha.sync import (
             connect_to_server as connect_synchronously,
         )
 

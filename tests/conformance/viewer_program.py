@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 import numpy
-from imjoy_rpc.hypha import connect_to_server_sync  # type: ignore[import-not-found]
+from imjoy_rpc.hypha import connect_to_server_sync
 
 IMAGE = numpy.arange(1_200_000, dtype="uint16").reshape(1000, 1200) % 251
 

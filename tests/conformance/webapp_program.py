@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import AsyncGeneratorType
 from typing import Any
 
-from imjoy_rpc.hypha import connect_to_server  # type: ignore[import-not-found]
+from imjoy_rpc.hypha import connect_to_server
 
 Json = dict[str, Any]
 Way = Callable[..., Any]

@@ -1,4 +1,4 @@
-"""Instances in a real Redis: each change is made once, by who may make it, whatever else happens."""
+"""Instances in a real Redis: each change is made once, by who may make it, whatever happens."""
 
 import asyncio
 from typing import Any
