@@ -39,7 +39,7 @@ format: $(PACKAGE)  ## Put the code into shape, and bring generated pages up to 
 	$(BIN)/python -m helm.generate
 	$(BIN)/python -m tests.chart.golden
 
-assets:  ## Get what pages need of npm packages, before a wheel or an image is made; needs npm
+assets:  ## Get what pages need of npm packages and wheels, before a wheel is made; needs npm and pip
 	$(PYTHON) -m hypha_cluster.web.assets.fetching
 
 check: $(PACKAGE)  ## Check shape, habits, types and layers; changes nothing

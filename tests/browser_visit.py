@@ -1,5 +1,6 @@
 """A person who looks at the hub's pages with a browser whose network is cut but for the hub."""
 
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -10,6 +11,8 @@ from playwright.async_api import BrowserContext, Page, Route
 from tests.browser_client import LoopThread
 
 T = TypeVar("T")
+# Where to put pictures for the docs, if they are to be taken anew.
+PICTURES = os.environ.get("HYPHA_TEST_PICTURES")
 PHONE = {"width": 375, "height": 800}
 # What nobody may have to put up with.
 BAD = """async () => {

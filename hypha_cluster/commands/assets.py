@@ -25,7 +25,7 @@ def assets(*names: str, get: bool = False, json: bool = False) -> None:
     names
         Packages; all without.
     get
-        Get what is missing, by npm, in the release that this hub was made for.
+        Get what is missing, by npm and pip, in the release that this hub was made for.
     json
         Print the packages as JSON, for programs.
     """

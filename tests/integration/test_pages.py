@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-import os
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from hypha_cluster.identity.access import Identity
-from tests.browser_visit import PHONE, Visit
+from hypha_cluster.web.assets.catalogue import FOLDER, find, is_complete
+from hypha_cluster.web.assets.fetching import FetchFailed, fetch
+from tests.browser_visit import PHONE, PICTURES, Visit
+from tests.client_environments import locked
 from tests.gateways import POLL, Gateway, Hub
 from tests.http import ask
 from tests.integration.test_http_pages import lead
@@ -32,8 +35,8 @@ LOOKS: dict[str, dict[str, Any]] = {
     "phone": {"viewport": PHONE},
 }
 SHOWN = "document.getElementById('services').textContent.includes('{}')"
-# A folder for docs/pictures, if they are to be taken anew.
-PICTURES = os.environ.get("HYPHA_TEST_PICTURES")
+# Which pictures are for the docs.
+WANTED = ("hub-light", "hub-dark", "hub-phone", "service-light", "playground-dark")
 
 Visiting = Callable[..., Awaitable[Visit]]
 
@@ -68,8 +71,20 @@ async def provider(hub: Hub) -> AsyncIterator[RawClient]:
 
 
 async def picture(visit: Visit, name: str) -> None:
-    if PICTURES:
-        await visit.picture(Path(PICTURES) / f"{name}.png")
+    if PICTURES and name in WANTED:
+        await visit.picture(Path(PICTURES) / f"pages-{name}.png")
+
+
+async def some_life(hub: Hub, provider: RawClient) -> None:
+    """Calls for half a minute, now more and now less, for a picture that shows something."""
+    if not PICTURES:
+        return
+    async with await RawClient.connect(hub.second) as caller:
+        for n in range(100):
+            calls = 3 + round(40 * math.sin(n / 9) ** 2)
+            echo = (provider.address, "services.open.echo", {"x": n})
+            await asyncio.gather(*(caller.call(*echo) for _ in range(calls)))
+            await asyncio.sleep(0.3)
 
 
 async def axe() -> str:
@@ -88,9 +103,10 @@ async def is_fit_for_all(visit: Visit) -> None:
 
 @pytest.mark.parametrize("look", LOOKS)
 async def test_the_hubs_page_is_fit_for_all(
-    visit: Visiting, provider: RawClient, look: str
+    visit: Visiting, hub: Hub, provider: RawClient, look: str
 ) -> None:
     window = await visit(**LOOKS[look])
+    await some_life(hub, provider)
 
     assert await window.go("/") == 200
     await window.until("document.querySelectorAll('#gateways tr').length > 0")
@@ -434,6 +450,43 @@ async def test_code_connects_as_who_looks_if_they_want_it(bob: Bob) -> None:
     await write_and_run(bob.window, "console.log((await connectToServer()).config.workspace)")
 
     await bob.window.until(LOGGED.format("'bob'"))
+
+
+@pytest.fixture(scope="module")
+def python_in_browsers() -> None:
+    """What Python in a browser takes, in the source tree, where git does not look."""
+    for name in ("pyodide", "imjoy_rpc", "shortuuid"):
+        package = find(name)
+        assert package
+        with locked(FOLDER / f".{name}.lock"):
+            try:
+                if not is_complete(package):
+                    fetch(package)
+            except FetchFailed as failure:
+                pytest.skip(str(failure))
+
+
+@pytest.mark.usefixtures("python_in_browsers")
+async def test_a_service_is_offered_in_python(visit: Visiting, hub: Hub) -> None:
+    window = await visit(hub.first)
+    await write_and_run(window, example="Offer a service, in Python")
+    await window.until(STATE.format("'serves until'"))
+    address = re.search(r"\S+name=World", await window.text("#log"))
+    assert address
+
+    answer = await ask(address[0].replace(hub.first, hub.second))
+
+    assert answer.value == "Hello World!"
+
+
+@pytest.mark.usefixtures("python_in_browsers")
+async def test_an_error_of_python_is_in_the_log(visit: Visiting, hub: Hub) -> None:
+    window = await visit(hub.first)
+    await write_and_run(window, code="1 / 0", example="Call a service, in Python")
+
+    await window.until(STATE.format("'Failed'"))
+
+    assert "ZeroDivisionError" in await window.text("#log")
 
 
 @pytest.mark.parametrize("path", ["/apps/built-in/playground.html", "/static/lite.html"])

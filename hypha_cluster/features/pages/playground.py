@@ -4,7 +4,10 @@ The code runs in a worker within a sandboxed frame, whose origin is nobody's: it
 no page, and reaches the hub only, as any program may. What it may do besides no other page may.
 """
 
+import io
+import zipfile
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,6 +19,7 @@ from starlette.routing import BaseRoute, Route
 from hypha_cluster.features.feature import Grounds
 from hypha_cluster.features.pages.looking import Lookers
 from hypha_cluster.web import assets
+from hypha_cluster.web.assets import catalogue
 from hypha_cluster.web.rendering import Pages
 
 PAGE: Final = "/playground"
@@ -26,7 +30,14 @@ _TITLES: Final = {
     "offer.js": "Offer a service",
     "call.js": "Call a service",
     "page.js": "Serve a web page",
+    "offer.py.txt": "Offer a service, in Python",
+    "call.py.txt": "Call a service, in Python",
+    "page.py.txt": "Serve a web page, in Python",
 }
+_LANGUAGES: Final = {"js": "JavaScript", "py": "Python"}
+# What Python in the browser takes, besides msgpack, which every hub has.
+_PYTHON: Final = ("pyodide", "imjoy_rpc", "shortuuid")
+MSGPACK: Final = "/pages/msgpack.zip"
 _TOKEN_LIFETIME: Final = 900.0  # seconds; a connection lasts longer than the token that it began by
 _CLIENT: Final = "dist/hypha-rpc-websocket.min.js"
 # The published client evaluates text when it is loaded.
@@ -45,13 +56,19 @@ class Playground:
         self._lookers = lookers
         self._pages = pages
         self._examples = [
-            (title, (_EXAMPLES / name).read_text(encoding="utf-8"))
+            (title, (_EXAMPLES / name).read_text(encoding="utf-8"), _LANGUAGES[name.split(".")[1]])
             for name, title in _TITLES.items()
         ]
+        self._msgpack = _msgpack()
 
     def routes(self) -> list[BaseRoute]:
         old = [Route(path, self.moved) for path in OLD_PAGES]
-        return [Route(PAGE, self.show), Route(SANDBOX, self.sandbox), *old]
+        own = [
+            Route(PAGE, self.show),
+            Route(SANDBOX, self.sandbox),
+            Route(MSGPACK, self.msgpack),
+        ]
+        return [*own, *old]
 
     async def moved(self, request: Request) -> Response:
         return RedirectResponse(f"{self._lookers.root(request)}{PAGE}", 303)
@@ -59,6 +76,7 @@ class Playground:
     async def show(self, request: Request) -> Response:
         looker = await self._lookers.identify(request)
         user = looker.identity if looker.is_known else None
+        has_python = all(map(assets.is_there, _PYTHON))
         token = self._tokens.issue(replace(user, origin=None), _TOKEN_LIFETIME) if user else ""
         return self._pages.show(
             "playground",
@@ -68,7 +86,8 @@ class Playground:
             base_url=self._lookers.base_url(request),
             user=user,
             token=token,
-            examples=self._examples,
+            examples=[each for each in self._examples if has_python or each[2] != "Python"],
+            has_python=has_python,
         )
 
     async def sandbox(self, request: Request) -> Response:
@@ -80,6 +99,8 @@ class Playground:
             root,
             hub=base_url,
             client=base_url + assets.url("imjoy-rpc", _CLIENT),
+            pyodide=base_url + assets.url("pyodide", "pyodide.js").removesuffix("pyodide.js"),
+            packages=" ".join([base_url + MSGPACK, *(base_url + path for path in _wheels())]),
         )
         policy = _POLICY.format(
             nonce=nonce,
@@ -95,3 +116,23 @@ class Playground:
             "X-Content-Type-Options": "nosniff",
         }
         return HTMLResponse(text, headers=headers)
+
+    async def msgpack(self, request: Request) -> Response:
+        """What the Python client imports; the index has no wheel of it for browsers."""
+        headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "max-age=3600"}
+        return Response(self._msgpack, headers=headers, media_type="application/zip")
+
+
+def _wheels() -> list[str]:
+    found = [catalogue.find(name) for name in _PYTHON[1:]]
+    return [assets.url(package.name, package.files[0]) for package in found if package]
+
+
+def _msgpack() -> bytes:
+    """The modules of msgpack, as they are installed here, in Python alone."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files("msgpack").iterdir():
+            if file.name.endswith(".py"):
+                archive.writestr(f"msgpack/{file.name}", file.read_bytes())
+    return packed.getvalue()

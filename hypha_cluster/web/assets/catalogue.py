@@ -1,5 +1,7 @@
 """Which files of which packages the hub serves, and where they are.
 
+Packages are npm's; what Python in the browser imports are wheels, of the Python package index.
+
 The clients are part of the source. What is large is fetched when an image or a wheel is made, or by
 `hypha-cluster assets --get`; a hub without it works, and its pages say what is missing.
 This module and `fetching` import nothing but the standard library: images are made with them.
@@ -13,10 +15,10 @@ FOLDER: Final = Path(__file__).parent / "files"
 
 
 class Package(NamedTuple):
-    """One release of an npm package.
+    """One release of an npm package, or a wheel.
 
-    integrity: of its archive, as the registry of npm gives it. files: those that are served, by
-    their paths in the package; the licence is among them.
+    integrity: of its archive, as npm gives it. files: those that are served, by their paths in the
+    package; the licence is among them. A wheel is served as it is, with its licence inside.
     """
 
     name: str
@@ -24,6 +26,10 @@ class Package(NamedTuple):
     integrity: str
     files: tuple[str, ...]
     purpose: str
+
+    @property
+    def is_wheel(self) -> bool:
+        return self.files[0].endswith(".whl")
 
     @property
     def label(self) -> str:
@@ -80,6 +86,20 @@ PACKAGES: Final = (
             "python_stdlib.zip",
         ),
         "Python in the browser, for the playground; 13 MB",
+    ),
+    Package(
+        "imjoy_rpc",
+        "0.5.59",
+        "sha512-deTCwJaih8Xva2b/BEcMIJzcayOL7SXrJcp/xCqdhOE36VGBtLFI1ZDRHFRuAScnvT/7RK58ldrYbOcnVVwxlA==",
+        ("imjoy_rpc-0.5.59-py3-none-any.whl",),
+        "the Python client, for the playground",
+    ),
+    Package(
+        "shortuuid",
+        "1.0.13",
+        "sha512-QMoH058A+unhu/IbIRMQ/2xmfaGSNA8rYAQ4qf/nCWgEGY5PuE0OjW4/dE80kIkVOHLkYl+8RplHwVZP0YcpBA==",
+        ("shortuuid-1.0.13-py3-none-any.whl",),
+        "what the Python client imports",
     ),
 )
 

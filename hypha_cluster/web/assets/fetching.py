@@ -1,7 +1,8 @@
-"""Takes files out of npm packages, and puts them where the hub serves them from.
+"""Takes files out of packages, and puts them where the hub serves them from.
 
-`python -m hypha_cluster.web.assets.fetching [NAME…]` does so for images and wheels. npm finds the
-archive, where it is configured to; what comes is the release that the catalogue names, or nothing.
+`python -m hypha_cluster.web.assets.fetching [NAME…]` does so for images and wheels. npm and pip
+find the archive, where they are configured to; what comes is the release that the catalogue names,
+or nothing.
 """
 
 import base64
@@ -37,14 +38,12 @@ def wanted(names: Sequence[str]) -> list[Package]:
 
 def fetch(package: Package, folder: Path = FOLDER) -> None:
     """Put the files of a package in their place, all of them or none."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise FetchFailed("npm is missing, which fetches the packages; install Node.js")
+    command = _command(package)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as place:
             unfinished = Path(place) / package.label
-            _unpack(_download(npm, package, Path(place)), package, unfinished)
+            _unpack(_download(command, package, Path(place)), package, unfinished)
             there = folder / package.label
             shutil.rmtree(there, ignore_errors=True)
             unfinished.rename(there)
@@ -52,18 +51,30 @@ def fetch(package: Package, folder: Path = FOLDER) -> None:
         raise FetchFailed(f"{folder} cannot be written: {error}") from None
 
 
-def _download(npm: str, package: Package, place: Path) -> Path:
-    command = [npm, "pack", "--silent", package.label]
+def _command(package: Package) -> list[str]:
+    """What fetches the archive of a package into the folder that it runs in."""
+    tool, from_where = ("pip", "pip") if package.is_wheel else ("npm", "Node.js")
+    program = shutil.which(tool)
+    if program is None:
+        raise FetchFailed(f"{tool} is missing, which fetches {package.label}; install {from_where}")
+    if not package.is_wheel:
+        return [program, "pack", "--silent", package.label]
+    release = f"{package.name}=={package.version}"
+    return [program, "download", "--quiet", "--no-deps", "--only-binary", ":all:", release]
+
+
+def _download(command: list[str], package: Package, place: Path) -> Path:
+    tool = Path(command[0]).name
     try:
         done = subprocess.run(
             command, cwd=place, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
     except subprocess.TimeoutExpired:
-        raise FetchFailed(f"npm took more than {PATIENCE:g} s for {package.label}") from None
-    archives = list(place.glob("*.tgz"))
+        raise FetchFailed(f"{tool} took more than {PATIENCE:g} s for {package.label}") from None
+    archives = list(place.glob("*.whl" if package.is_wheel else "*.tgz"))
     if done.returncode or len(archives) != 1:
         reason = done.stderr.strip() or "it said nothing"
-        raise FetchFailed(f"npm did not get {package.label}: {reason}")
+        raise FetchFailed(f"{tool} did not get {package.label}: {reason}")
     found = _integrity(archives[0])
     if not hmac.compare_digest(found, package.integrity):
         raise FetchFailed(
@@ -79,6 +90,10 @@ def _integrity(archive: Path) -> str:
 
 
 def _unpack(archive: Path, package: Package, target: Path) -> None:
+    if package.is_wheel:
+        target.mkdir()
+        shutil.copyfile(archive, target / package.files[0])
+        return
     with tarfile.open(archive) as content:
         for file in package.files:
             try:

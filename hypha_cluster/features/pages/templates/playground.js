@@ -5,7 +5,7 @@ const KEPT = 500; // lines of the log
 const form = document.getElementById("playground"), log = document.getElementById("log");
 const code = document.getElementById("code"), state = document.getElementById("state");
 const example = document.getElementById("example"), asMe = document.getElementById("as-me");
-const runs = document.getElementById("run"), stops = document.getElementById("stop");
+const language = document.getElementById("language"), stops = document.getElementById("stop");
 const { sandbox, hub, token } = form.dataset;
 let frame = null;
 
@@ -54,7 +54,7 @@ const STATES = {
   ready: () => {
     state.textContent = "Running";
     // The frame's origin is nobody's, so it cannot be named.
-    frame.contentWindow.postMessage({ code: code.value, token: asMe?.checked ? token : "" }, "*");
+    frame.contentWindow.postMessage({ code: code.value, language: language.textContent, token: asMe?.checked ? token : "" }, "*");
   },
   done: () => { state.textContent = "At its end; it serves until you press Stop."; },
   failed: text => {
@@ -73,4 +73,7 @@ form.addEventListener("submit", event => {
   run();
 });
 stops.addEventListener("click", () => stop("Stopped"));
-example.addEventListener("change", () => { code.value = example.value; });
+example.addEventListener("change", () => {
+  code.value = example.value;
+  language.textContent = example.selectedOptions[0].dataset.language;
+});

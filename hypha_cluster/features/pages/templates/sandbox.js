@@ -1,10 +1,10 @@
 // Runs code in a worker, and tells the page that holds this frame what it says.
 "use strict";
 
-const { hub, client } = document.currentScript.dataset;
+const { hub, client, pyodide, packages } = document.currentScript.dataset;
 
 // What the worker begins with; it is written here as text, for a worker needs an address.
-function begin({ hub, client, token, code }) {
+function begin({ hub, client, pyodide, packages, token, code, language }) {
   const shown = value => {
     if (typeof value === "string") return value;
     if (value instanceof Error) return `${value.name}: ${value.message}`;
@@ -23,16 +23,32 @@ function begin({ hub, client, token, code }) {
     event.preventDefault();
     tell("error", [event.reason]);
   });
-  importScripts(client);
-  const connectToServer = (config = {}) =>
-    hyphaWebsocketClient.connectToServer({ server_url: hub, ...(token ? { token } : {}), ...config });
-  const AsyncFunction = (async () => {}).constructor;
+  const inJavaScript = async () => {
+    importScripts(client);
+    const connectToServer = (config = {}) =>
+      hyphaWebsocketClient.connectToServer({ server_url: hub, ...(token ? { token } : {}), ...config });
+    const AsyncFunction = (async () => {}).constructor;
+    await new AsyncFunction("connectToServer", "HUB", "TOKEN", code)(connectToServer, hub, token);
+  };
+  const inPython = async () => {
+    importScripts(`${pyodide}pyodide.js`);
+    const say = line => tell("log", [line]);
+    const python = await loadPyodide({ indexURL: pyodide, stdout: say, stderr: say });
+    for (const url of packages.split(" ")) {
+      python.unpackArchive(await (await fetch(url)).arrayBuffer(), "zip");
+    }
+    // It says of each package that it could use, and of its connection, more than one wants to read.
+    python.runPython("import logging; logging.getLogger('RPC').setLevel(logging.ERROR)");
+    python.globals.set("HUB", hub);
+    python.globals.set("TOKEN", token);
+    await python.runPythonAsync(code);
+  };
   (async () => {
     try {
-      await new AsyncFunction("connectToServer", "HUB", "TOKEN", code)(connectToServer, hub, token);
+      await (language === "Python" ? inPython() : inJavaScript());
       tell("done", []);
     } catch (error) {
-      tell("error", [error]);
+      tell("error", [language === "Python" ? error.message.trim() : error]);
       tell("failed", []);
     }
   })();
@@ -40,7 +56,8 @@ function begin({ hub, client, token, code }) {
 
 addEventListener("message", event => {
   if (event.source !== parent) return;
-  const given = JSON.stringify({ hub, client, token: event.data.token, code: event.data.code });
+  const { code, language, token } = event.data;
+  const given = JSON.stringify({ hub, client, pyodide, packages, code, language, token });
   const script = new Blob([`(${begin})(${given});`], { type: "text/javascript" });
   const worker = new Worker(URL.createObjectURL(script));
   worker.onmessage = ({ data }) => parent.postMessage(data, "*");

@@ -1,5 +1,7 @@
 """What is fetched is the release that the hub was made with, whole, or nothing at all."""
 
+import base64
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,20 @@ def test_a_folder_that_cannot_be_made_is_named(npm: FakeNpm, tmp_path: Path) -> 
 
     with pytest.raises(FetchFailed, match="files cannot be written"):
         fetch(package(npm.pack(LICENSE="free", dist__a_js="1")), tmp_path / "files")
+
+
+def test_a_wheel_is_taken_as_it_is(
+    npm: FakeNpm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (npm.path / "pip").write_text("#!/bin/sh\nprintf wheel > a-1.0.0-py3-none-any.whl\n")
+    (npm.path / "pip").chmod(0o755)
+    digest = base64.b64encode(hashlib.sha512(b"wheel").digest()).decode()
+    wanted = package(f"sha512-{digest}", ("a-1.0.0-py3-none-any.whl",))
+
+    fetch(wanted, tmp_path / "files")
+
+    there = tmp_path / "files/a@1.0.0/a-1.0.0-py3-none-any.whl"
+    assert there.read_text() == "wheel"
 
 
 def test_packages_are_chosen_by_name() -> None:
