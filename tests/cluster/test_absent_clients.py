@@ -37,7 +37,7 @@ async def test_every_absence_has_an_error_of_its_own(short_grace: Cluster, repor
 
 async def _call_one_that_leaves(cluster: Cluster, caller: RawClient, report: Report) -> None:
     callee = await RawClient.connect(cluster.gateways[1].url)
-    await callee.offer("mirror", "public", never=lambda: NO_ANSWER)
+    await callee.offer("mirror", "public", never=lambda *_: NO_ANSWER)
     pending = asyncio.create_task(_error_of(caller, callee, NEVER))
     await callee.until(lambda frame: frame.method == NEVER)
     await callee.close()
@@ -88,7 +88,7 @@ async def test_pending_calls_end_wherever_caller_and_callee_are(cluster: Cluster
     callers = [await RawClient.connect(url) for url in urls]
     for url in urls:
         callee = await RawClient.connect(url)
-        await callee.offer("mirror", "public", never=lambda: NO_ANSWER)
+        await callee.offer("mirror", "public", never=lambda *_: NO_ANSWER)
         pending = [asyncio.create_task(_error_of(caller, callee, NEVER)) for caller in callers]
         for caller in callers:
             source = caller.address
@@ -105,7 +105,7 @@ async def test_a_caller_that_has_moved_is_told_too(
 ) -> None:
     first, second, third = cluster.gateways
     callee = await RawClient.connect(first.url)
-    await callee.offer("mirror", "public", never=lambda: NO_ANSWER)
+    await callee.offer("mirror", "public", never=lambda *_: NO_ANSWER)
     caller = await RawClient.connect(second.url)
     session = caller.new_session()
     promise = promise_of(caller.client_id, session)
