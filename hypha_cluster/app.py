@@ -17,6 +17,7 @@ from hypha_cluster.errors import HubError, StartupError
 from hypha_cluster.features.built_in import all_features
 from hypha_cluster.features.feature import Features
 from hypha_cluster.hub.manager.tokens import issue_reconnection
+from hypha_cluster.hub.quotas import keep_counting
 from hypha_cluster.identity.openid import OpenIdKeys
 from hypha_cluster.identity.tokens import Tokens, TokenSettings
 from hypha_cluster.metrics import Counts, node_registry, redis_readings
@@ -116,7 +117,7 @@ async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
             tokens = await _tokens(site, links)
             stack.push_async_callback(tokens.stop)
             relay = open_frames(site, links)
-            hub = open_hub(site, store, relay, tokens)
+            hub = open_hub(site, links, store, relay, tokens)
             clients = open_clients(site, links, store, relay, hub)
             features = open_features(site, links, store, hub)
             await stack.enter_async_context(_expelling(site, store, relay, clients.parts.life))
@@ -125,9 +126,9 @@ async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
             await node.start(address=config.node_url, version=__version__)
         except HubError as error:
             raise StartupError(str(error)) from error
-        stack.push_async_callback(hub.client.stop)
-        stack.push_async_callback(hub.rights_queue.stop)
-        stack.push_async_callback(clients.parts.life.stop)
+        counting = keep_counting(hub.quotas, site.supervisor)
+        for part in (hub.client, hub.rights_queue, counting, clients.parts.life):
+            stack.push_async_callback(part.stop)
         app.state.node, app.state.features = node, features
         routes = _routes(
             site,
@@ -217,7 +218,9 @@ def _entrances(
 ) -> tuple[WebSocketApi, SseApi]:
     """By which clients come."""
     config, supervisor = site.config, site.supervisor
-    reception = Reception(hub.gatekeeper, life, hub.intake, hub.services.recover, site.supervisor)
+    reception = Reception(
+        hub.gatekeeper, life, hub.intake, hub.services.recover, hub.quotas, supervisor
+    )
     posting = Posting(
         store.streams, relay.posts, config.max_frame_size, site.room, site.counts, supervisor
     )

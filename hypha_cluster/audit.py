@@ -20,6 +20,8 @@ class Event(StrEnum):
     REVOKED = "revoked"
     WORKSPACE_MADE = "workspace made"
     WORKSPACE_CHANGED = "workspace changed"
+    WORKSPACE_OVERWRITTEN = "workspace overwritten"
+    LIMIT_HIT = "limit hit"
 
 
 def note(event: Event, **about: object) -> None:

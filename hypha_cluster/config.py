@@ -151,6 +151,36 @@ class Config:
         30.0, "How long a call that the hub makes may take.", "seconds", within=(0.1, 24 * HOUR)
     )
 
+    max_admissions: int = setting(
+        1200,
+        "Connections that one user or address may open in a minute, on all gateways; 0 = no limit, "
+        "here and below. Addresses of --trusted-proxies are not counted.",
+        within=(0, 1_000_000_000),
+    )
+    max_connections: int = setting(
+        5000, "Connections that one user or address may have.", within=(0, 1_000_000_000)
+    )
+    max_services: int = setting(
+        20000, "Services that clients of one user or address may offer.", within=(0, 1_000_000_000)
+    )
+    max_workspaces: int = setting(
+        1000, "Workspaces that one user or address may make in a day.", within=(0, 1_000_000_000)
+    )
+    max_frames: int = setting(
+        50000,
+        "Frames that one user or address may send in a second; then they are read more slowly.",
+        within=(0, 1_000_000_000),
+    )
+    max_traffic: int = setting(
+        256 * MIB,
+        "What one user or address may send in a second; then they are read more slowly.",
+        "bytes",
+        within=(0, 1024 * GIB),
+    )
+    max_requests: int = setting(
+        2000, "HTTP requests of one user or address in a second.", within=(0, 1_000_000_000)
+    )
+
     lease_interval: float = setting(
         1.0, "How often a gateway shows that it is there.", "seconds", within=(0.1, HOUR)
     )

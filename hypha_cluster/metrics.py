@@ -86,6 +86,7 @@ class Counts:
     task_failures: Counter[str] = field(default_factory=Counter)
     dropped_messages: Counter[str] = field(default_factory=Counter)
     lost_frames: Counter[str] = field(default_factory=Counter)
+    limits_hit: Counter[str] = field(default_factory=Counter)
 
     def readings(self) -> "dict[str, Reading]":
         """What the metrics that are kept here are read from."""
@@ -102,6 +103,7 @@ class Counts:
             "task_failures": lambda: self.task_failures,
             "dropped_messages": lambda: self.dropped_messages,
             "lost_frames": lambda: self.lost_frames,
+            "limits_hit": lambda: self.limits_hit,
             "call_duration_seconds": lambda: self.calls,
             "http_duration_seconds": lambda: self.http,
             "loop_delay_seconds": lambda: self.loop_delays,
@@ -133,9 +135,12 @@ EVENTS: Final = (
 )
 REASONS: Final = (
     *("BadRequest", "Conflict", "InvalidToken", "PermissionDenied", "StillOnline"),
-    *("Replaced", "WorkspaceNotFound", "RedisUnavailable", "NotYetBack"),
+    *("Replaced", "WorkspaceNotFound", "RedisUnavailable", "NotYetBack", "TooMany"),
 )
 CONNECTIONS: Final = ("store", "bus")
+LIMITS: Final = (
+    *("admissions", "connections", "services", "workspaces", "frames", "traffic", "requests"),
+)
 JOBS: Final = (
     *(
         "bus",
@@ -143,6 +148,7 @@ JOBS: Final = (
         "function-role",
         "handover",
         "lease",
+        "limits",
         "link",
         "mail",
         "overdue",
@@ -196,6 +202,14 @@ METRICS: Final = (
         "release. A rolling upgrade may have some; else there are none.",
         "kind",
         ("event", "frame"),
+    ),
+    About(
+        "limits_hit",
+        "counter",
+        "How often a user or an address had more of something than they may; the audit log says "
+        "who. Of `frames` and `traffic`: how often they were read more slowly.",
+        "limit",
+        LIMITS,
     ),
     About("rejects", "counter", "Calls that the hub rejected for their target."),
     About(

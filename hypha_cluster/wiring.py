@@ -20,6 +20,7 @@ from hypha_cluster.hub.manager.manager import manager_service
 from hypha_cluster.hub.manager.services import ServiceFunctions
 from hypha_cluster.hub.manager.tokens import TokenFunctions
 from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
+from hypha_cluster.hub.quotas import Quotas, Terms as Quota
 from hypha_cluster.hub.replies import Replies
 from hypha_cluster.hub.rights import Open, Rights
 from hypha_cluster.hub.services import HubServices
@@ -40,11 +41,13 @@ from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.mailboxes import Mailboxes
 from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.registry.public import PublicListing
+from hypha_cluster.registry.rates import Rates
 from hypha_cluster.registry.reaper import Reaper
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.registry.services import RecentlyFound, RecentServices, Services
 from hypha_cluster.registry.streams import Streams
+from hypha_cluster.registry.tallies import Tally
 from hypha_cluster.registry.unheard import Unheard
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.bus import Receivers
@@ -62,6 +65,7 @@ from hypha_cluster.relay.tracing import Tracer
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.bodies import Room
 from hypha_cluster.web.lookup import Gatekeeper, Lookup
+from hypha_cluster.web.middleware.forwarded import Sources, networks
 
 # Features to switch on, each with its settings.
 Chosen = Sequence[tuple[type[Feature], Any]]
@@ -139,6 +143,7 @@ class Hub:
     chunk_relay: ChunkRelay
     rights_queue: RightsQueue
     intake: Intake
+    quotas: Quotas
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +211,7 @@ def open_frames(site: Site, links: Links) -> Frames:
     return Frames(connections, pending, owed, ledger, delivery, reader, posts)
 
 
-def open_hub(site: Site, store: Stores, relay: Frames, tokens: Tokens) -> Hub:
+def open_hub(site: Site, links: Links, store: Stores, relay: Frames, tokens: Tokens) -> Hub:
     config = site.config
     calls = HubCalls(
         site.name,
@@ -224,8 +229,9 @@ def open_hub(site: Site, store: Stores, relay: Frames, tokens: Tokens) -> Hub:
     own = HubServices(relay.connections, store.workspaces)
     lately = RecentServices(store.services, store.recent)
     directory = Directory(store.services, lately, store.public, own, calls, load)
-    services = ServiceFunctions(store.services, directory, calls)
-    workspaces = WorkspaceFunctions(store.workspaces, store.registry, directory)
+    quotas = open_quotas(site, links)
+    services = ServiceFunctions(store.services, directory, calls, quotas)
+    workspaces = WorkspaceFunctions(store.workspaces, store.registry, directory, quotas)
     own.add(
         manager_service(
             services, workspaces, TokenFunctions(tokens, config.reconnection_token_lifetime)
@@ -248,7 +254,7 @@ def open_hub(site: Site, store: Stores, relay: Frames, tokens: Tokens) -> Hub:
         store.instances,
     )
     visits = Visits(directory, own, calls)
-    lookup = Lookup(gatekeeper, store.workspaces, visits, config.public_base_url)
+    lookup = Lookup(gatekeeper, store.workspaces, visits, config.public_base_url, quotas)
     return Hub(
         tokens,
         gatekeeper,
@@ -262,7 +268,25 @@ def open_hub(site: Site, store: Stores, relay: Frames, tokens: Tokens) -> Hub:
         chunk_relay,
         rights_queue,
         intake,
+        quotas,
     )
+
+
+def open_quotas(site: Site, links: Links) -> Quotas:
+    config, redis, keys = site.config, links.redis, links.keys
+    terms = Quota(
+        config.max_admissions,
+        config.max_connections,
+        config.max_services,
+        config.max_workspaces,
+        config.max_frames,
+        config.max_traffic,
+        config.max_requests,
+    )
+    connections = Tally(redis, keys, "connections", site.name, terms.connections)
+    services = Tally(redis, keys, "services", site.name, terms.services)
+    sources = Sources(networks(config.trusted_proxies))
+    return Quotas(terms, Rates(redis, keys), (connections, services), sources, site.counts)
 
 
 def open_clients(site: Site, links: Links, store: Stores, relay: Frames, hub: Hub) -> Attached:

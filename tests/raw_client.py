@@ -95,8 +95,13 @@ class RawClient:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def connect(cls, base_url: str, client_id: str = "", **query: str) -> Self:
-        """Connect as a published client does, or fail with websockets' InvalidStatus."""
+    async def connect(
+        cls, base_url: str, client_id: str = "", *, forwarded_for: str = "", **query: str
+    ) -> Self:
+        """Connect as a published client does, or fail with websockets' InvalidStatus.
+
+        forwarded_for: the address from which a proxy says that it comes.
+        """
         client_id = client_id or f"raw-{secrets.token_hex(6)}"
         parameters = urlencode({"client_id": client_id, **query})
         url = f"{base_url.replace('http', 'ws', 1)}/ws?{parameters}"
@@ -106,6 +111,7 @@ class RawClient:
             max_size=None,
             ping_interval=None,
             user_agent_header=WEBSOCKETS,
+            additional_headers={"X-Forwarded-For": forwarded_for} if forwarded_for else None,
         )
         client = cls(socket, client_id)
         try:

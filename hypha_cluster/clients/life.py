@@ -24,7 +24,7 @@ import logging
 import secrets
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -83,6 +83,7 @@ class Admission(NamedTuple):
 
     takes: it ousts a client of the same user's that has the address: it is what runs there now.
     dialect: what it speaks.
+    subjects: as whom it counts for the limits of users and addresses.
     """
 
     identity: Identity
@@ -91,6 +92,7 @@ class Admission(NamedTuple):
     program: str = ""
     takes: bool = False
     dialect: Dialect = IMJOY
+    subjects: Sequence[str] = ()
 
 
 class Records(NamedTuple):

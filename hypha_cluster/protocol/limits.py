@@ -307,6 +307,15 @@ KNOWN_SERVICES: Final = _registry.limit(
     "so that not each call asks the provider again",
 )
 
+_quotas = _Topic("One user or address, on all gateways")
+_quotas.setting("--max-admissions", "connections that they open in a minute", "each is looked up")
+_quotas.setting("--max-connections", "connections that they have", "each takes memory")
+_quotas.setting("--max-services", "services that their clients offer", "Redis keeps each")
+_quotas.setting("--max-workspaces", "workspaces that they make in a day", "Redis keeps each")
+_quotas.setting("--max-frames", "frames that they send in a second", "others want their turn")
+_quotas.setting("--max-traffic", "bytes that they send in a second", "others want their turn")
+_quotas.setting("--max-requests", "HTTP requests of theirs in a second", "others want their turn")
+
 _tokens = _Topic("Tokens")
 TOKEN: Final = _tokens.limit(
     16_384, "characters", "a token that is checked", "more than any issuer makes"

@@ -23,6 +23,7 @@ _BEGINNINGS: Final = (
     *("{", "public:", "user:", "node:", "told:", "role:"),
     *("invitation:", "login:", "sign-in:", "browser:", "attempts:", "tokens:", "app-ticket:"),
     "stream:",
+    *("used:", "tally:"),
 )
 
 
@@ -188,6 +189,14 @@ class Keys:
     def attempts(self, digest: str) -> str:
         """How often a wrong password was given, for one account or address. Expires."""
         return f"{self.prefix}:attempts:{digest}"
+
+    def used(self, what: str, subject: str) -> str:
+        """When all is due that somebody has used of something, in ms. Expires then."""
+        return f"{self.prefix}:used:{what}:{subject}"
+
+    def tally(self, what: str, subject: str) -> str:
+        """Hash: node → how many of something somebody has there, and when. Expires in seconds."""
+        return f"{self.prefix}:tally:{what}:{subject}"
 
     def first_invitation(self) -> str:
         """The secret of the invitation to be the first admin. Expires with it."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, StrEnum, auto
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -119,6 +119,7 @@ class Connection:
         "home",
         "is_amnesic",
         "is_barred",
+        "offered",
         "open_services",
         "progress",
         "refresh_after",
@@ -130,6 +131,7 @@ class Connection:
         "services",
         "socket",
         "stage",
+        "subjects",
         "takes_from_bus",
         "takes_from_here",
         "waiting_from_bus",
@@ -155,7 +157,6 @@ class Connection:
         self.dialect = speech.dialect
         self.base_url = base_url
         self.refresh_after = refresh_after
-        self.refreshed_at = clock()
         self.socket = socket
         self.stage = Stage.ARRIVING
         # Whether it gets what clients of this node send it, after its mail when it is arriving. In
@@ -168,6 +169,8 @@ class Connection:
         self.services: Infos = {}
         # Service id → its info, if it is public, and that info has been read.
         self.open_services: Infos = {}
+        # As whom it counts for the limits of users and addresses.
+        self.subjects: Sequence[str] = ()
         self.registering = asyncio.Lock()  # of `services`, which change together with Redis
         # Service id → the service as the client last announced it, and as it is kept.
         self.announced: dict[str, tuple[dict[str, Any], str]] = {}
@@ -184,8 +187,8 @@ class Connection:
         self.routed.set()
         self.is_amnesic = False  # it came back, but the hub no longer knew what it offers
         self.clock = clock
-        self.attached_at = self.heard_at = clock()
-        self.sent = 0  # bytes
+        self.attached_at = self.refreshed_at = self.heard_at = clock()
+        self.sent = self.offered = 0  # bytes; services, as they are counted
         # Bytes that a slow client had taken, and since when not one more.
         self.progress: tuple[int, float] | None = None
 

@@ -15,6 +15,7 @@ from hypha_cluster.errors import (
     WorkspaceNotFound,
 )
 from hypha_cluster.hub.guests import LOGIN
+from hypha_cluster.hub.quotas import Quotas
 from hypha_cluster.hub.visiting import Visitor, Visits
 from hypha_cluster.identity.access import (
     PUBLIC,
@@ -141,7 +142,9 @@ class Lookup:
         workspaces: Workspaces,
         visits: Visits,
         public_base_url: str,
+        quotas: Quotas,
     ) -> None:
+        self._quotas = quotas
         self._gatekeeper = gatekeeper
         self._workspaces = workspaces
         self._visits = visits
@@ -149,7 +152,13 @@ class Lookup:
 
     async def identify(self, request: Request) -> Identity:
         """Whom the token of a request speaks for; without one, somebody new and anonymous."""
-        return await self._gatekeeper.identify(token_of(header(request, b"authorization")))
+        sources = self._quotas.sources(request.scope)
+        if sources:
+            self._quotas.request(sources, _announced(request))
+        identity = await self._gatekeeper.identify(token_of(header(request, b"authorization")))
+        if identity.origin is not None:
+            self._quotas.request(self._quotas.subjects(identity), _announced(request))
+        return identity
 
     async def enter(self, request: Request, workspace: str) -> Visitor:
         """Who asks, and whether they are inside: others see what is public. WorkspaceNotFound."""
@@ -171,6 +180,14 @@ class Lookup:
         else:
             visitor = await self.enter(request, workspace)
         return visitor, await self._visits.find(visitor, wanted, workspace, mode=mode)
+
+
+def _announced(request: Request) -> int:
+    """The bytes of its body, as it says itself; what comes in chunks has bounds of its own."""
+    if request.scope.get("method", "GET") == "GET":
+        return 0
+    size = header(request, b"content-length")
+    return int(size) if size.isdecimal() else 0
 
 
 def _has_token(request: Request) -> bool:

@@ -9,32 +9,43 @@ from hypha_cluster.protocol.limits import PACE
 from hypha_cluster.relay.connections import Socket
 
 TURN: Final = 500  # frames after which it is looked at
+TURN_BYTES: Final = 1_048_576  # bytes after which it is
+LONGEST: Final = 5.0  # seconds not read at once: clients expect answers to their pings
+
+Spend = Callable[[int, int], float]  # frames and bytes that came → seconds to wait
 
 
 class Pace:
     """Slows down a client that sends without end: others want their turn, and Redis to keep up."""
 
-    __slots__ = ("_clock", "_frames", "_socket", "_timer", "_until")
+    __slots__ = ("_bytes", "_clock", "_frames", "_socket", "_spend", "_timer", "_until")
 
-    def __init__(self, socket: Socket, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, socket: Socket, spend: Spend, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._socket = socket
+        self._spend = spend
         self._clock = clock
-        self._frames = 0
+        self._frames = self._bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._until = 0.0  # when what it has sent so far would be due
 
-    def count(self) -> None:
+    def count(self, size: int) -> None:
+        """A frame of so many bytes has come."""
         self._frames += 1
-        if self._frames == TURN:
+        self._bytes += size
+        if self._frames == TURN or self._bytes > TURN_BYTES:
             self._end_turn()
 
     def _end_turn(self) -> None:
-        self._frames = 0
-        now = self._clock()
-        self._until = max(self._until, now - TURN / PACE) + TURN / PACE
-        if self._until > now:
+        due, now = self._frames / PACE, self._clock()
+        wait = self._spend(self._frames, self._bytes)
+        self._frames = self._bytes = 0
+        self._until = max(self._until, now - due) + due
+        wait = max(min(wait, LONGEST), self._until - now)
+        if wait > 0:
             self._socket.pause()
-            self._resume_in(self._until - now)
+            self._resume_in(wait)
 
     def _resume_in(self, seconds: float) -> None:
         if self._timer is not None:

@@ -21,7 +21,9 @@ from hypha_cluster.protocol.limits import ADDRESS, CLIENT_FRAME, PUT_OFF
 REASON: Final = "The hub cannot take this call now; it went to nobody. Call again in some seconds."
 
 
-async def put_off(websocket: WebSocket) -> None:
+async def put_off(
+    websocket: WebSocket, code: int = GOING_AWAY, reason: str = "the relay is unavailable"
+) -> None:
     """Let a client in and send it away later: it tries again, but would not after a refusal.
 
     It may be in already, when something failed right after that.
@@ -32,7 +34,7 @@ async def put_off(websocket: WebSocket) -> None:
         async with asyncio.timeout(PUT_OFF):
             await _decline_calls(websocket)
     except TimeoutError:
-        await websocket.close(GOING_AWAY, "the relay is unavailable")
+        await websocket.close(code, reason)
 
 
 async def _decline_calls(websocket: WebSocket) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hypha_cluster import log_fields
 from hypha_cluster.clients.life import Admission, ClientLife
 from hypha_cluster.errors import HubError
+from hypha_cluster.hub.quotas import Quotas
 from hypha_cluster.protocol.limits import SHOWN
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.intake import Intake
@@ -40,30 +41,52 @@ class Reception:
         clients: ClientLife,
         intake: Intake,
         recover: Recover,
+        quotas: Quotas,
         supervisor: Supervisor,
     ) -> None:
+        self._quotas = quotas
         self._gatekeeper = gatekeeper
         self._clients = clients
         self._intake = intake
         self._recover = recover
         self._recoveries = Tasks(supervisor)
 
-    async def admit(self, asked: Mapping[str, str]) -> Admission:
-        """Who comes, if they may, by what they ask for in their query; else a HubError."""
+    async def admit(self, asked: Mapping[str, str], scope: Mapping[str, Any]) -> Admission:
+        """Who comes, if they may, by what they ask for in their query; else a HubError.
+
+        scope: of their request, as ASGI has it.
+        """
         log_fields.client.set(asked.get("client_id", "")[:SHOWN])  # as it says itself
+        sources = self._quotas.sources(scope)
+        if comes_anew := "reconnection_token" not in asked:  # else its token is looked at first
+            self._quotas.admit(sources)
         admission = await self._gatekeeper.admit(asked)
         log_fields.client.set(f"{admission.workspace.name}/{admission.client}")
-        return admission
+        subjects = self._quotas.subjects(admission.identity, sources)
+        if admission.identity.origin is not None:
+            self._quotas.admit(subjects[:1] if comes_anew else subjects)
+        elif not comes_anew:
+            self._quotas.admit(sources)
+        return admission._replace(subjects=subjects)
 
     async def attach(self, arrival: Arrival) -> Connection:
-        """Attach a client; raises what `ClientLife.attach` does."""
-        return await self._clients.attach(
-            arrival.admission,
-            arrival.socket,
-            arrival.accept,
-            base_url=arrival.base_url,
-            refresh_after=arrival.refresh_after,
-        )
+        """Attach a client; raises what `ClientLife.attach` does, and TooMany."""
+        subjects = arrival.admission.subjects
+        self._quotas.enter(subjects)
+        try:
+            connection = await self._clients.attach(
+                arrival.admission,
+                arrival.socket,
+                arrival.accept,
+                base_url=arrival.base_url,
+                refresh_after=arrival.refresh_after,
+            )
+        except BaseException:
+            self._quotas.leave(subjects)
+            raise
+        connection.subjects = subjects
+        self._quotas.offered(connection, len(connection.services))
+        return connection
 
     def refused(self, error: HubError) -> None:
         """Somebody was not let in, or is put off."""
@@ -72,9 +95,11 @@ class Reception:
     async def live(self, connection: Connection, socket: LiveSocket) -> None:
         """Have frames routed; the connection may go on when this has returned."""
         try:
-            socket.start(partial(self._take, connection, Pace(socket)), _nothing)
+            pace = Pace(socket, partial(self._quotas.pace, connection.subjects))
+            socket.start(partial(self._take, connection, pace), _nothing)
         except BaseException:
             self._clients.detach_soon(connection, 1006)
+            self._quotas.gone(connection)
             raise
         recovery = None
         if connection.is_amnesic:
@@ -87,6 +112,7 @@ class Reception:
         def on_closed(code: int, _reason: str) -> None:
             if recovery is not None:
                 recovery.cancel()
+            self._quotas.gone(connection)
             with log_fields.about(request_id, connection.address):
                 self._clients.detach_soon(connection, code)
 
@@ -94,9 +120,9 @@ class Reception:
 
     def _take(self, connection: Connection, pace: Pace, message: bytes | str) -> None:
         """Route a message; a text frame is not of this protocol and is ignored."""
-        pace.count()
-        if isinstance(message, bytes | bytearray | memoryview):
-            self._intake.route(connection, message)
+        pace.count(len(message))
+        if message.__class__ is not str:
+            self._intake.route(connection, message)  # type: ignore[arg-type]  # so it costs no call
 
 
 def _nothing() -> None:

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable
+from hypha_cluster.clients.life import Admission
+from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable, TooMany
 from hypha_cluster.protocol.limits import PUT_OFF
 from hypha_cluster.registry.streams import Streams
 from hypha_cluster.relay.connections import Connection
@@ -90,11 +91,20 @@ class SseApi:
             await self._live(connection, stream, asked.key)
 
     async def _attach(self, request: Request, asked: Asked, stream: EventStream) -> Connection:
-        admission = await self._reception.admit(asked.fields)
+        admission = await self._admit(request, asked)
         address = f"{admission.workspace.name}/{admission.client}"
         accept = partial(self._streams.open, asked.key, address)
         base_url = self._terms.public_base_url or base_url_of(request)
         return await self._reception.attach(Arrival(admission, stream, accept, base_url))
+
+    async def _admit(self, request: Request, asked: Asked) -> Admission:
+        """A browser that comes back, and only has to wait, is put off and not refused."""
+        try:
+            return await self._reception.admit(asked.fields, request.scope)
+        except TooMany as error:
+            if "reconnection_token" in asked.fields:
+                raise NotYetBack(str(error)) from error
+            raise
 
     async def _live(self, connection: Connection, stream: EventStream, key: str) -> None:
         stream.identify(self._make_token(connection))

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable
+from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable, TooMany
 from hypha_cluster.protocol.dialects.dialect import Dialect
 from hypha_cluster.protocol.dialects.known import spoken_with
 from hypha_cluster.relay.connections import Connection
@@ -55,7 +55,7 @@ class WebSocketApi:
         except HubError as error:
             self._reception.refused(error)
             _log.info("A client was refused: %s", error)
-            await websocket.send_denial_response(PlainTextResponse(str(error), 403))
+            await _refuse(websocket, error)
             return
         except Exception:
             # Whatever it is: an error as the answer, or an end right after it, disables clients.
@@ -69,7 +69,8 @@ class WebSocketApi:
     ) -> Connection:
         asked = websocket.scope["query_string"].decode()
         query = urllib.parse.parse_qs(asked, keep_blank_values=True)
-        admission = await self._reception.admit({key: value[-1] for key, value in query.items()})
+        given = {key: value[-1] for key, value in query.items()}
+        admission = await self._reception.admit(given, websocket.scope)
         base_url = self._public_base_url or base_url_of(websocket)
         refresh_after = BROWSER_REFRESH if _is_browser(websocket.headers) else 0.0
         return await self._reception.attach(
@@ -81,6 +82,17 @@ class WebSocketApi:
                 refresh_after,
             )
         )
+
+
+async def _refuse(websocket: WebSocket, error: HubError) -> None:
+    """403 with the reason; who comes back, and only has to wait, is put off instead."""
+    if not isinstance(error, TooMany):
+        await websocket.send_denial_response(PlainTextResponse(str(error), 403))
+    elif b"reconnection_token=" in websocket.scope["query_string"]:
+        await put_off(websocket, error.close_code, "too many; come again")
+    else:
+        again = {"Retry-After": f"{error.seconds:.0f}"}
+        await websocket.send_denial_response(PlainTextResponse(str(error), 403, again))
 
 
 def _is_browser(headers: Headers) -> bool:

@@ -10,6 +10,7 @@ from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.guests import check_offer
 from hypha_cluster.hub.manager.visibility import check_visibility, read_visibility
+from hypha_cluster.hub.quotas import Quotas
 from hypha_cluster.hub.selection import matches, parse_query, searched
 from hypha_cluster.hub.services import DEFAULT
 from hypha_cluster.identity.access import PUBLIC
@@ -30,10 +31,13 @@ RECOVERY: Final = "hypha-cluster-recovery"
 class ServiceFunctions:
     """What clients call to offer services and to find them."""
 
-    def __init__(self, services: Services, directory: Directory, calls: HubCalls) -> None:
+    def __init__(
+        self, services: Services, directory: Directory, calls: HubCalls, quotas: Quotas
+    ) -> None:
         self._registered = services
         self._directory = directory
         self._calls = calls
+        self._quotas = quotas
 
     # Offering.
 
@@ -63,6 +67,7 @@ class ServiceFunctions:
         try:
             async with connection.registering:
                 if not put.items() <= connection.services.items():
+                    self._quotas.offer(connection, len(connection.services | put))
                     await self._registered.register(connection.attachment, put)
                     connection.services |= put
         except ClientLeft:  # to another gateway, which has to know
@@ -89,6 +94,7 @@ class ServiceFunctions:
             remove = [sid for sid in known if sid not in infos]
             if put:
                 check_offer(connection.attachment.identity)
+            self._quotas.offer(connection, len(infos))
             if put or remove:
                 await self._registered.register(connection.attachment, put, remove)
             connection.services = infos

@@ -10,6 +10,7 @@ from hypha_cluster.errors import BadRequest, Conflict, NotFound, PermissionDenie
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.manager.visibility import read_visibility
+from hypha_cluster.hub.quotas import Quotas
 from hypha_cluster.identity.access import Action, Identity, Workspace, may
 from hypha_cluster.identity.names import check_workspace_name
 from hypha_cluster.protocol.address import MANAGER, client_of
@@ -25,8 +26,13 @@ class WorkspaceFunctions:
     """What clients call to make workspaces and to look around in them."""
 
     def __init__(
-        self, workspaces: Workspaces, registry: ClientRegistry, directory: Directory
+        self,
+        workspaces: Workspaces,
+        registry: ClientRegistry,
+        directory: Directory,
+        quotas: Quotas,
     ) -> None:
+        self._quotas = quotas
         self._workspaces = workspaces
         self._registry = registry
         self._directory = directory
@@ -41,6 +47,8 @@ class WorkspaceFunctions:
         if existing is None and await self._workspaces.known_user(workspace.name):
             raise PermissionDenied(f"{workspace.name} is the name of a user's own workspace.")
         if existing is None:
+            subjects = context.connection.subjects if context.connection else ()
+            await self._quotas.make_workspace(subjects)
             await self._workspaces.create(workspace)
             audit.note(Event.WORKSPACE_MADE, workspace=workspace.name, user=identity.id)
             return workspace.to_wire()
@@ -53,7 +61,9 @@ class WorkspaceFunctions:
             _require_owner(identity, maker, current, "overwrite")
             return workspace
 
-        return (await self._workspaces.change(workspace.name, overwritten)).to_wire()
+        changed = await self._workspaces.change(workspace.name, overwritten)
+        audit.note(Event.WORKSPACE_OVERWRITTEN, workspace=workspace.name, user=identity.id)
+        return changed.to_wire()
 
     async def get_workspace_info(
         self, context: Context, workspace: str | None = None

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hypha_cluster import log_fields
-from hypha_cluster.errors import HubError
+from hypha_cluster.errors import HubError, TooMany
 from hypha_cluster.web.middleware.error_pages import ErrorPages
 from hypha_cluster.web.middleware.request_ids import HEADER
 
@@ -33,8 +33,7 @@ def handlers(origins: Mapping[str, Any], pages: ErrorPages = _PLAIN) -> Mapping[
 
     async def on_hub_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HubError)
-        again = _AGAIN if error.status == _UNAVAILABLE else None
-        return pages.answer(request, error.status, str(error), again)
+        return pages.answer(request, error.status, str(error), _again(error))
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -50,6 +49,13 @@ def handlers(origins: Mapping[str, Any], pages: ErrorPages = _PLAIN) -> Mapping[
         return _ForPages(response, origins)
 
     return {HubError: on_hub_error, HTTPException: on_http_error, Exception: on_failure}
+
+
+def _again(error: HubError) -> Mapping[str, str] | None:
+    """When to try again, if that is known."""
+    if isinstance(error, TooMany) and error.seconds:
+        return {"Retry-After": f"{error.seconds:.0f}"}
+    return _AGAIN if error.status == _UNAVAILABLE else None
 
 
 class _ForPages(Response):

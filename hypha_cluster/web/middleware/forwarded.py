@@ -7,6 +7,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 PRIVATE: Final = "private"
@@ -15,6 +16,7 @@ _PRIVATE: Final = (
     *("::1/128", "fc00::/7", "fe80::/10"),
 )
 _PREFIX: Final = b"x-forwarded-"
+_IPV4: Final = 4
 
 
 def networks(text: str) -> tuple[Network, ...]:
@@ -22,6 +24,29 @@ def networks(text: str) -> tuple[Network, ...]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     named = [each for word in words for each in (_PRIVATE if word == PRIVATE else (word,))]
     return tuple(ipaddress.ip_network(word, strict=False) for word in named)
+
+
+class Sources:
+    """By which name an address counts for the limits: '' for those of trusted networks.
+
+    Behind one of them may be a proxy that does not say for whom it asks, or a whole laboratory. Of
+    IPv6 somebody has a whole network of 64 bits.
+    """
+
+    def __init__(self, trusted: Iterable[Network]) -> None:
+        self._trusted = tuple(trusted)
+        self._known = lru_cache(maxsize=4096)(self._look_up)
+
+    def __call__(self, host: str) -> str:
+        return self._known(host)
+
+    def _look_up(self, host: str) -> str:
+        address = _address(host)
+        if address is None or any(address in network for network in self._trusted):
+            return ""
+        if address.version == _IPV4:
+            return str(address)
+        return str(ipaddress.ip_network((int(address), 64), strict=False))
 
 
 class Forwarded:
@@ -46,24 +71,22 @@ class Forwarded:
         chain = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
         hops = b",".join(chain).decode("latin-1").split(",")
         for hop in reversed([hop.strip() for hop in hops]):
-            if not _is_address(hop):
+            if _address(hop) is None:
                 return
             scope["client"] = (hop, 0)
             if not self._is_trusted(hop):
                 return
 
     def _look_up(self, host: str) -> bool:
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
+        address = _address(host)
+        if address is None:
             return not host  # a socket of this machine has no address
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        return any(mapped in network for network in self._trusted)
+        return any(address in network for network in self._trusted)
 
 
-def _is_address(text: str) -> bool:
+def _address(text: str) -> Address | None:
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

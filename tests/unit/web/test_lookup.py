@@ -1,13 +1,16 @@
 """Who asks, by which URL, and what they find."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 from starlette.requests import Request
 
 from hypha_cluster.errors import BadRequest, InvalidToken
+from hypha_cluster.hub.quotas import Quotas
 from hypha_cluster.hub.visiting import Visitor, Visits
-from hypha_cluster.identity.access import Identity
+from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.protocol.address import ServiceQuery
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
@@ -27,9 +30,19 @@ class Hub:
 
     def __init__(self) -> None:
         self.wanted: list[Any] = []
+        self.asked: list[tuple[list[str], int]] = []
 
     async def identify(self, token: str | None) -> Identity:
         return ANN if token == "anns" else Identity("nobody")
+
+    def sources(self, scope: Mapping[str, Any]) -> list[str]:
+        return ["address"]
+
+    def subjects(self, identity: Identity) -> list[str]:
+        return [f"user {identity.id}"]
+
+    def request(self, subjects: list[str], size: int) -> None:
+        self.asked.append((subjects, size))
 
     async def may_enter_lately(self, identity: Identity, name: str) -> bool:
         return identity.id == name
@@ -42,7 +55,13 @@ class Hub:
 
 
 def lookup(hub: Hub, public_base_url: str = "") -> Lookup:
-    return Lookup(cast(Gatekeeper, hub), cast(Workspaces, hub), cast(Visits, hub), public_base_url)
+    return Lookup(
+        cast(Gatekeeper, hub),
+        cast(Workspaces, hub),
+        cast(Visits, hub),
+        public_base_url,
+        cast(Quotas, hub),
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,3 +123,18 @@ async def test_a_service_is_found_by_its_name_or_its_clients() -> None:
     assert visitor.base_url == "https://hub.example"
     assert (wanted, rest) == (ServiceQuery(None, None, "open"), ["ann", "random"])
     assert (direct, others) == (ServiceQuery(None, "me", "open"), ["ann", "first"])
+
+
+async def test_each_request_counts_for_its_address_and_for_whom_a_token_speaks() -> None:
+    hub = Hub()
+    look = lookup(hub)
+    known = replace(ANN, origin=Origin("id", 0.0))
+    hub.identify = lambda token: answered(known)  # type: ignore[method-assign]
+
+    await look.identify(request(authorization="anns"))
+
+    assert hub.asked == [(["address"], 0), (["user ann"], 0)]
+
+
+async def answered(identity: Identity) -> Identity:
+    return identity

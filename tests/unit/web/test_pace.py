@@ -7,7 +7,7 @@ import pytest
 
 from hypha_cluster.protocol.limits import PACE
 from hypha_cluster.relay.connections import Socket
-from hypha_cluster.web.pace import TURN, Pace
+from hypha_cluster.web.pace import LONGEST, TURN, TURN_BYTES, Pace
 
 
 class Reading:
@@ -17,7 +17,9 @@ class Reading:
         self.now = 100.0
         self.pauses: list[float] = []
         self.is_paused = False
-        self.pace = Pace(cast(Socket, self), lambda: self.now)
+        self.spent: list[tuple[int, int]] = []
+        self.too_much = 0.0  # seconds
+        self.pace = Pace(cast(Socket, self), self.spend, lambda: self.now)
         loop = asyncio.get_running_loop()
         later = loop.call_later
 
@@ -33,9 +35,13 @@ class Reading:
     def resume(self) -> None:
         self.is_paused = False
 
-    def take(self, frames: int) -> None:
+    def spend(self, frames: int, size: int) -> float:
+        self.spent.append((frames, size))
+        return self.too_much
+
+    def take(self, frames: int, size: int = 1) -> None:
         for _ in range(frames):
-            self.pace.count()
+            self.pace.count(size)
 
 
 @pytest.fixture
@@ -73,3 +79,24 @@ async def test_nothing_is_saved_up(reading: Reading) -> None:
     reading.take(2 * TURN)
 
     assert reading.pauses == pytest.approx([TURN / PACE])
+
+
+async def test_what_comes_is_told_in_turns_of_frames_and_of_bytes(reading: Reading) -> None:
+    reading.now += 1.0
+    reading.take(TURN)
+    reading.now += 1.0
+    reading.take(2, TURN_BYTES)
+
+    assert reading.spent == [(TURN, TURN), (2, 2 * TURN_BYTES)]
+
+
+async def test_whose_user_has_sent_too_much_waits_but_not_without_end(reading: Reading) -> None:
+    reading.now += 1.0
+    reading.too_much = 2.0
+    reading.take(TURN)
+    reading.now += 1.0
+    reading.too_much = 1e6
+    reading.take(TURN)
+
+    assert reading.is_paused
+    assert reading.pauses == [2.0, LONGEST]

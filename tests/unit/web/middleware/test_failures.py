@@ -37,6 +37,12 @@ async def test_an_error_is_answered_with_the_status_of_its_kind(
     assert headers.get("retry-after") == ("1" if status == 503 else None)
 
 
+async def test_who_asks_too_often_is_told_when_to_try_again() -> None:
+    _, headers, _ = await answered(errors.HubError, errors.TooMany("Too many.", 30))
+
+    assert headers["retry-after"] == "30"
+
+
 async def test_headers_of_an_http_error_are_kept() -> None:
     error = HTTPException(405, "Method Not Allowed", {"Allow": "GET"})
 

@@ -1,0 +1,210 @@
+"""How much of the hub one user, or one address, may use: counted over all gateways."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cachetools
+
+from hypha_cluster import audit
+from hypha_cluster.audit import Event
+from hypha_cluster.errors import TooMany
+from hypha_cluster.identity.access import ROOT, Identity
+from hypha_cluster.metrics import Counts
+from hypha_cluster.registry.rates import Rate, Rates
+from hypha_cluster.registry.tallies import Tally
+from hypha_cluster.relay.connections import Connection
+from hypha_cluster.supervision import Supervisor, Tasks
+
+_log = logging.getLogger(__name__)
+
+_EXCHANGE: Final = 1.0  # seconds between two exchanges with the other gateways
+_SAID: Final = 10.0  # seconds for which a limit that was hit is not told again of the same one
+_MANY_SAID: Final = 1_000  # of whom that is remembered
+_COUNTED_AGAIN: Final = 60.0  # seconds after which somebody with too much is to try again
+_MINUTE: Final = 60.0
+_DAY: Final = 86_400.0
+_AT_ONCE: Final = 10.0  # seconds' worth that may come at once
+USER: Final = "user"
+ADDRESS: Final = "address"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How much may be used; 0 is no limit. traffic: bytes."""
+
+    admissions_a_minute: int = 0
+    connections: int = 0
+    services: int = 0
+    workspaces_a_day: int = 0
+    frames_a_second: int = 0
+    traffic_a_second: int = 0
+    requests_a_second: int = 0
+
+
+class Quotas:
+    """Says whether somebody may have more; TooMany if not.
+
+    Somebody is a user, with all who have tokens of theirs, or an address. tallies: of connections
+    and services. source_of: by which name an address counts; '' for one that does not.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        rates: Rates,
+        tallies: tuple[Tally, Tally],
+        source_of: Callable[[str], str],
+        counts: Counts,
+    ) -> None:
+        self._rates = rates
+        self._connections, self._services = tallies
+        self._source_of = source_of
+        self._counts = counts
+        self._said: cachetools.TTLCache[tuple[str, str], bool]
+        self._said = cachetools.TTLCache(_MANY_SAID, _SAID)
+        self._admissions = _rate("admissions", terms.admissions_a_minute, _MINUTE, _MINUTE)
+        self._workspaces = _rate("workspaces", terms.workspaces_a_day, _DAY, _DAY)
+        self._frames = _rate("frames", terms.frames_a_second, 1.0, _AT_ONCE)
+        self._traffic = _rate("traffic", terms.traffic_a_second, 1.0, _AT_ONCE)
+        self._requests = _rate("requests", terms.requests_a_second, 1.0, _AT_ONCE)
+
+    async def run(self) -> None:
+        """Exchange with the other gateways, and go on doing so."""
+        while True:
+            await asyncio.sleep(_EXCHANGE)
+            await self._rates.exchange()
+            await self._connections.exchange()
+            await self._services.exchange()
+
+    # Who it is.
+
+    def sources(self, scope: Mapping[str, Any]) -> Sequence[str]:
+        """As whom a request counts, of this ASGI scope, before it is known whose it is."""
+        client = scope.get("client")
+        source = client and self._source_of(client[0])
+        return [f"{ADDRESS} {source}"] if source else ()
+
+    def subjects(self, identity: Identity, sources: Sequence[str] = ()) -> Sequence[str]:
+        """As whom a user counts, who comes from there."""
+        family = identity.family
+        return () if family == ROOT.id else [f"{USER} {family}", *sources]
+
+    # What comes and goes.
+
+    def admit(self, subjects: Iterable[str]) -> None:
+        """Somebody wants to connect."""
+        self._require(self._admissions, subjects)
+
+    def enter(self, subjects: Iterable[str]) -> None:
+        """A connection of theirs begins."""
+        self._require_room(self._connections, subjects, 1)
+        for each in subjects:
+            self._connections.change(each, 1)
+
+    def leave(self, subjects: Iterable[str]) -> None:
+        """A connection of theirs does not begin after all."""
+        for each in subjects:
+            self._connections.change(each, -1)
+
+    def gone(self, connection: Connection) -> None:
+        """A connection is over, and nobody offers its services here."""
+        if connection.offered:
+            self.offered(connection, 0)
+        for each in connection.subjects:
+            self._connections.change(each, -1)
+
+    def offer(self, connection: Connection, many: int) -> None:
+        """A client is to have so many services in all."""
+        if many > connection.offered:
+            self._require_room(self._services, connection.subjects, many - connection.offered)
+        self.offered(connection, many)
+
+    def offered(self, connection: Connection, many: int) -> None:
+        """A client has so many services, as it had before it came, or 0 when it goes."""
+        if many == connection.offered:
+            return
+        for each in connection.subjects:
+            self._services.change(each, many - connection.offered)
+        connection.offered = many
+
+    async def make_workspace(self, subjects: Iterable[str]) -> None:
+        """Somebody wants to make a workspace."""
+        if self._workspaces.per_second:
+            for each in subjects:
+                if wait := await self._rates.take(self._workspaces, each):
+                    raise self._too_many(self._workspaces, each, wait)
+
+    # What is sent.
+
+    def pace(self, subjects: Iterable[str], frames: int, size: int) -> float:
+        """Somebody has sent so much; answer for how many seconds they are to be read no more."""
+        waits = [0.0]
+        for rate, amount in ((self._frames, frames), (self._traffic, size)):
+            if rate.per_second:
+                for each in subjects:
+                    waits.append(self._rates.charge(rate, each, amount))
+                    if waits[-1]:
+                        self._say(rate.name, each)
+        return max(waits)
+
+    def request(self, subjects: Iterable[str], size: int = 0) -> None:
+        """Somebody asks over HTTP, with a body of so many bytes."""
+        self._require(self._requests, subjects)
+        if size:
+            self._require(self._traffic, subjects, size)
+
+    def _require(self, rate: Rate, subjects: Iterable[str], amount: float = 1.0) -> None:
+        if rate.per_second:
+            for each in subjects:
+                if wait := self._rates.ask(rate, each, amount):
+                    raise self._too_many(rate, each, wait)
+
+    def _require_room(self, tally: Tally, subjects: Iterable[str], more: int) -> None:
+        for each in subjects:
+            if not tally.has_room(each, more):
+                self._say(tally.name, each)
+                raise TooMany(
+                    f"{_whose(each)} may have {tally.limit:,} {tally.name}, on all gateways; end "
+                    f"some, and try again in {_COUNTED_AGAIN:.0f} s.",
+                    _COUNTED_AGAIN,
+                )
+
+    def _too_many(self, rate: Rate, subject: str, wait: float) -> TooMany:
+        self._say(rate.name, subject)
+        text = f"Too many {rate.name}: {_whose(subject).lower()} may have {_spoken(rate)}, on all "
+        seconds = math.ceil(wait)
+        return TooMany(f"{text}gateways; try again in {seconds} s.", seconds)
+
+    def _say(self, limit: str, subject: str) -> None:
+        """Note that a limit was hit, once in a while for each."""
+        self._counts.limits_hit[limit] += 1
+        if (limit, subject) not in self._said:
+            self._said[limit, subject] = True
+            audit.note(Event.LIMIT_HIT, limit=limit, subject=subject)
+            _log.warning("The limit of %s is hit by %s.", limit, subject)
+
+
+def keep_counting(quotas: Quotas, supervisor: Supervisor) -> Tasks:
+    """Have it exchange with the other gateways until these tasks are stopped."""
+    tasks = Tasks(supervisor)
+    tasks.keep("limits", quotas.run)
+    return tasks
+
+
+def _rate(name: str, amount: int, seconds: float, ahead: float) -> Rate:
+    return Rate(name, amount / seconds, ahead)
+
+
+def _spoken(rate: Rate) -> str:
+    for seconds, unit in ((_DAY, "a day"), (_MINUTE, "a minute")):
+        if rate.ahead == seconds:
+            return f"{rate.per_second * seconds:,.0f} {unit}"
+    return f"{rate.per_second:,.0f} a second"
+
+
+def _whose(subject: str) -> str:
+    return "This user" if subject.startswith(f"{USER} ") else "This address"

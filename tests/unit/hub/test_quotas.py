@@ -1,0 +1,136 @@
+"""Who may use how much, and what they are told."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+
+from hypha_cluster.errors import TooMany
+from hypha_cluster.hub.quotas import Quotas, Terms
+from hypha_cluster.identity.access import ROOT, Identity
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.metrics import Counts
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.rates import Rates
+from hypha_cluster.registry.tallies import Tally
+from tests.fakes import FakeClock, FakeSocket
+from tests.unit.relay.test_connections import connection
+
+ANN = Identity("ann", is_anonymous=False)
+CHILD = Identity("child", parent="ann")
+
+
+class Redisless:
+    """Scripts can be named, and none is run."""
+
+
+class Rig:
+    """The limits of one gateway, whose clock is set by hand."""
+
+    def __init__(self, **terms: int) -> None:
+        self.clock, self.counts = FakeClock(), Counts()
+        self.terms = Terms(**terms)
+        redis, keys = cast(RedisClient, Redisless()), Keys()
+        tallies = (
+            Tally(redis, keys, "connections", "node", self.terms.connections),
+            Tally(redis, keys, "services", "node", self.terms.services),
+        )
+        rates = Rates(redis, keys, self.clock)
+        self.quotas = Quotas(self.terms, rates, tallies, lambda host: host, self.counts)
+
+    def of(self, identity: Identity, host: str = "") -> Sequence[str]:
+        return self.quotas.subjects(identity, self.quotas.sources({"client": (host, 1)}))
+
+
+async def test_somebody_is_a_user_with_their_children_and_an_address() -> None:
+    rig = Rig()
+
+    assert rig.of(ANN, "192.0.2.1") == ["user ann", "address 192.0.2.1"]
+    assert rig.of(CHILD) == ["user ann"]
+    assert not rig.of(ROOT, "192.0.2.1")
+    assert not rig.quotas.sources({"client": None})
+
+
+async def test_who_connects_too_often_is_told_when_to_try_again() -> None:
+    rig = Rig(admissions_a_minute=2)
+    for _ in range(2):
+        rig.quotas.admit(["address 192.0.2.1"])
+
+    with pytest.raises(TooMany, match=r"this address may have 2 a minute.* again in 30 s") as error:
+        rig.quotas.admit(["address 192.0.2.1"])
+
+    assert error.value.seconds == 30
+    rig.quotas.admit(["user ann"])
+    rig.clock.now += 30
+    rig.quotas.admit(["address 192.0.2.1"])
+    assert rig.counts.limits_hit == {"admissions": 1}
+
+
+async def test_who_has_too_many_connections_gets_another_when_one_is_over() -> None:
+    rig = Rig(connections=2)
+    for _ in range(2):
+        rig.quotas.enter(rig.of(CHILD))
+
+    with pytest.raises(TooMany, match="This user may have 2 connections"):
+        rig.quotas.enter(rig.of(ANN))
+
+    rig.quotas.leave(rig.of(CHILD))
+    rig.quotas.enter(rig.of(ANN))
+
+
+async def test_services_are_counted_over_all_clients() -> None:
+    rig = Rig(services=3)
+    one, two = (connection(FakeSocket(), name) for name in ("one", "two"))
+    one.subjects = two.subjects = rig.of(ANN)
+    rig.quotas.offer(one, 2)
+    rig.quotas.offer(two, 1)
+
+    with pytest.raises(TooMany, match="This user may have 3 services"):
+        rig.quotas.offer(two, 2)
+
+    rig.quotas.offer(one, 1)
+    rig.quotas.offer(two, 2)
+    rig.quotas.gone(two)
+    rig.quotas.offer(one, 3)
+
+
+async def test_what_is_sent_is_read_more_slowly_and_nothing_is_lost() -> None:
+    rig = Rig(frames_a_second=100, traffic_a_second=1_000_000)
+
+    assert rig.quotas.pace(["user ann"], 1_000, 16_000) == 0.0
+    assert rig.quotas.pace(["user ann"], 100, 1_000) == pytest.approx(1.0)
+    assert rig.quotas.pace(["user bob"], 1, 12_000_000) == pytest.approx(2.0)
+    assert rig.counts.limits_hit == {"frames": 1, "traffic": 1}
+
+
+async def test_a_large_array_in_chunks_does_not_meet_the_defaults() -> None:
+    rig = Rig(frames_a_second=50_000, traffic_a_second=268_435_456)
+
+    assert {rig.quotas.pace(["user ann"], 2, 1_024_000) for _ in range(100)} == {0.0}
+
+
+async def test_requests_have_a_limit_and_their_bodies_too() -> None:
+    rig = Rig(requests_a_second=1, traffic_a_second=1_000)
+    for _ in range(9):
+        rig.quotas.request(["user ann"])
+    with pytest.raises(TooMany, match=r"Too many traffic|may have 1,000 a second"):
+        rig.quotas.request(["user ann"], 20_000)
+
+    with pytest.raises(TooMany, match="1 a second"):
+        rig.quotas.request(["user ann"])
+
+
+async def test_nothing_is_counted_without_limits() -> None:
+    rig = Rig()
+    mine = connection(FakeSocket())
+    mine.subjects = rig.of(ANN, "192.0.2.1")
+
+    for _ in range(1_000):
+        rig.quotas.admit(mine.subjects)
+        rig.quotas.enter(mine.subjects)
+        rig.quotas.request(mine.subjects, 10**9)
+    rig.quotas.offer(mine, 10**6)
+    await rig.quotas.make_workspace(mine.subjects)
+
+    assert rig.quotas.pace(mine.subjects, 10**6, 10**9) == 0.0
+    assert not rig.counts.limits_hit
