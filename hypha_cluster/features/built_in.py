@@ -22,5 +22,9 @@ BUILT_IN: Final[tuple[type[Feature], ...]] = (
 
 
 def all_features() -> list[type[Feature]]:
-    """What is built in, then extensions; StartupError names an extension that is broken."""
-    return [*BUILT_IN, *extensions()]
+    """What is built in, and extensions; StartupError names an extension that is broken.
+
+    The page of a workspace is last: one could have the name of any path.
+    """
+    others = [feature for feature in BUILT_IN if feature is not HubPages]
+    return [*others, *extensions(), HubPages]

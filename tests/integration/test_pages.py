@@ -498,6 +498,29 @@ async def test_old_addresses_lead_to_the_playground(visit: Visiting, path: str) 
     assert "Playground" in await window.text("h1")
 
 
+@pytest.mark.parametrize("name", ["test.html", "imjoy-plugin-parser.html"])
+async def test_an_old_page_that_is_no_more_says_what_is_instead(visit: Visiting, name: str) -> None:
+    window = await visit(**LOOKS["phone"])
+
+    assert await window.go(f"/apps/built-in/{name}") == 200
+
+    assert "no more" in await window.text("h1")
+    await is_fit_for_all(window)
+
+
+async def test_the_old_echo_service_is_offered_while_its_page_is_open(
+    visit: Visiting, hub: Hub
+) -> None:
+    window = await visit(hub.first)
+    await window.go("/apps/built-in/echo-service.html?client_id=echoes")
+    await window.until("document.getElementById('state').textContent.startsWith('Offered')")
+    workspace = (await window.text("#state")).removesuffix(".").split()[-1]
+
+    answer = await ask(f"{hub.second}/{workspace}/services/echoes:echo-service/echo?x=1")
+
+    assert answer.value == {"x": 1}
+
+
 # Errors.
 
 

@@ -12,7 +12,7 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "commands/workspaces",
     "clients/expulsion", "features/login",
     "features/pages/hub_page", "features/pages/looking", "features/pages/pages",
-    "features/pages/playground", "features/pages/workspace_page",
+    "features/pages/old_pages", "features/pages/playground", "features/pages/workspace_page",
     "registry/accounts", "registry/issued", "registry/logins", "registry/revocations",
     "features/launcher/installing", "features/launcher/launcher", "features/launcher/pages",
     "features/launcher/running/browser", "features/launcher/running/hosting",

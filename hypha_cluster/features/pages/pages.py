@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 from hypha_cluster.features.feature import Feature, Grounds
 from hypha_cluster.features.pages.hub_page import HubPage
 from hypha_cluster.features.pages.looking import Lookers
+from hypha_cluster.features.pages.old_pages import OldPages
 from hypha_cluster.features.pages.playground import Playground
 from hypha_cluster.features.pages.pulse import Pulse
 from hypha_cluster.features.pages.workspace_page import WorkspacePage
@@ -47,11 +48,13 @@ class HubPages(Feature):
 
         self._workspace = WorkspacePage(grounds, lookers, pages)
         self._playground = Playground(grounds, lookers, pages)
+        self._old = OldPages(lookers, pages)
 
     def routes(self) -> Sequence[BaseRoute]:
         return [
             *self._hub.routes(),
             *self._playground.routes(),
+            *self._old.routes(),
             *self._files.routes(),
             *self._workspace.routes(),
         ]
