@@ -64,7 +64,8 @@ async def test_gateways_that_all_stop_do_not_send_their_clients_to_each_other(
 async def test_a_call_that_is_under_way_gets_its_answer(gateway_factory: GatewayFactory) -> None:
     gateway = gateway_factory(**UNHURRIED)
     provider = await RawClient.connect(gateway.url)
-    caller = await RawClient.connect(gateway.url)
+    token = await provider.manager("generate_token")
+    caller = await RawClient.connect(gateway.url, workspace=provider.workspace, token=token)
     call = asyncio.create_task(caller.call(provider.address, "services.worker.work"))
     work = await provider.until(lambda frame: frame.method == "services.worker.work")
 
