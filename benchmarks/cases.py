@@ -82,6 +82,17 @@ def _http() -> list[Case]:
     ]
 
 
+def _web_applications() -> list[Case]:
+    gigabyte = {"megabytes": 1_074}
+    return [
+        Case("webapp-get-1", "webapps.get", {"callers": 1}),
+        Case("webapp-get-16", "webapps.get", {"callers": 16}),
+        Case("webapp-down-1g", "webapps.bulk", gigabyte, subjects=(OURS,)),
+        Case("webapp-up-1g", "webapps.bulk", {**gigabyte, "up": 1}, subjects=(OURS,)),
+        Case("webapp-first-byte", "webapps.first_byte", subjects=(OURS,)),
+    ]
+
+
 def _raw() -> list[Case]:
     pairs, alone = {"pairs": 8, "under_way": 64}, {"connections": 1, "under_way": 1}
     ways = (*BOTH, ON_ASYNCIO, HYPERCORNS_PATH)
@@ -128,4 +139,11 @@ def _many_clients() -> list[Case]:
     return [*idle, *growth, *echoes]
 
 
-CASES = [*_calls(), *_registry(), *_http(), *_raw(), *_many_clients()]
+CASES = [
+    *_calls(),
+    *_registry(),
+    *_http(),
+    *_web_applications(),
+    *_raw(),
+    *_many_clients(),
+]

@@ -38,6 +38,9 @@ CALL_COLUMNS = {
 OTHER_COLUMNS = {
     "frames/s": "frames_per_second",
     "p99 / p50": "p99_over_p50",
+    "CPU, ms per MB": "ms_per_megabyte",
+    "MB/s": "megabytes_per_second",
+    "MiB grown": "grown_mib",
     "kB each": "kilobytes_each",
     "idle CPU, %": "idle_cpu_percent",
 }

@@ -84,6 +84,8 @@ FLOORS = {
     ("echo-64", 2): BARE_FRAME._replace(times=4.0),
 }
 
+CPU_PER_MEGABYTE = 1000.0 / 300.0  # ms: 300 MB in a second of a gateway's CPU
+
 TARGETS = [
     Target("a frame through one gateway, beside an echo by the same path", "µs", FRAME, 2, PATH),
     Target(
@@ -143,6 +145,33 @@ TARGETS = [
             Figure("websocket-half-load", "p99", subject=BARE),
             Figure("websocket-half-load", "p50", subject=BARE),
         ),
+    ),
+    Target(
+        "a request of a web application, beside an HTTP call of the same size",
+        "ms",
+        Figure("webapp-get-16"),
+        3,
+        Figure("http-get-16"),
+    ),
+    Target(
+        "a megabyte from a web application, of 1 GiB",
+        "ms",
+        Figure("webapp-down-1g", "ms_per_megabyte"),
+        CPU_PER_MEGABYTE,
+    ),
+    Target(
+        "a megabyte to a web application, of 1 GiB",
+        "ms",
+        Figure("webapp-up-1g", "ms_per_megabyte"),
+        CPU_PER_MEGABYTE,
+    ),
+    Target("memory that 1 GiB down takes", "MiB", Figure("webapp-down-1g", "grown_mib"), 32),
+    Target("memory that 1 GiB up takes", "MiB", Figure("webapp-up-1g", "grown_mib"), 32),
+    Target(
+        "p99 of a byte of a stream, from the application to the browser",
+        "ms",
+        Figure("webapp-first-byte", "p99"),
+        5,
     ),
     Target("memory of an idle connection", "kB", Figure("idle-10000", "kilobytes_each"), 20),
     Target("CPU of 10,000 idle connections", "%", Figure("idle-10000", "idle_cpu_percent"), 1),
