@@ -97,7 +97,7 @@ async def test_an_app_runs_on_where_its_runner_is_killed_or_stopped(
     second.end(signal.SIGTERM)
     await until_answered(ann, app)
 
-    assert await ann.states() == {app["id"]: "running"}
+    await ann.until(app["id"], "running")
     assert await holder(ann, [third], redis, redis_prefix, app["id"]) is third
     await ann("stop", app["id"])
     async with asyncio.timeout(LIMIT):
@@ -172,18 +172,3 @@ async def test_what_crashes_again_and_again_has_failed_in_the_end(
 
     assert await field(redis, instance, "state") == "failed"
     assert "It has crashed 10 times in a row" in await field(redis, instance, "reason")
-
-
-async def test_a_gateway_alone_keeps_the_apps_of_a_killed_runner_waiting(
-    cluster: Cluster, users: AsyncExitStack
-) -> None:
-    gateway = cluster.gateway()
-    runner = cluster.runner(gateway.url)
-    ann = await enter(users, gateway)
-    app = await ann.launch(ADDER)
-
-    runner.kill()
-    await ann.until(app["id"], "pending")
-
-    await ann("stop", app["id"])
-    assert await ann.states() == {}
