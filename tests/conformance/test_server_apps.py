@@ -10,10 +10,13 @@ import pytest
 
 from hypha_cluster.web.assets.catalogue import find, is_complete
 from hypha_cluster.web.assets.fetching import FetchFailed, fetch
+from tests.conformance.python_scene import Connect
 from tests.gateways import Gateway, command
 from tests.http import ask
+from tests.python_client import NEWEST, OLDEST
 from tests.raw_client import RawClient, Rejected
-from tests.server_apps import ADDER, LIMIT, Runner, User, app_cluster
+from tests.server_apps import ADDER, ANN, LIMIT, Runner, User, app_cluster
+from tests.token_rig import token_of
 from tests.unit.features.launcher.running.test_egress import a_server
 
 pytestmark = pytest.mark.browser
@@ -392,3 +395,22 @@ async def printed(name: str, **settings: Any) -> str:
     output, _ = await process.communicate()
     assert process.returncode == 0
     return output.decode()
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("release", [OLDEST, NEWEST])
+async def test_published_clients_launch_apps(place: Place, connect: Connect, release: str) -> None:
+    ann = await connect(release, place.second.url, token=token_of(ANN), workspace="ann")
+    apps = await ann["get_service"]("server-apps")
+    config = {"type": "window", "name": f"of {release}", "services": ["default"]}
+
+    app = await apps["launch"](ADDER, config=config, wait_for_service="default")
+
+    adder = await ann["get_service"](f"ann/{app['id']}:default")
+    assert await adder["add"](2, 3) == 5
+    lazy = await ann["get_service"]({"client_name": f"of {release}", "launch": True})
+    assert lazy["id"] == adder["id"]
+    assert [each["id"] for each in await apps["list_running"]()] == [app["id"]]
+    assert await apps["get_log"](app["id"], type="error") == []
+    await apps["stop"](app["id"])
+    assert await apps["list_running"]() == []
