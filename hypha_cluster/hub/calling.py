@@ -23,7 +23,7 @@ from hypha_cluster.hub.sessions import Callback, CallSession
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import node_of, peer_address, workspace_of
-from hypha_cluster.protocol.envelope import Frame, pack
+from hypha_cluster.protocol.envelope import Frame, pack, pack_apart
 from hypha_cluster.protocol.limits import SINGLE_FRAME
 from hypha_cluster.randomness import unguessable
 from hypha_cluster.relay.delivery import Delivery
@@ -176,22 +176,22 @@ class HubCalls:
 
         whole: it is a chunk itself.
         """
-        target = frame.envelope["to"]
-        sealed = frame.sealed(frame.envelope, pack(frame.body))
-        sealed = self._tracer.send(frame.envelope, sealed)
-        if whole or len(sealed) <= SINGLE_FRAME:
-            if "promise" in frame.body:
-                self._delivery.send(target, sealed, reject)
-            else:
-                self._delivery.answer(target, sealed)
+        target, body = frame.envelope["to"], pack_apart(frame.body)
+        head = self._tracer.send(frame.envelope, frame.sealed(frame.envelope, b""))
+        if not whole and len(head) + len(body) > SINGLE_FRAME:
+            await self._send_chunks(frame, head, body)
             return
-        await self._send_chunks(frame, sealed)
+        sealed = b"".join((head, body))
+        if "promise" in frame.body:
+            self._delivery.send(target, sealed, reject)
+        else:
+            self._delivery.answer(target, sealed)
 
-    async def _send_chunks(self, frame: Outgoing, sealed: bytes) -> None:
+    async def _send_chunks(self, frame: Outgoing, head: bytes, body: memoryview) -> None:
         key, parent = self._new_session(), frame.envelope.get("parent")
         try:
             await self._cache(frame, "create", [key, False])
-            for part in chunks.split(sealed):
+            for part in chunks.split(head, body):
                 self.keep_alive(frame, parent)
                 await self._cache(frame, "append", [key, part, False])
             await self._cache(frame, "process", [key, False])

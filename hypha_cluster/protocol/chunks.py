@@ -272,6 +272,9 @@ class Assembler:
         self._messages.pop(source, None)
 
 
-def split(message: bytes) -> Iterator[bytes]:
-    for start in range(0, len(message), CHUNK):
-        yield message[start : start + CHUNK]
+def split(head: bytes, body: memoryview) -> Iterator[bytes]:
+    """The chunks of a message that is never whole in memory; its head is shorter than a chunk."""
+    first = CHUNK - len(head)
+    yield b"".join((head, body[:first]))
+    for start in range(first, len(body), CHUNK):
+        yield bytes(body[start : start + CHUNK])

@@ -214,10 +214,25 @@ def pack(value: object) -> bytes:
         packed: bytes = _packer.pack(value)
     except (ValueError, TypeError, OverflowError) as error:  # as for too many levels
         _packer = msgpack.Packer(use_bin_type=True)  # its buffer may have grown
-        raise BadFrame(f"This cannot be written as msgpack: {error}.") from None
+        raise _unwritable(error) from None
     if len(packed) > _KEPT:
         _packer = msgpack.Packer(use_bin_type=True)
     return packed
+
+
+def pack_apart(value: object) -> memoryview:
+    """The same without a copy, for what may be long; the memory goes with what is answered."""
+    packer = msgpack.Packer(use_bin_type=True, autoreset=False)
+    try:
+        packer.pack(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _unwritable(error) from None
+    packed: memoryview = packer.getbuffer()
+    return packed
+
+
+def _unwritable(error: Exception) -> BadFrame:
+    return BadFrame(f"This cannot be written as msgpack: {error}.")
 
 
 # A context of a trace (W3C) is first in the envelope, so that it is found without reading that.

@@ -1,6 +1,7 @@
 """The hub places calls: each ends in its answer, or in the reason why there is none."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypha_cluster.errors import (
 from hypha_cluster.hub.calls import Behalf
 from hypha_cluster.identity.access import ROOT, Identity
 from hypha_cluster.protocol import rpc
-from hypha_cluster.protocol.envelope import Frame
+from hypha_cluster.protocol.envelope import Frame, FrameReader
 from hypha_cluster.protocol.limits import SINGLE_FRAME
 from tests.unit.hub.peers import NODE, FakeClient, FakeHub
 
@@ -168,7 +169,9 @@ async def test_much_goes_in_chunks(hub: FakeHub, callee: FakeClient) -> None:
     await asyncio.wait([call])
 
     assert actions == ["create", "append", "append", "append", "process"]
-    assert large in b"".join(parts)
+    whole = FrameReader(4 * SINGLE_FRAME).read(b"".join(parts))
+    assert whole.envelope["method"] == METHOD
+    assert whole.body["args"] == [large]
 
 
 @pytest.mark.parametrize(("answers", "is_alive"), [(True, True), (False, False)])
@@ -179,3 +182,27 @@ async def test_whether_a_client_still_answers(
     callee.on_call = callee.resolve if answers else lambda call: reject(callee, call, refused)
 
     assert await hub.calls.is_alive("home/c") is is_alive
+
+
+async def test_a_long_call_is_in_memory_once(hub: FakeHub, callee: FakeClient) -> None:
+    """Beside its arguments, which whoever calls may still need."""
+
+    def take(call: Frame) -> None:
+        callee.received.clear()
+        if call.envelope["method"].endswith(".process"):
+            reject(callee, call, rpc.error("it has come whole"))
+        elif "promise" in call.body:
+            callee.resolve(call)
+
+    callee.on_call = take
+    argument = bytes(20_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RemoteError, match="it has come whole"):
+            await hub.calls.call("home/c", METHOD, [argument])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    # msgpack reserves twice what it needs, and never touches the other half.
+    assert peak < 2.5 * len(argument)
