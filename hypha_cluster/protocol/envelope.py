@@ -263,7 +263,7 @@ class Seal:
 
     def __init__(self, source: str, user: dict[str, Any]) -> None:
         self.source = source
-        self._packed = pack("from") + pack(source) + pack("user") + pack(user)
+        self._packed = pack({"from": source, "user": user})[1:]  # of a map, what is in it
 
     def call(self, envelope: dict[str, Any], body: bytes | memoryview) -> bytes:
         """A frame of type `method`; only the fields that a call has are taken over."""
