@@ -66,9 +66,6 @@ _log = logging.getLogger(__name__)
 
 # Pages come back when they next refresh their connection info (docs/architecture.md).
 PAGE_PATIENCE: Final = 25.0  # seconds
-YOUNG: Final = 5.0  # seconds; by then a client has used the connection, if it needed one
-FIRST_WORD: Final = 0.25  # seconds to send what the connection was opened for
-LOOK_EVERY: Final = 0.005  # seconds
 HEARING: Final = 0.4  # seconds to read what a client has sent that is gone already
 SETTLING: Final = 0.02  # seconds until a browser has told a page that its connection is over
 LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will not be back
@@ -204,7 +201,6 @@ class ClientLife:
             return
         previous = self._connections.attach(connection)
         if previous is not None:
-            await self._let_speak(previous)
             self._oust(previous)
             await self._hear_out(previous)
             if cuts_off:  # else what is no longer the client would be heard
@@ -372,7 +368,6 @@ class ClientLife:
             await self._hear_out(connection)
         async with self._lock(request.address):  # wait for a detach that is in progress
             if connection is not None:
-                await self._let_speak(connection)
                 await self._yield(connection)
         if connection is not None:
             await self._hear_out(connection)
@@ -385,18 +380,6 @@ class ClientLife:
         program = await self._registry.program_of(connection.address)
         if program not in ("", connection.attachment.program):
             connection.socket.abort()
-
-    async def _let_speak(self, connection: Connection) -> None:
-        """Wait for the first frame by a connection that has just come, before it is told to go.
-
-        A client up to 0.5.31 that has no connection opens one for each frame that it wants to
-        send. It sends that as soon as it is let in, and would lose it if it is sent away at once.
-        """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_WORD):
-                # Looked at now and then: nothing on the path of a frame is to signal it.
-                while _is_about_to_speak(connection):  # noqa: ASYNC110
-                    await asyncio.sleep(LOOK_EVERY)
 
     async def _hear_out(self, connection: Connection) -> None:
         """Wait for the end of a connection that was told to go: it may hold frames of the client's.
@@ -453,11 +436,6 @@ class ClientLife:
             for frame in await self._listener.leave(connection.address):
                 self._delivery.receive(connection.address, frame)
             await self._presence.suspend(connection.attachment)
-
-
-def _is_about_to_speak(connection: Connection) -> bool:
-    is_new = connection.age() < YOUNG and not connection.has_spoken
-    return is_new and connection.stage is Stage.LIVE
 
 
 def _note(attachment: Attachment) -> None:

@@ -232,11 +232,6 @@ class Connection:
             self.open_services[service] = as_listed(info) and info
         return bool(self.open_services[service])
 
-    @property
-    def has_spoken(self) -> bool:
-        """Whether its client has sent anything by it."""
-        return self.heard_at > self.attached_at
-
     def age(self) -> float:
         """Seconds since it was attached."""
         return self.clock() - self.attached_at

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hypha_cluster.clients.life import SUPERSEDED, YOUNG
+from hypha_cluster.clients.life import SUPERSEDED
 from hypha_cluster.errors import RedisUnavailable, StillOnline
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Seal
@@ -233,36 +233,6 @@ async def test_a_newer_connection_takes_the_place(cluster: Cluster, node: Node) 
     assert older.stage is GONE
     assert state(cluster) == "online"
     assert node.connections.known() == 1
-
-
-@pytest.mark.parametrize("name", ["here", "there"])
-async def test_who_has_just_come_may_speak_before_it_is_sent_away(
-    cluster: Cluster, node: Node, name: str
-) -> None:
-    older = await node.attach(program="p")
-    place = node if name == "here" else cluster.node(name)
-    coming = asyncio.create_task(place.attach(program="p"))
-    for _ in range(100):
-        await asyncio.sleep(0)
-    assert closed(older) == []
-
-    older.heard_at += 1  # as if the intake had got a frame of it
-    newer = await coming
-
-    assert closed(older) == [SUPERSEDED]
-    assert newer.stage is LIVE
-
-
-async def test_who_came_long_ago_is_not_waited_for(cluster: Cluster, node: Node) -> None:
-    older = await node.attach(program="p")
-    cluster.clock.now += YOUNG
-    coming = asyncio.create_task(node.attach(program="p"))
-
-    for _ in range(100):
-        await asyncio.sleep(0)
-
-    assert closed(older) == [SUPERSEDED]
-    await coming
 
 
 async def test_what_is_set_aside_late_does_not_deafen_a_newer_connection(
