@@ -15,12 +15,14 @@ from hypha_cluster.web.assets.catalogue import FOLDER, find, is_complete
 from hypha_cluster.web.assets.fetching import FetchFailed, fetch
 from tests.browser_visit import PHONE, PICTURES, Visit
 from tests.client_environments import locked
+from tests.conftest import GatewayFactory
 from tests.gateways import POLL, Gateway, Hub
 from tests.http import ask
 from tests.integration.test_http_pages import lead
 from tests.login_rig import PASSWORD, Site
 from tests.raw_client import RawClient
-from tests.token_rig import token_of
+from tests.redis_servers import plain_server
+from tests.token_rig import JOHN, SECRET, token_of
 
 if TYPE_CHECKING:  # a plugin, which has to be imported as one
     from tests.browser import Chromium
@@ -38,6 +40,7 @@ SHOWN = "document.getElementById('services').textContent.includes('{}')"
 # Which pictures are for the docs.
 WANTED = ("hub-light", "hub-dark", "hub-phone", "service-light", "playground-dark")
 
+BOSS = Identity("boss", False, "boss@example.org", roles=("admin",))
 Visiting = Callable[..., Awaitable[Visit]]
 
 
@@ -194,7 +197,64 @@ async def test_every_page_runs_only_scripts_that_it_names(hub: Hub) -> None:
     assert first.headers["x-frame-options"] == "DENY"
 
 
+async def test_figures_may_be_for_admins_only(gateway_factory: GatewayFactory) -> None:
+    url = gateway_factory(figures="admins", jwt_secret=SECRET).url
+    boss = {"Authorization": f"Bearer {token_of(BOSS)}"}
+    john = {"Authorization": f"Bearer {token_of(JOHN)}"}
+
+    page, mine = [await ask(f"{url}/", Accept=HTML, **who) for who in ({}, boss)]
+
+    assert b'id="figures"' not in page.body
+    assert b'id="figures"' in mine.body
+    assert (await ask(f"{url}/pages/figures")).status == 403
+    assert (await ask(f"{url}/pages/figures", **john)).status == 403
+    assert (await ask(f"{url}/pages/figures", **boss)).value["gateways"][0]["address"] == url
+
+
+async def test_an_admin_goes_on_seeing_more_than_others(visit: Visiting, site: Site) -> None:
+    window = await visit(site.first)
+    await sign_in(window, "ann")
+    await window.go("/")
+    drawn = (
+        "document.querySelector('#chart-redis polyline').getAttribute('points').split(' ').length"
+    )
+
+    await window.until(f"{drawn} > 2")
+
+    text = await window.text("#gateways")
+    assert site.first.removeprefix("http://") in text
+    assert site.second.removeprefix("http://") in text
+
+
+async def test_the_page_is_there_while_redis_is_not(
+    tmp_path: Path, gateway_factory: GatewayFactory
+) -> None:
+    with plain_server(tmp_path / "redis") as server:
+        url = gateway_factory(redis_url=server.url, relay_timeout=0.5).url
+        server.freeze()
+        try:
+            page = await ask(f"{url}/", Accept=HTML)
+        finally:
+            server.thaw()
+
+    assert page.status == 200
+    assert b"Redis does not answer:" in page.body
+    assert b"They cannot be listed now" in page.body
+
+
 # A workspace.
+
+
+async def sign_in(window: Visit, name: str) -> None:
+    await window.go("/public/apps/hypha-login/")
+
+    async def fill(page: Any) -> None:
+        await page.get_by_label("Name").fill(name)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/account")
+
+    await window.do(fill)
 
 
 class Bob(NamedTuple):
@@ -205,15 +265,7 @@ class Bob(NamedTuple):
     window: Visit
 
     async def sign_in(self) -> None:
-        await self.window.go("/public/apps/hypha-login/")
-
-        async def fill(page: Any) -> None:
-            await page.get_by_label("Name").fill("bob")
-            await page.get_by_label("Password").fill(PASSWORD)
-            await page.keyboard.press("Enter")
-            await page.wait_for_url("**/account")
-
-        await self.window.do(fill)
+        await sign_in(self.window, "bob")
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Who looks at a page: by the cookie of the login page, or by a token in a header."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 
@@ -11,6 +11,9 @@ from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.logins import Logins
 from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import token_of
+
+# Seconds in which a page's script may ask as who looks; whoever looks for longer loads it again.
+TOKEN_LIFETIME: Final = 900.0
 
 
 class Looker(NamedTuple):

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from hypha_cluster.features.feature import Grounds
-from hypha_cluster.features.pages.looking import Lookers
+from hypha_cluster.features.pages.looking import TOKEN_LIFETIME, Lookers
 from hypha_cluster.web import assets
 from hypha_cluster.web.assets import catalogue
 from hypha_cluster.web.rendering import Pages
@@ -38,7 +38,6 @@ _LANGUAGES: Final = {"js": "JavaScript", "py": "Python"}
 # What Python in the browser takes, besides msgpack, which every hub has.
 _PYTHON: Final = ("pyodide", "imjoy_rpc", "shortuuid")
 MSGPACK: Final = "/pages/msgpack.zip"
-_TOKEN_LIFETIME: Final = 900.0  # seconds; a connection lasts longer than the token that it began by
 _CLIENT: Final = "dist/hypha-rpc-websocket.min.js"
 # The published client evaluates text when it is loaded.
 _POLICY: Final = (
@@ -77,7 +76,7 @@ class Playground:
         looker = await self._lookers.identify(request)
         user = looker.identity if looker.is_known else None
         has_python = all(map(assets.is_there, _PYTHON))
-        token = self._tokens.issue(replace(user, origin=None), _TOKEN_LIFETIME) if user else ""
+        token = self._tokens.issue(replace(user, origin=None), TOKEN_LIFETIME) if user else ""
         return self._pages.show(
             "playground",
             self._lookers.root(request),

@@ -58,7 +58,7 @@ class Pulse:
         self._keys = keys
         self._samples: deque[Sample] = deque(maxlen=KEPT)
         self._before = self._totals()
-        self._read: tuple[float, list[Gateway]] = (-FRESH, [])
+        self._read: tuple[float, list[Gateway] | RedisUnavailable] = (-FRESH, [])
         self._reading = asyncio.Lock()
 
     async def run(self) -> None:
@@ -109,9 +109,18 @@ class Pulse:
             if time.monotonic() - at > FRESH:
                 found = await self._look()
                 self._read = (time.monotonic(), found)
-            return found
+        if isinstance(found, RedisUnavailable):
+            raise found
+        return found
 
-    async def _look(self) -> list[Gateway]:
+    async def _look(self) -> list[Gateway] | RedisUnavailable:
+        """A failure is an answer too: those who wait for one must not ask one after the other."""
+        try:
+            return await self._look_at_all()
+        except RedisUnavailable as error:
+            return error
+
+    async def _look_at_all(self) -> list[Gateway]:
         nodes = [node for node in await list_nodes(self._redis, self._keys) if node.alive]
         pulses = await settled([self._redis.get(self._keys.pulse(node.name)) for node in nodes])
         return [

@@ -12,7 +12,7 @@ from starlette.types import Scope
 from hypha_cluster.errors import WorkspaceNotFound
 from hypha_cluster.features.feature import Grounds
 from hypha_cluster.features.pages.functions import Place, functions_of, snippets
-from hypha_cluster.features.pages.looking import Looker, Lookers
+from hypha_cluster.features.pages.looking import TOKEN_LIFETIME, Looker, Lookers
 from hypha_cluster.hub.visiting import Visitor
 from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.links.client import settled
@@ -22,7 +22,6 @@ from hypha_cluster.registry.public import is_public
 from hypha_cluster.registry.services import BUILT_IN
 from hypha_cluster.web.rendering import BrowserRoute, Pages
 
-_TOKEN_LIFETIME: Final = 900.0  # seconds; whoever looks for longer loads the page again
 # First parts of the hub's own addresses, which are no workspaces.
 _OTHERS: Final = frozenset(
     (
@@ -102,7 +101,7 @@ class WorkspacePage:
 
     def _token(self, looker: Looker) -> str:
         """What the page's script calls with: for as long as somebody looks at one page."""
-        return self._tokens.issue(replace(looker.identity, origin=None), _TOKEN_LIFETIME)
+        return self._tokens.issue(replace(looker.identity, origin=None), TOKEN_LIFETIME)
 
     # All of it.
 

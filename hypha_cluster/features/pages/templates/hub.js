@@ -99,11 +99,12 @@ function show({ redis, gateways }) {
   document.getElementById("gateways").replaceChildren(...gateways.map(row));
 }
 
-async function look(url) {
+async function look({ url, token }) {
   if (document.hidden) return;
   try {
-    const answer = await fetch(url);
+    const answer = await fetch(url, token ? { headers: { Authorization: `Bearer ${token}` } } : {});
     if (answer.ok) show(await answer.json());
+    else if (answer.status === 401) throw new Error("this page is too old; load it again");
     else throw new Error(`status ${answer.status}`);
   } catch (error) {
     document.getElementById("trouble").textContent = `The hub does not answer (${error.message}); this is as it was.`;
@@ -113,5 +114,5 @@ async function look(url) {
 const figures = document.getElementById("figures");
 if (figures) {
   show(JSON.parse(figures.dataset.figures));
-  setInterval(() => look(figures.dataset.url), EVERY);
+  setInterval(() => look(figures.dataset), EVERY);
 }
