@@ -107,4 +107,15 @@ LOGGING_IN: Final = (
     ),
     Row("/apps/built-in/account-manager.html", "GET", "/apps/built-in/account-manager.html", 303),
 )
-FEATURE_ROWS: Final = (*WEB_APPS, *PAGES, *LOGGING_IN)
+OLD_PAGES: Final = (
+    *(
+        Row(path, "GET", path, status, "<!doctype html>", accept=HTML)
+        for path, status in (
+            ("/apps/built-in/echo-service.html", 200),
+            ("/apps/built-in/imjoy-plugin-parser.html", 200),
+            ("/apps/built-in/test.html", 200),
+        )
+    ),
+    Row("/apps/built-in/test.html", "POST", "/apps/built-in/test.html", 405, body=b""),
+)
+FEATURE_ROWS: Final = (*WEB_APPS, *OLD_PAGES, *PAGES, *LOGGING_IN)
