@@ -259,7 +259,8 @@ class Hosting:
         instance, now = self._instance, time.time()
         _log.info("The page of %s (%s) has ended.", instance.address, instance.app_id)
         has_run = instance.has_run or self._state is State.RUNNING
-        many, since = instance.restarts, instance.restarted_since
+        known = await self._outlook.instances.find(instance.address) or instance
+        many, since = known.restarts, known.restarted_since
         if now - since > _WINDOW:
             many, since = 0, now
         if for_good or not has_run or many >= _MANY:
