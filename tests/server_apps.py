@@ -15,7 +15,6 @@ from typing import Any, Self
 import pytest
 
 from hypha_cluster.identity.access import Identity
-from tests.browser import Missing, install_chromium
 from tests.gateways import POLL, SECOND, STARTING_TIME, Gateway, Value, command, environment
 from tests.raw_client import RawClient, call_envelope
 from tests.token_rig import SECRET, token_of
@@ -186,6 +185,8 @@ class Cluster:
 
 @contextmanager
 def app_cluster(folder: Path, redis_url: str, prefix: str) -> Iterator[Cluster]:
+    from tests.browser import Missing, install_chromium  # a plugin of pytest's in other modules
+
     try:
         install_chromium()
     except Missing as missing:

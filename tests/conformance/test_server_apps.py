@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -19,6 +19,10 @@ from tests.server_apps import ADDER, ANN, LIMIT, Runner, User, app_cluster
 from tests.token_rig import token_of
 from tests.unit.features.launcher.running.test_egress import a_server
 
+if TYPE_CHECKING:  # a plugin, which pytest imports itself
+    from tests.browser import Chromium
+
+pytest_plugins = ["tests.browser"]
 pytestmark = pytest.mark.browser
 
 
@@ -414,3 +418,23 @@ async def test_published_clients_launch_apps(place: Place, connect: Connect, rel
     assert await apps["get_log"](app["id"], type="error") == []
     await apps["stop"](app["id"])
     assert await apps["list_running"]() == []
+
+
+async def test_a_published_page_launches_apps(place: Place, chromium: "Chromium") -> None:
+    page = await chromium.open("0.5.59")
+    try:
+        ann = await page.connect(place.second.url, token=token_of(ANN), workspace="ann")
+        body = """
+          const apps = await server.getService("server-apps");
+          const app = await apps.launch(source, 60, config);
+          const adder = await server.getService(`ann/${app.id}:default`);
+          const lazy = await server.getService({ client_name: "of a page", launch: true });
+          const sum = await adder.add(2, 3);
+          await apps.stop(app.id);
+          return [sum, lazy.id === adder.id, (await apps.list_running()).length];
+        """
+        config = {"type": "web-worker", "name": "of a page"}
+
+        assert await ann.run(body, 60, source=ADDER, config=config) == [5, True, 0]
+    finally:
+        await page.close()
