@@ -230,7 +230,7 @@ def _entrances(
 
     terms = Terms(config.public_base_url, config.reconnection_token_lifetime)
     return (
-        WebSocketApi(reception, config.public_base_url, supervisor),
+        WebSocketApi(reception, config.public_base_url, supervisor, config.allow_origins),
         SseApi(reception, posting, store.streams, make_token, terms, supervisor),
     )
 

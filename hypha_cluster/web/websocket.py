@@ -9,9 +9,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable, TooMany
+from hypha_cluster.errors import HubError, NotYetBack, PermissionDenied, RedisUnavailable, TooMany
 from hypha_cluster.protocol.dialects.dialect import Dialect
 from hypha_cluster.protocol.dialects.known import spoken_with
+from hypha_cluster.protocol.guard import shown
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.lookup import base_url_of
@@ -30,7 +31,14 @@ BROWSER_REFRESH: Final = 7.5  # seconds
 class WebSocketApi:
     """Lets clients in by WebSocket."""
 
-    def __init__(self, reception: Reception, public_base_url: str, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        reception: Reception,
+        public_base_url: str,
+        supervisor: Supervisor,
+        allow_origins: str = "*",
+    ) -> None:
+        self._origins = {origin.strip() for origin in allow_origins.split(",")}
         self._reception = reception
         self._public_base_url = public_base_url
         self._supervisor = supervisor
@@ -70,6 +78,7 @@ class WebSocketApi:
         asked = websocket.scope["query_string"].decode()
         query = urllib.parse.parse_qs(asked, keep_blank_values=True)
         given = {key: value[-1] for key, value in query.items()}
+        self._check_origin(websocket)
         admission = await self._reception.admit(given, websocket.scope)
         base_url = self._public_base_url or base_url_of(websocket)
         refresh_after = BROWSER_REFRESH if _is_browser(websocket.headers) else 0.0
@@ -82,6 +91,18 @@ class WebSocketApi:
                 refresh_after,
             )
         )
+
+    def _check_origin(self, websocket: WebSocket) -> None:
+        """Programs say no origin; a page of another than the hub's own must be an allowed one."""
+        origin = websocket.headers.get("origin")
+        if origin is None or not self._origins.isdisjoint((origin, "*")):
+            return
+        own = urllib.parse.urlsplit(self._public_base_url or base_url_of(websocket))
+        if origin != f"{own.scheme}://{own.netloc}":
+            raise PermissionDenied(
+                f"Pages of {shown(origin)} may not connect; the operator says by --allow-origins "
+                "which may."
+            )
 
 
 async def _refuse(websocket: WebSocket, error: HubError) -> None:

@@ -131,3 +131,13 @@ def _log_lines() -> Iterator[str]:
 def _is_of(quote: str, message: str) -> bool:
     pattern = ".*".join(map(re.escape, message.split("…")))
     return message.startswith(quote) or bool(re.fullmatch(pattern, quote))
+
+
+def test_the_tests_that_hold_the_promises_exist() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+
+    assert len(named) > 10
+    for path, test in named:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        assert not test or re.search(rf"^(async )?def {test}\(", source, re.MULTILINE), test

@@ -11,6 +11,7 @@ from hypha_cluster.metrics import Counts
 from hypha_cluster.web.middleware.compression import Compress
 from hypha_cluster.web.middleware.counting import CountAnswers
 from hypha_cluster.web.middleware.forwarded import PRIVATE, Forwarded, networks
+from hypha_cluster.web.middleware.own_headers import OwnHeaders
 from hypha_cluster.web.middleware.request_ids import HEADER, RequestIds
 
 
@@ -30,6 +31,7 @@ def stack(
         Middleware(CountAnswers, counts=counts),
         Middleware(CORSMiddleware, **origins(allow_origins)),
         Middleware(Compress),
+        Middleware(OwnHeaders),
     ]
 
 

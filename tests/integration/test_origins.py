@@ -1,0 +1,40 @@
+"""Pages of which origins may connect, and what browsers are told of answers."""
+
+import pytest
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
+
+from tests.conftest import GatewayFactory
+from tests.gateways import Gateway
+from tests.http import ask
+
+
+@pytest.fixture
+def gateway(gateway_factory: GatewayFactory) -> Gateway:
+    return gateway_factory(allow_origins="https://page.example")
+
+
+async def status(gateway: Gateway, origin: str | None) -> int:
+    url = f"{gateway.url.replace('http', 'ws', 1)}/ws?client_id=page"
+    try:
+        async with open_websocket(url, origin=Origin(origin) if origin else None):
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+async def test_only_pages_of_allowed_origins_connect(gateway: Gateway) -> None:
+    assert await status(gateway, None) == 101
+    assert await status(gateway, "https://page.example") == 101
+    assert await status(gateway, gateway.url) == 101
+    for foreign in ("https://evil.example", "null", "https://page.example.evil.example"):
+        assert await status(gateway, foreign) == 403
+
+
+async def test_answers_of_the_hubs_own_say_what_they_are(gateway: Gateway) -> None:
+    for path in ("/", "/public/services", "/no/such/thing", "/health/live"):
+        headers = (await ask(f"{gateway.url}{path}")).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"
+        assert "strict-transport-security" not in headers
