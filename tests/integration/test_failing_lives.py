@@ -23,7 +23,7 @@ from hypha_cluster.node import Node
 from hypha_cluster.protocol.address import client_of
 from hypha_cluster.registry import scripts
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.web import websocket
+from hypha_cluster.web import put_off
 from tests.failing_commands import FailingCommands, Failure
 from tests.gateways import SECOND
 from tests.in_process import served
@@ -100,7 +100,7 @@ async def staged(url: str, redis: Redis, prefix: str) -> AsyncIterator[Stage]:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait who waits only for the sake of old clients."""
     monkeypatch.setattr(scripts, "Commands", Armed)
-    monkeypatch.setattr(websocket, "PATIENCE", 0.05)
+    monkeypatch.setattr(put_off, "PUT_OFF", 0.05)
     monkeypatch.setattr(drain, "MIN_AGE", 0.0)
     monkeypatch.setattr(expulsion, "LOOK_EVERY", 600.0)
 
@@ -118,7 +118,8 @@ async def notes_of(url: str, query: str) -> tuple[list[int], bool]:
                 received = unpack(await socket.recv(decode=False))
                 if received.method == "last.resolve":
                     break
-                notes.append(received.envelope["number"])
+                if received.method != "last.reject":  # by which who is put off is told so
+                    notes.append(received.envelope["number"])
         except ConnectionClosed:
             return notes, True
         socket.transport.abort()
