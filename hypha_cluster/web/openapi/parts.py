@@ -22,12 +22,13 @@ ERRORS: Final[Mapping[int, str]] = {
     413: "The body, or what is in it, is more than the hub takes.",
     415: "The body is of a kind, or in an encoding, that the hub does not read.",
     422: "An argument is missing, or is one that the function does not have.",
+    429: "More was asked for than one user or address may; `Retry-After` says when to try again.",
     500: "The function failed, and `detail` says what its exception said.",
     502: "The provider left before it answered.",
     503: "The provider, or the hub's Redis, is away at the moment.",
     504: "The provider did not answer in time.",
 }
-READING: Final = (400, 401, 403, 404, 405, 503)
+READING: Final = (400, 401, 403, 404, 405, 429, 503)
 CALLING: Final = tuple(ERRORS)
 _COMPONENTS: Final[Json] = {
     "schemas": {
