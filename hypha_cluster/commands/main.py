@@ -12,10 +12,9 @@ from hypha_cluster.features.built_in import all_features
 from hypha_cluster.hub_settings import HubSettings, all_settings
 from hypha_cluster.settings import FlagParser, add_flags
 
-# What each is for; the first three get the flags of the hub as they are.
+# What each is for; the first two and the runner get the flags of the hub as they are.
 COMMANDS: Final = {
     "serve": "Run a hub on this machine.",
-    "runner": "Run server apps, in a browser on this machine.",
     "user": "Add, list or remove users who sign in with a password.",
     "config": "Print the settings in force, secrets masked.",
     "status": "Print the gateways of a cluster.",
@@ -26,6 +25,7 @@ COMMANDS: Final = {
     "kick": "End a client's connection.",
     "token": "Make a token for a user.",
     "apps": "List server apps.",
+    "runner": "Run server apps, in a browser on this machine.",
     "services": "List services.",
     "call": "Call a function of a service.",
     "run": "Run a plugin file as a client of a hub.",

@@ -29,5 +29,5 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_unknown_command_is_told() -> None:
-    with pytest.raises(StartupError, match="unknown command 'x'; there are serve, runner, user"):
+    with pytest.raises(StartupError, match="unknown command 'x'; there are serve, user, config"):
         run(["x"])
