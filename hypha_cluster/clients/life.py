@@ -47,8 +47,8 @@ from hypha_cluster.identity.access import Identity, Workspace
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.dialects.dialect import Dialect
 from hypha_cluster.protocol.dialects.imjoy import IMJOY
+from hypha_cluster.protocol.limits import AWAY_AFTER, HEARING, PAGE_AWAY_AFTER
 from hypha_cluster.registry.clients import (
-    PATIENCE,
     Attachment,
     Claim,
     ClaimMode,
@@ -64,9 +64,6 @@ from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
 
-# Pages come back when they next refresh their connection info (docs/architecture.md).
-PAGE_PATIENCE: Final = 25.0  # seconds
-HEARING: Final = 0.4  # seconds to read what a client has sent that is gone already
 SETTLING: Final = 0.02  # seconds until a browser has told a page that its connection is over
 LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will not be back
 # With any other code, releases up to 0.5.31 would open one more, and oust themselves for ever.
@@ -161,7 +158,7 @@ class ClientLife:
         Raises Conflict when another client has the address, and what Redis's absence raises.
         """
         connection = Connection(
-            self._attachment(admission, PAGE_PATIENCE if refresh_after else PATIENCE),
+            self._attachment(admission, PAGE_AWAY_AFTER if refresh_after else AWAY_AFTER),
             socket,
             speech=Speech(admission.dialect, self._terms.max_message_size),
             base_url=base_url,

@@ -24,7 +24,7 @@ from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import node_of, peer_address, workspace_of
 from hypha_cluster.protocol.envelope import Frame, pack, pack_apart
-from hypha_cluster.protocol.limits import SINGLE_FRAME
+from hypha_cluster.protocol.limits import ALIVE, SINGLE_FRAME
 from hypha_cluster.randomness import unguessable
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.tracing import Tracer
@@ -36,7 +36,6 @@ _KINDS: Final[dict[str, type[HubError]]] = {
     kind.__name__: kind
     for kind in (ClientAway, ClientBusy, ClientLeft, ClientNotFound, RedisUnavailable)
 }
-_ALIVE_PATIENCE: Final = 3.0  # seconds
 
 
 class HubCalls:
@@ -123,7 +122,7 @@ class HubCalls:
     async def is_alive(self, address: str) -> bool:
         """Whether a client that looks attached still answers."""
         try:
-            async with asyncio.timeout(_ALIVE_PATIENCE):
+            async with asyncio.timeout(ALIVE):
                 await self.call(address, "services.built-in.ping", ["ping"])
         except (TimeoutError, HubError):
             return False

@@ -226,6 +226,36 @@ PUT_OFF: Final = _waiting.limit(
     "a Python client that is closed within 3 s of a return spins for good; what it calls meanwhile "
     "is rejected",
 )
+AWAY_AFTER: Final = _waiting.limit(
+    8.0,
+    "seconds",
+    "how long callers wait for a suspended program; then they are told that it is away",
+    "a program comes back at once if it can",
+)
+PAGE_AWAY_AFTER: Final = _waiting.limit(
+    25.0,
+    "seconds",
+    "the same for a page of a browser",
+    "a page comes back when it next refreshes its connection info",
+)
+LEFT_MEMORY: Final = _waiting.limit(
+    300.0,
+    "seconds",
+    "how long it is known what a client has left behind",
+    "whoever sees to that may die before it is done",
+)
+UNPUBLISHED: Final = _waiting.limit(
+    67_108_864,
+    "bytes",
+    "frames of one gateway that Redis has not answered; more are rejected",
+    "a Redis that takes no more is as good as away",
+)
+RECENT_FRAMES: Final = _waiting.limit(
+    10_000,
+    "frames",
+    "frames that a gateway knows again, so that none is delivered twice while Redis fails over",
+    "a primary that became a replica repeats what was said for some seconds",
+)
 UNHEARD: Final = _waiting.limit(
     10_000,
     "clients",
@@ -269,6 +299,50 @@ STREAM_EVENTS: Final = _streams.limit(
     "what a socket takes at once",
 )
 
+_connections = _Topic("Connections")
+TURNS: Final = _connections.limit(
+    100,
+    "requests",
+    "requests that come on a connection before the first of them is answered",
+    "each is kept until it is its turn; one more is answered 429",
+)
+UNTAKEN_BODY: Final = _connections.limit(
+    65_536,
+    "bytes",
+    "what is read of a body that nobody takes yet",
+    "then the connection is not read any further",
+)
+UNTAKEN_MESSAGES: Final = _connections.limit(
+    1_048_576,
+    "bytes",
+    "what is read of WebSocket messages that nobody takes yet, while a client is let in, say",
+    "then the connection is not read any further",
+)
+LINGERING: Final = _connections.limit(
+    5.0,
+    "seconds",
+    "how long one may go on sending after an answer that came before the end of a request",
+    "who still sends would lose the answer if the connection ended at once",
+)
+FIRST_MESSAGE: Final = _connections.limit(
+    5.0,
+    "seconds",
+    "how long a client of another generation may take to say who it is",
+    "it reads what it should do only then",
+)
+HEARING: Final = _connections.limit(
+    0.4,
+    "seconds",
+    "how long the new connection of a client waits for the end of what came by its old one",
+    "frames must not overtake each other; a handshake takes 5 s at most",
+)
+ALIVE: Final = _connections.limit(
+    3.0,
+    "seconds",
+    "how long a client may take to show that it lives, when another one asks for its address",
+    "a handshake takes 5 s at most",
+)
+
 _registry = _Topic("Names and infos")
 NAME: Final = _registry.limit(
     256,
@@ -305,6 +379,51 @@ KNOWN_SERVICES: Final = _registry.limit(
     "bytes",
     "what a gateway keeps, as msgpack, of what providers say of their services",
     "so that not each call asks the provider again",
+)
+
+CANDIDATES: Final = _registry.limit(
+    64,
+    "clients",
+    "providers of one service among which one is chosen",
+    "each is looked at; more are chosen from at random",
+)
+SIGNATURE: Final = _registry.limit(
+    1_000, "characters", "a signature that is passed on", "readers of it take it apart"
+)
+
+_turns = _Topic("Cleaning up, turn by turn")
+SUSPENDED_AT_ONCE: Final = _turns.limit(
+    100, "clients", "clients that one script suspends", "Redis does nothing else meanwhile"
+)
+ORPHANS_AT_ONCE: Final = _turns.limit(
+    500,
+    "clients",
+    "clients of a dead gateway that are seen to side by side",
+    "others ask Redis too",
+)
+ORPHANS: Final = _turns.limit(
+    20_000, "clients", "clients of a dead gateway in one turn", "other gateways see to them too"
+)
+OVERDUE: Final = _turns.limit(
+    1_000,
+    "clients",
+    "clients that did not come back, in one turn",
+    "the next turn is a second later",
+)
+MAILBOXES: Final = _turns.limit(
+    5_000,
+    "mailboxes",
+    "mailboxes that are looked at in one turn for calls to be rejected",
+    "the next turn is a second later",
+)
+MAILBOXES_AT_ONCE: Final = _turns.limit(
+    100, "mailboxes", "mailboxes that one script looks at", "Redis does nothing else meanwhile"
+)
+CAUGHT_UP: Final = _turns.limit(
+    100,
+    "clients",
+    "clients whose mail is collected side by side after a link to Redis broke",
+    "others ask Redis too",
 )
 
 _quotas = _Topic("One user or address, on all gateways")

@@ -9,7 +9,8 @@ import re
 from keyword import iskeyword
 from typing import Any, Final, NamedTuple
 
-_LONGEST: Final = 1_000  # characters
+from hypha_cluster.protocol.limits import SIGNATURE
+
 _NAME: Final = r"[^\W\d]\w*"
 _TYPE: Final = r"\w+(?:\[\w+(?:, \w+)*\])?"
 _NUMBER: Final = r"-?(?:0|[1-9]\d{0,18})(?:\.\d{1,20})?(?:e[+-]\d{1,3})?"
@@ -42,7 +43,7 @@ def is_readable(signature: object) -> bool:
 
 def parameters(signature: object) -> list[Parameter] | None:
     """Those of a signature that every release reads; None for others."""
-    if not isinstance(signature, str) or len(signature) > _LONGEST:
+    if not isinstance(signature, str) or len(signature) > SIGNATURE:
         return None
     whole = _SIGNATURE.fullmatch(signature)
     if whole is None:

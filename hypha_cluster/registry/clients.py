@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from hypha_cluster.errors import Conflict, HubError, InvalidToken, Replaced, StillOnline
 from hypha_cluster.identity.access import Identity, Workspace
 from hypha_cluster.links.client import RedisClient, Reply, settled
 from hypha_cluster.protocol.address import workspace_of
+from hypha_cluster.protocol.limits import AWAY_AFTER, LEFT_MEMORY
 from hypha_cluster.registry.departed import Departure, Departures, Remains
 from hypha_cluster.registry.encoding import Infos, flatten, pairs
 from hypha_cluster.registry.keys import Keys
@@ -16,10 +17,6 @@ from hypha_cluster.registry.public import PublicListing, as_listed
 from hypha_cluster.registry.scripts import Script
 from hypha_cluster.registry.suspensions import Suspension, Suspensions, Tenure
 from hypha_cluster.registry.workspaces import to_hash
-
-# How long a program may be between two connections, which it opens at once if it can.
-PATIENCE: Final = 8.0  # seconds
-LEFT_MEMORY: Final = 300.0  # seconds
 
 
 class Attachment(NamedTuple):
@@ -35,7 +32,7 @@ class Attachment(NamedTuple):
     identity: Identity
     holder: str
     node: str
-    patience: float = PATIENCE  # seconds that it may be away before calls to it are refused
+    patience: float = AWAY_AFTER  # seconds that it may be away before calls to it are refused
     program: str = ""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from hypha_cluster.links.client import RedisClient
+from hypha_cluster.protocol.limits import MAILBOXES, MAILBOXES_AT_ONCE
 from hypha_cluster.registry.apart import apart
 from hypha_cluster.registry.deadlines import Deadlines
 from hypha_cluster.registry.encoding import batches
@@ -18,8 +19,6 @@ from hypha_cluster.registry.scripts import Script
 
 CALL: Final = b"1"  # the mark of a frame whose sender can be told that it came to nothing
 OTHER: Final = b"0"
-MANY: Final = 5_000  # mailboxes that are looked at in one turn
-_AT_ONCE: Final = 100  # of them by one script
 
 
 class Marked(NamedTuple):
@@ -99,14 +98,14 @@ class Mailboxes:
 
     async def give_up_calls(self) -> list[tuple[str, list[bytes]]]:
         """Calls that wait for clients which have been away for too long, by their address."""
-        due = await self._away.take(MANY)
+        due = await self._away.take(MAILBOXES)
         groups = self._redis.by_slot(due.addresses, self._keys.client)
         given_up = await apart(
             "Calls to clients that stay away",
             (
                 self._give_up_some(some, due.time)
                 for group in groups
-                for some in batches(group, _AT_ONCE)
+                for some in batches(group, MAILBOXES_AT_ONCE)
             ),
         )
         return [each for some in given_up for each in some]

@@ -10,21 +10,19 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from hypha_cluster.links.client import RedisClient
+from hypha_cluster.protocol.limits import ORPHANS, ORPHANS_AT_ONCE, OVERDUE, SUSPENDED_AT_ONCE
 from hypha_cluster.registry.apart import apart
 from hypha_cluster.registry.clients import ClientRegistry
 from hypha_cluster.registry.departed import Departure
 from hypha_cluster.registry.encoding import batches
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.nodes import Dead, Nodes
-from hypha_cluster.registry.suspensions import MANY, Suspension, Tenure
+from hypha_cluster.registry.suspensions import Suspension, Tenure
 from hypha_cluster.registry.unheard import Unheard
 
 _log = logging.getLogger(__name__)
 
-_AT_ONCE: Final = 500  # clients of a dead node
-_MOST: Final = 20_000  # of them in one turn
 _LONG: Final = 60.0  # seconds that a node is taken to be dead of which nothing is known any more
-_OVERDUE: Final = 1_000  # clients removed in one turn
 
 
 class Verdicts(NamedTuple):
@@ -77,7 +75,7 @@ class Reaper:
         silent: seconds since it was last heard of.
         """
         key, seen, suspended = self._keys.node_clients(name), 0, 0
-        while seen < _MOST and (members := await self._redis.srandmember(key, _AT_ONCE)):
+        while seen < ORPHANS and (members := await self._redis.srandmember(key, ORPHANS_AT_ONCE)):
             seen += len(members)
             groups = self._groups([Tenure.of(member) for member in members])
             works = (self._suspend(group, silent) for group in groups)
@@ -105,7 +103,7 @@ class Reaper:
     def _groups(self, tenures: Sequence[Tenure]) -> list[Sequence[Tenure]]:
         """Clients that one script can suspend."""
         in_slots = self._redis.by_slot(tenures, lambda each: self._keys.client(each.address))
-        return [group for in_slot in in_slots for group in batches(in_slot, MANY)]
+        return [group for in_slot in in_slots for group in batches(in_slot, SUSPENDED_AT_ONCE)]
 
     async def _suspend(self, tenures: Sequence[Tenure], silent: float) -> int:
         """Suspend clients in one slot, finish what they have begun; answer how many they are."""
@@ -117,7 +115,7 @@ class Reaper:
 
     async def remove_overdue(self) -> list[Departure]:
         """Remove clients whose suspension has ended."""
-        due = await self._suspensions.ended.take(_OVERDUE)
+        due = await self._suspensions.ended.take(OVERDUE)
         works = (self._registry.expire(address, due.time) for address in due.addresses)
         removed = await apart("Clients that did not come back", works)
         return [departure for departure in removed if departure is not None]

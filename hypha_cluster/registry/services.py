@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from hypha_cluster.errors import ClientLeft, ClientNotFound
 from hypha_cluster.links.client import RedisClient, Reply, settled
 from hypha_cluster.protocol.address import workspace_of
+from hypha_cluster.protocol.limits import CANDIDATES
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.encoding import Infos
 from hypha_cluster.registry.keys import Keys
@@ -17,7 +18,6 @@ from hypha_cluster.registry.read_cache import ReadCache
 from hypha_cluster.registry.scripts import Script
 
 BUILT_IN: Final = "built-in"  # every client has it, so it is listed nowhere
-MANY: Final = 64  # providers to choose among
 
 
 class Provider(NamedTuple):
@@ -145,7 +145,7 @@ class Services:
         keys = self._keys
         answer: Sequence[bytes] = await self._providers(
             keys=[keys.providers(workspace, service), keys.services(workspace)],
-            args=[service, keys.client(f"{workspace}/"), MANY],
+            args=[service, keys.client(f"{workspace}/"), CANDIDATES],
         )
         rows = zip(answer[::3], answer[1::3], answer[2::3], strict=True)
         return [
@@ -158,7 +158,7 @@ class Services:
     async def public_providers(self, service: str) -> list[Provider]:
         """Who offers a public service of this name, in any workspace."""
         addresses = [each.rpartition(":")[0] for each in await self._public.named(service)]
-        asked = [(address, *self._ask(address, service)) for address in addresses[:MANY]]
+        asked = [(address, *self._ask(address, service)) for address in addresses[:CANDIDATES]]
         return [
             Provider(address, service, json.loads(info), state == b"online")
             for address, state_reply, info_reply in asked

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from hypha_cluster.links.client import RedisClient, Reply, settled
 from hypha_cluster.registry.deadlines import Deadlines
@@ -11,8 +11,6 @@ from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
 _log = logging.getLogger(__name__)
-
-MANY: Final = 100  # clients that are suspended by one script
 
 
 class Tenure(NamedTuple):
@@ -61,8 +59,9 @@ class Suspensions:
     ) -> list[Suspension]:
         """Have clients keep their places, each if it still has the connection that is meant.
 
-        tenures: at most MANY, all in one slot. grace: seconds for which they keep their place. age:
-        seconds since their connections broke. Those that are ELSEWHERE stay in the lists of nodes.
+        tenures: at most SUSPENDED_AT_ONCE (limits.py), all in one slot. grace: seconds for which
+        they keep their place. age: seconds since their connections broke. Those that are ELSEWHERE
+        stay in the lists of nodes.
         """
         answer = await self._suspend(
             keys=[self._keys.client(tenure.address) for tenure in tenures],

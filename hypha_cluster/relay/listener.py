@@ -12,6 +12,7 @@ from hypha_cluster.links.shard import unavailable
 from hypha_cluster.links.subscriptions import Subscriptions
 from hypha_cluster.metrics import Histogram
 from hypha_cluster.protocol.envelope import is_frame
+from hypha_cluster.protocol.limits import CAUGHT_UP
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.relay.bus import Receivers
 from hypha_cluster.relay.publisher import RedisPublisher
@@ -20,7 +21,6 @@ from hypha_cluster.relay.recent import RecentFrames
 _log = logging.getLogger(__name__)
 
 _PAUSE: Final = 1.0  # seconds until mail is asked for again
-_MANY: Final = 100  # mailboxes that are collected at once
 _PROBE_PATIENCE: Final = 4.0  # seconds after which frames are taken not to come through at all
 
 
@@ -87,7 +87,7 @@ class RedisListener:
         """Collect what could not be heard, for as long as the node lives."""
         while True:
             channels = [await self._rejoined.get()]
-            while not self._rejoined.empty() and len(channels) < _MANY:
+            while not self._rejoined.empty() and len(channels) < CAUGHT_UP:
                 channels.append(self._rejoined.get_nowait())
             await asyncio.gather(*map(self._catch_up, channels))
 

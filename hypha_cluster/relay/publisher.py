@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.links.client import script_hash
@@ -17,14 +17,12 @@ from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.shard import Request, unavailable
 from hypha_cluster.metrics import RedisMeter
-from hypha_cluster.protocol.limits import KNOWN_TARGET, KNOWN_TARGETS
+from hypha_cluster.protocol.limits import KNOWN_TARGET, KNOWN_TARGETS, UNPUBLISHED
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import read_script
 from hypha_cluster.relay.bus import OnNotTaken, Outcome
 
 _log = logging.getLogger(__name__)
-
-MOST_UNANSWERED: Final = 64 * 1024 * 1024  # bytes; a Redis that takes no more is as good as away
 
 
 class Limits(NamedTuple):
@@ -101,7 +99,7 @@ class RedisPublisher:
         is_call: bool = False,
     ) -> None:
         size = len(frame)
-        if self._unanswered > MOST_UNANSWERED:
+        if self._unanswered > UNPUBLISHED:
             _tell(on_not_taken, unavailable())
             return
         self._unanswered += size

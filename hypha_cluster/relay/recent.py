@@ -7,7 +7,8 @@ one of them takes over, a frame can come from both, and late from the old one if
 from collections import deque
 from typing import Final
 
-_MANY: Final = 10_000  # frames
+from hypha_cluster.protocol.limits import RECENT_FRAMES
+
 _SESSION: Final = b"\xa7session"  # as msgpack has it; calls that wait for an answer have their own
 _ENVELOPE: Final = 2_048  # bytes in which it is to be found
 
@@ -15,7 +16,7 @@ _ENVELOPE: Final = 2_048  # bytes in which it is to be found
 class RecentFrames:
     """Remembers frames by their hash."""
 
-    def __init__(self, many: int = _MANY) -> None:
+    def __init__(self, many: int = RECENT_FRAMES) -> None:
         self._many = many
         self._order: deque[int] = deque()
         self._hashes: set[int] = set()

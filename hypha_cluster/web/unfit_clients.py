@@ -9,11 +9,12 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.websockets import WebSocket
 
+from hypha_cluster.protocol.limits import FIRST_MESSAGE
+
 _log = logging.getLogger(__name__)
 
 # The first that no published imjoy-rpc works with: it fails with an AttributeError and breaks off.
 BREAKING_WEBSOCKETS: Final = 14
-PATIENCE: Final = 5.0  # seconds until a client has said who it is
 VIOLATION: Final = 1008  # closes a connection that is not to be tried again
 
 # hypha-rpc shows it to its user, in Python as in JavaScript.
@@ -31,7 +32,7 @@ async def turn_away(websocket: WebSocket) -> None:
     await websocket.send_json({"type": "error", "message": NOT_SERVED})
     # It says who it is before it reads; on a connection that is closed by then, it reads nothing.
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(FIRST_MESSAGE):
             await websocket.receive()
     await websocket.close(VIOLATION, "hypha-rpc is not served here")
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from hypha_cluster.protocol.limits import TURNS
 from hypha_cluster.serving.http11 import connection as http_connection, install, uninstall
 from tests.gateways import SECOND
 from tests.websocket_rig import HANDSHAKE, LOOPS, PATIENCE, Server, connected
@@ -405,11 +406,11 @@ def test_answers_do_not_pile_up_for_a_slow_peer(any_server: Server, peer: Peer) 
 
 def test_requests_at_once_have_their_bounds(our_server: Server, our_peer: Peer) -> None:
     our_peer.ask("/slow")
-    our_peer.send(f"GET /echo HTTP/1.1\r\n{HOST}\r\n" * (http_connection.MOST_TURNS + 1))
+    our_peer.send(f"GET /echo HTTP/1.1\r\n{HOST}\r\n" * (TURNS + 1))
     our_server.call(our_server.application.go.set)
 
-    statuses = [our_peer.reply().status for _ in range(http_connection.MOST_TURNS + 1)]
-    assert statuses == [200] * http_connection.MOST_TURNS + [429]
+    statuses = [our_peer.reply().status for _ in range(TURNS + 1)]
+    assert statuses == [200] * TURNS + [429]
     assert our_peer.is_cut_off()
     our_server.call(our_server.application.go.clear)
 

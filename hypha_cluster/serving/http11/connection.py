@@ -10,16 +10,13 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import hypercorn
 
+from hypha_cluster.protocol.limits import LINGERING, TURNS, UNTAKEN_BODY
 from hypha_cluster.serving.http11.keep_alive import KeepAlive
 from hypha_cluster.serving.http11.messages import Malformed, Request, RequestParser, head_of
 from hypha_cluster.serving.http11.websocket_connection import Timeouts
 from hypha_cluster.supervision import Supervisor, Tasks
 
 logger = logging.getLogger(__name__)
-
-BACKLOG: Final = 64 * 1024  # bytes of a body that nobody takes, before reading stops
-MOST_TURNS: Final = 100  # requests that have come before the first of them is answered
-LINGERING: Final = 5.0  # seconds for a peer to read its answer while it still sends
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 Successor = Callable[[], Awaitable[None]]
@@ -168,7 +165,7 @@ class HttpConnection(asyncio.Protocol):
     def pace(self) -> None:
         """Read no faster than what has been read is taken."""
         turns = self._turns
-        full = len(turns) > 1 or (len(turns) == 1 and turns[0].backlog > BACKLOG)
+        full = len(turns) > 1 or (len(turns) == 1 and turns[0].backlog > UNTAKEN_BODY)
         if full != self._reading_paused and not self.transport.is_closing():
             self._reading_paused = full
             (self.transport.pause_reading if full else self.transport.resume_reading)()
@@ -259,8 +256,8 @@ class HttpConnection(asyncio.Protocol):
     def on_request(self, request: Request) -> None:
         if self._is_deaf:
             raise Malformed(HTTPStatus.BAD_REQUEST, "a request after the last one")
-        if len(self._turns) == MOST_TURNS:
-            raise Malformed(HTTPStatus.TOO_MANY_REQUESTS, f"more than {MOST_TURNS} at once")
+        if len(self._turns) == TURNS:
+            raise Malformed(HTTPStatus.TOO_MANY_REQUESTS, f"more than {TURNS} at once")
         self._is_last = not (request.keep_alive or request.asks_to_upgrade)
         turn = self._open_turn(self, request)
         self._turns.append(turn)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from hypha_cluster.protocol.limits import UNTAKEN_MESSAGES
 from hypha_cluster.serving.http11.websocket_frames import (
     ABNORMAL,
     CLOSE,
@@ -24,7 +25,6 @@ from hypha_cluster.serving.http11.websocket_frames import (
 logger = logging.getLogger(__name__)
 
 GATHER_FROM = 64 * 1024  # bytes: with more, a gathering write is cheaper than a copy
-BACKLOG = 1024 * 1024  # bytes kept for an application that does not take them, before reading stops
 BACKLOG_OVERHEAD = 256  # bytes that a message costs besides its payload
 
 UNSAID = Close(ABNORMAL)  # until the peer says how it closes
@@ -58,7 +58,7 @@ class Inbox:
         if self._arrived is not None:
             self._arrived.set()
         self._size += len(entry) + BACKLOG_OVERHEAD
-        if self._size > BACKLOG:
+        if self._size > UNTAKEN_MESSAGES:
             self._full = True
             self._pause()
 
@@ -95,7 +95,7 @@ class Inbox:
         self._relieve()
 
     def _relieve(self) -> None:
-        if self._full and self._size <= BACKLOG // 2:
+        if self._full and self._size <= UNTAKEN_MESSAGES // 2:
             self._full = False
             self._resume()
 

@@ -7,8 +7,8 @@ import hypercorn
 from hypercorn.asyncio import run, tcp_server
 from hypercorn.protocol import h2, h11, ws_stream
 
+from hypha_cluster.protocol.limits import TURNS
 from hypha_cluster.serving import http11
-from hypha_cluster.serving.http11 import connection
 
 FOLDER = Path(http11.__file__).parent
 TEXT = (FOLDER / "README.md").read_text()
@@ -37,4 +37,4 @@ def test_what_it_relies_on_in_hypercorn_is_there() -> None:
 
 
 def test_the_bounds_are_those_of_the_code() -> None:
-    assert f"more than {connection.MOST_TURNS} requests at once" in TEXT.replace("\n", " ")
+    assert f"more than {TURNS} requests at once" in TEXT.replace("\n", " ")

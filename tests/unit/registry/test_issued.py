@@ -1,0 +1,76 @@
+"""The tokens of a user: shown while they last, bounded, ended by their id."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from hypha_cluster.errors import Conflict, NotFound
+from hypha_cluster.protocol.limits import ISSUED_TOKENS
+from hypha_cluster.registry.issued import IssuedToken, IssuedTokens
+from hypha_cluster.registry.keys import Keys
+from tests.fake_redis import FakeRedis
+
+NOW = time.time()
+
+
+def token(name: str, *, made: float = NOW, lasts: float = 60.0) -> IssuedToken:
+    return IssuedToken(name, f"the {name}", ("ann",), made, made + lasts)
+
+
+def stored(*tokens: IssuedToken) -> dict[bytes, bytes]:
+    return {each.id.encode(): json.dumps(each[1:]).encode() for each in tokens}
+
+
+@pytest.fixture
+def issued(fake: FakeRedis, keys: Keys) -> IssuedTokens:
+    return IssuedTokens(fake.client, keys)
+
+
+def holds(fake: FakeRedis, *tokens: IssuedToken) -> None:
+    flat: list[Any] = [part for pair in stored(*tokens).items() for part in pair]
+    fake.answers["hgetall"] = flat
+
+
+async def test_those_that_last_are_shown_the_newest_first(
+    fake: FakeRedis, issued: IssuedTokens
+) -> None:
+    old, new, over = token("old", made=NOW - 9), token("new"), token("over", made=NOW - 99)
+    holds(fake, old, over, new)
+
+    assert await issued.of_user("ann") == [new, old]
+
+
+async def test_one_more_is_kept_and_what_is_over_goes(
+    fake: FakeRedis, issued: IssuedTokens, keys: Keys
+) -> None:
+    holds(fake, token("old"), token("over", made=NOW - 99))
+
+    await issued.add("ann", token("new"))
+
+    ((key, name, value, *living),) = fake.words("note_token")
+    assert (key, name, living) == (keys.tokens("ann"), "new", ["old"])
+    assert json.loads(value) == ["the new", ["ann"], NOW, NOW + 60.0]
+
+
+async def test_they_are_bounded(fake: FakeRedis, issued: IssuedTokens) -> None:
+    holds(fake, *(token(str(number)) for number in range(ISSUED_TOKENS)))
+
+    with pytest.raises(Conflict, match="end some first"):
+        await issued.add("ann", token("new"))
+
+    assert "note_token" not in fake.names
+
+
+async def test_one_is_ended_by_its_id(fake: FakeRedis, issued: IssuedTokens) -> None:
+    mine = token("mine")
+    fake.answers["hget"] = stored(mine)[b"mine"]
+
+    assert await issued.take("ann", "mine") == mine
+    assert fake.words("note_token")[0][1:] == ("", "mine")
+
+
+async def test_nobody_ends_what_there_is_not(fake: FakeRedis, issued: IssuedTokens) -> None:
+    with pytest.raises(NotFound, match="no such token"):
+        await issued.take("ann", "theirs")
