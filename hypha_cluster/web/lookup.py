@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
 
 from starlette.requests import HTTPConnection, Request
 
@@ -36,9 +35,6 @@ from hypha_cluster.registry.instances import TICKET, Instances
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.web.headers import header
-
-# Who has logged in on a page; set for this host only, and by https only.
-COOKIE: Final = "__Host-hypha"
 
 
 class Gatekeeper:

@@ -338,7 +338,7 @@ async def test_all_of_it_works_below_a_path(
     assert started["login_url"].startswith(f"{url}{PAGE}?key=")
 
     consent = await ann.log_in(url, "ann", key=key_of(started["login_url"]))
-    assert 'href="/my/engine/login/style.css"' in consent
+    assert 'href="/my/engine/pages/style.css"' in consent
     assert 'action="/my/engine/login/answer"' in consent
     await ann.answer(url, consent)
 

@@ -327,6 +327,31 @@ async def test_a_stranger_is_led_to_the_login(visit: Visiting, bob: Bob) -> None
     window.complaints.clear()  # the browser says that it got an error
 
 
+async def test_a_protected_application_opens_for_who_has_logged_in(
+    visit: Visiting, bob: Bob
+) -> None:
+    await offer_page(bob.program)
+    stranger = await visit(bob.site.first)
+    assert await stranger.go("/bob/apps/page/") == 403
+    stranger.complaints.clear()
+    await bob.sign_in()
+
+    assert await bob.window.go("/bob/apps/page/") == 200
+
+    assert await bob.window.text("body") == "for bob"
+
+
+async def offer_page(program: RawClient) -> None:
+    """A protected application, of functions, which says who asks."""
+    await program.offer(
+        "page",
+        index=lambda event: {"status": 200, "body": f"for {event['context']['user']['id']}"},
+    )
+    config = {"visibility": "protected"}
+    info = {"id": "page", "name": "page", "type": "functions", "config": config}
+    await program.manager("update_client_info", {"id": program.client_id, "services": [info]})
+
+
 async def test_a_page_of_an_application_cannot_read_the_page(bob: Bob) -> None:
     """Applications share the origin; the cookie counts for what a person opens."""
     await bob.sign_in()

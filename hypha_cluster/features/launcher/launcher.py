@@ -15,6 +15,7 @@ from hypha_cluster.features.launcher.python_client import route
 from hypha_cluster.features.launcher.service import ServerApps
 from hypha_cluster.features.launcher.starting import Starter
 from hypha_cluster.features.launcher.terms import LauncherSettings
+from hypha_cluster.features.webapps.entrance import Cookies
 from hypha_cluster.hub.services import HubService
 from hypha_cluster.registry.apps import Apps
 from hypha_cluster.registry.instance_logs import InstanceLogs
@@ -41,7 +42,7 @@ class Launcher(Feature):
         self._probes = Probes(self._apps, self._instances, grounds.calls, grounds.supervisor)
         starter = Starter(self._apps, self._instances, logs, grounds.workspaces, self._probes)
         installer = Installer(self._apps, grounds.base_path)
-        self._pages = AppPages(self._apps, grounds.gatekeeper, grounds.workspaces)
+        self._pages = AppPages(self._apps, grounds.gatekeeper, grounds.workspaces, Cookies(grounds))
         self._service = ServerApps(self._apps, self._instances, logs, installer, starter)
 
     def routes(self) -> Sequence[BaseRoute]:

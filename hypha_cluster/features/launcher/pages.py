@@ -17,7 +17,7 @@ from starlette.routing import Route
 from hypha_cluster.errors import NotFound, PermissionDenied
 from hypha_cluster.features.launcher.identifiers import check_file_name
 from hypha_cluster.features.launcher.manifest import INDEX
-from hypha_cluster.features.webapps.entrance import cookie_of
+from hypha_cluster.features.webapps.entrance import Cookies
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.workspaces import Workspaces
@@ -40,8 +40,11 @@ _HEADERS: Final = {
 class AppPages:
     """Serves files from the registry, so every gateway serves all of them."""
 
-    def __init__(self, apps: Apps, gatekeeper: Gatekeeper, workspaces: Workspaces) -> None:
+    def __init__(
+        self, apps: Apps, gatekeeper: Gatekeeper, workspaces: Workspaces, cookies: Cookies
+    ) -> None:
         self._apps = apps
+        self._cookies = cookies
         self._gatekeeper = gatekeeper
         self._workspaces = workspaces
 
@@ -68,10 +71,12 @@ class AppPages:
         """Who asks, and whether a header says so."""
         if authorization := header(request, b"authorization"):
             return await self._gatekeeper.identify(token_of(authorization)), True
-        token = token_of(request.query_params.get("token")) or cookie_of(request)
-        if not token:
+        if token := token_of(request.query_params.get("token")):
+            return await self._gatekeeper.identify(token), False
+        user = await self._cookies.user(request)
+        if user is None:
             raise PermissionDenied(f"Token not provided for the apps of {workspace}.")
-        return await self._gatekeeper.identify(token), False
+        return user, False
 
     async def _to_ticket(self, request: Request, app: App) -> Response:
         """Lead to the same file by an address with a ticket, and without the token."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied
@@ -38,7 +38,7 @@ class Cookie:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def read(self, request: Request, *, secure: bool) -> str:
+    def read(self, request: HTTPConnection, *, secure: bool) -> str:
         return request.cookies.get(self._full_name(secure), "")
 
     def write(self, response: Response, value: str, lifetime: float, *, secure: bool) -> None:

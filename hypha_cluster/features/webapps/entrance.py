@@ -12,9 +12,12 @@ from starlette.requests import HTTPConnection
 
 from hypha_cluster.errors import InvalidToken
 from hypha_cluster.features.feature import Grounds
+from hypha_cluster.features.login.browser import SESSION
+from hypha_cluster.features.login.terms import SESSION_LIFETIME
 from hypha_cluster.hub.visiting import Visitor
 from hypha_cluster.identity.access import Identity
-from hypha_cluster.web.lookup import COOKIE, base_url_of, token_of
+from hypha_cluster.registry.logins import Logins
+from hypha_cluster.web.lookup import base_url_of, token_of
 
 _READING: Final = ("GET", "HEAD")
 
@@ -27,11 +30,28 @@ class Guest(NamedTuple):
     refusal: InvalidToken | None
 
 
+class Cookies:
+    """Finds out who has logged in with the browser that asks."""
+
+    def __init__(self, grounds: Grounds) -> None:
+        self._logins = Logins(grounds.redis, grounds.keys, SESSION_LIFETIME)
+        self._revoked = grounds.revocations.book
+        self._public_base_url = grounds.public_base_url
+
+    async def user(self, connection: HTTPConnection) -> Identity | None:
+        """Whom the cookie speaks for, if it counts here; InvalidToken for who is shut out."""
+        base_url = self._public_base_url or base_url_of(connection)
+        secret = cookie_of(connection, secure=base_url.startswith("https:"))
+        signed_in = await self._logins.remembered(secret) if secret else None
+        return self._revoked.admit(signed_in) if signed_in else None
+
+
 class Entrance:
     """Finds out who asks for the applications of a workspace."""
 
     def __init__(self, grounds: Grounds) -> None:
         self._gatekeeper = grounds.gatekeeper
+        self._cookies = Cookies(grounds)
         self._workspaces = grounds.workspaces
         self._public_base_url = grounds.public_base_url
 
@@ -39,9 +59,7 @@ class Entrance:
         """An application may have tokens of its own, so one that is not the hub's is no error."""
         user, refusal = None, None
         try:
-            header = connection.headers.get("authorization")
-            token = token_of(header) or cookie_of(connection)
-            user = await self._gatekeeper.identify(token) if token else None
+            user = await self._user(connection)
         except InvalidToken as error:
             refusal = error
         identity = user or await self._gatekeeper.identify(None)
@@ -50,13 +68,19 @@ class Entrance:
         base_url = self._public_base_url or base_url_of(connection, base_path)
         return Guest(Visitor(identity, inside, base_url), user, refusal)
 
+    async def _user(self, connection: HTTPConnection) -> Identity | None:
+        """Whom a header or the cookie speaks for; InvalidToken."""
+        if token := token_of(connection.headers.get("authorization")):
+            return await self._gatekeeper.identify(token)
+        return await self._cookies.user(connection)
 
-def cookie_of(connection: HTTPConnection) -> str | None:
-    """The token in the cookie, if whoever sends it can be trusted to mean it."""
-    token = connection.cookies.get(COOKIE)
-    if not token or not (_is_opened(connection) or _is_from_inside(connection)):
+
+def cookie_of(connection: HTTPConnection, *, secure: bool) -> str | None:
+    """The secret in the login page's cookie, if whoever sends it can be trusted to mean it."""
+    secret = SESSION.read(connection, secure=secure)
+    if not secret or not (_is_opened(connection) or _is_from_inside(connection)):
         return None
-    return token
+    return secret
 
 
 def _is_opened(connection: HTTPConnection) -> bool:

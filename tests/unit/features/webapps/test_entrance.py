@@ -35,7 +35,7 @@ def asked(kind: str = "http", method: str = "GET", base: str = "", **headers: st
     ],
 )
 def test_the_cookie_counts_for_whom_it_was_given(method: str, headers: dict[str, str]) -> None:
-    assert cookie_of(asked(method=method, **headers)) == "token"
+    assert cookie_of(asked(method=method, **headers), secure=True) == "token"
 
 
 @pytest.mark.parametrize(
@@ -51,21 +51,28 @@ def test_the_cookie_counts_for_whom_it_was_given(method: str, headers: dict[str,
     ],
 )
 def test_a_page_of_somebody_else_gets_nothing_by_it(method: str, headers: dict[str, str]) -> None:
-    assert cookie_of(asked(method=method, **headers)) is None
+    assert cookie_of(asked(method=method, **headers), secure=True) is None
 
 
 @pytest.mark.parametrize(
     ("origin", "token"), [("https://hub", "token"), ("https://evil", None), ("", None)]
 )
 def test_a_websocket_is_opened_by_a_page_of_this_origin(origin: str, token: str | None) -> None:
-    assert cookie_of(asked("websocket", origin=origin)) == token
+    assert cookie_of(asked("websocket", origin=origin), secure=True) == token
 
 
 def test_a_base_path_is_in_front_of_the_workspace() -> None:
     headers = {**INSIDE, "referer": "https://hub/hypha/w/apps/other/"}
 
-    assert cookie_of(asked(base="/hypha", **headers)) == "token"
+    assert cookie_of(asked(base="/hypha", **headers), secure=True) == "token"
+
+
+def test_without_tls_the_cookie_has_its_plain_name() -> None:
+    plain = asked(cookie="hypha=token", **OPENED)
+
+    assert cookie_of(plain, secure=False) == "token"
+    assert cookie_of(plain, secure=True) is None
 
 
 def test_without_a_cookie_there_is_no_token() -> None:
-    assert cookie_of(asked(cookie="a=b", **OPENED)) is None
+    assert cookie_of(asked(cookie="a=b", **OPENED), secure=True) is None
