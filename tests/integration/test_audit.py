@@ -29,6 +29,7 @@ async def test_what_happens_is_written_and_no_secret(gateway_factory: GatewayFac
         await ann.manager("create_workspace", lab)
         made = await ann.manager("generate_token", {"scopes": ["lab"]})
         await ann.manager("set", {"description": "x"})
+        await ann.manager("create_workspace", {**lab, "description": "anew"}, True)
         with pytest.raises(InvalidStatus):
             await RawClient.connect(gateway.url, workspace="lab")
         await person.log_in(gateway.url, "bob")
@@ -41,13 +42,15 @@ async def test_what_happens_is_written_and_no_secret(gateway_factory: GatewayFac
         "workspace made",
         "token made",
         "workspace changed",
+        "workspace overwritten",
         "refused",
         "login failed",
         "revoked",
     ]
     assert found[0]["email"] == "ann@example.org"
     assert found[2]["scopes"] == ["lab"]
-    assert "Permission denied" in found[4]["reason"]
+    assert found[4]["workspace"] == "lab"
+    assert "Permission denied" in found[5]["reason"]
     for secret in (token, made, PASSWORD, SECRET):
         assert secret not in gateway.log()
 
