@@ -40,7 +40,9 @@ class Place(NamedTuple):
 def place(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     prefix = f"apps-{secrets.token_hex(4)}"
     with app_cluster(tmp_path_factory.mktemp("apps"), valkey_url, prefix) as cluster:
-        first, second = cluster.gateway(log_level="debug"), cluster.gateway(log_level="debug")
+        # Pages of others may not connect to the first, those of apps may all the same.
+        first = cluster.gateway(log_level="debug", allow_origins="https://page.example")
+        second = cluster.gateway(log_level="debug")
         yield Place(first, second, cluster.runner(first.url), valkey_url, prefix)
 
 
