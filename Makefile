@@ -22,6 +22,7 @@ QUICK := $(addprefix tests/,unit integration/test_registering.py integration/tes
 PACKAGE := $(VENV)/.package-installed
 CLIENTS := $(VENV)/.clients-installed
 BROWSER := $(VENV)/.browser-installed
+ASSETS := $(VENV)/.assets-installed
 BENCH := $(VENV)/.bench-installed
 
 .PHONY: help install assets format check test test-quick test-all compose-test test-hypercorn chaos bench bench-page docs walk clean
@@ -29,7 +30,7 @@ BENCH := $(VENV)/.bench-installed
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
-install: $(PACKAGE) $(CLIENTS) $(BROWSER)  ## Make .venv, with the package and all that the tests need
+install: $(PACKAGE) $(CLIENTS) $(BROWSER) $(ASSETS)  ## Make .venv, with the package and all that the tests need
 
 format: $(PACKAGE)  ## Put the code into shape, and bring generated pages up to date
 	$(BIN)/ruff check --fix-only
@@ -102,3 +103,7 @@ $(BENCH): $(PACKAGE)
 # Without a browser its tests are skipped, and say why.
 $(BROWSER): $(PACKAGE) tests/browser.py
 	$(BIN)/python -m tests.browser && touch $@ || true
+
+# Without what pages need of packages the tests of those pages are skipped, and say why.
+$(ASSETS): $(PACKAGE) hypha_cluster/web/assets/catalogue.py
+	$(BIN)/python -m hypha_cluster.web.assets.fetching && touch $@ || true
