@@ -343,7 +343,7 @@ async def test_all_of_it_works_below_a_path(
     await ann.answer(url, consent)
 
     assert isinstance(await check(url, started["key"], 5), str)
-    assert (await ask(f"{url}/login/style.css")).status == 200
+    assert (await ask(f"{url}/pages/style.css")).status == 200
 
 
 async def test_where_the_page_is_only_a_trusted_proxy_says(gateway_factory: GatewayFactory) -> None:
