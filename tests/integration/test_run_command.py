@@ -155,6 +155,13 @@ def test_a_file_that_is_no_plugin_is_2(
     assert reason in ended.stderr.splitlines()[-1]
 
 
+def test_what_anybody_on_the_way_may_have_written_is_2(gateway: Gateway) -> None:
+    ended = run("http://lab.example/plugin.py", gateway.url)
+
+    assert ended.returncode == 2
+    assert "only https" in ended.stderr.splitlines()[-1]
+
+
 def test_a_hub_that_refuses_is_3(gateway: Gateway, plugin: Path) -> None:
     ended = run(plugin, gateway.url, "--workspace=somebody-elses")
 

@@ -90,7 +90,9 @@ async def _run(file: str, connection: dict[str, Any], *, quit_on_ready: bool) ->
 
 def _content(file: str) -> str:
     try:
-        if file.startswith(("http://", "https://")):
+        if file.startswith("http://"):
+            raise Failed(Exit.BAD_FILE, f"{file}: only https, for what comes is run here")
+        if file.startswith("https://"):
             with urllib.request.urlopen(file, timeout=PATIENCE) as answer:
                 content: bytes = answer.read()
                 return content.decode("utf-8")

@@ -32,8 +32,13 @@ class Post:
 
     async def begin(self) -> None:
         """Run the function now if no gateway does; StartupError when it cannot be run."""
-        if await self._role.take():
+        if not await self._role.take():
+            return
+        try:
             await self._run()
+        except StartupError:
+            if not self._lost.is_set():
+                raise  # else another gateway runs it
 
     async def keep(self) -> None:
         """A job: see to it that the function runs somewhere, as long as this gateway is up."""
@@ -59,13 +64,7 @@ class Post:
             except StartupError as error:
                 return str(error)
         assert self._process
-        ending = asyncio.ensure_future(self._process.ended())
-        losing = asyncio.ensure_future(self._lost.wait())
-        try:
-            await asyncio.wait([ending, losing], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            ending.cancel()
-            losing.cancel()
+        await self._until_over(self._process.ended())
         await self.end()
         if self._lost.is_set():
             return f"Another gateway may run the startup function {self.function}"
@@ -85,23 +84,42 @@ class Post:
             _log.warning("The role of %s is free in %g s.", self.function, LEASE)
 
     async def _run(self) -> None:
+        """Start the program; StartupError unless its function returns while the role is ours."""
         self._lost.clear()
         self._tasks.keep("function-role", self._renew, self.function)
-        self._process = await self._start()
+        self._process = process = await self._start()
+        returning = asyncio.ensure_future(process.returned())
         try:
-            await self._process.returned()
+            await self._until_over(returning)
+            if not returning.done():
+                raise StartupError(f"startup_functions: {self.function}: another gateway runs it")
+            returning.result()
         except BaseException:
             await self.end()
             raise
+        finally:
+            returning.cancel()
         _log.info("The startup function %s runs on this gateway.", self.function)
+
+    async def _until_over(self, work: Awaitable[object]) -> None:
+        """Wait until some work is done, or until the role may be another gateway's."""
+        working = asyncio.ensure_future(work)
+        losing = asyncio.ensure_future(self._lost.wait())
+        try:
+            await asyncio.wait([working, losing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            losing.cancel()
+            if working is not work:
+                working.cancel()
 
     async def _renew(self) -> None:
         until = self._supervisor.clock() + LEASE
         while True:
+            asked = self._supervisor.clock()  # before: the lease counts from when Redis hears of it
             try:
                 if not await self._role.renew() and not await self._role.take():
                     break
-                until = self._supervisor.clock() + LEASE
+                until = asked + LEASE
             except RedisUnavailable:
                 if self._supervisor.clock() > until:
                     break

@@ -14,6 +14,8 @@ from tests.fake_redis import AWAY, FakeRedis
 from tests.fakes import FakeClock
 from tests.gateways import SECOND
 
+NEVER = "it does not return"
+
 
 class FakeProcess(Process):
     """A program that does what the test says. reason: why its function fails."""
@@ -23,6 +25,8 @@ class FakeProcess(Process):
         self.has_ended = asyncio.Event()
 
     async def returned(self) -> None:
+        if self.reason == NEVER:
+            await asyncio.Event().wait()
         if self.reason:
             raise StartupError(self.reason)
 
@@ -127,3 +131,18 @@ async def test_it_ends_here_when_another_gateway_may_run_it(rig: Rig, renewal: o
     assert len(rig.started) == 1
     keeping.cancel()
     await rig.post.end()
+
+
+@pytest.mark.parametrize("renewal", [0, AWAY])
+async def test_a_function_that_does_not_return_ends_with_its_role(
+    rig: Rig, renewal: object
+) -> None:
+    rig.reason = NEVER
+    beginning = asyncio.create_task(rig.post.begin())
+    await rig.begun(1)
+    rig.redis.answers["renew_lease"] = renewal
+    rig.redis.answers["take_lease"] = b"another"
+
+    async with asyncio.timeout(20 * SECOND):
+        await beginning  # and the start goes on, for another gateway runs it
+    assert rig.started[0].has_ended.is_set()
