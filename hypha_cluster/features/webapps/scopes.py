@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from starlette.types import Scope
 
+from hypha_cluster.features.webapps.values import without_our_cookies
 from hypha_cluster.hub.visiting import Visitor
 
 # Among the flags of a service: its framework wants `path` whole, as ASGI has it by now. Starlette
@@ -30,7 +31,7 @@ def app_scope(scope: Scope, visitor: Visitor, workspace: str) -> dict[str, Any]:
         "path": app_path(scope),
         "raw_path": scope.get("raw_path", b"").partition(b"?")[0],
         "query_string": scope["query_string"],
-        "headers": [[name, value] for name, value in scope["headers"]],
+        "headers": without_our_cookies(scope["headers"]),
         "state": {},
         "path_params": {},
         "app_root_path": "",

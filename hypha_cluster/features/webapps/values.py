@@ -1,6 +1,7 @@
 """What an application has sent, as ASGI wants it: bytes, headers, a status."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from hypha_cluster.errors import BadRequest
@@ -22,7 +23,24 @@ _OURS: Final = frozenset(
         b"upgrade",
     )
 )
-_OUR_COOKIES: Final = re.compile(rb"\s*(?:__host-)?hypha\b", re.IGNORECASE)
+# The login page's. Browsers send one without a name, `=hypha=…`, as if it had this one, and readers
+# of cookies take away what they see as a space.
+_OUR_COOKIE: Final = re.compile(rb"[\s\x1c-\x1f\x85\xa0=]*(?:__host-)?hypha\b", re.IGNORECASE)
+
+
+def without_our_cookies(headers: Iterable[tuple[bytes, bytes]]) -> list[list[bytes]]:
+    """The headers of a browser as an application may see them: who has ours is who it is for."""
+    kept = []
+    for name, value in headers:
+        told = _others(value) if name == b"cookie" else value
+        if told or not value:
+            kept.append([name, told])
+    return kept
+
+
+def _others(cookies: bytes) -> bytes:
+    each = (cookie.strip() for cookie in cookies.split(b";"))
+    return b"; ".join(cookie for cookie in each if cookie and not _OUR_COOKIE.match(cookie))
 
 
 def as_bytes(value: Any, what: str) -> bytes:
@@ -72,7 +90,7 @@ def _header_part(value: Any, what: str) -> bytes:
 
 
 def _is_ours(name: bytes, value: bytes) -> bool:
-    return name in _OURS or (name == b"set-cookie" and bool(_OUR_COOKIES.match(value)))
+    return name in _OURS or (name == b"set-cookie" and bool(_OUR_COOKIE.match(value)))
 
 
 def as_status(value: Any) -> int:

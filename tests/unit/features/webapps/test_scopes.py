@@ -99,3 +99,27 @@ def test_an_application_may_ask_for_the_full_path() -> None:
     assert plain["path"] == "/w/apps/s/x/y z"
     assert plain["root_path"] == "/w/apps/s"
     assert "app_root_path" not in plain
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (b"hypha=secret", None),
+        (b"__Host-hypha=secret; __Host-hypha-away=state", None),
+        (b"a=b; __Host-hypha=secret; c=d; hypha-away=state", b"a=b; c=d"),
+        (b"a=b;__HOST-hypha=secret;;hypha=;\xa0hypha=secret", b"a=b"),
+        (b"=hypha=secret; a=b", b"a=b"),
+        (b"hyphae=mine; my-hypha=mine; x=hypha", b"hyphae=mine; my-hypha=mine; x=hypha"),
+    ],
+)
+def test_the_cookies_of_the_hub_are_for_the_hub_alone(
+    kind: str, sent: bytes, told: bytes | None
+) -> None:
+    """Whoever offers an application would be whoever visits it."""
+    headers = [(b"host", b"hub"), (b"cookie", sent), (b"cookie", b"hypha=secret"), (b"x", b"1")]
+
+    plain = app_scope(server_scope(type=kind, headers=headers), VISITOR, "w")
+
+    cookies = [] if told is None else [[b"cookie", told]]
+    assert plain["headers"] == [[b"host", b"hub"], *cookies, [b"x", b"1"]]

@@ -73,6 +73,8 @@ def test_a_header_that_is_none_is_refused(value: Any) -> None:
         ["Service-Worker-Allowed", "/"],
         ["Set-Cookie", "__Host-hypha=stolen; Path=/; Secure"],
         ["Set-Cookie", " __host-hypha=stolen"],
+        ["Set-Cookie", "=hypha=stolen"],
+        ["Set-Cookie", "\xa0hypha=stolen"],
     ],
 )
 def test_what_is_for_the_hub_to_say_is_left_out(header: list[str]) -> None:
