@@ -55,8 +55,13 @@ class Verdict(StrEnum):
 class Postbox(Protocol):
     """Takes the frames of a client that does not send them by its connection, as of events."""
 
-    def put(self, key: str, frame: bytes, settle: Callable[[Verdict], None]) -> None:
-        """Have a frame routed in its turn, if `key` is the stream's; say what became of it."""
+    def put(
+        self, key: str, frame: bytes, settle: Callable[[Verdict], None], *, is_kept: bool = False
+    ) -> None:
+        """Have a frame routed in its turn, if `key` is the stream's; say what became of it.
+
+        is_kept: whoever posted it has heard that already; so there is room for it.
+        """
 
 
 class Socket(Protocol):

@@ -161,17 +161,22 @@ class Delivery:
         connection.enter(Stage.LIVE)
         from_bus, local = connection.take_waiting()
         for sealed in (*mail, *from_bus):
-            if accepted := self._accept(connection, sealed):
+            if accepted := self._accept(connection, sealed, is_kept=True):
                 connection.send(accepted)
                 if self._owed.are_watched:
                     self._owed.note(connection.address, accepted)
         for sealed in local:
             connection.send(sealed)
 
-    def _accept(self, connection: Connection, sealed: bytes) -> bytes | None:
-        """Note what a frame from the bus means here; answer it as its client gets it, if at all."""
+    def _accept(
+        self, connection: Connection, sealed: bytes, *, is_kept: bool = False
+    ) -> bytes | None:
+        """Note what a frame from the bus means here; answer it as its client gets it, if at all.
+
+        is_kept: it has waited for its client.
+        """
         if not is_frame(sealed):
-            self._learn(connection, sealed)
+            self._learn(connection, sealed, is_kept=is_kept)
             return None
         try:
             envelope = self._reader.read_envelope(sealed)
@@ -187,16 +192,16 @@ class Delivery:
         self._counts.dropped_messages["frame"] += 1
         _log.error("A frame from another node was dropped: %s", error)
 
-    def _learn(self, connection: Connection, message: bytes) -> None:
+    def _learn(self, connection: Connection, message: bytes, *, is_kept: bool) -> None:
         """Take what another node says of a client that is attached here, or has got from it."""
         if (note := read_note(message)) is not None:
             self._ledger.came(connection.address, note)
         elif (posted := read_posted(message)) is not None:
-            self._take_posted(connection, posted)
+            self._take_posted(connection, posted, is_kept=is_kept)
         else:
             self._inherit(connection.address, message)
 
-    def _take_posted(self, connection: Connection, posted: Posted) -> None:
+    def _take_posted(self, connection: Connection, posted: Posted, *, is_kept: bool) -> None:
         """Have a frame routed that a client here has posted elsewhere; tell who was asked."""
 
         def settle(verdict: Verdict) -> None:
@@ -207,7 +212,7 @@ class Delivery:
         if postbox is None:
             settle(Verdict.REFUSED)
         else:
-            postbox.put(posted.key, posted.frame, settle)
+            postbox.put(posted.key, posted.frame, settle, is_kept=is_kept)
 
     def _inherit(self, caller: str, message: bytes) -> None:
         """Take over from another node what a client waits for that is attached here by now.

@@ -32,6 +32,7 @@ class Posted(NamedTuple):
 
     frame: bytes
     settle: Settle
+    is_kept: bool  # as whoever posted it has heard
 
 
 class Postbox:
@@ -47,16 +48,19 @@ class Postbox:
         self._on_message: OnMessage | None = None  # nothing is routed before there is one
         self._is_paused = self._is_shut = False
 
-    def put(self, key: str, frame: bytes, settle: Settle) -> None:
-        """Have a frame routed in its turn, and say what became of it."""
+    def put(self, key: str, frame: bytes, settle: Settle, *, is_kept: bool = False) -> None:
+        """Have a frame routed in its turn, and say what became of it.
+
+        is_kept: it comes from the mailbox, which is bounded; nobody would post it again.
+        """
         if not hmac.compare_digest(key.encode(), self._key.encode()):
             settle(Verdict.REFUSED)
         elif self._is_shut:
             settle(Verdict.OVER)
-        elif self._waiting and not self._has_room(len(frame)):
+        elif self._waiting and not is_kept and not self._has_room(len(frame)):
             settle(Verdict.BUSY)
         else:
-            self._waiting.append(Posted(frame, settle))
+            self._waiting.append(Posted(frame, settle, is_kept))
             self._size += len(frame)
             self.empty()
 
@@ -84,11 +88,18 @@ class Postbox:
             posted.settle(Verdict.ROUTED)
 
     def shut(self) -> None:
-        """Take nothing more; what waits may be posted again, where the client is by then."""
+        """Take nothing more; what waits may be posted again, where the client is by then.
+
+        What was kept would not be: it is routed now, as what was read of a WebSocket that broke.
+        """
         self._is_shut = True
         waiting, self._waiting = self._waiting, deque()
         for posted in waiting:
-            posted.settle(Verdict.OVER)
+            if posted.is_kept and self._on_message is not None:
+                self._on_message(posted.frame)
+                posted.settle(Verdict.ROUTED)
+            else:
+                posted.settle(Verdict.OVER)
 
 
 class EventStream(QueuedSocket):

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from hypha_cluster.protocol.limits import POSTED_BYTES
 from hypha_cluster.settings import MIB
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, Hub
@@ -290,6 +291,32 @@ async def test_what_is_posted_between_two_streams_is_routed_afterwards(hub: Hub)
         await target.until(lambda got: got.method == "services.log.n4")
         methods = [got.method for got in target.received if "services.log" in got.method]
         assert methods == [f"services.log.n{number}" for number in range(5)]
+        await back.close()
+
+
+async def test_all_that_was_kept_is_routed_though_more_may_not_wait_otherwise(hub: Hub) -> None:
+    async with (
+        await RawClient.connect(hub.first) as target,
+        await SseClient.connect(
+            hub.first,
+            workspace=target.workspace,
+            token=await target.manager("generate_token"),
+        ) as client,
+    ):
+        await lose_stream(hub, client)
+        large = POSTED_BYTES // 8
+
+        for number in range(12):
+            posted = frame(
+                {"type": "method", "to": target.address, "method": f"services.log.n{number}"},
+                {"args": [bytes(large)]},
+            )
+            assert (await client.stream.post(posted, hub.second)).status in (200, 202)
+        back = await client.come_back(hub.first)
+
+        await target.until(lambda got: got.method == "services.log.n11")
+        methods = [got.method for got in target.received if "services.log" in got.method]
+        assert methods == [f"services.log.n{number}" for number in range(12)]
         await back.close()
 
 

@@ -28,7 +28,9 @@ LIMIT = 10.0  # seconds
 class Poster:
     """Where a client posts what it sends."""
 
-    def put(self, key: str, frame: bytes, settle: Callable[[Verdict], None]) -> None:
+    def put(
+        self, key: str, frame: bytes, settle: Callable[[Verdict], None], *, is_kept: bool = False
+    ) -> None:
         raise AssertionError("it posts nothing")
 
 

@@ -227,9 +227,14 @@ class Box:
 
     def __init__(self) -> None:
         self.frames: list[tuple[str, bytes]] = []
+        self.kept: list[bytes] = []
 
-    def put(self, key: str, frame: bytes, settle: Callable[[Verdict], None]) -> None:
+    def put(
+        self, key: str, frame: bytes, settle: Callable[[Verdict], None], *, is_kept: bool = False
+    ) -> None:
         self.frames.append((key, frame))
+        if is_kept:
+            self.kept.append(frame)
         settle(Verdict.ROUTED)
 
 
@@ -245,6 +250,7 @@ async def test_a_posted_frame_is_put_into_the_postbox_and_its_asker_told(rig: Ri
     await rig.bus.settled()
 
     assert box.frames == [("key", b"frame")]
+    assert box.kept == []
     assert there.own == [write_event(TAKEN, "17", "routed")]
     assert sent(mine) == []
 
@@ -253,9 +259,11 @@ async def test_what_was_posted_before_a_client_came_back_is_in_its_mail(rig: Rig
     mine, box = rig.arrive("me"), Box()
     cast(FakeSocket, mine.socket).postbox = box
 
+    rig.delivery.receive(ME, posted())
     rig.delivery.go_live(mine, [posted(), note(text="mail")])
 
-    assert box.frames == [("key", b"frame")]
+    assert box.frames == [("key", b"frame")] * 2
+    assert box.kept == [b"frame"] * 2  # whoever posted it may have been told that it is kept
     assert sent(mine) == [note(text="mail")]
 
 

@@ -227,3 +227,29 @@ def test_what_waits_is_bounded() -> None:
     assert put(many, 0) is Verdict.BUSY
     assert put(large, POSTED_BYTES + 1) is None  # alone it may have any size
     assert put(large, 1) is Verdict.BUSY
+
+
+@pytest.mark.parametrize(("many", "size"), [(POSTED_FRAMES + 1, 0), (3, POSTED_BYTES // 2)])
+def test_what_the_mailbox_kept_has_its_room_already(many: int, size: int) -> None:
+    """Whoever posted it was told that it is kept, and waits for no answer any more."""
+    postbox, routed, verdicts = Postbox(KEY), list[bytes | str](), list[Verdict]()
+    for _ in range(many):
+        postbox.put(KEY, bytes(size), verdicts.append, is_kept=True)
+    assert put(postbox, 1) is Verdict.BUSY
+
+    postbox.open(routed.append)
+
+    assert routed == [bytes(size)] * many
+    assert verdicts == [Verdict.ROUTED] * many
+
+
+async def test_what_the_mailbox_kept_is_routed_though_the_stream_ends_before(wire: Wire) -> None:
+    wire.stream.pause()
+    wire.stream.postbox.put(KEY, b"kept", wire.verdicts.append, is_kept=True)
+    wire.post(b"posted")
+
+    wire.stream.abort()
+    await settle()
+
+    assert wire.messages == [b"kept"]
+    assert wire.verdicts == [Verdict.ROUTED, Verdict.OVER]
