@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from jose import jwk, jwt
@@ -16,7 +16,7 @@ from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.identity.openid import ES256, RS256, OpenIdKeys
 from hypha_cluster.identity.signed import claims_of, header_of, roles_of, text_of, time_of, user_of
 from hypha_cluster.protocol.guard import shown
-from hypha_cluster.protocol.limits import CHILD_TOKEN, TOKEN_LIFETIME, VERIFIED_TOKENS
+from hypha_cluster.protocol.limits import CHILD_TOKEN, PAGE_TOKEN, TOKEN_LIFETIME, VERIFIED_TOKENS
 from hypha_cluster.randomness import unguessable
 
 APP: Final = "app:"  # what the token ids of pages of server apps begin with
@@ -100,8 +100,7 @@ class Tokens:
             raise BadRequest(
                 f"'parent_client' of a token is a client id, not {shown(parent_client)}."
             )
-        if caller.origin and caller.origin.token.startswith(APP):
-            raise PermissionDenied("The page of a server app makes no tokens.")
+        _check_makes_tokens(caller)
         _check_lifetime(config.get("expires_in"))
         _check_email(config.get("email"), caller)
         child = Identity(
@@ -118,6 +117,16 @@ class Tokens:
             raise BadRequest("The token would be too long; leave out some of its scopes.")
         audit.note(Event.TOKEN_MADE, user=child.id, maker=caller.id, scopes=child.scopes)
         return token
+
+    def issue_for_page(self, identity: Identity) -> str:
+        """What a page of the hub calls with as who looks at it, for as long as one looks at a page.
+
+        It is revoked with what they came with, and ends no later; PermissionDenied if that has
+        ended, or makes no tokens.
+        """
+        _check_makes_tokens(identity)
+        bearer = replace(identity, origin=_origin_of_child(identity))
+        return self._issue(bearer, _end_of_child(identity, PAGE_TOKEN), parent_client=None)
 
     def _issue(self, identity: Identity, expires_at: float, parent_client: str | None) -> str:
         claims = self._claims(identity, self._settings.audience, expires_at)
@@ -273,6 +282,11 @@ def _end_of_child(maker: Identity, lifetime: float) -> float:
             "The token that you connected with has expired, so it makes no other; get a new one."
         )
     return min(now + lifetime, maker.expires_at)
+
+
+def _check_makes_tokens(maker: Identity) -> None:
+    if maker.origin and maker.origin.token.startswith(APP):
+        raise PermissionDenied("The page of a server app makes no tokens.")
 
 
 def _check_lifetime(seconds: object) -> None:

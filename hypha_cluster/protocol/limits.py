@@ -448,6 +448,12 @@ CHILD_TOKEN: Final = _tokens.limit(
 TOKEN_LIFETIME: Final = _tokens.limit(
     10 * 365 * 86_400, "seconds", "how long a token holds that is made", "clocks can tell it"
 )
+PAGE_TOKEN: Final = _tokens.limit(
+    900.0,
+    "seconds",
+    "how long the token in a page of the hub holds",
+    "whoever looks for longer loads the page again",
+)
 VERIFIED_TOKENS: Final = _tokens.limit(
     1_000,
     "tokens",

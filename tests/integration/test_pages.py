@@ -16,10 +16,10 @@ from hypha_cluster.web.assets.fetching import FetchFailed, fetch
 from tests.browser_visit import PHONE, PICTURES, Visit
 from tests.client_environments import locked
 from tests.conftest import GatewayFactory
-from tests.gateways import POLL, Gateway, Hub
+from tests.gateways import POLL, SECOND, Gateway, Hub
 from tests.http import ask
 from tests.integration.test_http_pages import lead
-from tests.login_rig import PASSWORD, Site
+from tests.login_rig import PASSWORD, Person, Site
 from tests.raw_client import RawClient
 from tests.redis_servers import plain_server
 from tests.token_rig import JOHN, SECRET, token_of
@@ -410,6 +410,41 @@ async def test_without_a_slash_browsers_are_led_there_and_programs_find_nothing(
     assert lead(f"{hub.first}/public", Accept=HTML).location == "./public/"
     assert lead(f"{hub.first}/public").status == 404
     assert lead(f"{hub.first}/public/").status == 404
+
+
+# Tokens in pages.
+
+VISIT = {"Accept": HTML, "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
+
+
+def token_in(text: str) -> str:
+    return "".join(re.findall(r'data-token="([^"]*)"', text))
+
+
+async def test_a_page_has_no_token_for_who_brings_one(site: Site) -> None:
+    """Else the page renews what is about to end, or has been revoked."""
+    me = {"Authorization": f"Bearer {token_of(BOSS)}"}
+
+    pages = [await ask(site.first + path, **VISIT, **me) for path in ("/playground", "/", "/boss/")]
+
+    assert [page.status for page in pages] == [200] * 3
+    assert [token_in(page.body.decode()) for page in pages] == [""] * 3
+
+
+async def test_who_signs_out_ends_the_tokens_of_pages_that_are_open(
+    site: Site, ann: Person
+) -> None:
+    await ann.log_in(site.first, "ann")
+    page = await ann.open(f"{site.second}/playground", **VISIT)
+    bearer = {"Authorization": f"Bearer {token_in(page.text)}"}
+    assert (await ask(f"{site.second}/api/stats", **bearer)).status == 200
+
+    account = await ann.open(f"{site.first}/account")
+    await ann.send(f"{site.first}/login/sign-out", account.fields)
+
+    async with asyncio.timeout(20 * SECOND):
+        while (await ask(f"{site.second}/api/stats", **bearer)).status != 401:  # noqa: ASYNC110 — gateways learn of it within a second
+            await asyncio.sleep(POLL)
 
 
 # The playground.

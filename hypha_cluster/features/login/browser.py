@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import time
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -11,9 +12,10 @@ from starlette.responses import Response
 
 from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied
 from hypha_cluster.identity.access import Identity
-from hypha_cluster.identity.revocation import RevocationBook
-from hypha_cluster.protocol.limits import FORM
+from hypha_cluster.identity.revocation import Revocation
+from hypha_cluster.protocol.limits import FORM, PAGE_TOKEN, REVOCATIONS
 from hypha_cluster.registry.logins import Logins
+from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.web.bodies import Room, read_body
 from hypha_cluster.web.lookup import base_url_of
 
@@ -66,10 +68,10 @@ class Browsers:
     """Says who has signed in with a browser, and reads the forms that it sends."""
 
     def __init__(
-        self, logins: Logins, revoked: RevocationBook, public_base_url: str, lifetime: float
+        self, logins: Logins, revocations: Revocations, public_base_url: str, lifetime: float
     ) -> None:
         self._logins = logins
-        self._revoked = revoked
+        self._revocations = revocations
         self._public_base_url = public_base_url
         self._lifetime = lifetime
         self._room = Room()
@@ -94,7 +96,7 @@ class Browsers:
         if identity is None:
             return None
         try:
-            return Signed(self._revoked.admit(identity), secret)
+            return Signed(self._revocations.book.admit(identity), secret)
         except InvalidToken:
             return None
 
@@ -104,9 +106,17 @@ class Browsers:
         SESSION.write(response, secret, self._lifetime, secure=self.is_secure(request))
 
     async def sign_out(self, request: Request, response: Response) -> None:
+        """Take the cookie away, and end the tokens of pages that are still open."""
         if secret := SESSION.read(request, secure=self.is_secure(request)):
+            await self._end_pages(await self._logins.remembered(secret))
             await self._logins.forget(secret)
         SESSION.write(response, "", 0, secure=self.is_secure(request))
+
+    async def _end_pages(self, identity: Identity | None) -> None:
+        if identity and identity.origin and len(self._revocations.book) < REVOCATIONS:
+            now = time.time()
+            ended = Revocation.of_token(identity.origin.token, now + PAGE_TOKEN, now)
+            await self._revocations.note(ended)
 
     async def form(self, request: Request, signed: Signed | None = None) -> Mapping[str, str]:
         """The fields that a page of the hub's own has sent.

@@ -47,7 +47,7 @@ class Login(Feature):
         signing_in = SigningIn(
             settings, self._accounts, logins, attempts, self._providers, grounds.workspaces
         )
-        browsers = Browsers(logins, revocations.book, grounds.public_base_url, SESSION_LIFETIME)
+        browsers = Browsers(logins, revocations, grounds.public_base_url, SESSION_LIFETIME)
         self._pages = LoginPages(
             settings, browsers, signing_in, self._accounts, logins, grounds.tokens
         )

@@ -1,7 +1,6 @@
 """The page of the hub itself: its gateways, what they do, and what is public."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -11,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 from hypha_cluster import __version__
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.features.feature import Grounds
-from hypha_cluster.features.pages.looking import TOKEN_LIFETIME, Looker, Lookers
+from hypha_cluster.features.pages.looking import Lookers
 from hypha_cluster.features.pages.pulse import Pulse, to_wire
 from hypha_cluster.identity.access import PUBLIC, Identity, may_oversee
 from hypha_cluster.protocol.limits import SHOWN_SERVICES
@@ -28,7 +27,6 @@ class HubPage:
     ) -> None:
         self._node = grounds.node
         self._directory = grounds.directory
-        self._tokens = grounds.tokens
         self._lookers = lookers
         self._pages = pages
         self._pulse = pulse
@@ -48,18 +46,12 @@ class HubPage:
             version=__version__,
             base_url=self._lookers.base_url(request),
             user=looker.identity if looker.is_known else None,
-            token=self._token(looker),
+            token=looker.token if may_oversee(looker.identity) else "",
             figures=(await self._figures(looker.identity)) if shows else None,
             services=services[:SHOWN_SERVICES],
             more=max(0, len(services) - SHOWN_SERVICES),
             away=away,
         )
-
-    def _token(self, looker: Looker) -> str:
-        """What the script asks with, for an admin, who sees more than others."""
-        if not looker.is_known or not may_oversee(looker.identity):
-            return ""
-        return self._tokens.issue(replace(looker.identity, origin=None), TOKEN_LIFETIME)
 
     def _may_see(self, identity: Identity) -> bool:
         return may_oversee(identity) or not self._for_admins

@@ -1,9 +1,10 @@
 """Who looks at a page: by the cookie of the login page, or by a token in a header."""
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from starlette.requests import Request
 
+from hypha_cluster.errors import PermissionDenied
 from hypha_cluster.features.feature import Grounds
 from hypha_cluster.features.login.browser import Browsers
 from hypha_cluster.features.login.terms import SESSION_LIFETIME
@@ -12,15 +13,17 @@ from hypha_cluster.registry.logins import Logins
 from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import token_of
 
-# Seconds in which a page's script may ask as who looks; whoever looks for longer loads it again.
-TOKEN_LIFETIME: Final = 900.0
-
 
 class Looker(NamedTuple):
-    """identity: somebody new for who has not logged in. is_known: whether they have."""
+    """identity: somebody new for who has not logged in. is_known: whether they have.
+
+    token: what the page's script may call with; empty for who came with a token in a header, who
+    would else renew it for ever, and for who is not known.
+    """
 
     identity: Identity
     is_known: bool
+    token: str = ""
 
 
 class Lookers:
@@ -28,9 +31,10 @@ class Lookers:
 
     def __init__(self, grounds: Grounds) -> None:
         self._gatekeeper = grounds.gatekeeper
+        self._tokens = grounds.tokens
         logins = Logins(grounds.redis, grounds.keys, SESSION_LIFETIME)
         self._browsers = Browsers(
-            logins, grounds.revocations.book, grounds.public_base_url, SESSION_LIFETIME
+            logins, grounds.revocations, grounds.public_base_url, SESSION_LIFETIME
         )
 
     def base_url(self, request: Request) -> str:
@@ -49,8 +53,14 @@ class Lookers:
         if token := token_of(header(request, b"authorization")):
             return Looker(await self._gatekeeper.identify(token), is_known=True)
         if _is_opened(request) and (signed := await self._browsers.signed_in(request)):
-            return Looker(signed.identity, is_known=True)
+            return self._known(signed.identity)
         return Looker(self._gatekeeper.guest(), is_known=False)
+
+    def _known(self, identity: Identity) -> Looker:
+        try:
+            return Looker(identity, is_known=True, token=self._tokens.issue_for_page(identity))
+        except PermissionDenied:  # what they signed in with has ended meanwhile
+            return Looker(self._gatekeeper.guest(), is_known=False)
 
 
 def _is_opened(request: Request) -> bool:

@@ -47,7 +47,7 @@ class HubPages(Feature):
         )
 
         self._workspace = WorkspacePage(grounds, lookers, pages)
-        self._playground = Playground(grounds, lookers, pages)
+        self._playground = Playground(lookers, pages)
         self._old = OldPages(lookers, pages)
 
     def routes(self) -> Sequence[BaseRoute]:

@@ -6,7 +6,6 @@ no page, and reaches the hub only, as any program may. What it may do besides no
 
 import io
 import zipfile
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -16,8 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from hypha_cluster.features.feature import Grounds
-from hypha_cluster.features.pages.looking import TOKEN_LIFETIME, Lookers
+from hypha_cluster.features.pages.looking import Lookers
 from hypha_cluster.web import assets
 from hypha_cluster.web.assets import catalogue
 from hypha_cluster.web.rendering import Pages
@@ -50,8 +48,7 @@ _POLICY: Final = (
 class Playground:
     """`/playground`, and the frame in which it runs code."""
 
-    def __init__(self, grounds: Grounds, lookers: Lookers, pages: Pages) -> None:
-        self._tokens = grounds.tokens
+    def __init__(self, lookers: Lookers, pages: Pages) -> None:
         self._lookers = lookers
         self._pages = pages
         self._examples = [
@@ -76,7 +73,6 @@ class Playground:
         looker = await self._lookers.identify(request)
         user = looker.identity if looker.is_known else None
         has_python = all(map(assets.is_there, _PYTHON))
-        token = self._tokens.issue(replace(user, origin=None), TOKEN_LIFETIME) if user else ""
         return self._pages.show(
             "playground",
             self._lookers.root(request),
@@ -84,7 +80,7 @@ class Playground:
             policy="; frame-src 'self'",
             base_url=self._lookers.base_url(request),
             user=user,
-            token=token,
+            token=looker.token,
             examples=[each for each in self._examples if has_python or each[2] != "Python"],
             has_python=has_python,
         )

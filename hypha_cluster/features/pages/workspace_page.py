@@ -1,7 +1,6 @@
 """The page of a workspace: its clients and services, and a page of each service, to call it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from starlette.requests import Request
@@ -12,7 +11,7 @@ from starlette.types import Scope
 from hypha_cluster.errors import WorkspaceNotFound
 from hypha_cluster.features.feature import Grounds
 from hypha_cluster.features.pages.functions import Place, functions_of, snippets
-from hypha_cluster.features.pages.looking import TOKEN_LIFETIME, Looker, Lookers
+from hypha_cluster.features.pages.looking import Looker, Lookers
 from hypha_cluster.hub.visiting import Visitor
 from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.links.client import settled
@@ -62,7 +61,6 @@ class WorkspacePage:
         self._directory = grounds.directory
         self._visits = grounds.visits
         self._workspaces = grounds.workspaces
-        self._tokens = grounds.tokens
         self._redis, self._keys = grounds.redis, grounds.keys
         self._lookers = lookers
         self._pages = pages
@@ -90,18 +88,13 @@ class WorkspacePage:
 
     def _common(self, shown: Shown) -> dict[str, Any]:
         known = shown.looker.is_known
-        token = self._token(shown.looker) if known and shown.inside else ""
         return {
             "workspace": shown.workspace,
             "base_url": shown.base_url,
             "user": shown.looker.identity if known else None,
             "inside": shown.inside,
-            "token": token,
+            "token": shown.looker.token if shown.inside else "",
         }
-
-    def _token(self, looker: Looker) -> str:
-        """What the page's script calls with: for as long as somebody looks at one page."""
-        return self._tokens.issue(replace(looker.identity, origin=None), TOKEN_LIFETIME)
 
     # All of it.
 

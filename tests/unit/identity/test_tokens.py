@@ -8,8 +8,9 @@ import pytest
 from jose import jwt
 
 from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied, StartupError
-from hypha_cluster.identity.access import Identity
-from hypha_cluster.identity.tokens import Place, Tokens
+from hypha_cluster.identity.access import Identity, Origin
+from hypha_cluster.identity.tokens import APP, Place, Tokens
+from hypha_cluster.protocol.limits import PAGE_TOKEN
 from tests.token_rig import (
     BAD,
     JOHN,
@@ -252,6 +253,31 @@ async def test_a_child_says_with_which_tokens_it_was_made(tokens: Tokens) -> Non
     assert grandchild.origin
     assert child.origin.makers == (maker.origin.token,)
     assert grandchild.origin.makers == (maker.origin.token, child.origin.token)
+
+
+async def test_a_token_of_a_page_ends_with_what_its_reader_came_with(tokens: Tokens) -> None:
+    """Else whoever has a token of a few seconds renews it by pages for ever."""
+    maker = await tokens.verify(tokens.issue(JOHN, 60))
+    child = await child_of(tokens, maker, ["lab"])
+    page = await tokens.verify(tokens.issue_for_page(child))
+    next_page = await tokens.verify(tokens.issue_for_page(page))
+
+    for later in (page, next_page):
+        assert later.origin
+        assert maker.origin
+        assert later.origin.makers[0] == maker.origin.token
+        assert later.expires_at == child.expires_at
+        assert (later.id, later.parent, later.scopes) == (child.id, child.parent, child.scopes)
+    endless = await tokens.verify(tokens.issue_for_page(JOHN))
+    assert endless.expires_at == pytest.approx(time.time() + PAGE_TOKEN, abs=5)
+
+
+async def test_a_page_gets_no_token_of_what_has_ended_or_makes_none(tokens: Tokens) -> None:
+    app = replace(JOHN, origin=Origin(f"{APP}1", 0.0))
+
+    for nobody in (expiring(JOHN, -1), app):
+        with pytest.raises(PermissionDenied):
+            tokens.issue_for_page(nobody)
 
 
 async def test_a_reconnection_token_is_of_the_token_that_its_client_came_with(
