@@ -1,11 +1,10 @@
 """Who asks for a web application: by a token in a header, or by the cookie of the login page.
 
 All applications are under one origin, so a page of one could ask for another with the cookie of who
-looks at it. The cookie counts for what a user opens, and for what pages of the same workspace ask
-for; a header is always meant.
+looks at it, and says itself from which page it comes. The cookie counts only where a person goes to
+a page, which no script can claim; what that page asks for then needs a token in a header.
 """
 
-import urllib.parse
 from typing import Final, NamedTuple
 
 from starlette.requests import HTTPConnection
@@ -76,27 +75,15 @@ class Entrance:
 
 
 def cookie_of(connection: HTTPConnection, *, secure: bool) -> str | None:
-    """The secret in the login page's cookie, if whoever sends it can be trusted to mean it."""
-    secret = SESSION.read(connection, secure=secure)
-    if not secret or not (_is_opened(connection) or _is_from_inside(connection)):
-        return None
-    return secret
+    """The secret in the login page's cookie, if a person opens a page with it."""
+    return SESSION.read(connection, secure=secure) or None if _is_opened(connection) else None
 
 
 def _is_opened(connection: HTTPConnection) -> bool:
-    """Whether a user opens a page, and no page of another application looks into it."""
+    """Whether a person goes to a page, of which their browser alone can tell: it has to say so.
+
+    What a script fetches, a frame, a form that is posted or a WebSocket is none.
+    """
     headers, method = connection.headers, connection.scope.get("method")
     is_page = headers.get("sec-fetch-mode") == "navigate"
     return method in _READING and is_page and headers.get("sec-fetch-dest") == "document"
-
-
-def _is_from_inside(connection: HTTPConnection) -> bool:
-    """Whether a page of this workspace's applications asks."""
-    headers, host = connection.headers, connection.headers.get("host", "")
-    if connection.scope["type"] == "websocket":  # whose request does not say which page it is
-        return urllib.parse.urlsplit(headers.get("origin", "")).netloc == host
-    referer = urllib.parse.urlsplit(headers.get("referer", ""))
-    applications = connection.scope["root_path"].rpartition("/")[0] + "/"
-    is_same = headers.get("sec-fetch-site", "same-origin") == "same-origin"
-    path = urllib.parse.unquote(referer.path)
-    return is_same and referer.netloc == host and path.startswith(applications)
