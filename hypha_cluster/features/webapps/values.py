@@ -1,7 +1,7 @@
 """What an application has sent, as ASGI wants it: bytes, headers, a status."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from hypha_cluster.errors import BadRequest
@@ -14,15 +14,19 @@ _NO_VALUE: Final = re.compile(rb"[\x00\r\n]")
 # application under the same origin must neither end other people's sessions nor watch their pages.
 _OURS: Final = frozenset(
     (
+        b"clear-site-data",
         b"connection",
         b"keep-alive",
         b"proxy-authenticate",
         b"service-worker-allowed",
+        b"strict-transport-security",
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
     )
 )
+_OPENER: Final = b"cross-origin-opener-policy"
+_EMBEDDER: Final = b"cross-origin-embedder-policy"
 # The login page's. Browsers send one without a name, `=hypha=…`, as if it had this one, and readers
 # of cookies take away what they see as a space.
 _OUR_COOKIE: Final = re.compile(rb"[\s\x1c-\x1f\x85\xa0=]*(?:__host-)?hypha\b", re.IGNORECASE)
@@ -66,7 +70,8 @@ def as_headers(value: Any) -> list[tuple[bytes, bytes]]:
         ]
     if not isinstance(value, list | None):
         raise BadRequest(f"'headers' is a list of pairs, not {shown(value)}.")
-    return [pair for pair in map(_header, value or ()) if not _is_ours(*pair)]
+    headers = [pair for pair in map(_header, value or ()) if not _is_ours(*pair)]
+    return [pair for pair in headers if not _joins_ours(pair, headers)]
 
 
 def _header(pair: Any) -> tuple[bytes, bytes]:
@@ -91,6 +96,17 @@ def _header_part(value: Any, what: str) -> bytes:
 
 def _is_ours(name: bytes, value: bytes) -> bool:
     return name in _OURS or (name == b"set-cookie" and bool(_OUR_COOKIE.match(value)))
+
+
+def _joins_ours(pair: tuple[bytes, bytes], headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether it lets a page look into the hub's own, which have the same policy and origin.
+
+    It may keep others out if it is isolated too, for browsers hold that for another policy.
+    """
+    name, value = pair
+    if name != _OPENER or value.partition(b";")[0].strip() != b"same-origin":
+        return False
+    return [value for name, value in headers if name == _EMBEDDER] != [b"require-corp"]
 
 
 def as_status(value: Any) -> int:

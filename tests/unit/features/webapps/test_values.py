@@ -71,6 +71,8 @@ def test_a_header_that_is_none_is_refused(value: Any) -> None:
         ["Transfer-Encoding", "chunked"],
         ["Connection", "close"],
         ["Service-Worker-Allowed", "/"],
+        ["Clear-Site-Data", '"cookies"'],
+        ["Strict-Transport-Security", "max-age=63072000; includeSubDomains; preload"],
         ["Set-Cookie", "__Host-hypha=stolen; Path=/; Secure"],
         ["Set-Cookie", " __host-hypha=stolen"],
         ["Set-Cookie", "=hypha=stolen"],
@@ -79,6 +81,32 @@ def test_a_header_that_is_none_is_refused(value: Any) -> None:
 )
 def test_what_is_for_the_hub_to_say_is_left_out(header: list[str]) -> None:
     assert as_headers([header, ["set-cookie", "hyphae=mine"]]) == [(b"set-cookie", b"hyphae=mine")]
+
+
+OPENER, EMBEDDER = b"cross-origin-opener-policy", b"cross-origin-embedder-policy"
+
+
+@pytest.mark.parametrize("value", [b"same-origin", b'same-origin ; report-to="x"'])
+@pytest.mark.parametrize("embedders", [[], [b"unsafe-none"], [b"require-corp", b"require-corp"]])
+def test_no_page_has_the_opener_policy_by_which_the_hubs_own_keep_out_others(
+    value: bytes, embedders: list[bytes]
+) -> None:
+    """Of one origin and one policy, it could open them and read the token that is in them."""
+    headers = [(EMBEDDER, each) for each in embedders]
+
+    assert as_headers([(OPENER, value), *headers]) == headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(OPENER, b"same-origin"), (EMBEDDER, b"require-corp")],
+        [(OPENER, b"same-origin-allow-popups")],
+        [(OPENER, b"unsafe-none")],
+    ],
+)
+def test_an_isolated_page_keeps_its_opener_policy(headers: list[tuple[bytes, bytes]]) -> None:
+    assert as_headers(headers) == headers
 
 
 @pytest.mark.parametrize("value", [99, 600, "200", None, True, 200.0])
