@@ -1,5 +1,6 @@
 """Installs apps: reads what they are made of, makes their pages, keeps both."""
 
+import asyncio
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
@@ -76,7 +77,7 @@ class Installer:
     async def _put(
         self, place: Place, recipe: Recipe, kept: Mapping[str, bytes] | None = None
     ) -> App:
-        config, page = self._page(recipe)
+        config, page = await asyncio.to_thread(self._page, recipe)
         contents = {**(kept or await _attachments(recipe.attachments)), INDEX: page.encode()}
         _check_sizes(contents)
         attachments = [name for name in contents if name != INDEX]

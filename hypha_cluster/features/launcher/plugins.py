@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from hypha_cluster.errors import BadRequest
+from hypha_cluster.errors import BadRequest, TooLarge
 from hypha_cluster.protocol.guard import shown
+from hypha_cluster.protocol.limits import APP_FILE, APP_RECORD
 
 BLOCKS: Final = ("config", "script", "link", "window", "style", "docs", "attachment")
 # What may say one thing for each tag.
@@ -16,7 +17,10 @@ CONFIGURABLE: Final = (
     *("env", "requirements", "dependencies", "icon", "ui", "type", "flags", "labels", "cover"),
     *("base_frame", "base_worker", "passive"),
 )
-_OPENING: Final = re.compile(rf"<!--|<({'|'.join(BLOCKS)})\b([^>]*)>", re.IGNORECASE)
+# A tag has an end nearby, or is none: else each would be read to the end of the source.
+_OPENING: Final = re.compile(
+    rf"<!--|<({'|'.join(BLOCKS)})\b([^<>]{{0,1000}})>", re.IGNORECASE
+)
 _ATTRIBUTE: Final = re.compile(r"""([\w:-]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
 _RAW: Final = frozenset(("script", "style", "window"))  # others have &amp; for &
 
@@ -91,6 +95,8 @@ def _described(block: Block) -> dict[str, Any]:
 def _read_config(block: Block | None) -> dict[str, Any]:
     if block is None:
         raise _broken("it has no <config> block")
+    if len(block.content) > APP_RECORD:
+        raise TooLarge(f"The <config> of a plugin file has at most {APP_RECORD} characters.")
     lang = block.attributes.get("lang")
     if lang not in ("json", "yaml"):
         raise _broken('its <config> has lang="json" or lang="yaml"')
@@ -151,6 +157,13 @@ def _broken(reason: str) -> BadRequest:
 
 
 def check_source(source: object) -> str:
+    """A source that is small enough to be read; BadRequest, TooLarge."""
     if not isinstance(source, str):
         raise BadRequest(f"'source' of an app is text, not {shown(source)}.")
+    try:
+        size = len(source.encode())
+    except UnicodeEncodeError:
+        raise BadRequest("'source' of an app has characters that UTF-8 does not have.") from None
+    if size > APP_FILE:
+        raise TooLarge(f"The source of an app has at most {APP_FILE} bytes, not {size}.")
     return source

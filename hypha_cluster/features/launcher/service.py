@@ -1,5 +1,6 @@
 """The hub's service `server-apps`: what clients call to install apps and to run them."""
 
+import asyncio
 from typing import Any
 
 from hypha_cluster.errors import BadRequest, NotFound, PermissionDenied
@@ -120,7 +121,7 @@ class ServerApps:
     async def parse(self, context: Context, source: Any) -> dict[str, Any]:
         """What an ImJoy plugin file says of its plugin; nothing is installed."""
         _check_named(context)
-        return parse_plugin(check_source(source))
+        return await asyncio.to_thread(parse_plugin, check_source(source))
 
     # Instances.
 

@@ -1,7 +1,8 @@
 import pytest
 
-from hypha_cluster.errors import BadRequest
+from hypha_cluster.errors import BadRequest, TooLarge
 from hypha_cluster.features.launcher.plugins import check_source, parse_plugin
+from hypha_cluster.protocol.limits import APP_FILE, APP_RECORD
 
 NAMED = '<config lang="json">{"name": "My Plugin"}</config>'
 
@@ -56,7 +57,7 @@ def test_blocks_are_raw_where_they_hold_code_and_text_elsewhere() -> None:
         ('<config lang="json">[1]</config>', "an object"),
         ('<config lang="json">{"name": 1}</config>', "has a name"),
         ('<config lang="json">{"name": "x", "tags": "a"}</config>', "a list of texts"),
-        ('<config lang="json">' + "[" * 100_000 + "</config>", "no json"),
+        ('<config lang="json">' + "[" * 60_000 + "</config>", "no json"),
         ('<config lang="yaml">a: [</config>', "no yaml"),
         ('<config lang="yaml">a: !!python/object:os.system {}</config>', "no yaml"),
     ],
@@ -71,6 +72,33 @@ def test_blocks_that_are_never_closed_cost_little() -> None:
     plugin = parse_plugin(NAMED + "<script>" * 100_000 + "<docs>x</docs>" + "<!--" * 100_000)
 
     assert (plugin["script"], plugin["docs"]) == ("", "x")
+
+
+@pytest.mark.parametrize("opening", ["<config ", "<script a", "<docs\n", "<config a='"])
+def test_tags_that_never_end_cost_little(opening: str) -> None:
+    source = opening * (APP_FILE // len(opening))  # minutes, if each were read to the end
+
+    with pytest.raises(BadRequest, match="no <config> block"):
+        parse_plugin(source)
+
+
+@pytest.mark.parametrize("lang", ["json", "yaml"])
+def test_a_config_has_a_bound(lang: str) -> None:
+    long = " " * APP_RECORD
+
+    with pytest.raises(TooLarge, match=f"at most {APP_RECORD} characters"):
+        parse_plugin(f'<config lang="{lang}">{long}name: x</config>')
+
+
+@pytest.mark.parametrize("source", ["x" * (APP_FILE + 1), "ü" * (APP_FILE // 2 + 1)])
+def test_a_source_is_no_larger_than_a_file(source: str) -> None:
+    with pytest.raises(TooLarge, match=f"has at most {APP_FILE} bytes"):
+        check_source(source)
+
+
+def test_a_source_can_be_written_down() -> None:
+    with pytest.raises(BadRequest, match="UTF-8"):
+        check_source("\ud800")
 
 
 def test_a_source_is_text() -> None:
