@@ -3,8 +3,8 @@
 import asyncio
 import ipaddress
 import socket
-from typing import Final
-from urllib.parse import urlsplit, urlunsplit
+from typing import Final, NamedTuple, Self
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import httpx2
 
@@ -30,6 +30,8 @@ async def public_address(host: str, port: int) -> str:
     for address in addresses:
         if not is_public(address):
             raise PermissionDenied(f"{shown(host)} is in no network that everybody reaches.")
+        if is_own(address):
+            raise PermissionDenied(f"{shown(host)} is this machine, of which only the hub is for you.")
     return addresses[0]
 
 
@@ -42,10 +44,25 @@ def is_public(address: str) -> bool:
             return is_public(str(inner))
         if ip in _NAT64:
             return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+        if ip not in _GLOBAL or ip in _EXAMPLES:
+            return False
     return ip.is_global and not ip.is_multicast
 
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL: Final = ipaddress.ip_network("2000::/3")  # what IPv6 has given to networks so far
+_EXAMPLES: Final = ipaddress.ip_network("3fff::/20")
+
+
+def is_own(address: str) -> bool:
+    """Whether an IP address is one of this machine, which reaches itself past its firewall."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((address, _HTTPS))  # sends nothing; from itself the way to itself begins
+        except OSError:
+            return False
+        return ipaddress.ip_address(probe.getsockname()[0]) == ipaddress.ip_address(address)
 
 
 async def fetch(url: str, limit: int) -> bytes:
@@ -64,29 +81,55 @@ async def fetch(url: str, limit: int) -> bytes:
     raise ProviderFailed(f"{shown(url)} leads on and on.")
 
 
+class _Source(NamedTuple):
+    """What an address says. name: of the host, with its port if it names one."""
+
+    host: str
+    port: int
+    name: str
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """BadRequest for what is no address, or none of https."""
+        try:
+            parts, _ = urlsplit(url), httpx2.URL(url)
+            port = _HTTPS if parts.port is None else parts.port
+        except (ValueError, httpx2.InvalidURL):
+            raise BadRequest(f"{shown(url)} is no address of a source.") from None
+        if parts.scheme != "https" or not parts.hostname:
+            raise BadRequest(f"Only https sources are allowed: {shown(url)}")
+        path = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+        return cls(parts.hostname, port, parts.netloc.rpartition("@")[2], path)
+
+
 async def _step(client: httpx2.AsyncClient, url: str, limit: int) -> tuple[bytes, str]:
     """What is there, or where it leads on to."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
-        raise BadRequest(f"Only https sources are allowed: {shown(url)}")
-    port = parts.port or _HTTPS
-    address = await public_address(parts.hostname, port)
+    where = _Source.of(url)
+    address = await public_address(where.host, where.port)
     shown_host = f"[{address}]" if ":" in address else address
     request = client.build_request(
         "GET",
-        urlunsplit(("https", f"{shown_host}:{port}", parts.path or "/", parts.query, "")),
-        headers={"Host": parts.netloc.rpartition("@")[2], "Accept-Encoding": "identity"},
-        extensions={"sni_hostname": parts.hostname},
+        httpx2.URL(f"https://{shown_host}:{where.port}{where.path}"),
+        headers={"Host": where.name, "Accept-Encoding": "identity"},
+        extensions={"sni_hostname": where.host},
     )
     response = await client.send(request, stream=True)
     try:
         if response.is_redirect:
-            return b"", str(httpx2.URL(url).join(response.headers["location"]))
+            return b"", _onward(url, response.headers.get("location", ""))
         if not response.is_success:
             raise ProviderFailed(f"{shown(url)} answers {response.status_code}.")
         return await _body(response, url, limit), ""
     finally:
         await response.aclose()
+
+
+def _onward(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise BadRequest(f"{shown(url)} leads to {shown(location)}, no address.") from None
 
 
 async def _body(response: httpx2.Response, url: str, limit: int) -> bytes:
