@@ -20,6 +20,11 @@ _log = logging.getLogger(__name__)
 _PIECE: Final = 65_536  # bytes
 _HEAD: Final = 65_536  # bytes of the head of a request
 _PATIENCE: Final = 30.0  # seconds for a head, or to connect
+# Fields that are for this proxy, and those that hubs believe of who is on their own network.
+_DROPPED: Final = (
+    *(b"connection", b"proxy-connection", b"proxy-authorization"),
+    *(b"forwarded", b"x-forwarded-", b"x-real-ip"),
+)
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -120,8 +125,7 @@ def _read(head: bytes) -> _Head:
     if not url.startswith("http://"):
         raise ValueError(url)
     path = url.removeprefix("http://").partition("/")[2]
-    names = (b"proxy-connection:", b"connection:", b"proxy-authorization:")
-    kept = [each for each in fields.split(b"\r\n") if not each.lower().startswith(names)]
+    kept = [each for each in fields.split(b"\r\n") if not each.lower().startswith(_DROPPED)]
     # One request a connection: the next one may be for somebody else.
     lines = [b" ".join((method, b"/" + path.encode(), version)), b"Connection: close", *kept]
     return _Head(Target.of(url), b"\r\n".join(lines))

@@ -59,6 +59,18 @@ async def test_the_hub_is_reached(hub: tuple[int, list[bytes]]) -> None:
     assert asked == [b"GET /a?b HTTP/1.1\r\nConnection: close\r\nA: b\r\n\r\n"]
 
 
+async def test_no_page_says_from_where_it_comes(hub: tuple[int, list[bytes]]) -> None:
+    port, asked = hub
+    said = (
+        "X-Forwarded-For: 203.0.113.9\r\nx-forwarded-host: evil.example\r\nX-FORWARDED-PROTO: h\r\n"
+        "X-Forwarded-Prefix : /a\r\nForwarded: for=203.0.113.9\r\nX-Real-IP: 203.0.113.9\r\n"
+    )
+    async with egress(port) as proxy:
+        await ask(proxy, f"GET http://127.0.0.1:{port}/a HTTP/1.1\r\n{said}X-Forward: b\r\n\r\n")
+
+    assert asked == [b"GET /a HTTP/1.1\r\nConnection: close\r\nX-Forward: b\r\n\r\n"]
+
+
 async def test_a_tunnel_to_the_hub_passes_all_on(hub: tuple[int, list[bytes]]) -> None:
     port, _ = hub
     async with egress(port) as proxy:
