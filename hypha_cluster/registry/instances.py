@@ -7,6 +7,7 @@ run an instance, by one runner; whatever is said by an earlier one is not heard 
 import hashlib
 import json
 import secrets
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -313,7 +314,10 @@ class Instances:
         )
         if user is None:
             raise InvalidToken("This ticket is for the page of an app, for a minute, and once.")
-        return _user_from_json(user)
+        admitted = _user_from_json(user)
+        if admitted.expires_at is not None and admitted.expires_at <= time.time():
+            raise InvalidToken("The token by which the app was started has expired.")
+        return admitted
 
 
 def _taken(client: str) -> Conflict:

@@ -1,6 +1,8 @@
 """Instances in a real Redis: each change is made once, by who may make it, whatever happens."""
 
 import asyncio
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -189,6 +191,26 @@ async def test_a_page_is_made_with_what_its_launcher_came_with() -> None:
     assert PAGE.origin.makers == ("s", "t")
     assert page_user(child, "ann").parent == "ann"
     assert page_user(child, "ann").roles == ()
+
+
+async def test_a_page_of_a_child_ends_with_its_token(
+    instances: Instances, redis: Redis, keys: Keys
+) -> None:
+    child = Identity("child", parent="ann", scopes=("ann",), expires_at=time.time() + 30)
+    page = page_user(child, "ann")
+    assert page.expires_at == child.expires_at
+    over = page_user(replace(child, expires_at=time.time() - 1), "ann")
+    for client, user, is_let_in in (("a", page, True), ("b", over, False)):
+        await instances.ask(wanted(client)._replace(user=user), shared=False)
+        await instances.see_to("r", 1)
+        ticket = await instances.issue_ticket(await instances.get(f"ann/{client}"))
+        assert ticket
+
+        if is_let_in:
+            assert (await instances.admit(f"ann/{client}", ticket)).expires_at == page.expires_at
+        else:
+            with pytest.raises(InvalidToken, match="The token by which the app was started"):
+                await instances.admit(f"ann/{client}", ticket)
 
 
 async def test_a_probe_is_due_for_one_gateway(

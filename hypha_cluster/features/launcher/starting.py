@@ -170,7 +170,8 @@ class Starter:
 def page_user(launcher: Identity, workspace: str) -> Identity:
     """Who the page of an app is: its launcher's child, in one workspace, without a role.
 
-    It ends when what its launcher came with is revoked, for it counts as made with that.
+    It ends when what its launcher came with is revoked, for it counts as made with that; that of a
+    child's comes in no more when the child's token is over.
     """
     origin = launcher.origin
     makers = (*origin.makers, origin.token) if origin else ()
@@ -178,6 +179,7 @@ def page_user(launcher: Identity, workspace: str) -> Identity:
         id=generated_id(),
         parent=launcher.parent if launcher.is_child else launcher.id,
         scopes=(workspace,),
+        expires_at=launcher.expires_at if launcher.is_child else None,
         origin=Origin(APP + generated_id(), time.time(), makers),
     )
 
