@@ -31,7 +31,9 @@ async def public_address(host: str, port: int) -> str:
         if not is_public(address):
             raise PermissionDenied(f"{shown(host)} is in no network that everybody reaches.")
         if is_own(address):
-            raise PermissionDenied(f"{shown(host)} is this machine, of which only the hub is for you.")
+            raise PermissionDenied(
+                f"{shown(host)} is this machine, of which only the hub is for you."
+            )
     return addresses[0]
 
 

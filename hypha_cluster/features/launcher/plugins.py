@@ -18,9 +18,7 @@ CONFIGURABLE: Final = (
     *("base_frame", "base_worker", "passive"),
 )
 # A tag has an end nearby, or is none: else each would be read to the end of the source.
-_OPENING: Final = re.compile(
-    rf"<!--|<({'|'.join(BLOCKS)})\b([^<>]{{0,1000}})>", re.IGNORECASE
-)
+_OPENING: Final = re.compile(rf"<!--|<({'|'.join(BLOCKS)})\b([^<>]{{0,1000}})>", re.IGNORECASE)
 _ATTRIBUTE: Final = re.compile(r"""([\w:-]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
 _RAW: Final = frozenset(("script", "style", "window"))  # others have &amp; for &
 

@@ -72,7 +72,7 @@ async def test_what_leads_nowhere_is_refused(
 
     real = httpx2.AsyncClient
     monkeypatch.setattr(fetching, "public_address", address)
-    monkeypatch.setattr(fetching.httpx2, "AsyncClient", client)
+    monkeypatch.setattr(httpx2, "AsyncClient", client)
 
     with pytest.raises((BadRequest, ProviderFailed)):
         await fetch("https://example.org/", 10)
