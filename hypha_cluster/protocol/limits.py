@@ -607,6 +607,12 @@ APP_INSTANCES: Final = _apps.limit(
     "instances of apps in one workspace that run, or wait for a runner",
     "each takes a page of a browser, which has some 100 MB",
 )
+APP_ENDS: Final = _apps.limit(
+    32,
+    "instances",
+    "ends of instances of one workspace that are remembered, with their logs",
+    "the newest tell most",
+)
 APP_STARTS: Final = _apps.limit(
     1_000,
     "calls",
@@ -626,8 +632,8 @@ APP_LOG_ENTRY: Final = _apps.limit(
     "a trace of some dozen calls fits in",
 )
 APP_LOG_SIZE: Final = _apps.limit(
-    1_048_576,
-    "characters",
+    262_144,
+    "bytes",
     "the log of an instance, of each kind; then the oldest entries go",
-    "Redis keeps it for a week",
+    "Redis keeps those of all instances that run, and of the last that ended",
 )

@@ -1,8 +1,8 @@
 -- Change an instance, if it is as it is taken to be.
--- KEYS  1 the instance  2 instances
+-- KEYS  1 the instance  2 instances  3 probes  4 those of its workspace that are over
 -- ARGV  1 address  2 its epoch, or ''  3 states that it may be in, each with a comma behind it
 --       4 its state from now on  5 when it is to be looked at, in ms from now  6 name of this very call
---       7… field, value, …
+--       7 how many ends of a workspace are remembered  8… field, value, …
 -- Answers whether it was changed, its state and its epoch
 local known = redis.call('HMGET', KEYS[1], 'state', 'epoch', 'change')
 if not known[1] then
@@ -19,7 +19,21 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if known[1] ~= ARGV[4] then
   redis.call('HSET', KEYS[1], 'changed', now)
+  redis.call('ZREM', KEYS[3], ARGV[1])
+  local probe = redis.call('HMGET', KEYS[1], 'probe_every', 'probe_delay')
+  if ARGV[4] == 'running' and probe[1] then
+    redis.call('ZADD', KEYS[3], now + probe[2], ARGV[1])
+  end
 end
-redis.call('HSET', KEYS[1], 'state', ARGV[4], 'change', ARGV[6], unpack(ARGV, 7))
+redis.call('HSET', KEYS[1], 'state', ARGV[4], 'change', ARGV[6], unpack(ARGV, 8))
 redis.call('ZADD', KEYS[2], now + ARGV[5], ARGV[1])
+if ARGV[4] == 'failed' or ARGV[4] == 'stopped' then
+  redis.call('ZADD', KEYS[4], now, ARGV[1])
+  if redis.call('HGET', KEYS[1], 'forgotten') then
+    redis.call('ZADD', KEYS[2], now, ARGV[1])
+  end
+  for _, oldest in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1 - ARGV[7])) do
+    redis.call('ZADD', KEYS[2], now, oldest) -- whoever sees to it then forgets it
+  end
+end
 return {1, ARGV[4], known[2]}

@@ -9,7 +9,7 @@ from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
 KINDS: Final = ("error", "warning", "log", "info", "debug")
-_KEPT: Final = 7 * 86_400_000  # ms
+_KEPT: Final = 86_400_000  # ms, from the last entry
 
 
 class Entry(NamedTuple):

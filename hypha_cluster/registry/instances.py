@@ -17,8 +17,9 @@ from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.address import client_of, workspace_of
-from hypha_cluster.protocol.limits import APP_INSTANCES
+from hypha_cluster.protocol.limits import APP_ENDS, APP_INSTANCES
 from hypha_cluster.registry.encoding import flatten
+from hypha_cluster.registry.instance_logs import KINDS
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
@@ -166,6 +167,7 @@ class Instances:
                 keys.instance(address),
                 keys.instances_of(wanted.workspace),
                 keys.shared_instances(wanted.workspace),
+                keys.ended_instances(wanted.workspace),
             ],
             args=[
                 wanted.workspace,
@@ -233,7 +235,12 @@ class Instances:
         due: seconds from now, after which it is looked at.
         """
         done, now, current = await self._change(
-            keys=[self._keys.instance(address), self._keys.instances()],
+            keys=[
+                self._keys.instance(address),
+                self._keys.instances(),
+                self._keys.probes(),
+                self._keys.ended_instances(workspace_of(address)),
+            ],
             args=[
                 address,
                 "" if epoch is None else epoch,
@@ -241,20 +248,39 @@ class Instances:
                 state,
                 int(due * 1000),
                 secrets.token_hex(8),
+                APP_ENDS,
                 *flatten(fields),
             ],
         )
         return Change(bool(done), State(now.decode()) if now else None, int(current or 0))
 
-    async def end(self, address: str, *, because: str = "") -> Change:
+    async def forget(self, address: str) -> None:
+        """Want an instance no more, nor what is known of it and its log, once it is over."""
+        ended = await self.end(address, forgotten="1")
+        if ended.state in OVER:
+            await self.change(address, OVER, ended.state)
+        elif ended.state is State.STOPPING:
+            stopping = frozenset((State.STOPPING,))
+            await self.change(address, stopping, State.STOPPING, due=LEASE, forgotten="1")
+
+    async def end(self, address: str, *, because: str = "", **fields: str) -> Change:
         """Want an instance no more: stopped, or failed if there is a reason."""
         state = State.FAILED if because else State.STOPPED
         while True:
-            ended = await self.change(address, WAITING, state, due=REMEMBERED, reason=because)
+            ended = await self.change(
+                address, WAITING, state, due=REMEMBERED, epoch=None, reason=because, **fields
+            )
             if ended.is_done or ended.state not in HELD:
                 return ended
             ended = await self.change(
-                address, HELD, State.STOPPING, due=LEASE, then=str(state), reason=because
+                address,
+                HELD,
+                State.STOPPING,
+                due=LEASE,
+                epoch=None,
+                then=str(state),
+                reason=because,
+                **fields,
             )
             if ended.is_done or ended.state not in WAITING:
                 return ended
@@ -273,6 +299,8 @@ class Instances:
                 keys.instances_of(),
                 keys.shared_instances(),
                 _LOOKED_AT,
+                keys.ended_instances(),
+                *(keys.instance_log("", kind) for kind in KINDS),
             ],
         )
         return [address.decode() for address in taken]
@@ -285,7 +313,7 @@ class Instances:
 
     async def due_probes(self) -> list[str]:
         """The instances whose liveness is to be probed now, by whoever asks first."""
-        due = await self._due_probes([self._keys.instances()], [self._keys.instance()])
+        due = await self._due_probes([self._keys.probes()], [self._keys.instance(), _LOOKED_AT])
         return [address.decode() for address in due]
 
     # Tickets, by which the page of an instance comes in.

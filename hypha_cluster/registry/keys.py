@@ -238,6 +238,14 @@ class Keys:
         """Hash, app → client id of the instance that all share. Goes with the last."""
         return f"{self.prefix}:{{:apps}}:shared:{workspace}"
 
+    def ended_instances(self, workspace: str = "") -> str:
+        """Sorted set of addresses of instances of a workspace that are over, by when they ended."""
+        return f"{self.prefix}:{{:apps}}:ended:{workspace}"
+
+    def probes(self) -> str:
+        """Sorted set of addresses of instances by the time, in ms, to probe them next."""
+        return f"{self.prefix}:{{:apps}}:probes"
+
     def instance_log(self, address: str, kind: str) -> str:
         """Stream of what an instance has logged. Expires."""
         return f"{self.prefix}:{{:apps}}:log:{kind}:{address}"

@@ -3,7 +3,8 @@
 -- ARGV  1 runner, or '' to take none  2 how many to take  3 how long a lease lasts (ms)
 --       4 how long the end of one is remembered (ms)
 --       5 what keys of instances begin with  6 … of instances of a workspace  7 … of shared ones
---       8 how many to look at
+--       8 how many to look at  9 what keys of those of a workspace that are over begin with
+--       10… what keys of logs begin with, of each kind
 -- Answers the addresses of those that were taken
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -24,18 +25,23 @@ local function forget(address)
     redis.call('HDEL', ARGV[7] .. workspace, app)
   end
   redis.call('DEL', ARGV[5] .. address)
+  for i = 10, #ARGV do
+    redis.call('DEL', ARGV[i] .. address)
+  end
+  redis.call('ZREM', ARGV[9] .. workspace, address)
   redis.call('SREM', ARGV[6] .. workspace, client)
   redis.call('ZREM', KEYS[1], address)
 end
 for _, address in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[8])) do
   local key = ARGV[5] .. address
-  local known = redis.call('HMGET', key, 'state', 'runner', 'epoch', 'then')
+  local known = redis.call('HMGET', key, 'state', 'runner', 'epoch', 'then', 'forgotten')
   local state = known[1]
   if not state or state == 'failed' or state == 'stopped' then
     forget(address)
     state = ''
   elseif state == 'stopping' then -- and its runner did not live to do so
-    enter(address, known[4] or 'stopped', now + ARGV[4], 'runner', '')
+    enter(address, known[4] or 'stopped', known[5] and now or now + ARGV[4], 'runner', '')
+    redis.call('ZADD', ARGV[9] .. address:match('^[^/]*'), now, address)
     state = ''
   elseif state == 'starting' or state == 'running' then
     enter(address, 'pending', now, 'runner', '', 'reason', 'The runner ' .. known[2] .. ' is lost.')

@@ -12,7 +12,7 @@ from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
 from hypha_cluster.features.launcher.starting import page_user
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.links.client import RedisClient
-from hypha_cluster.protocol.limits import APP_INSTANCES
+from hypha_cluster.protocol.limits import APP_ENDS, APP_INSTANCES
 from hypha_cluster.registry.instance_logs import InstanceLogs
 from hypha_cluster.registry.instances import HELD, Instances, State, Wanted
 from hypha_cluster.registry.keys import Keys
@@ -243,4 +243,71 @@ async def test_a_log_has_so_many_entries_and_an_end(
         "error": 1,
         "log": 20,
     }
-    assert await redis.pttl(keys.instance_log("ann/a", "log")) > 6 * 86_400_000
+    assert 0 < 86_400_000 - await redis.pttl(keys.instance_log("ann/a", "log")) < 3_600_000
+
+
+async def ended(instances: Instances, logs: InstanceLogs, client: str) -> str:
+    address, _ = await instances.ask(wanted(client), shared=False)
+    await logs.write(address, "error", ["bad"])
+    await instances.end(address, because="it had to")
+    return address
+
+
+async def test_of_what_is_over_a_workspace_keeps_the_last(
+    instances: Instances, redis_client: RedisClient, redis: Redis, keys: Keys
+) -> None:
+    logs = InstanceLogs(redis_client, keys)
+    for number in range(APP_ENDS + 20):
+        await ended(instances, logs, f"c{number:02}")
+    await instances.ask(wanted("c19"), shared=False)  # again, so it is not over any more
+
+    await instances.see_to()
+
+    known = await instances.of_workspace("ann")
+    assert [each.client for each in known] == [f"c{each:02}" for each in range(19, APP_ENDS + 20)]
+    assert known[0].state is State.PENDING
+    logged = [key async for key in redis.scan_iter(keys.instance_log("*", "*"))]
+    assert len(logged) == APP_ENDS + 1  # that of who was asked for again, too
+    assert await redis.zcard(keys.ended_instances("ann")) == APP_ENDS
+
+
+async def test_what_is_forgotten_leaves_nothing(
+    instances: Instances, redis_client: RedisClient, redis: Redis, keys: Keys
+) -> None:
+    logs = InstanceLogs(redis_client, keys)
+    over = await ended(instances, logs, "over")
+    for client in ("runs", "stops", "waits"):
+        await instances.ask(wanted(client, probe=(60.0, 0.0)), shared=False)
+        await logs.write(f"ann/{client}", "log", ["here"])
+        if client != "waits":
+            await instances.see_to("r", 1)
+            await instances.change(f"ann/{client}", HELD, State.RUNNING, due=10, epoch=1)
+    await instances.end("ann/stops")
+
+    for address in (over, "ann/runs", "ann/stops", "ann/waits"):
+        await instances.forget(address)
+    for client in ("runs", "stops"):
+        stopping = frozenset((State.STOPPING,))
+        assert (await instances.change(f"ann/{client}", stopping, State.STOPPED, due=99)).is_done
+    await instances.see_to()
+    await instances.leave("r")
+
+    assert [key async for key in redis.scan_iter(f"{keys.prefix}:*apps*")] == []
+
+
+async def test_looking_for_probes_reads_only_those_that_are_due(
+    instances: Instances, redis: Redis, keys: Keys
+) -> None:
+    for client, probe in (("a", (60.0, 0.0)), ("later", (60.0, 50.0)), ("none", None)):
+        await instances.ask(wanted(client, probe=probe), shared=False)
+    await instances.see_to("r", 3)
+    for client in ("a", "later", "none"):
+        await instances.change(f"ann/{client}", HELD, State.RUNNING, due=10, epoch=1)
+
+    assert {*await redis.zrange(keys.probes(), 0, -1)} == {b"ann/a", b"ann/later"}
+    assert await instances.due_probes() == ["ann/a"]
+    assert await instances.due_probes() == []
+    await redis.zadd(keys.probes(), {"ann/a": 1})
+    assert await instances.due_probes() == ["ann/a"]
+    await instances.end("ann/a")
+    assert await redis.zrange(keys.probes(), 0, -1) == [b"ann/later"]

@@ -75,6 +75,8 @@ class Launcher(Feature):
             if workspace in missing:
                 _log.info("The apps of workspace %s are removed with it.", workspace)
                 await self._apps.forget(workspace)
+                for instance in await self._instances.of_workspace(workspace):
+                    await self._instances.forget(instance.address)
             else:
                 gone.add(workspace)
         return gone

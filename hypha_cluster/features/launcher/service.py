@@ -109,7 +109,7 @@ class ServerApps:
         app = await self._app(context, app_id)
         for instance in await self._instances.of_workspace(app.workspace):
             if instance.app == app.key:
-                await self._instances.end(instance.address)
+                await self._instances.forget(instance.address)
         await self._apps.uninstall(app.workspace, app.key)
 
     async def list_apps(self, context: Context, workspace: Any = None) -> list[dict[str, Any]]:

@@ -26,6 +26,10 @@ def masked(text: str) -> str:
     return _SECRETS.sub(_MASK, text)
 
 
+def _size(text: str) -> int:
+    return len(text.encode(errors="replace"))
+
+
 class Logbook:
     """Takes what a page logs at once, and writes it a moment later."""
 
@@ -33,7 +37,7 @@ class Logbook:
         self._logs = logs
         self._address = address
         self._waiting: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=APP_LOG))
-        self._sizes: defaultdict[str, deque[int]] = defaultdict(deque)
+        self._sizes: dict[str, deque[int]] = {}
         self.last_error = ""
 
     def take(self, kind: str, text: str) -> None:
@@ -57,15 +61,22 @@ class Logbook:
                 continue
             self._waiting[kind].clear()
             try:
+                await self._remember(kind)
                 await self._logs.write(self._address, kind, texts, kept=self._kept(kind, texts))
             except RedisUnavailable:
                 later = self._waiting[kind]
                 self._waiting[kind] = deque([*texts, *later], maxlen=APP_LOG)
 
+    async def _remember(self, kind: str) -> None:
+        """Count what an earlier page of the instance has logged, too."""
+        if kind not in self._sizes:
+            there = await self._logs.read(self._address, kind, 0, APP_LOG)
+            self._sizes[kind] = deque(_size(entry.text) for entry in there)
+
     def _kept(self, kind: str, texts: list[str]) -> int:
         """How many entries of a kind there may be, so that all of them have their size."""
         sizes = self._sizes[kind]
-        sizes.extend(map(len, texts))
+        sizes.extend(map(_size, texts))
         while len(sizes) > 1 and (sum(sizes) > APP_LOG_SIZE or len(sizes) > APP_LOG):
             sizes.popleft()
         return APP_LOG if sum(sizes) < APP_LOG_SIZE // 2 else len(sizes)

@@ -6,6 +6,7 @@ import pytest
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.features.launcher.running.logbook import Logbook, masked
 from hypha_cluster.protocol.limits import APP_LOG, APP_LOG_ENTRY, APP_LOG_SIZE
+from hypha_cluster.registry.instance_logs import Entry
 
 
 class Logs:
@@ -14,6 +15,10 @@ class Logs:
     def __init__(self) -> None:
         self.written: list[tuple[str, list[str], int]] = []
         self.fails = False
+        self.there: list[Entry] = []
+
+    async def read(self, address: str, kind: str, offset: int, limit: int) -> list[Entry]:
+        return self.there[offset : offset + limit]
 
     async def write(self, address: str, kind: str, texts: Sequence[str], *, kept: int) -> None:
         if self.fails:
@@ -62,6 +67,26 @@ async def test_a_log_has_a_size() -> None:
     for _ in range(2 * APP_LOG_SIZE // APP_LOG_ENTRY):
         book.take("log", "x" * APP_LOG_ENTRY)
         await book.write()
+
+    assert logs.written[-1][2] == APP_LOG_SIZE // APP_LOG_ENTRY
+
+
+async def test_the_size_of_a_log_is_that_of_its_bytes() -> None:
+    logs = Logs()
+    book = logbook(logs)
+    for _ in range(APP_LOG_SIZE // APP_LOG_ENTRY):
+        book.take("log", "\U0001f600" * APP_LOG_ENTRY)
+    await book.write()
+
+    assert logs.written[-1][2] == APP_LOG_SIZE // APP_LOG_ENTRY // 4
+
+
+async def test_what_an_earlier_page_has_logged_counts() -> None:
+    logs = Logs()
+    logs.there = [Entry(0.0, "log", "x" * APP_LOG_ENTRY)] * (APP_LOG_SIZE // APP_LOG_ENTRY)
+    book = logbook(logs)
+    book.take("log", "y" * APP_LOG_ENTRY)
+    await book.write()
 
     assert logs.written[-1][2] == APP_LOG_SIZE // APP_LOG_ENTRY
 
