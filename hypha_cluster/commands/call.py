@@ -20,7 +20,7 @@ def call(
     For example:
 
     ```sh
-    hypha-cluster call public/hello-world.hello name=Ada
+    hypha-cluster call ws-1/hello-world.hello name=Ada
     hypha-cluster call ws-1/my-client:sums.add a=1 b='[2, 3]' --server-url https://hub.example
     ```
 

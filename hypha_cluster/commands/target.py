@@ -74,7 +74,9 @@ class Hub:
                 method, f"{self.url}/{path}", json=content, headers=headers, timeout=ANSWER_TIME
             )
         except httpx2.HTTPError as error:
-            raise CommandFailed(f"no hub answers at {self.url}: {error}") from None
+            raise CommandFailed(
+                f"no hub answers at {self.url}: {error}; say by --server-url where it is"
+            ) from None
         if not answer.is_success:
             raise CommandFailed(f"{answer.status_code}: {_detail(answer)}")
         return answer.json() if answer.content else None

@@ -101,7 +101,9 @@ def running_store(data_dir: str) -> str:
     """The address of the store that a hub on this machine runs on `data_dir`."""
     address = (Path(data_dir).expanduser() / SOCKET).resolve()
     if not address.is_socket():
-        raise StartupError(f"no hub runs on {data_dir}; name the cluster's Redis with --redis-url")
+        raise StartupError(
+            f"no hub runs on {data_dir}; name its --data-dir, or its Redis with --redis-url"
+        )
     return f"unix://{quote(str(address))}"
 
 
