@@ -17,7 +17,7 @@ from hypha_cluster.errors import HubError, StartupError
 from hypha_cluster.features.built_in import all_features
 from hypha_cluster.features.feature import Features
 from hypha_cluster.hub.manager.tokens import issue_reconnection
-from hypha_cluster.hub.quotas import keep_counting
+from hypha_cluster.hub.quotas import Quotas, keep_counting
 from hypha_cluster.identity.openid import OpenIdKeys
 from hypha_cluster.identity.tokens import Tokens, TokenSettings
 from hypha_cluster.metrics import Counts, node_registry, redis_readings
@@ -28,7 +28,8 @@ from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.assets.routes import AssetsApi
 from hypha_cluster.web.bodies import Room
-from hypha_cluster.web.health import HealthApi
+from hypha_cluster.web.health import PROBES, HealthApi
+from hypha_cluster.web.middleware.asking import CountRequests
 from hypha_cluster.web.middleware.error_pages import ErrorPages
 from hypha_cluster.web.middleware.failures import handlers
 from hypha_cluster.web.middleware.slashes import lead_by_slashes
@@ -138,10 +139,20 @@ async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
             _health(links, node),
             features,
         )
+        _count_requests(app.router, hub.quotas, config.base_path)
         app.router.routes.extend(_everywhere(routes, features, config.base_path))
         await stack.enter_async_context(features.running())
         _log.info("Gateway %s is up.", site.name)
         yield
+
+
+def _count_requests(router: Routes, quotas: Quotas, base_path: str) -> None:
+    """Count all requests but those of probes, and of event streams, which count as admissions.
+
+    Browsers do not come back for a stream that was once refused.
+    """
+    free = {base + path for base in ("", base_path) for path in (*PROBES, "/sse")}
+    router.middleware_stack = CountRequests(router.middleware_stack, quotas, free)
 
 
 def _tracer(config: Config, app: Starlette) -> Tracer:

@@ -154,6 +154,10 @@ class Quotas:
     def request(self, subjects: Iterable[str], size: int = 0) -> None:
         """Somebody asks over HTTP, with a body of so many bytes."""
         self._require(self._requests, subjects)
+        self.body(subjects, size)
+
+    def body(self, subjects: Iterable[str], size: int) -> None:
+        """A request, which is counted already, has a body of so many bytes."""
         if size:
             self._require(self._traffic, subjects, size)
 

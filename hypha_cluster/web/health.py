@@ -1,11 +1,15 @@
 """Liveness, readiness, metrics."""
 
 from collections.abc import Callable
+from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+# The addresses of probes, which count for nobody: to refuse one would have a gateway replaced.
+PROBES: Final = ("/health/live", "/health/liveness", "/health/ready")
 
 
 class HealthApi:
@@ -26,9 +30,8 @@ class HealthApi:
 
     def routes(self) -> list[Route]:
         return [
-            Route("/health/live", self.live),
-            Route("/health/liveness", self.live),
-            Route("/health/ready", self.ready),
+            *(Route(path, self.live) for path in PROBES[:2]),
+            Route(PROBES[2], self.ready),
             Route("/metrics", self.metrics),
         ]
 

@@ -147,14 +147,24 @@ class Lookup:
         self._public_base_url = public_base_url
 
     async def identify(self, request: Request) -> Identity:
-        """Whom the token of a request speaks for; without one, somebody new and anonymous."""
+        """Whom the token of a request speaks for; without one, somebody new and anonymous.
+
+        A request is counted for its address before there is a route (CountRequests).
+        """
         sources = self._quotas.sources(request.scope)
         if sources:
-            self._quotas.request(sources, _announced(request))
+            self._quotas.body(sources, _announced(request))
         identity = await self._gatekeeper.identify(token_of(header(request, b"authorization")))
         if identity.origin is not None:
             self._quotas.request(self._quotas.subjects(identity), _announced(request))
         return identity
+
+    def count(self, connection: HTTPConnection, user: Identity | None) -> None:
+        """Count what is asked of an application; TooMany. user: whom a token speaks for."""
+        if connection.scope["type"] == "websocket":
+            self._quotas.request(self._quotas.sources(connection.scope))
+        if user is not None and user.origin is not None:
+            self._quotas.request(self._quotas.subjects(user))
 
     async def enter(self, request: Request, workspace: str) -> Visitor:
         """Who asks, and whether they are inside: others see what is public. WorkspaceNotFound."""

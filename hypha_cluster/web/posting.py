@@ -21,7 +21,7 @@ from hypha_cluster.web.event_stream import EventStream
 from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import token_of
 
-PATIENCE: Final = 1.0  # seconds to wait for a stream that has ended, or is about to begin
+PATIENCE: Final = 1.0  # seconds to wait for a stream that has ended, and may begin anew
 _PAUSE: Final = 0.1  # seconds until it is looked for again
 
 
@@ -100,30 +100,30 @@ class Posting:
         raise _error_of(verdict)
 
     async def _bring(self, asked: Asked, frame: bytes) -> Verdict:
-        """Have a frame routed, wherever the stream is; wait a while if it is nowhere."""
+        """Have a frame routed, wherever the stream is; wait a while if it was there lately."""
         clock, sleep = self._supervisor.clock, self._supervisor.sleep
         deadline = clock() + PATIENCE
         while True:
-            verdict = await self._bring_once(asked, frame)
+            here = self._here.get(asked.key)
+            address = await self._streams.find(asked.key) if here is None else here.address
+            if address is None:  # its client posts only after Redis has been told of it
+                return Verdict.OVER
+            _check(asked.fields, address)
+            verdict = await self._bring_once(here, address, asked.key, frame)
             if verdict is not Verdict.OVER or clock() > deadline:
                 return verdict
             await sleep(_PAUSE)
 
-    async def _bring_once(self, asked: Asked, frame: bytes) -> Verdict:
-        here = self._here.get(asked.key)
-        address = await self._streams.find(asked.key) if here is None else here.address
-        if address is None:
-            return Verdict.OVER
-        _check(asked.fields, address)
+    async def _bring_once(self, here: Here | None, address: str, key: str, frame: bytes) -> Verdict:
         if here is None:
-            return await self._posts.send(address, asked.key, frame)
+            return await self._posts.send(address, key, frame)
         settled: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
 
         def settle(verdict: Verdict) -> None:
             if not settled.done():  # who posted may have gone
                 settled.set_result(verdict)
 
-        here.stream.postbox.put(asked.key, frame, settle)
+        here.stream.postbox.put(key, frame, settle)
         return await settled
 
 

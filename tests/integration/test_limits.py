@@ -170,6 +170,40 @@ async def test_frames_beyond_the_limit_come_later_and_all_of_them(start: Any) ->
     assert await hits(first, "frames") >= 1
 
 
+async def test_whatever_is_asked_counts(start: Any) -> None:
+    """Else whoever wants to load the hub asks for what does not."""
+    first, _ = start(max_requests=1)
+    asked = [
+        ("POST", "/sse?session_id=0123456789"),
+        ("GET", "/nobody/apps/application/"),
+        ("GET", "/apps/nobody/app/"),
+        ("GET", "/nobody/openapi.json"),
+        ("GET", "/"),
+        ("GET", "/nothing/at/all"),
+    ]
+    for number, (method, path) in enumerate(asked, 1):
+        headers = from_(f"192.0.2.{number}")
+        body = (b"frame",) if method == "POST" else ()
+
+        answers = await asyncio.gather(
+            *(ask(f"{first.url}{path}", *body, **headers) for _ in range(30))
+        )
+
+        statuses = [answer.status for answer in answers]
+        assert statuses.count(429) < 21, path  # ten may come at once
+        assert 429 in statuses, path
+    url = f"{first.url.replace('http', 'ws', 1)}/nobody/apps/application/"
+    opened = (refused_by(url, "192.0.2.100") for _ in range(30))
+    assert 429 in await asyncio.gather(*opened)
+
+
+async def refused_by(url: str, address: str) -> int:
+    """The status by which a WebSocket is refused."""
+    with pytest.raises(InvalidStatus) as refused:
+        await open_websocket(url, additional_headers=from_(address))
+    return refused.value.response.status_code
+
+
 async def test_requests_beyond_the_limit_are_answered_429(start: Any) -> None:
     first, _ = start(max_requests=1)
     url, headers = f"{first.url}/public/services", from_("192.0.2.1")

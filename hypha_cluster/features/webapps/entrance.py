@@ -50,6 +50,7 @@ class Entrance:
 
     def __init__(self, grounds: Grounds) -> None:
         self._gatekeeper = grounds.gatekeeper
+        self._lookup = grounds.lookup
         self._cookies = Cookies(grounds)
         self._workspaces = grounds.workspaces
         self._public_base_url = grounds.public_base_url
@@ -61,6 +62,7 @@ class Entrance:
             user = await self._user(connection)
         except InvalidToken as error:
             refusal = error
+        self._lookup.count(connection, user)
         identity = user or await self._gatekeeper.identify(None)
         inside = await self._workspaces.may_enter_lately(identity, workspace)
         base_path = connection.scope["root_path"].rsplit("/", 3)[0]

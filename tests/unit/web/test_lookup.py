@@ -44,6 +44,9 @@ class Hub:
     def request(self, subjects: list[str], size: int) -> None:
         self.asked.append((subjects, size))
 
+    def body(self, subjects: list[str], size: int) -> None:
+        self.asked.append((subjects, size))
+
     async def may_enter_lately(self, identity: Identity, name: str) -> bool:
         return identity.id == name
 

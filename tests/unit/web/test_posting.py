@@ -1,10 +1,17 @@
 """What a request says of the client that posts, or opens a stream."""
 
+from typing import Any, cast
+
 import pytest
 from starlette.requests import Request
 
-from hypha_cluster.errors import BadRequest, InvalidToken
-from hypha_cluster.web.posting import Asked, read_query
+from hypha_cluster.errors import BadRequest, InvalidToken, NotFound
+from hypha_cluster.metrics import Counts
+from hypha_cluster.registry.streams import Streams
+from hypha_cluster.relay.posts import Posts
+from hypha_cluster.supervision import Supervisor
+from hypha_cluster.web.bodies import Room
+from hypha_cluster.web.posting import Asked, Posting, read_query
 
 SESSION = b"session_id=0123456789"
 
@@ -51,3 +58,28 @@ def test_the_last_of_several_counts_and_whatever_else_is_there_does_not_change_t
 def test_a_session_has_its_bounds(query: bytes) -> None:
     with pytest.raises(BadRequest, match="8 to 256 characters"):
         read(query)
+
+
+class Nowhere:
+    """Streams of nobody, and how often they were looked for."""
+
+    looked = 0
+
+    async def find(self, digest: str) -> str | None:
+        self.looked += 1
+        return None
+
+
+async def test_a_session_that_nobody_has_is_looked_for_once() -> None:
+    nowhere, supervisor = Nowhere(), Supervisor()
+    posts = cast(Posts, None)
+    posting = Posting(cast(Streams, nowhere), posts, 1000, Room(), Counts(), supervisor)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"frame", "more_body": False}
+
+    scope = {"type": "http", "method": "POST", "query_string": SESSION, "headers": []}
+    with pytest.raises(NotFound, match="no stream with this session_id"):
+        await posting.serve(Request(scope, receive))
+
+    assert nowhere.looked == 1
