@@ -27,6 +27,8 @@ _SCRIPTS: Final = (
 )
 _HEADERS: Final = {
     "Cache-Control": "no-store",
+    # A page that opened this one may not look into it: applications have the same origin.
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "same-origin",  # with no-referrer, browsers hide where forms come from
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

@@ -226,6 +226,24 @@ async def test_an_admin_goes_on_seeing_more_than_others(visit: Visiting, site: S
     assert site.second.removeprefix("http://") in text
 
 
+async def test_figures_for_admins_only_are_drawn_anew_without_a_token(
+    visit: Visiting, site: Site, gateway_factory: GatewayFactory
+) -> None:
+    window = await visit(gateway_factory(figures="admins", jwt_secret=SECRET).url)
+    await sign_in(window, "ann")
+    await window.go("/")
+
+    async def wait(page: Any) -> str:
+        async with page.expect_navigation():
+            pass
+        return str(await page.content())
+
+    again = await window.do(wait)
+
+    assert 'id="figures"' in again
+    assert "data-token" not in again
+
+
 async def test_the_page_is_there_while_redis_is_not(
     tmp_path: Path, gateway_factory: GatewayFactory
 ) -> None:
@@ -341,11 +359,38 @@ async def test_a_protected_application_opens_for_who_has_logged_in(
     assert await bob.window.text("body") == "for bob"
 
 
+@pytest.mark.parametrize("path", ["/", "/playground", "/bob/", "/account"])
+async def test_a_page_of_an_application_cannot_look_into_a_page_that_it_opens(
+    bob: Bob, path: str
+) -> None:
+    await offer_page(bob.program)
+    await bob.sign_in()
+    await bob.window.go("/bob/apps/page/")
+
+    async def look(page: Any) -> object:
+        async with page.expect_popup() as opening:
+            await page.evaluate(f"void (window.opened = open('{path}'))")
+        popup = await opening.value
+        await popup.wait_for_selector("main h1")
+        seen = await page.evaluate(
+            "(() => { try { return opened.document?.body?.innerText ?? null } "
+            "catch { return null } })()"
+        )
+        await popup.close()
+        return seen
+
+    assert not await bob.window.do(look)
+
+
 async def offer_page(program: RawClient) -> None:
     """A protected application, of functions, which says who asks."""
     await program.offer(
         "page",
-        index=lambda event: {"status": 200, "body": f"for {event['context']['user']['id']}"},
+        index=lambda event: {
+            "status": 200,
+            "headers": {"Cross-Origin-Opener-Policy": "same-origin"},
+            "body": f"for {event['context']['user']['id']}",
+        },
     )
     config = {"visibility": "protected"}
     info = {"id": "page", "name": "page", "type": "functions", "config": config}

@@ -46,7 +46,7 @@ class HubPage:
             version=__version__,
             base_url=self._lookers.base_url(request),
             user=looker.identity if looker.is_known else None,
-            token=looker.token if may_oversee(looker.identity) else "",
+            reloads=self._for_admins,
             figures=(await self._figures(looker.identity)) if shows else None,
             services=services[:SHOWN_SERVICES],
             more=max(0, len(services) - SHOWN_SERVICES),

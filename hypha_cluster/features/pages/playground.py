@@ -76,7 +76,6 @@ class Playground:
         return self._pages.show(
             "playground",
             self._lookers.root(request),
-            headers={"Cross-Origin-Opener-Policy": "same-origin"},
             policy="; frame-src 'self'",
             base_url=self._lookers.base_url(request),
             user=user,

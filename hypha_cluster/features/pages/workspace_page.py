@@ -148,8 +148,7 @@ class WorkspacePage:
         )
 
 
-# A page that opened this one may not look into it.
-_HEADERS: Final = {"Vary": "Accept", "Cross-Origin-Opener-Policy": "same-origin"}
+_HEADERS: Final = {"Vary": "Accept"}
 
 
 def _listed(info: dict[str, Any]) -> dict[str, str]:

@@ -42,6 +42,11 @@ def test_pages_without_scripts_run_none(tmp_path: Path) -> None:
     assert (page.status_code, page.headers["x-more"]) == (404, "1")
 
 
+def test_no_page_that_opened_it_looks_into_a_page(pages: Pages) -> None:
+    """Web applications have the same origin, and pages have tokens and forms."""
+    assert pages.show("own", "", x="").headers["cross-origin-opener-policy"] == "same-origin"
+
+
 async def test_files_are_sent_again_only_if_they_changed(tmp_path: Path) -> None:
     (tmp_path / "own.js").write_text("1")
     router = Router(PageFiles(tmp_path).routes())

@@ -2,6 +2,7 @@
 "use strict";
 
 const EVERY = 2000; // ms
+const RELOAD = 5000; // ms
 const FRAMES = 0, P50 = 2, P99 = 3, REDIS = 4, CLIENTS = 5; // of a sample
 const WIDTH = 240, HEIGHT = 64, LENGTH = 60;
 const SVG = "http://www.w3.org/2000/svg";
@@ -80,6 +81,11 @@ function row(gateway) {
   return line;
 }
 
+// Addresses come with the page, for an admin; whoever asks for figures gets none.
+const addresses = new Map();
+const withAddresses = ({ redis, gateways }) =>
+  ({ redis, gateways: gateways.map(each => ({ ...each, address: addresses.get(each.name) })) });
+
 const part = (kind, key) => document.getElementById(`${kind}-${key}`);
 
 function show({ redis, gateways }) {
@@ -99,12 +105,13 @@ function show({ redis, gateways }) {
   document.getElementById("gateways").replaceChildren(...gateways.map(row));
 }
 
-async function look({ url, token }) {
+// Where only admins see figures, they come with the page: no token that a script could take is in it.
+async function look({ url, reloads }) {
   if (document.hidden) return;
   try {
-    const answer = await fetch(url, token ? { headers: { Authorization: `Bearer ${token}` } } : {});
-    if (answer.ok) show(await answer.json());
-    else if (answer.status === 401) throw new Error("this page is too old; load it again");
+    const answer = await fetch(url);
+    if (answer.ok && reloads) location.reload();
+    else if (answer.ok) show(withAddresses(await answer.json()));
     else throw new Error(`status ${answer.status}`);
   } catch (error) {
     document.getElementById("trouble").textContent = `The hub does not answer (${error.message}); this is as it was.`;
@@ -113,6 +120,8 @@ async function look({ url, token }) {
 
 const figures = document.getElementById("figures");
 if (figures) {
-  show(JSON.parse(figures.dataset.figures));
-  setInterval(() => look(figures.dataset), EVERY);
+  const first = JSON.parse(figures.dataset.figures);
+  for (const { name, address } of first.gateways) if (address) addresses.set(name, address);
+  show(first);
+  setInterval(() => look(figures.dataset), figures.dataset.reloads ? RELOAD : EVERY);
 }
