@@ -66,6 +66,7 @@ class Person:
     async def open(self, url: str, **headers: str) -> Page:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         navigation = {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}
+        navigation["Sec-Fetch-Dest"] = "document"
         return await self._follow(await self._client.get(url, headers={**navigation, **named}))
 
     async def send(self, url: str, fields: Mapping[str, str], **headers: str) -> Page:

@@ -476,6 +476,34 @@ async def test_a_page_has_no_token_for_who_brings_one(site: Site) -> None:
     assert [token_in(page.body.decode()) for page in pages] == [""] * 3
 
 
+@pytest.mark.parametrize(
+    ("mode", "place", "hinted"),
+    [
+        ("", "", True),
+        ("navigate", "", True),
+        ("", "document", True),
+        ("navigate", "iframe", False),
+        ("cors", "empty", False),
+        ("", "empty", False),
+    ],
+)
+async def test_a_page_has_no_token_unless_the_browser_says_that_a_person_opens_it(
+    site: Site, ann: Person, mode: str, place: str, hinted: bool
+) -> None:
+    """By http browsers say nothing of it, and any script under the origin reads what it fetches."""
+    await ann.log_in(site.first, "ann")
+    asked = {"Accept": HTML, "Sec_Fetch_Mode": mode, "Sec_Fetch_Dest": place}
+
+    pages = [
+        await ann.open(site.first + path, **asked) for path in ("/playground", "/", "/public/")
+    ]
+
+    assert [token_in(page.text) for page in pages] == [""] * 3
+    assert [("does not say whether you or a script" in page) for page in pages] == [hinted] * 3
+    opened = await ann.open(f"{site.first}/playground", **VISIT)
+    assert token_in(opened.text)
+
+
 async def test_who_signs_out_ends_the_tokens_of_pages_that_are_open(
     site: Site, ann: Person
 ) -> None:
@@ -604,9 +632,17 @@ async def test_code_reaches_the_hub_only_and_as_nobody(visit: Visiting, hub: Hub
 
 async def test_code_connects_as_who_looks_if_they_want_it(bob: Bob) -> None:
     await bob.sign_in()
-    await write_and_run(bob.window, "console.log((await connectToServer()).config.workspace)")
+    code = "console.log((await connectToServer()).config.workspace, 'is mine')"
+    await write_and_run(bob.window, code)
+    await bob.window.until(LOGGED.format("'is mine'"))
+    assert "bob" not in await bob.window.text("#log")
 
-    await bob.window.until(LOGGED.format("'bob'"))
+    async def run_as_me(page: Any) -> None:
+        await page.get_by_label("Connect as").check()
+        await page.get_by_role("button", name="Run").click()
+
+    await bob.window.do(run_as_me)
+    await bob.window.until(LOGGED.format("'bob is mine'"))
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,7 @@ class HubPage:
             headers={"Vary": "Accept"},
             version=__version__,
             base_url=self._lookers.base_url(request),
+            hint=looker.hint,
             user=looker.identity if looker.is_known else None,
             reloads=self._for_admins,
             figures=(await self._figures(looker.identity)) if shows else None,

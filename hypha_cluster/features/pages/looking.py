@@ -1,6 +1,6 @@
 """Who looks at a page: by the cookie of the login page, or by a token in a header."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 
@@ -13,10 +13,16 @@ from hypha_cluster.registry.logins import Logins
 from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import token_of
 
+_HINT: Final = (
+    "You have logged in, but your browser does not say whether you or a script asks for this page, "
+    "so you see what everybody sees. Browsers say it where the hub has an address with https."
+)
+
 
 class Looker(NamedTuple):
     """identity: somebody new for who has not logged in. is_known: whether they have.
 
+    hint: why a page does not know them though they have a cookie; empty, unless it is so.
     token: what the page's script may call with; empty for who came with a token in a header, who
     would else renew it for ever, and for who is not known.
     """
@@ -24,6 +30,7 @@ class Looker(NamedTuple):
     identity: Identity
     is_known: bool
     token: str = ""
+    hint: str = ""
 
 
 class Lookers:
@@ -52,9 +59,13 @@ class Lookers:
         """
         if token := token_of(header(request, b"authorization")):
             return Looker(await self._gatekeeper.identify(token), is_known=True)
-        if _is_opened(request) and (signed := await self._browsers.signed_in(request)):
-            return self._known(signed.identity)
+        opened = _is_opened(request)
+        if opened is not False and (signed := await self._browsers.signed_in(request)):
+            return self._known(signed.identity) if opened else self._unsure()
         return Looker(self._gatekeeper.guest(), is_known=False)
+
+    def _unsure(self) -> Looker:
+        return Looker(self._gatekeeper.guest(), is_known=False, hint=_HINT)
 
     def _known(self, identity: Identity) -> Looker:
         try:
@@ -63,7 +74,12 @@ class Lookers:
             return Looker(self._gatekeeper.guest(), is_known=False)
 
 
-def _is_opened(request: Request) -> bool:
-    """Whether a person goes to the page, and no page of an application looks into it."""
+def _is_opened(request: Request) -> bool | None:
+    """Whether a person goes to the page, and no script of an application fetches it.
+
+    None if the browser does not say so, as all do where there is neither https nor localhost.
+    """
     mode, place = header(request, b"sec-fetch-mode"), header(request, b"sec-fetch-dest")
-    return mode in ("", "navigate") and place in ("", "document")
+    if mode not in ("", "navigate") or place not in ("", "document"):
+        return False
+    return True if mode and place else None

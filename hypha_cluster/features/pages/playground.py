@@ -78,6 +78,7 @@ class Playground:
             self._lookers.root(request),
             policy="; frame-src 'self'",
             base_url=self._lookers.base_url(request),
+            hint=looker.hint,
             user=user,
             token=looker.token,
             examples=[each for each in self._examples if has_python or each[2] != "Python"],

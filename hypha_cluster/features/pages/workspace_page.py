@@ -92,6 +92,7 @@ class WorkspacePage:
             "workspace": shown.workspace,
             "base_url": shown.base_url,
             "user": shown.looker.identity if known else None,
+            "hint": shown.looker.hint,
             "inside": shown.inside,
             "token": shown.looker.token if shown.inside else "",
         }
