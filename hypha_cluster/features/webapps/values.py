@@ -16,7 +16,6 @@ _OURS: Final = frozenset(
     (
         b"clear-site-data",
         b"connection",
-        b"cross-origin-opener-policy",  # with that of our pages, it could look into them
         b"keep-alive",
         b"proxy-authenticate",
         b"service-worker-allowed",

@@ -73,7 +73,6 @@ def test_a_header_that_is_none_is_refused(value: Any) -> None:
         ["Service-Worker-Allowed", "/"],
         ["Clear-Site-Data", '"cookies"'],
         ["Strict-Transport-Security", "max-age=63072000; includeSubDomains; preload"],
-        ["Cross-Origin-Opener-Policy", "same-origin"],
         ["Set-Cookie", "__Host-hypha=stolen; Path=/; Secure"],
         ["Set-Cookie", " __host-hypha=stolen"],
         ["Set-Cookie", "=hypha=stolen"],
