@@ -4,15 +4,14 @@ All of it is strangers' words. They are shortened here, and escaped by who puts 
 into code they come as literals, or not at all.
 """
 
-import ast
 import json
 import re
 import shlex
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from hypha_cluster.protocol import rpc
-from hypha_cluster.protocol.limits import DEPTH, SHOWN_FUNCTIONS, SHOWN_TEXT
+from hypha_cluster.protocol import rpc, signatures
+from hypha_cluster.protocol.limits import DEPTH, SHOWN_FUNCTIONS, SHOWN_TEXT, SIGNATURE
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 _EXAMPLES: Final = {"int": 1, "float": 1.0, "bool": True, "list": [], "dict": {}, "str": "text"}
@@ -48,15 +47,19 @@ def functions_of(service: dict[str, Any], *, with_context: bool) -> list[Functio
     """The functions of a service, those in maps of it too. with_context: the hub adds `context`."""
     found = []
     for path, reference in _references(service):
-        signature = str(reference.get("_rsig") or "")
-        parameters = parameters_of(signature) if signature else None
+        parameters = parameters_of(reference.get("_rsig"))
+        signature = _start(reference.get("_rsig"), SIGNATURE)
         if parameters and with_context:
             parameters = [each for each in parameters if each.name != "context"]
-        docs = str(reference.get("_rdoc") or "")[:SHOWN_TEXT]
+        docs = _start(reference.get("_rdoc"), SHOWN_TEXT)
         found.append(Function(path, signature or path, docs, parameters))
         if len(found) == SHOWN_FUNCTIONS:
             break
     return found
+
+
+def _start(text: object, most: int) -> str:
+    return text[:most] if isinstance(text, str) else ""
 
 
 def _references(value: Any, path: str = "", level: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -64,34 +67,16 @@ def _references(value: Any, path: str = "", level: int = 0) -> Iterator[tuple[st
         yield path, value
     elif isinstance(value, dict) and level < DEPTH:
         for key, item in value.items():
-            if isinstance(key, str) and "." not in key:
+            if isinstance(key, str) and "." not in key and len(path) + len(key) < SIGNATURE:
                 yield from _references(item, f"{path}.{key}" if path else key, level + 1)
 
 
-def parameters_of(signature: str) -> list[Parameter] | None:
+def parameters_of(signature: object) -> list[Parameter] | None:
     """Those of `work(a, b: int = 2)`; None for one that is no such text, or takes any number."""
-    try:
-        tree = ast.parse(f"def {signature}: ...")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    found = signatures.parameters(signature)
+    if found is None or any(each.stars for each in found):
         return None
-    definition = tree.body[0]
-    if len(tree.body) != 1 or not isinstance(definition, ast.FunctionDef):
-        return None
-    given = definition.args
-    if given.vararg or given.kwarg:
-        return None
-    positional = [*given.posonlyargs, *given.args]
-    missing = len(positional) - len(given.defaults)
-    pairs = [
-        *zip(positional, [None] * missing + list(given.defaults), strict=True),
-        *zip(given.kwonlyargs, given.kw_defaults, strict=True),
-    ]
-    return [_parameter(each, default) for each, default in pairs if each.arg != "self"]
-
-
-def _parameter(given: ast.arg, default: ast.expr | None) -> Parameter:
-    annotation = ast.unparse(given.annotation) if given.annotation else ""
-    return Parameter(given.arg, annotation, ast.unparse(default) if default else None)
+    return [Parameter(each.name, each.type, each.default) for each in found if each.name != "self"]
 
 
 # How programs call it.

@@ -14,7 +14,7 @@ from hypha_cluster.features.pages.functions import (
     parameters_of,
     snippets,
 )
-from hypha_cluster.protocol.limits import SHOWN_FUNCTIONS, SHOWN_TEXT
+from hypha_cluster.protocol.limits import SHOWN_FUNCTIONS, SHOWN_TEXT, SIGNATURE
 
 OPEN = Place("http://hub", "ws", "math", is_public=True)
 CLOSED = OPEN._replace(is_public=False)
@@ -29,7 +29,11 @@ def reference(path: str = "f", **more: object) -> dict[str, object]:
     [
         ("f()", []),
         ("f(a, b: int = 2)", [Parameter("a", "", None), Parameter("b", "int", "2")]),
-        ("f(a: str, *, b='x') -> str", [Parameter("a", "str", None), Parameter("b", "", "'x'")]),
+        ("f(a: str, b='x') -> str", [Parameter("a", "str", None), Parameter("b", "", "'x'")]),
+        ("f(a: str, *, b='x') -> str", None),  # some releases of the client do not read it
+        (f"f(a=0x{'F' * 16_000})", None),
+        (f"f({', '.join(f'a{n}' for n in range(10_000))})", None),
+        (5, None),
         ("f(a: list[int] = None)", [Parameter("a", "list[int]", "None")]),
         ("f(self, a)", [Parameter("a", "", None)]),
         ("f(*args)", None),
@@ -41,7 +45,7 @@ def reference(path: str = "f", **more: object) -> dict[str, object]:
     ],
 )
 def test_parameters_are_read_from_a_signature(
-    signature: str, parameters: list[Parameter] | None
+    signature: object, parameters: list[Parameter] | None
 ) -> None:
     assert parameters_of(signature) == parameters
 
@@ -71,12 +75,16 @@ def test_what_the_hub_adds_is_not_asked_for() -> None:
 
 
 def test_much_is_cut_short() -> None:
-    service = {f"f{n}": reference(_rdoc="x" * 10_000) for n in range(SHOWN_FUNCTIONS + 1)}
+    much = {"_rdoc": "x" * 10_000, "_rsig": "x" * 10_000}
+    service = {f"f{n}": reference(**much) for n in range(SHOWN_FUNCTIONS + 1)}
+    service = {"x" * 10_000: reference(), **service}
 
     found = functions_of(service, with_context=False)
 
     assert len(found) == SHOWN_FUNCTIONS
     assert len(found[0].docs) == SHOWN_TEXT
+    assert max(len(each.path) for each in found) < SIGNATURE
+    assert {len(each.signature) for each in found} == {SIGNATURE}
 
 
 def test_snippets_call_the_function() -> None:
