@@ -524,10 +524,16 @@ SHOWN_CLIENTS: Final = _http.limit(
     200, "clients", "clients that the page of a workspace shows", "each is looked up"
 )
 SHOWN_FUNCTIONS: Final = _http.limit(
-    200, "functions", "functions that the page of a service shows", "each has a form"
+    200,
+    "functions",
+    "functions that the page of a service shows, or OpenAPI describes",
+    "each has a form",
 )
 SHOWN_TEXT: Final = _http.limit(
-    4_096, "characters", "a description or docs on a page", "enough to read before one calls it"
+    4_096,
+    "characters",
+    "a description or docs on a page, or in OpenAPI",
+    "enough to read before one calls it",
 )
 LISTED_WORKSPACES: Final = _http.limit(
     1_000, "workspaces", "workspaces that `/api/stats` tells of one by one", "each is looked up"
@@ -543,6 +549,12 @@ DESCRIBED_SERVICES: Final = _http.limit(
     "services",
     "services of a workspace in its description as OpenAPI",
     "each provider is asked; nobody reads more",
+)
+DESCRIPTION: Final = _http.limit(
+    4_194_304,
+    "bytes",
+    "what a workspace's description as OpenAPI says of its functions",
+    "whoever may see the services may ask for it; services that do not fit are counted in it",
 )
 FORM_FIELDS: Final = _http.limit(
     1_000,

@@ -1,11 +1,14 @@
 """A workspace's functions as OpenAPI: one path for each, with what its signature says."""
 
+import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
 from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.limits import SHOWN_FUNCTIONS, SHOWN_TEXT
 from hypha_cluster.protocol.signatures import Parameter, parameters
 from hypha_cluster.web.forms import MULTIPART, URLENCODED
 from hypha_cluster.web.headers import JSON
@@ -21,16 +24,21 @@ _TYPES: Final = {
 }
 
 
-def paths(workspace: str, services: Mapping[str, Json]) -> Json:
-    """The paths of the functions of services; services: what providers say of them, by id."""
+def paths(workspace: str, service_id: str, service: Json) -> Json:
+    """The paths of the first functions of a service; service: what its provider says of it."""
     found: Json = {}
-    for service_id, service in services.items():
-        for name, function in functions(service):
-            parts = (workspace, "services", service_id, name)
-            found["/" + "/".join(quote(part, safe=":@") for part in parts)] = _operations(
-                service_id, name, function
-            )
+    for name, function in islice(functions(service), SHOWN_FUNCTIONS):
+        parts = (workspace, "services", service_id, name)
+        found["/" + "/".join(quote(part, safe=":@") for part in parts)] = _operations(
+            service_id, name, function
+        )
     return found
+
+
+def measured(workspace: str, service_id: str, service: Json) -> tuple[Json, int]:
+    """Its paths, and how many bytes they are as JSON; in a thread, as it may take a while."""
+    found = paths(workspace, service_id, service)
+    return found, len(json.dumps(found).encode())
 
 
 def functions(service: Json, prefix: str = "") -> Iterator[tuple[str, Json]]:
@@ -46,7 +54,7 @@ def _operations(service_id: str, name: str, function: Json) -> Json:
     docs = function.get("_rdoc")
     signature = function.get("_rsig")
     known = parameters(signature)
-    text = docs.strip() if isinstance(docs, str) else ""
+    text = docs[:SHOWN_TEXT].strip() if isinstance(docs, str) else ""
     described = f"{text}\n\n`{signature}`" if known is not None else text
     common = {
         "tags": [service_id],

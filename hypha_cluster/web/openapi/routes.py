@@ -16,11 +16,11 @@ from hypha_cluster.errors import ClientAway, HubError
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.visiting import Visitor, Visits
 from hypha_cluster.protocol.address import ServiceQuery
-from hypha_cluster.protocol.limits import DESCRIBED_SERVICES
+from hypha_cluster.protocol.limits import DESCRIBED_SERVICES, DESCRIPTION
 from hypha_cluster.web import assets
 from hypha_cluster.web.answers import answer
 from hypha_cluster.web.lookup import Lookup
-from hypha_cluster.web.openapi.functions import paths
+from hypha_cluster.web.openapi.functions import measured
 from hypha_cluster.web.openapi.hub import hub_document
 from hypha_cluster.web.openapi.parts import Json, document
 
@@ -86,8 +86,9 @@ class OpenApi:
         missing = [service for service in wanted if service not in described]
         text = f"The functions of the workspace {name}, as far as you may call them."
         if missing:
-            text += f" Not described, since nobody answers or there are too many: {len(missing)}."
-        whole = document(name, text, visitor.base_url, paths(name, described))
+            text += f" Not described, since nobody answers or there is too much: {len(missing)}."
+        paths = {path: what for found in described.values() for path, what in found.items()}
+        whole = document(name, text, visitor.base_url, paths)
         return await answer(request, whole)
 
     async def page(self, request: Request) -> Response:
@@ -111,13 +112,17 @@ class OpenApi:
     async def _described(
         self, visitor: Visitor, workspace: str, services: Iterable[str]
     ) -> dict[str, Json]:
-        """What providers say of services, as far as they do so in time."""
-        turns, described = asyncio.Semaphore(_AT_ONCE), {}
+        """The paths of services, as far as providers answer in time, and within DESCRIPTION."""
+        turns, described, left = asyncio.Semaphore(_AT_ONCE), {}, DESCRIPTION
 
         async def ask(service: str) -> None:
+            nonlocal left
             async with turns:
                 with contextlib.suppress(HubError):
-                    described[service] = await self._describe(visitor, workspace, service)
+                    said = await self._describe(visitor, workspace, service)
+                    found, size = await asyncio.to_thread(measured, workspace, service, said)
+                    if size <= left:
+                        described[service], left = found, left - size
 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):

@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.limits import SHOWN_FUNCTIONS, SHOWN_TEXT
 from hypha_cluster.web.openapi.functions import paths
 
 
 def described(signature: str | None, docs: str | None = None) -> dict[str, Any]:
     function = rpc.reference("ws/c", "services.s.f") | {"_rsig": signature, "_rdoc": docs}
-    operations: dict[str, Any] = paths("ws", {"s": {"f": function}})["/ws/services/s/f"]
+    operations: dict[str, Any] = paths("ws", "s", {"f": function})["/ws/services/s/f"]
     return operations
 
 
@@ -61,6 +62,16 @@ def test_docs_are_told_whole_and_their_first_line_alone() -> None:
     assert described(None, None)["post"]["summary"] == "s.f"
 
 
+def test_of_what_is_long_the_beginning_is_told() -> None:
+    function = rpc.reference("ws/c", "services.s.f") | {"_rdoc": "x" * 100_000}
+    service = {f"f{n}": function for n in range(SHOWN_FUNCTIONS + 1)}
+
+    found = paths("ws", "s", service)
+
+    assert len(found) == SHOWN_FUNCTIONS
+    assert len(found["/ws/services/s/f0"]["post"]["description"]) == SHOWN_TEXT
+
+
 def test_functions_are_found_wherever_they_stand_and_other_values_are_left() -> None:
     function = rpc.reference("ws/c", "services.s.x")
     array = {"_rtype": "ndarray", "inner": function}
@@ -72,7 +83,7 @@ def test_functions_are_found_wherever_they_stand_and_other_values_are_left() -> 
         "l": [function],
     }
 
-    assert list(paths("ws", {"c:s": service})) == [
+    assert list(paths("ws", "c:s", service)) == [
         "/ws/services/c:s/a",
         "/ws/services/c:s/b.c%20d.e",
     ]

@@ -2,17 +2,55 @@
 
 import base64
 import hashlib
+import json
 import re
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.limits import DESCRIPTION
 from hypha_cluster.web import assets
 from hypha_cluster.web.openapi.routes import OpenApi
+from tests.unit.web.middleware.asgi import ask
 
 UNUSED = cast(Any, None)
+
+
+class Neighbours:
+    """A workspace of strangers, who say much of ten services."""
+
+    base_url, inside, online, address = "http://hub", True, True, "ws/c"
+
+    async def enter(self, request: Request, name: str) -> Self:
+        return self
+
+    async def visible(self, workspace: str, *, inside: bool) -> list[dict[str, str]]:
+        return [{"id": f"ws/c:s{n}"} for n in range(10)]
+
+    async def find(self, visitor: object, wanted: object, workspace: str) -> Self:
+        return self
+
+    async def known(self, visitor: object, provider: object) -> dict[str, Any]:
+        docs = {"_rdoc": "x" * 10_000}
+        return {f"f{n}": rpc.reference("ws/c", f"services.s.f{n}") | docs for n in range(300)}
+
+
+async def test_what_is_said_of_a_workspace_has_a_bound_of_bytes() -> None:
+    strangers = cast(Any, Neighbours())
+    headers = [(b"accept", b"application/json")]
+    request = Request({"type": "http", "headers": headers, "path_params": {"workspace": "ws"}})
+
+    answer = await OpenApi(strangers, strangers, strangers).of_workspace(request)
+    _, *pieces = await ask(answer)
+    whole = b"".join(piece["body"] for piece in pieces)
+
+    assert len(whole) < DESCRIPTION + 100_000  # and what is said of any workspace
+    said = json.loads(whole)
+    assert said["paths"]
+    assert re.search(r"there is too much: \d\.", said["info"]["description"])
 
 
 async def page(root_path: str = "") -> Response:
