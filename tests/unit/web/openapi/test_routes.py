@@ -74,6 +74,22 @@ async def test_it_shows_swagger_ui_of_this_hub(base: str, monkeypatch: pytest.Mo
     assert all(path.startswith(f"{base}/") for path in paths)
 
 
+async def test_it_runs_no_script_of_a_web_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have the same origin, and people put their tokens into this page."""
+    monkeypatch.setattr(assets, "is_there", lambda name: True)
+
+    first, second = await page(), await page()
+
+    scripts = re.search(r"script-src ([^;]*)", first.headers["content-security-policy"])
+    nonce = re.search(rb'nonce="([\w-]+)"', bytes(first.body))
+    assert scripts
+    assert nonce
+    assert "'self'" not in scripts[1]
+    assert f"'nonce-{nonce[1].decode()}'" in scripts[1]
+    assert nonce[1] not in bytes(second.body)
+    assert first.headers["cross-origin-opener-policy"] == "same-origin"
+
+
 async def test_it_says_how_to_get_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assets, "is_there", lambda name: False)
 
