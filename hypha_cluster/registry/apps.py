@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from hypha_cluster.errors import NotFound, TooLarge
 from hypha_cluster.links.client import RedisClient
-from hypha_cluster.protocol.limits import APPS
+from hypha_cluster.protocol.limits import APPS, APPS_SIZE
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
@@ -45,6 +45,11 @@ class App:
         return f"{self.workspace}/{self.key}"
 
     @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(file.size for file in self.files.values())
+
+    @property
     def name(self) -> str:
         return str(self.manifest["name"])
 
@@ -67,6 +72,7 @@ class Apps:
         self._redis = redis
         self._keys = keys
         self._install = Script(redis, "install_app")
+        self._uninstall = Script(redis, "uninstall_app")
 
     async def install(
         self, app: App, contents: Mapping[str, bytes], recipe: Mapping[str, Any]
@@ -80,9 +86,17 @@ class Apps:
         keys = [
             self._keys.apps(app.workspace),
             self._keys.app_files(app.workspace, app.key),
+            self._keys.app_sizes(app.workspace),
         ]
         files = [word for item in contents.items() for word in item]
-        if not await self._install(keys, [app.key, app.to_json(), APPS, *files]):
+        bounds = [APPS, app.size, APPS_SIZE]
+        outcome = await self._install(keys, [app.key, app.to_json(), *bounds, *files])
+        await self._redis.sadd(self._keys.app_workspaces(), app.workspace)  # if it was forgotten
+        if outcome == b"bytes":
+            raise TooLarge(
+                f"The apps of a workspace have at most {APPS_SIZE} bytes together; uninstall one."
+            )
+        if outcome == b"apps":
             raise TooLarge(
                 f"A workspace has at most {APPS} apps; uninstall one of {app.workspace}."
             )
@@ -117,8 +131,9 @@ class Apps:
         return recipe
 
     async def uninstall(self, workspace: str, key: str) -> None:
-        await self._redis.hdel(self._keys.apps(workspace), key)
-        await self._redis.delete(self._keys.app_files(workspace, key))
+        keys = self._keys
+        files, sizes = keys.app_files(workspace, key), keys.app_sizes(workspace)
+        await self._uninstall([keys.apps(workspace), files, sizes], [key])
 
     # Tickets, by which a page gets the files of its app without a token.
 
@@ -148,6 +163,8 @@ class Apps:
         for key in await self._redis.hkeys(self._keys.apps(workspace)):
             await self.uninstall(workspace, key.decode())
         await self._redis.srem(self._keys.app_workspaces(), workspace)
+        if await self._redis.hlen(self._keys.apps(workspace)):  # somebody has installed one
+            await self._redis.sadd(self._keys.app_workspaces(), workspace)
 
 
 def _digest(ticket: str) -> str:

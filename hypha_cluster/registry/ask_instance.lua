@@ -10,7 +10,7 @@ end
 local function is_over(state)
   return not state or state == 'failed' or state == 'stopped'
 end
-local known = redis.call('HMGET', KEYS[2], 'state', 'change', 'epoch')
+local known = redis.call('HMGET', KEYS[2], 'state', 'asked_by', 'epoch')
 if known[1] and known[2] == ARGV[7] then
   return {'asked', ARGV[2]} -- it was sent again, because its answer was lost
 end
@@ -36,7 +36,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('DEL', KEYS[2])
 redis.call('ZREM', KEYS[5], ARGV[1] .. '/' .. ARGV[2])
-redis.call('HSET', KEYS[2], 'state', 'pending', 'epoch', known[3] or 0, 'change', ARGV[7],
+redis.call('HSET', KEYS[2], 'state', 'pending', 'epoch', known[3] or 0, 'asked_by', ARGV[7],
   'asked', now, 'changed', now, 'app', ARGV[3], unpack(ARGV, 8))
 redis.call('ZADD', KEYS[1], now, ARGV[1] .. '/' .. ARGV[2])
 redis.call('SADD', KEYS[3], ARGV[2])

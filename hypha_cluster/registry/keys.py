@@ -210,6 +210,10 @@ class Keys:
         """Hash, name of a file of an app → what is in it."""
         return f"{self.prefix}:{{{workspace}}}:app:{app}"
 
+    def app_sizes(self, workspace: str) -> str:
+        """Hash, app → bytes of its files."""
+        return f"{self.prefix}:{{{workspace}}}:app-sizes"
+
     def app_workspaces(self) -> str:
         """Set of the workspaces that have apps, to remove those of workspaces that have gone."""
         return f"{self.prefix}:apps"

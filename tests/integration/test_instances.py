@@ -1,6 +1,7 @@
 """Instances in a real Redis: each change is made once, by who may make it, whatever happens."""
 
 import asyncio
+import secrets
 import time
 from dataclasses import replace
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
+from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooLarge, TooMany
 from hypha_cluster.features.launcher.starting import page_user
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.links.client import RedisClient
-from hypha_cluster.protocol.limits import APP_ENDS, APP_INSTANCES
+from hypha_cluster.protocol.limits import APP_ENDS, APP_INSTANCES, APP_SIZE, APPS_SIZE
+from hypha_cluster.registry.apps import App, AppFile, Apps
 from hypha_cluster.registry.instance_logs import InstanceLogs
 from hypha_cluster.registry.instances import HELD, Instances, State, Wanted
 from hypha_cluster.registry.keys import Keys
@@ -311,3 +313,39 @@ async def test_looking_for_probes_reads_only_those_that_are_due(
     assert await instances.due_probes() == ["ann/a"]
     await instances.end("ann/a")
     assert await redis.zrange(keys.probes(), 0, -1) == [b"ann/later"]
+
+
+async def test_who_asks_again_after_the_start_gets_the_same(
+    instances: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "this call")
+    asked = await instances.ask(wanted("a"), shared=False)
+    monkeypatch.undo()
+    await instances.see_to("r", 1)
+    assert await instances.issue_ticket(await instances.get("ann/a"))
+
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "this call")
+    assert await instances.ask(wanted("a"), shared=False) == asked
+
+
+def an_app(key: str, size: int) -> App:
+    return App("ann", key, {"name": key}, {"index.html": AppFile(size, "")}, "ann", 1, {})
+
+
+async def test_installs_at_once_have_one_bound(
+    redis_client: RedisClient, redis: Redis, keys: Keys
+) -> None:
+    apps = Apps(redis_client, keys)
+    many = APPS_SIZE // APP_SIZE
+    outcomes = await asyncio.gather(
+        *(apps.install(an_app(f"a{each}", APP_SIZE), {}, {}) for each in range(many + 5)),
+        return_exceptions=True,
+    )
+
+    assert [type(each) for each in outcomes if each] == [TooLarge] * 5
+    first = (await apps.of_workspace("ann"))[0]
+    await apps.install(first, {}, {})  # in its own place
+    await apps.uninstall("ann", first.key)
+    await apps.install(an_app("small", APP_SIZE), {}, {})
+    await apps.forget("ann")
+    assert [key async for key in redis.scan_iter(f"{keys.prefix}:*app*")] == []

@@ -13,7 +13,7 @@ from hypha_cluster.features.launcher.plugins import check_source, parse_plugin
 from hypha_cluster.features.launcher.probes import PROBES, Probe
 from hypha_cluster.features.launcher.rendering import Code, render, template_of
 from hypha_cluster.protocol.guard import shown
-from hypha_cluster.protocol.limits import APP_FILE, APP_FILES, APP_RECORD, APP_SIZE, APPS_SIZE
+from hypha_cluster.protocol.limits import APP_FILE, APP_FILES, APP_RECORD, APP_SIZE
 from hypha_cluster.registry.apps import App, AppFile, Apps
 from hypha_cluster.registry.encoding import to_json
 
@@ -91,20 +91,10 @@ class Installer:
             {kind: config[kind] for kind in PROBES if config.get(kind) is not None},
         )
         _check_record(app)
-        await self._check_room(app)
         made_of = {key: getattr(recipe, key) for key in ("source", "config", "template")}
         to_json("The config of an app", made_of)
         await self._apps.install(app, contents, made_of)
         return app
-
-    async def _check_room(self, app: App) -> None:
-        """TooLarge when the apps of the workspace would have too many bytes together."""
-        others = await self._apps.of_workspace(app.workspace)
-        size = sum(_size(each) for each in (app, *others) if each is app or each.key != app.key)
-        if size > APPS_SIZE:
-            raise TooLarge(
-                f"The apps of a workspace have at most {APPS_SIZE} bytes together; uninstall one."
-            )
 
     def _page(self, recipe: Recipe) -> tuple[dict[str, Any], str]:
         """What the app says of itself, and its page."""
@@ -130,10 +120,6 @@ def _check_record(app: App) -> None:
         raise TooLarge(f"The manifest of an app has at most {APP_RECORD} bytes, not {len(text)}.")
     for kind in PROBES:
         Probe.of(app.probes, kind)
-
-
-def _size(app: App) -> int:
-    return sum(file.size for file in app.files.values())
 
 
 def _type_of(config: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ Any gateway asks, the one whose turn it is; all of them hear what came of it, th
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -22,6 +23,7 @@ READINESS: Final = "readiness_probe"
 LIVENESS: Final = "liveness_probe"
 PROBES: Final = (READINESS, LIVENESS)
 _RESTARTS: Final = 10  # in a row, by failed probes; then an instance has failed
+_RECOVERED: Final = 600.0  # seconds of running, after which those before do not count
 _LONGEST: Final = 3_600.0  # seconds
 # A runner hears within this that the page is to be closed, so nobody opens another one before.
 _RESTART: Final = LEASE / 2  # seconds
@@ -113,7 +115,10 @@ class Probes:
         failures = 0 if is_well else instance.probe_failures + 1
         if failures >= probe.failures:
             await self._restart(instance, failures)
-        elif failures != instance.probe_failures:
+            return
+        has_recovered = is_well and time.time() - instance.changed > _RECOVERED
+        restarts = 0 if has_recovered else instance.probe_restarts
+        if (failures, restarts) != (instance.probe_failures, instance.probe_restarts):
             await self._instances.change(
                 address,
                 frozenset((State.RUNNING,)),
@@ -121,6 +126,7 @@ class Probes:
                 due=LEASE,
                 epoch=instance.epoch,
                 probe_failures=str(failures),
+                probe_restarts=str(restarts),
             )
 
     async def _restart(self, instance: Instance, failures: int) -> None:

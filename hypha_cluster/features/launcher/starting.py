@@ -13,6 +13,7 @@ from hypha_cluster.errors import (
     NotFound,
     Overloaded,
     PermissionDenied,
+    RedisUnavailable,
 )
 from hypha_cluster.features.launcher.manifest import offers
 from hypha_cluster.features.launcher.probes import LIVENESS, Probe, Probes
@@ -80,8 +81,8 @@ class Starter:
             how.timeout,
             _probed(app),
         )
-        address, is_new = await self._instances.ask(wanted, shared=how.shared)
         with self._room():
+            address, is_new = await self._instances.ask(wanted, shared=how.shared)
             try:
                 async with asyncio.timeout(how.timeout if how.timeout > 0 else APP_START_TIME):
                     instance = await self._ready(address)
@@ -106,7 +107,11 @@ class Starter:
     async def _ready(self, address: str) -> Instance:
         looks = iter(_LOOKS)
         while True:
-            instance = await self._instances.find(address)
+            try:
+                instance = await self._instances.find(address)
+            except RedisUnavailable:  # it starts meanwhile, so whoever asked goes on waiting
+                await asyncio.sleep(_LOOKS[-1])
+                continue
             if instance is not None and instance.state is State.RUNNING:
                 return instance
             if instance is None or instance.state not in ACTIVE:

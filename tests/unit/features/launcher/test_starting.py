@@ -1,0 +1,94 @@
+"""Starts, and the probes that follow, where instances are only pretended."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hypha_cluster.errors import Overloaded, RedisUnavailable
+from hypha_cluster.features.launcher import starting
+from hypha_cluster.features.launcher.probes import LIVENESS, Probes
+from hypha_cluster.features.launcher.starting import Start, Starter
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.registry.apps import App
+from hypha_cluster.registry.instances import Change, Instance, State
+from hypha_cluster.supervision import Supervisor
+
+PAGE = {
+    **{b"app": b"a", b"name": b"A", b"state": b"running", b"epoch": b"1", b"timeout": b"9"},
+    **{b"wait_for": b"default", b"changed": b"0", b"probe_restarts": b"9"},
+}
+INSTANCE = Instance.of("ws/c", PAGE)
+APP = App("ws", "a", {"name": "A"}, {}, "ann", 1, {LIVENESS: {"exec": "is_well"}})
+GUEST = Identity("guest")
+
+
+class Place:
+    """Pretends to be what starts and probes need: apps, instances and calls."""
+
+    def __init__(self, *found: Instance | Exception, answer: bool = True) -> None:
+        self.asked = 0
+        self.changed: list[dict[str, Any]] = []
+        self._found = list(found)
+        self._answer = answer
+
+    async def ask(self, wanted: Any, *, shared: bool) -> tuple[str, bool]:
+        self.asked += 1
+        return INSTANCE.address, True
+
+    async def find(self, address: str, key: str = "") -> Any:
+        if key:
+            return APP
+        found = self._found.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def until_ready(self, app: App, address: str) -> None:
+        return
+
+    async def due_probes(self) -> list[str]:
+        return [INSTANCE.address]
+
+    async def call(self, *_: Any) -> bool:
+        return self._answer
+
+    async def change(self, *_: Any, **fields: Any) -> Change:
+        self.changed.append(fields)
+        return Change(True, State.RUNNING, 1)
+
+
+def starter(place: Any) -> Starter:
+    return Starter(place, place, place, place, place)
+
+
+async def test_who_has_no_room_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "APP_STARTS", 0)
+    place = Place()
+
+    with pytest.raises(Overloaded, match="Too many starts"):
+        await starter(place).start(APP, GUEST, Start())
+    assert place.asked == 0
+
+
+async def test_a_start_goes_on_while_redis_is_away() -> None:
+    place = Place(RedisUnavailable("away"), RedisUnavailable("away"), INSTANCE)
+
+    assert await starter(place).start(APP, GUEST, Start()) is INSTANCE
+    assert place.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("ran", "answer", "restarts"), [(3_600, True, ["0"]), (5, True, []), (3_600, False, ["9"])]
+)
+async def test_restarts_are_forgiven_to_who_has_run_well(
+    ran: int, answer: bool, restarts: list[str]
+) -> None:
+    place: Any = Place(replace(INSTANCE, changed=time.time() - ran), answer=answer)
+    probes = Probes(place, place, place, Supervisor())
+
+    await probes.look()
+    await probes._tasks.settled()
+
+    assert [fields["probe_restarts"] for fields in place.changed] == restarts
