@@ -289,7 +289,7 @@ class Instances:
         """Pass on what lost runners had, forget what is over; take some, and answer which."""
         keys = self._keys
         taken: Sequence[bytes] = await self._take(
-            keys=[keys.instances(), keys.runners()],
+            keys=[keys.instances(), keys.runners(), keys.taken(runner)],
             args=[
                 runner,
                 free,
@@ -300,6 +300,7 @@ class Instances:
                 keys.shared_instances(),
                 _LOOKED_AT,
                 keys.ended_instances(),
+                secrets.token_hex(8),
                 *(keys.instance_log("", kind) for kind in KINDS),
             ],
         )
@@ -308,6 +309,7 @@ class Instances:
     async def leave(self, runner: str) -> None:
         """A runner is there no more."""
         await self._redis.zrem(self._keys.runners(), runner)
+        await self._redis.delete(self._keys.taken(runner))
 
     # Probes.
 

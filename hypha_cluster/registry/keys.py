@@ -230,6 +230,10 @@ class Keys:
         """Sorted set of runners of apps by the time, in ms, until which they are there."""
         return f"{self.prefix}:{{:apps}}:runners"
 
+    def taken(self, runner: str) -> str:
+        """Hash, name of a call → instances that a runner took by it, as JSON. Expires."""
+        return f"{self.prefix}:{{:apps}}:taken:{runner}"
+
     def instance(self, address: str = "") -> str:
         """Hash: what an instance of an app is, and who runs it. Goes some time after its end."""
         return f"{self.prefix}:{{:apps}}:instance:{address}"

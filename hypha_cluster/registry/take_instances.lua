@@ -1,13 +1,17 @@
 -- See to instances that are due, and take some of those that wait.
--- KEYS  1 instances  2 runners
+-- KEYS  1 instances  2 runners  3 what the runner took last
 -- ARGV  1 runner, or '' to take none  2 how many to take  3 how long a lease lasts (ms)
 --       4 how long the end of one is remembered (ms)
 --       5 what keys of instances begin with  6 … of instances of a workspace  7 … of shared ones
 --       8 how many to look at  9 what keys of those of a workspace that are over begin with
---       10… what keys of logs begin with, of each kind
+--       10 name of this very call  11… what keys of logs begin with, of each kind
 -- Answers the addresses of those that were taken
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local last = redis.call('HGET', KEYS[3], ARGV[10])
+if last then
+  return cjson.decode(last) -- it was sent again, because its answer was lost
+end
 local free = tonumber(ARGV[2])
 local taken = {}
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
@@ -25,7 +29,7 @@ local function forget(address)
     redis.call('HDEL', ARGV[7] .. workspace, app)
   end
   redis.call('DEL', ARGV[5] .. address)
-  for i = 10, #ARGV do
+  for i = 11, #ARGV do
     redis.call('DEL', ARGV[i] .. address)
   end
   redis.call('ZREM', ARGV[9] .. workspace, address)
@@ -52,5 +56,10 @@ for _, address in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMI
     redis.call('HDEL', key, 'ticket')
     taken[#taken + 1] = address
   end
+end
+if #taken > 0 then
+  redis.call('DEL', KEYS[3])
+  redis.call('HSET', KEYS[3], ARGV[10], cjson.encode(taken))
+  redis.call('PEXPIRE', KEYS[3], ARGV[3])
 end
 return taken

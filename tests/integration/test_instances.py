@@ -349,3 +349,18 @@ async def test_installs_at_once_have_one_bound(
     await apps.install(an_app("small", APP_SIZE), {}, {})
     await apps.forget("ann")
     assert [key async for key in redis.scan_iter(f"{keys.prefix}:*app*")] == []
+
+
+async def test_what_a_runner_took_it_hears_again(
+    instances: Instances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for client in ("a", "b", "c"):
+        await instances.ask(wanted(client), shared=False)
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "this call")
+
+    taken = await instances.see_to("r", 2)
+
+    assert await instances.see_to("r", 2) == taken == ["ann/a", "ann/b"]
+    assert await instances.see_to("other", 0) == []
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "another call")
+    assert await instances.see_to("r", 2) == ["ann/c"]
