@@ -33,6 +33,7 @@ HubError
 StartupError              what stops a node from starting
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 
@@ -93,14 +94,21 @@ class Overloaded(HubError):
 
 
 class TooMany(HubError):
-    """Somebody has done something too often. seconds: after which they may try again."""
+    """Somebody has done something too often. seconds: after which they may try again.
+
+    subjects: as whom a client counts that has proved to come back, and so is put off, as a refusal
+    would end it for good; None for anybody else.
+    """
 
     status = 429
     close_code = 1013
 
-    def __init__(self, text: str, seconds: float = 0.0) -> None:
+    def __init__(
+        self, text: str, seconds: float = 0.0, subjects: Sequence[str] | None = None
+    ) -> None:
         super().__init__(text)
         self.seconds = seconds
+        self.subjects = subjects
 
 
 class InvalidToken(HubError):

@@ -105,8 +105,14 @@ class Quotas:
         for each in subjects:
             self._connections.change(each, 1)
 
+    def wait(self, subjects: Sequence[str]) -> None:
+        """A client of theirs is put off: as many may be as may be connected, beside those."""
+        self._require_room(self._connections, subjects, 1 - self._connections.limit)
+        for each in subjects:
+            self._connections.change(each, 1)
+
     def leave(self, subjects: Iterable[str]) -> None:
-        """A connection of theirs does not begin after all."""
+        """A connection of theirs does not begin after all, or one that was put off is over."""
         for each in subjects:
             self._connections.change(each, -1)
 

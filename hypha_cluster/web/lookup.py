@@ -27,7 +27,7 @@ from hypha_cluster.identity.access import (
 )
 from hypha_cluster.identity.names import check_client_id, check_workspace_name
 from hypha_cluster.identity.revocation import RevocationBook
-from hypha_cluster.identity.tokens import Tokens, generated_id
+from hypha_cluster.identity.tokens import Reconnection, Tokens, generated_id
 from hypha_cluster.protocol.address import parse_service_id
 from hypha_cluster.protocol.limits import HOST
 from hypha_cluster.registry.clients import ClientRegistry, has_left
@@ -59,14 +59,21 @@ class Gatekeeper:
         self._registry = registry
         self._workspaces = workspaces
 
-    async def admit(self, query: Mapping[str, str]) -> Admission:
-        """Read `client_id`, `workspace`, `token` and `reconnection_token`."""
+    def recognize(self, query: Mapping[str, str]) -> Reconnection | None:
+        """Who comes back, as its token proves; InvalidToken. An empty token is none."""
+        token = query.get("reconnection_token")
+        return self._tokens.verify_reconnection(token) if token else None
+
+    async def admit(
+        self, query: Mapping[str, str], reconnection: Reconnection | None = None
+    ) -> Admission:
+        """Read `client_id`, `workspace` and `token`; reconnection: what was recognized."""
         client = query.get("client_id", "")
         if not client:
             raise BadRequest("client_id is missing; this is the way in for imjoy-rpc clients.")
         check_client_id(client)
-        if query.get("reconnection_token"):
-            return await self._readmit(query["reconnection_token"], client, query)
+        if reconnection is not None:
+            return await self._readmit(reconnection, client, query)
         token = token_of(query.get("token"))
         if token and token.startswith(TICKET):
             return await self._admit_app(token, client, query.get("workspace", ""))
@@ -96,8 +103,9 @@ class Gatekeeper:
         """Somebody new, who may at least log in."""
         return Identity(generated_id(), guest=self._guests)
 
-    async def _readmit(self, token: str, client: str, query: Mapping[str, str]) -> Admission:
-        reconnection = self._tokens.verify_reconnection(token)
+    async def _readmit(
+        self, reconnection: Reconnection, client: str, query: Mapping[str, str]
+    ) -> Admission:
         identity, (name, owner, program) = reconnection
         identity = self._revoked.admit(identity)
         if identity.origin is None and identity.is_anonymous:

@@ -17,31 +17,41 @@ from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import absolute, is_hub, workspace_of
 from hypha_cluster.protocol.envelope import FrameReader, Seal, pack
 from hypha_cluster.protocol.limits import ADDRESS, CLIENT_FRAME, PUT_OFF
+from hypha_cluster.web.pace import Spend
 
 REASON: Final = "The hub cannot take this call now; it went to nobody. Call again in some seconds."
 
 
+def _freely(_frames: int, _size: int) -> float:
+    return 0.0
+
+
 async def put_off(
-    websocket: WebSocket, code: int = GOING_AWAY, reason: str = "the relay is unavailable"
+    websocket: WebSocket,
+    code: int = GOING_AWAY,
+    reason: str = "the relay is unavailable",
+    spend: Spend = _freely,
 ) -> None:
     """Let a client in and send it away later: it tries again, but would not after a refusal.
 
-    It may be in already, when something failed right after that.
+    It may be in already, when something failed right after that. spend: by which it is read.
     """
     if websocket.application_state is WebSocketState.CONNECTING:
         await websocket.accept()
     try:
         async with asyncio.timeout(PUT_OFF):
-            await _decline_calls(websocket)
+            await _decline_calls(websocket, spend)
     except TimeoutError:
         await websocket.close(code, reason)
 
 
-async def _decline_calls(websocket: WebSocket) -> None:
+async def _decline_calls(websocket: WebSocket, spend: Spend) -> None:
     """Answer what the client sends until it ends the connection."""
     reader = FrameReader(CLIENT_FRAME)
     while (event := await websocket.receive())["type"] == "websocket.receive":
-        reject = declined(reader, event.get("bytes") or b"")
+        raw = event.get("bytes") or b""
+        await asyncio.sleep(spend(1, len(raw)))
+        reject = declined(reader, raw)
         if reject is not None:
             with contextlib.suppress(WebSocketDisconnect):  # it has just gone
                 await websocket.send_bytes(reject)

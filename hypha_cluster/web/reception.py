@@ -1,19 +1,21 @@
 """Has clients admitted and attached, and their connections run, whatever way they come."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from hypha_cluster import log_fields
 from hypha_cluster.clients.life import Admission, ClientLife
-from hypha_cluster.errors import HubError
+from hypha_cluster.errors import HubError, InvalidToken, TooMany
 from hypha_cluster.hub.quotas import Quotas
+from hypha_cluster.identity.tokens import Reconnection
 from hypha_cluster.protocol.limits import SHOWN
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.intake import Intake
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.lookup import Gatekeeper
-from hypha_cluster.web.pace import Pace
+from hypha_cluster.web.pace import Pace, Spend
 from hypha_cluster.web.sockets import LiveSocket
 
 Recover = Callable[[Connection], Coroutine[None, None, None]]
@@ -58,21 +60,37 @@ class Reception:
         """
         log_fields.client.set(asked.get("client_id", "")[:SHOWN])  # as it says itself
         sources = self._quotas.sources(scope)
-        if comes_anew := "reconnection_token" not in asked:  # else its token is looked at first
-            self._quotas.admit(sources)
-        admission = await self._gatekeeper.admit(asked)
+        reconnection = self._recognize(asked, sources)
+        admission = await self._gatekeeper.admit(asked, reconnection)
         log_fields.client.set(f"{admission.workspace.name}/{admission.client}")
         subjects = self._quotas.subjects(admission.identity, sources)
-        if admission.identity.origin is not None:
-            self._quotas.admit(subjects[:1] if comes_anew else subjects)
-        elif not comes_anew:
-            self._quotas.admit(sources)
+        if reconnection is None and admission.identity.origin is not None:
+            self._quotas.admit(subjects[:1])
         return admission._replace(subjects=subjects)
+
+    def _recognize(self, asked: Mapping[str, str], sources: Sequence[str]) -> Reconnection | None:
+        """Who comes back, if it is somebody; it counts as who they are before Redis is asked."""
+        try:
+            reconnection = self._gatekeeper.recognize(asked)
+        except InvalidToken:
+            self._quotas.admit(sources)
+            raise
+        if reconnection is None:
+            self._quotas.admit(sources)
+            return None
+        identity = reconnection.identity
+        subjects = self._quotas.subjects(identity, sources)
+        try:
+            self._quotas.admit(sources if identity.origin is None else subjects)
+        except TooMany as error:
+            error.subjects = subjects
+            raise
+        return reconnection
 
     async def attach(self, arrival: Arrival) -> Connection:
         """Attach a client; raises what `ClientLife.attach` does, and TooMany."""
         subjects = arrival.admission.subjects
-        self._quotas.enter(subjects)
+        self._enter(arrival.admission)
         try:
             connection = await self._clients.attach(
                 arrival.admission,
@@ -87,6 +105,24 @@ class Reception:
         connection.subjects = subjects
         self._quotas.offered(connection, len(connection.services))
         return connection
+
+    def _enter(self, admission: Admission) -> None:
+        try:
+            self._quotas.enter(admission.subjects)
+        except TooMany as error:
+            if admission.program:  # as it had proved before
+                error.subjects = admission.subjects
+            raise
+
+    @contextlib.contextmanager
+    def waiting(self, error: TooMany) -> Iterator[Spend]:
+        """A client is put off, and counts as a connection meanwhile; TooMany if too many are."""
+        subjects = error.subjects or ()
+        self._quotas.wait(subjects)
+        try:
+            yield partial(self._quotas.pace, subjects)
+        finally:
+            self._quotas.leave(subjects)
 
     def refused(self, error: HubError) -> None:
         """Somebody was not let in, or is put off."""

@@ -12,7 +12,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from hypha_cluster.clients.life import Admission
 from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable, TooMany
 from hypha_cluster.protocol.limits import PUT_OFF
 from hypha_cluster.registry.streams import Streams
@@ -82,8 +81,11 @@ class SseApi:
             await self._put_off(scope, receive, sending)
         except HubError as error:
             self._reception.refused(error)
-            _log.info("A client was refused: %s", error)
-            raise
+            if not isinstance(error, TooMany) or error.subjects is None:
+                _log.info("A client was refused: %s", error)
+                raise
+            with self._reception.waiting(error):
+                await self._put_off(scope, receive, sending)
         except Exception:
             await self._put_off(scope, receive, sending)
             raise
@@ -91,20 +93,11 @@ class SseApi:
             await self._live(connection, stream, asked.key)
 
     async def _attach(self, request: Request, asked: Asked, stream: EventStream) -> Connection:
-        admission = await self._admit(request, asked)
+        admission = await self._reception.admit(asked.fields, request.scope)
         address = f"{admission.workspace.name}/{admission.client}"
         accept = partial(self._streams.open, asked.key, address)
         base_url = self._terms.public_base_url or base_url_of(request)
         return await self._reception.attach(Arrival(admission, stream, accept, base_url))
-
-    async def _admit(self, request: Request, asked: Asked) -> Admission:
-        """A browser that comes back, and only has to wait, is put off and not refused."""
-        try:
-            return await self._reception.admit(asked.fields, request.scope)
-        except TooMany as error:
-            if "reconnection_token" in asked.fields:
-                raise NotYetBack(str(error)) from error
-            raise
 
     async def _live(self, connection: Connection, stream: EventStream, key: str) -> None:
         stream.identify(self._make_token(connection))

@@ -1,5 +1,6 @@
 """/ws: a client's connection, from its first message to its last (protocol.md 1)."""
 
+import contextlib
 import logging
 import urllib.parse
 from typing import Final
@@ -64,7 +65,7 @@ class WebSocketApi:
         except HubError as error:
             self._reception.refused(error)
             _log.info("A client was refused: %s", error)
-            await _refuse(websocket, error)
+            await self._refuse(websocket, error)
             return
         except Exception:
             # Whatever it is: an error as the answer, or an end right after it, disables clients.
@@ -94,6 +95,17 @@ class WebSocketApi:
             )
         )
 
+    async def _refuse(self, websocket: WebSocket, error: HubError) -> None:
+        """403 with the reason; who comes back, and only has to wait, is put off instead."""
+        again = None
+        if isinstance(error, TooMany):
+            if error.subjects is not None:
+                with contextlib.suppress(TooMany), self._reception.waiting(error) as spend:
+                    await put_off(websocket, error.close_code, "too many; come again", spend)
+                    return
+            again = {"Retry-After": f"{error.seconds:.0f}"}
+        await websocket.send_denial_response(PlainTextResponse(str(error), 403, again))
+
     def _check_origin(self, websocket: WebSocket) -> None:
         """Programs say no origin; a page of another than the hub's own must be an allowed one."""
         origin = websocket.headers.get("origin")
@@ -105,17 +117,6 @@ class WebSocketApi:
                 f"Pages of {shown(origin)} may not connect; the operator says by --allow-origins "
                 "which may."
             )
-
-
-async def _refuse(websocket: WebSocket, error: HubError) -> None:
-    """403 with the reason; who comes back, and only has to wait, is put off instead."""
-    if not isinstance(error, TooMany):
-        await websocket.send_denial_response(PlainTextResponse(str(error), 403))
-    elif b"reconnection_token=" in websocket.scope["query_string"]:
-        await put_off(websocket, error.close_code, "too many; come again")
-    else:
-        again = {"Retry-After": f"{error.seconds:.0f}"}
-        await websocket.send_denial_response(PlainTextResponse(str(error), 403, again))
 
 
 def _is_browser(headers: Headers) -> bool:

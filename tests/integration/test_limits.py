@@ -16,6 +16,7 @@ from tests.gateways import SECOND, Gateway
 from tests.http import ask
 from tests.metrics import metric
 from tests.raw_client import LIMIT, RawClient, Rejected
+from tests.sse_client import EventSource, Refused, SseClient
 from tests.token_rig import SECRET, token_of
 
 ANN = Identity("ann", False, "ann@example.org")
@@ -111,6 +112,49 @@ async def test_who_comes_back_too_often_is_put_off_and_not_refused(start: Any) -
     assert (again.close_code, again.close_reason) == (1013, "too many; come again")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"reconnection_token": ""},
+        {"xreconnection_token": "x"},
+        {"reconnection_token": "x.y.z"},
+    ],
+)
+async def test_who_only_says_to_come_back_is_refused_as_newcomers_are(
+    start: Any, said: dict[str, str]
+) -> None:
+    first, _ = start(max_admissions=1)
+    address = from_("192.0.2.1")
+    await (await RawClient.connect(first.url, forwarded_for="192.0.2.1")).close()
+
+    query = urlencode({"client_id": "me", **said})
+    url = f"{first.url.replace('http', 'ws', 1)}/ws?{query}"
+    with pytest.raises(InvalidStatus) as refused:
+        await open_websocket(url, additional_headers=address)
+
+    assert refused.value.response.status_code == 403
+    assert b"try again in" in (refused.value.response.body or b"")
+
+
+async def test_who_is_put_off_counts_as_a_connection(start: Any) -> None:
+    """As many as may be connected may wait; else anybody with one token could hold any number."""
+    first, _ = start(max_admissions=1, max_connections=1)
+    client = await RawClient.connect(first.url, token=token_of(ANN))
+    query = {"client_id": client.client_id, "reconnection_token": client.info["reconnection_token"]}
+    url = f"{first.url.replace('http', 'ws', 1)}/ws?{urlencode(query)}"
+
+    async with open_websocket(url) as waiting:
+        with pytest.raises(InvalidStatus) as refused:
+            await open_websocket(url)
+        await asyncio.wait_for(waiting.wait_closed(), LIMIT)
+
+    assert refused.value.response.status_code == 403
+    assert waiting.close_code == 1013
+    async with open_websocket(url) as waiting:
+        await asyncio.wait_for(waiting.wait_closed(), LIMIT)
+    await client.close()
+
+
 async def test_connections_are_counted_on_all_gateways(start: Any) -> None:
     first, second = start(max_connections=2)
     token = token_of(ANN)
@@ -124,6 +168,24 @@ async def test_connections_are_counted_on_all_gateways(start: Any) -> None:
         async with asyncio.timeout(LIMIT):
             while await is_refused(second, token):
                 pass
+
+
+async def test_a_stream_that_comes_back_over_the_limit_is_put_off_and_not_refused(
+    start: Any,
+) -> None:
+    """A browser never comes back by itself after a refusal."""
+    first, _ = start(max_connections=1)
+    async with await SseClient.connect(first.url, token=token_of(ANN)) as client:
+        query, last = client.stream.query, client.stream.last_id
+
+        again = await EventSource.open(first.url, query, Last_Event_ID=last)
+
+        async with asyncio.timeout(LIMIT):
+            assert [event.data async for event in again.events() if event.data] == []
+        again.close()
+        with pytest.raises(Refused) as refused:
+            await EventSource.open(first.url, {**query, "client_id": "new", "session_id": "s" * 9})
+        assert refused.value.status == 429
 
 
 async def is_refused(gateway: Gateway, token: str) -> bool:

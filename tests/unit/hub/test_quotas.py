@@ -78,6 +78,22 @@ async def test_who_has_too_many_connections_gets_another_when_one_is_over() -> N
     rig.quotas.enter(rig.of(ANN))
 
 
+async def test_as_many_may_wait_to_come_back_as_may_be_connected() -> None:
+    rig = Rig(connections=2)
+    for _ in range(2):
+        rig.quotas.enter(rig.of(ANN))
+
+    for _ in range(2):
+        rig.quotas.wait(rig.of(ANN))
+    with pytest.raises(TooMany):
+        rig.quotas.wait(rig.of(ANN))
+
+    rig.quotas.leave(rig.of(ANN))
+    rig.quotas.wait(rig.of(ANN))
+    with pytest.raises(TooMany):
+        rig.quotas.enter(rig.of(ANN))
+
+
 async def test_services_are_counted_over_all_clients() -> None:
     rig = Rig(services=3)
     one, two = (connection(FakeSocket(), name) for name in ("one", "two"))
