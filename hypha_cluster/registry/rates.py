@@ -48,9 +48,13 @@ class Rates:
         self._used: dict[tuple[Rate, str], _Use] = {}
 
     def ask(self, rate: Rate, subject: str, amount: float = 1.0) -> float:
-        """Use so much; or none, and answer after how many seconds there will be so much."""
+        """Use so much; or none, and answer after how many seconds there will be so much.
+
+        What is more than may be used at once is let through when nothing of that is used.
+        """
         use, now = self._use(rate, subject)
-        wait = max(use.due, now) + amount / rate.per_second - now - rate.ahead
+        needed = min(amount / rate.per_second, rate.ahead)
+        wait = max(use.due, now) + needed - now - rate.ahead
         return wait if wait > 0 else self._note(use, rate, amount, now)
 
     def charge(self, rate: Rate, subject: str, amount: float) -> float:

@@ -127,10 +127,12 @@ async def test_a_large_array_in_chunks_does_not_meet_the_defaults() -> None:
 
 async def test_requests_have_a_limit_and_their_bodies_too() -> None:
     rig = Rig(requests_a_second=1, traffic_a_second=1_000)
-    for _ in range(9):
+    for _ in range(10):
         rig.quotas.request(["user ann"])
-    with pytest.raises(TooMany, match=r"Too many traffic|may have 1,000 a second"):
-        rig.quotas.request(["user ann"], 20_000)
+    rig.quotas.request(["user bob"], 20_000)  # there is nothing else of theirs
+    with pytest.raises(TooMany, match=r"Too many traffic|may have 1,000 a second") as error:
+        rig.quotas.request(["user bob"], 20_000)
+    assert error.value.seconds == 20
 
     with pytest.raises(TooMany, match="1 a second"):
         rig.quotas.request(["user ann"])

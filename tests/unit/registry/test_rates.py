@@ -39,6 +39,21 @@ async def test_so_much_may_be_used_at_once_and_then_so_much_in_a_second(gateways
     assert [rates.ask(RATE, "ann", 500.0) for _ in range(2)] == [0.0, pytest.approx(5.0)]
 
 
+async def test_what_is_larger_than_all_that_may_come_at_once_comes_when_nothing_else_does(
+    gateways: Gateways,
+) -> None:
+    rates = gateways.first
+
+    assert rates.ask(RATE, "ann", 3_000.0) == 0.0
+    wait = rates.ask(RATE, "ann", 3_000.0)
+    assert wait == pytest.approx(30.0)
+    assert rates.ask(RATE, "ann") == pytest.approx(20.01)
+
+    gateways.clock.now += wait
+
+    assert rates.ask(RATE, "ann", 3_000.0) == 0.0
+
+
 async def test_what_came_already_is_noted_though_it_is_too_much(gateways: Gateways) -> None:
     rates = gateways.first
 
