@@ -282,6 +282,7 @@ def open_quotas(site: Site, links: Links) -> Quotas:
         config.max_frames,
         config.max_traffic,
         config.max_requests,
+        config.reconnect_grace,
     )
     connections = Tally(redis, keys, "connections", site.name, terms.connections)
     services = Tally(redis, keys, "services", site.name, terms.services)
@@ -291,7 +292,9 @@ def open_quotas(site: Site, links: Links) -> Quotas:
 
 def open_clients(site: Site, links: Links, store: Stores, relay: Frames, hub: Hub) -> Attached:
     config, counts = site.config, site.counts
-    handover = Handover(site.name, links.publisher, relay.connections)
+    handover = Handover(
+        site.name, links.publisher, relay.connections, on_given_up=hub.quotas.came_back
+    )
     mail = Mail(store.mailboxes, relay.connections, relay.delivery)
     grace = config.reconnect_grace
     presence = Presence(store.registry, store.services, links.publisher, counts, grace)

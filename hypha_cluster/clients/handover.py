@@ -7,6 +7,7 @@ answers. Only then does the new node listen, and collect that mail.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from hypha_cluster.relay.bus import Outcome, Publisher
@@ -27,10 +28,20 @@ class Request(NamedTuple):
 
 
 class Handover:
-    """Both sides of it, for one node. `requests` are those of other nodes, to be answered."""
+    """Both sides of it, for one node. `requests` are those of other nodes, to be answered.
 
-    def __init__(self, node: str, publisher: Publisher, connections: Connections) -> None:
+    on_given_up: hears which addresses other nodes have.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        publisher: Publisher,
+        connections: Connections,
+        on_given_up: Callable[[str], None] = lambda address: None,
+    ) -> None:
         self.node = node
+        self._on_given_up = on_given_up
         self._publisher = publisher
         self._connections = connections
         self._awaited: dict[str, asyncio.Future[None]] = {}
@@ -68,6 +79,7 @@ class Handover:
 
     def confirm(self, request: Request) -> None:
         """Say that an address was given up."""
+        self._on_given_up(request.address)
         self._publisher.publish_to_node(request.asker, write_event(ANSWER, request.holder))
 
     def take_answer(self, holder: str) -> None:

@@ -289,6 +289,10 @@ class ClientLife:
         self._counts.refusals[type(error).__name__] += 1
         audit.note(Event.REFUSED, reason=str(error), client=log_fields.client.get())
 
+    def keeps_place(self, connection: Connection, code: int) -> bool:
+        """Whether a client whose connection ends so may come back, to all that it had."""
+        return self._connections.has(connection) and not _has_left(connection, code)
+
     def detach_soon(self, connection: Connection, code: int) -> None:
         """Detach a connection that nobody waits for."""
         self._detaching.spawn("detach", self.detach(connection, code), detail=connection.address)
@@ -300,7 +304,7 @@ class ClientLife:
 
     async def detach(self, connection: Connection, code: int) -> None:
         """A connection is over; the client left if it said so, else its place is kept."""
-        has_left = code in LEAVING and connection.stage is not Stage.CLOSING
+        has_left = _has_left(connection, code)
         if not connection.routed.is_set():
             if not connection.is_ending:
                 connection.enter(Stage.CLOSING)  # what comes for it goes to its mailbox
@@ -439,3 +443,7 @@ def _note(attachment: Attachment) -> None:
     user = attachment.identity
     about = {"user": user.id, "email": user.email, "maker": user.parent}
     audit.note(Event.ADMITTED, client=attachment.address, **about)
+
+
+def _has_left(connection: Connection, code: int) -> bool:
+    return code in LEAVING and connection.stage is not Stage.CLOSING

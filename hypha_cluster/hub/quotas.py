@@ -1,11 +1,13 @@
 """How much of the hub one user, or one address, may use: counted over all gateways."""
 
 import asyncio
+import itertools
 import logging
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cachetools
 
@@ -34,7 +36,10 @@ ADDRESS: Final = "address"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How much may be used; 0 is no limit. traffic: bytes."""
+    """How much may be used; 0 is no limit. traffic: bytes.
+
+    kept_for: seconds for which Redis keeps the services of a client that broke off.
+    """
 
     admissions_a_minute: int = 0
     connections: int = 0
@@ -43,6 +48,15 @@ class Terms:
     frames_a_second: int = 0
     traffic_a_second: int = 0
     requests_a_second: int = 0
+    kept_for: float = 0.0
+
+
+class Kept(NamedTuple):
+    """The services of a client that broke off. until: as the clock says."""
+
+    subjects: Sequence[str]
+    many: int
+    until: float
 
 
 class Quotas:
@@ -59,7 +73,11 @@ class Quotas:
         tallies: tuple[Tally, Tally],
         source_of: Callable[[str], str],
         counts: Counts,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._kept_for = terms.kept_for
+        self._clock = clock
+        self._kept: dict[str, Kept] = {}  # by the addresses of the clients; the oldest first
         self._rates = rates
         self._connections, self._services = tallies
         self._source_of = source_of
@@ -76,6 +94,7 @@ class Quotas:
         """Exchange with the other gateways, and go on doing so."""
         while True:
             await asyncio.sleep(_EXCHANGE)
+            self.give_up_places()
             await self._rates.exchange()
             await self._connections.exchange()
             await self._services.exchange()
@@ -116,12 +135,30 @@ class Quotas:
         for each in subjects:
             self._connections.change(each, -1)
 
-    def gone(self, connection: Connection) -> None:
-        """A connection is over, and nobody offers its services here."""
-        if connection.offered:
+    def gone(self, connection: Connection, *, keeps_place: bool = False) -> None:
+        """A connection is over. keeps_place: its client may come back, and has its services."""
+        if connection.offered and keeps_place:
+            self.came_back(connection.address)
+            until = self._clock() + self._kept_for
+            kept = Kept(connection.subjects, connection.offered, until)
+            self._kept[connection.address] = kept
+        elif connection.offered:
             self.offered(connection, 0)
         for each in connection.subjects:
             self._connections.change(each, -1)
+
+    def came_back(self, address: str) -> None:
+        """A client that broke off here is back: its services count where it is now."""
+        if (kept := self._kept.pop(address, None)) is not None:
+            for each in kept.subjects:
+                self._services.change(each, -kept.many)
+
+    def give_up_places(self) -> None:
+        """Count no more what Redis keeps no longer; to be called now and then."""
+        now = self._clock()
+        over = itertools.takewhile(lambda each: each[1].until < now, self._kept.items())
+        for address, _ in list(over):
+            self.came_back(address)
 
     def offer(self, connection: Connection, many: int) -> None:
         """A client is to have so many services in all."""

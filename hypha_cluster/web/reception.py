@@ -103,6 +103,7 @@ class Reception:
             self._quotas.leave(subjects)
             raise
         connection.subjects = subjects
+        self._quotas.came_back(connection.address)
         self._quotas.offered(connection, len(connection.services))
         return connection
 
@@ -134,8 +135,7 @@ class Reception:
             pace = Pace(socket, partial(self._quotas.pace, connection.subjects))
             socket.start(partial(self._take, connection, pace), _nothing)
         except BaseException:
-            self._clients.detach_soon(connection, 1006)
-            self._quotas.gone(connection)
+            self._end(connection, 1006)
             raise
         recovery = None
         if connection.is_amnesic:
@@ -148,11 +148,15 @@ class Reception:
         def on_closed(code: int, _reason: str) -> None:
             if recovery is not None:
                 recovery.cancel()
-            self._quotas.gone(connection)
             with log_fields.about(request_id, connection.address):
-                self._clients.detach_soon(connection, code)
+                self._end(connection, code)
 
         await socket.outlive(on_closed)
+
+    def _end(self, connection: Connection, code: int) -> None:
+        """A connection is over; services of a client that may come back go on counting."""
+        self._quotas.gone(connection, keeps_place=self._clients.keeps_place(connection, code))
+        self._clients.detach_soon(connection, code)
 
     def _take(self, connection: Connection, pace: Pace, message: bytes | str) -> None:
         """Route a message; a text frame is not of this protocol and is ignored."""

@@ -209,6 +209,39 @@ async def test_services_and_workspaces_have_an_end(start: Any) -> None:
             await ann.manager("create_workspace", workspace("z"))
 
 
+async def test_services_count_until_the_place_of_their_client_is_given_up(start: Any) -> None:
+    first, second = start(max_services=2, reconnect_grace=60)
+    async with await RawClient.connect(first.url, token=token_of(ANN)) as other:
+        one = await RawClient.connect(first.url, token=token_of(ANN))
+        query = {"reconnection_token": one.info["reconnection_token"]}
+        await one.manager("update_client_info", services_of(one.client_id, "ab"))
+        one.break_off()
+        async with asyncio.timeout(LIMIT):
+            while await asyncio.to_thread(metric, first.url, "hypha_connections") != 1:  # noqa: ASYNC110  (only the gateway knows)
+                await asyncio.sleep(0.02)
+
+        with pytest.raises(Rejected, match="This user may have 2 services"):
+            await other.manager("update_client_info", services_of(other.client_id, "c"))
+
+        back = await RawClient.connect(second.url, one.client_id, **query)
+        await back.close()
+        async with asyncio.timeout(LIMIT):  # until the first is told
+            while not await offers(other, "cd"):  # noqa: ASYNC110  (only the gateway knows)
+                await asyncio.sleep(0.1)
+
+
+async def offers(client: RawClient, names: str) -> bool:
+    try:
+        await client.manager("update_client_info", services_of(client.client_id, names))
+    except Rejected:
+        return False
+    return True
+
+
+def services_of(client_id: str, names: str) -> dict[str, Any]:
+    return {"id": client_id, "services": [{"id": name, "config": {}} for name in names]}
+
+
 def workspace(name: str) -> dict[str, Any]:
     return {"name": name, "owners": [], "visibility": "protected"}
 

@@ -36,7 +36,7 @@ class Rig:
             Tally(redis, keys, "services", "node", self.terms.services),
         )
         rates = Rates(redis, keys, self.clock)
-        self.quotas = Quotas(self.terms, rates, tallies, lambda host: host, self.counts)
+        self.quotas = Quotas(self.terms, rates, tallies, lambda host: host, self.counts, self.clock)
 
     def of(self, identity: Identity, host: str = "") -> Sequence[str]:
         return self.quotas.subjects(identity, self.quotas.sources({"client": (host, 1)}))
@@ -108,6 +108,44 @@ async def test_services_are_counted_over_all_clients() -> None:
     rig.quotas.offer(two, 2)
     rig.quotas.gone(two)
     rig.quotas.offer(one, 3)
+
+
+async def test_services_count_for_as_long_as_their_client_has_its_place() -> None:
+    """Redis keeps them: else somebody registers, breaks off, and comes again as another client."""
+    rig = Rig(services=3, kept_for=180)
+    one, two = (connection(FakeSocket(), name) for name in ("one", "two"))
+    one.subjects = two.subjects = rig.of(ANN)
+    rig.quotas.offer(one, 3)
+    rig.quotas.gone(one, keeps_place=True)
+    with pytest.raises(TooMany, match="This user may have 3 services"):
+        rig.quotas.offer(two, 1)
+
+    rig.clock.now += 179
+    rig.quotas.give_up_places()
+    with pytest.raises(TooMany):
+        rig.quotas.offer(two, 1)
+    rig.clock.now += 2
+    rig.quotas.give_up_places()
+
+    rig.quotas.offer(two, 3)
+
+
+async def test_services_count_once_when_their_client_is_back_here_or_elsewhere() -> None:
+    rig = Rig(services=3, kept_for=180)
+    old, new = (connection(FakeSocket(), "me") for _ in range(2))
+    old.subjects = new.subjects = rig.of(ANN)
+    rig.quotas.offer(old, 3)
+    rig.quotas.gone(old, keeps_place=True)
+
+    rig.quotas.came_back(new.address)
+    rig.quotas.offered(new, 3)
+    rig.quotas.offer(new, 2)
+    rig.quotas.offer(new, 3)
+    rig.clock.now += 181
+    rig.quotas.give_up_places()
+
+    with pytest.raises(TooMany):
+        rig.quotas.offer(new, 4)
 
 
 async def test_what_is_sent_is_read_more_slowly_and_nothing_is_lost() -> None:
