@@ -13,9 +13,10 @@ from hypha_cluster.registry.keys import Keys
 from tests.fake_redis import FakeRedis
 
 NOW = time.time()
+LASTS = 3_600.0  # seconds; far longer than all tests of a run
 
 
-def token(name: str, *, made: float = NOW, lasts: float = 60.0) -> IssuedToken:
+def token(name: str, *, made: float = NOW, lasts: float = LASTS) -> IssuedToken:
     return IssuedToken(name, f"the {name}", ("ann",), made, made + lasts)
 
 
@@ -36,7 +37,7 @@ def holds(fake: FakeRedis, *tokens: IssuedToken) -> None:
 async def test_those_that_last_are_shown_the_newest_first(
     fake: FakeRedis, issued: IssuedTokens
 ) -> None:
-    old, new, over = token("old", made=NOW - 9), token("new"), token("over", made=NOW - 99)
+    old, new, over = token("old", made=NOW - 9), token("new"), token("over", made=NOW - LASTS - 9)
     holds(fake, old, over, new)
 
     assert await issued.of_user("ann") == [new, old]
@@ -45,13 +46,13 @@ async def test_those_that_last_are_shown_the_newest_first(
 async def test_one_more_is_kept_and_what_is_over_goes(
     fake: FakeRedis, issued: IssuedTokens, keys: Keys
 ) -> None:
-    holds(fake, token("old"), token("over", made=NOW - 99))
+    holds(fake, token("old"), token("over", made=NOW - LASTS - 9))
 
     await issued.add("ann", token("new"))
 
     ((key, name, value, *living),) = fake.words("note_token")
     assert (key, name, living) == (keys.tokens("ann"), "new", ["old"])
-    assert json.loads(value) == ["the new", ["ann"], NOW, NOW + 60.0]
+    assert json.loads(value) == ["the new", ["ann"], NOW, NOW + LASTS]
 
 
 async def test_they_are_bounded(fake: FakeRedis, issued: IssuedTokens) -> None:
