@@ -134,13 +134,13 @@ async def test_a_callee_that_says_nothing_is_given_up() -> None:
 
 
 async def test_a_callee_that_is_at_work_is_waited_for() -> None:
-    hub = FakeHub(call_timeout=0.2)
+    hub = FakeHub(call_timeout=1.0)
     callee = hub.connect("home/c")
 
     async def work(call: Frame) -> None:
-        for _ in range(8):
+        for _ in range(6):
             await callee.begin(call.body["promise"]["heartbeat"])
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
         callee.resolve(call, "done")
 
     tasks: list[asyncio.Task[None]] = []
