@@ -86,10 +86,11 @@ class Store:
             return len(listed) - 1
 
     def keys(self) -> set[str]:
-        """All but the notes of who has just left, which expire."""
+        """All but notes that expire: of who has just left, and of what somebody has used."""
         with self.client() as redis:
             keys = {key.decode() for key in redis.scan_iter(f"{PREFIX}:*", count=1000)}
-            return {key for key in keys if not key.endswith(":left")}
+            used = f"{PREFIX}:used:"
+            return {key for key in keys if not key.endswith(":left") and not key.startswith(used)}
 
     def _answers(self) -> bool:
         try:

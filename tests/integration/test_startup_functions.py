@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,9 +191,15 @@ def test_a_function_that_cannot_run_ends_the_start_before_the_port_answers(
     assert last.startswith(f"hypha-cluster: startup_functions: {reason.format(module=module)}")
 
 
-def test_a_python_without_the_client_is_told_what_to_install(module: Path) -> None:
+def test_a_python_without_the_client_is_told_what_to_install(module: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "bare", symlinks=True)
     words = command(
-        "serve", host="127.0.0.1", port=0, data_dir=":memory:", startup_functions=f"{module}:offer"
+        "serve",
+        host="127.0.0.1",
+        port=0,
+        data_dir=":memory:",
+        startup_functions=f"{module}:offer",
+        functions_python=str(tmp_path / "bare" / "bin" / "python"),
     )
     ended = subprocess.run(
         words, capture_output=True, text=True, timeout=60 * SECOND, env=gateway_environment()
