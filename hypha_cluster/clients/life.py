@@ -44,6 +44,7 @@ from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.chunk_relay import ChunkRelay
 from hypha_cluster.identity.access import Identity, Workspace
+from hypha_cluster.identity.tokens import is_page_of_app
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.dialects.dialect import Dialect
 from hypha_cluster.protocol.dialects.imjoy import IMJOY
@@ -377,7 +378,9 @@ class ClientLife:
             await self._cut_off_replaced(connection)
 
     async def _cut_off_replaced(self, connection: Connection) -> None:
-        """Hear a connection no more whose client is another program by now."""
+        """Hear the page of an app no more whose instance runs in another one by now."""
+        if not is_page_of_app(connection.attachment.identity):
+            return
         program = await self._registry.program_of(connection.address)
         if program not in ("", connection.attachment.program):
             connection.socket.abort()

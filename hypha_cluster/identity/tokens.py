@@ -57,6 +57,11 @@ class Reconnection(NamedTuple):
     place: Place
 
 
+def is_page_of_app(identity: Identity) -> bool:
+    """Whether somebody came by the ticket of an instance of a server app."""
+    return identity.origin is not None and identity.origin.token.startswith(APP)
+
+
 def generated_id() -> str:
     return unguessable()
 
@@ -285,7 +290,7 @@ def _end_of_child(maker: Identity, lifetime: float) -> float:
 
 
 def _check_makes_tokens(maker: Identity) -> None:
-    if maker.origin and maker.origin.token.startswith(APP):
+    if is_page_of_app(maker):
         raise PermissionDenied("The page of a server app makes no tokens.")
 
 
