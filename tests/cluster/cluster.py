@@ -86,11 +86,12 @@ class Store:
             return len(listed) - 1
 
     def keys(self) -> set[str]:
-        """All but notes that expire: of who has just left, and of what somebody has used."""
+        """All but notes that expire: of who has left, what somebody uses, how a gateway does."""
         with self.client() as redis:
             keys = {key.decode() for key in redis.scan_iter(f"{PREFIX}:*", count=1000)}
-            used = f"{PREFIX}:used:"
-            return {key for key in keys if not key.endswith(":left") and not key.startswith(used)}
+            notes = (f"{PREFIX}:used:", f"{PREFIX}:tally:")
+            kept = {key for key in keys if not key.startswith(notes)}
+            return {key for key in kept if not key.endswith((":left", ":pulse"))}
 
     def _answers(self) -> bool:
         try:

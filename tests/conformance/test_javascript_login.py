@@ -59,6 +59,7 @@ async def log_in(program: Page, site: Site) -> str:
 
 async def by_keyboard(person: Page) -> None:
     """The name has the focus, and the rest is reached with the tabulator."""
+    await expect(person.locator("input:focus")).to_have_count(1)  # which may be later than the page
     await person.keyboard.type("bob")
     await person.keyboard.press("Tab")
     await person.keyboard.type(PASSWORD)

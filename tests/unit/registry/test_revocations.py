@@ -13,7 +13,7 @@ from hypha_cluster.registry.revocations import Revocations
 from tests.fake_redis import FakeRedis, Words
 
 NOW = time.time()
-BOB = Revocation(Kind.USER, "bob", NOW, NOW + 60.0)
+BOB = Revocation(Kind.USER, "bob", NOW, NOW + 86_400.0)
 OVER = Revocation(Kind.USER, "eve", NOW - 99.0, NOW - 9.0)
 
 
