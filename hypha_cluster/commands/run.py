@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from hypha_cluster.commands.target import hub_settings, server_url_of
+from hypha_cluster.commands.target import hub_settings, read_token, server_url_of
 from hypha_cluster.errors import StartupError
 from hypha_cluster.features.functions import plugin
 from hypha_cluster.features.functions.functions import Functions
@@ -65,10 +65,7 @@ def run(
 def _environment(token: str, token_file: Path | None) -> dict[str, str]:
     environ = dict(os.environ)
     if token_file:
-        try:
-            token = token_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise StartupError(f"--token-file: {token_file} cannot be read: {error}") from None
+        token = read_token(token_file)
     if token:
         environ[CLIENT_VARIABLES["token"]] = token
     return environ

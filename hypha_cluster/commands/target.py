@@ -62,7 +62,7 @@ class Hub:
     def __init__(self, url: str, token_file: Path | None) -> None:
         self.url = server_url_of(url, hub_settings().node)
         token = os.environ.get(CLIENT_VARIABLES["token"], "")
-        self._token = _read(token_file) if token_file else token
+        self._token = read_token(token_file) if token_file else token
 
     def ask(self, method: str, path: str, content: Any = None) -> Any:
         """What it answers, decoded; CommandFailed with its own words if it refuses."""
@@ -82,7 +82,8 @@ class Hub:
         return answer.json() if answer.content else None
 
 
-def _read(path: Path) -> str:
+def read_token(path: Path) -> str:
+    """The token in a file; StartupError when it cannot be read."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
