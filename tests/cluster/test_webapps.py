@@ -125,7 +125,7 @@ async def test_it_is_back_when_its_providers_gateway_was_killed(site: Site) -> N
 
 
 async def test_a_page_that_loads_is_asked_for_at_another_provider(site: Site) -> None:
-    """It is waited for 8 s, for it may be back; then the other one does the whole work."""
+    """Within 2 s a gateway sees that it is suspended; then the other one does the whole work."""
     loading = asyncio.create_task(site.get("nap?3"))
     async with site.another():
         site.provider.kill()

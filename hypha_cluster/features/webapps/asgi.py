@@ -69,6 +69,8 @@ class AsgiServer:
         outlet: HttpOutlet | WebSocketOutlet,
         provider: Provider,
     ) -> None:
+        outlet.forget()
+        inlet.rewind()
         await self._call(application, plain, inlet, outlet, provider)
         if not outlet.has_begun:
             raise RemoteError("It returned without an answer.")
@@ -102,7 +104,7 @@ class AsgiServer:
 
 def _may_ask_again(scope: Scope, inlet: Inlet, outlet: HttpOutlet | WebSocketOutlet) -> bool:
     is_repeatable = scope["type"] == "websocket" or scope["method"] in REPEATABLE
-    return is_repeatable and outlet.forget() and inlet.rewind()
+    return is_repeatable and not outlet.has_begun and inlet.is_whole
 
 
 async def _break_off(

@@ -56,12 +56,14 @@ class Inlet:
             self._inbox.get_nowait()
         self._inbox.put_nowait(message)
 
-    def rewind(self) -> bool:
-        """Let somebody else read all that was taken; say whether it was kept."""
-        if self._many > 1 or (self._first is not None and self._first.get("more_body")):
-            return False
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was taken is kept, so that somebody else can read it."""
+        return self._many <= 1 and not (self._first and self._first.get("more_body"))
+
+    def rewind(self) -> None:
+        """Begin once more with what was taken first."""
         self._repeated = self._first
-        return True
 
 
 def pieces(message: Message) -> Iterator[Message]:

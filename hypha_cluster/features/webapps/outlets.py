@@ -67,12 +67,9 @@ class HttpOutlet:
         await self._send(body)
         self.is_complete = not body["more_body"]
 
-    def forget(self) -> bool:
-        """Let somebody else answer; say whether that can be."""
-        if self.has_begun:
-            return False
+    def forget(self) -> None:
+        """Let somebody else answer, as long as it has not begun."""
         self._start = None
-        return True
 
 
 class WebSocketOutlet:
@@ -96,9 +93,8 @@ class WebSocketOutlet:
             raise BadRequest(f"{kind!r} is not to be sent now: the WebSocket is closed.")
         await self._send(self._checked(kind, message))
 
-    def forget(self) -> bool:
-        """Let somebody else answer; say whether that can be."""
-        return not self.has_begun
+    def forget(self) -> None:
+        """Let somebody else answer: nothing is kept of what has not begun."""
 
     async def end(self, code: int, reason: str) -> None:
         """Close it in the place of the application."""

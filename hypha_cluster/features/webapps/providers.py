@@ -43,7 +43,7 @@ class Application:
         self.workspace = workspace
         self._visits = visits
         self._wanted = wanted
-        self._gone: set[str] = set()
+        self._lost: set[str] = set()
         self._farewell: Callable[[], None] = lambda: None
 
     async def find(self) -> Provider:
@@ -54,7 +54,7 @@ class Application:
                 self._wanted,
                 self.workspace,
                 mode="least_busy",
-                without=self._gone,
+                without=self._lost,
             )
         except PermissionDenied as error:
             raise self.guest.refusal or error from None
@@ -72,35 +72,41 @@ class Application:
         may_ask_again: Callable[[], bool],
         farewell: Callable[[], None] = lambda: None,
     ) -> T:
-        """Let a provider answer, or another one if the first is lost before it has.
+        """Let a provider answer, or another one if the first is lost or suspended before it has.
 
-        farewell: lets the provider know that this gateway stops.
+        may_ask_again: whether another one may do it now. farewell: lets the provider know that this
+        gateway stops.
         """
         self._farewell = farewell
         try:
-            return await self._ask(provider, converse)
+            return await self._ask(provider, converse, may_ask_again)
         except (ClientLeft, ClientNotFound) as error:
             another = await self._another(provider) if may_ask_again() else None
             if another is None:
                 raise _lost(error) from None
         try:
-            return await self._ask(another, converse)
+            return await self._ask(another, converse, lambda: False)
         except ClientNotFound as error:
             raise _lost(error) from None
 
     async def _another(self, lost: Provider) -> Provider | None:
-        self._gone.add(lost.address)
+        self._lost.add(lost.address)
         try:
             another = await self.find()
         except ServiceNotFound:
             return None
         return another if another.online else None
 
-    async def _ask(self, provider: Provider, converse: Callable[[Provider], Awaitable[T]]) -> T:
+    async def _ask(
+        self,
+        provider: Provider,
+        converse: Callable[[Provider], Awaitable[T]],
+        may_ask_again: Callable[[], bool],
+    ) -> T:
         try:
             if is_hub(provider.address):
                 return await converse(provider)
-            return await self._ask_client(provider, converse)
+            return await self._ask_client(provider, converse, may_ask_again)
         except RemoteError as error:
             _log.info("The web application %s failed: %s", _name(provider), error)
             raise RemoteError(
@@ -108,10 +114,13 @@ class Application:
             ) from None
 
     async def _ask_client(
-        self, provider: Provider, converse: Callable[[Provider], Awaitable[T]]
+        self,
+        provider: Provider,
+        converse: Callable[[Provider], Awaitable[T]],
+        may_ask_again: Callable[[], bool],
     ) -> T:
         work = asyncio.ensure_future(converse(provider))
-        watch = asyncio.ensure_future(self._watch(provider))
+        watch = asyncio.ensure_future(self._watch(provider, may_ask_again))
         try:
             await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
             return work.result() if work.done() else watch.result()
@@ -124,10 +133,11 @@ class Application:
             watch.cancel()
             await asyncio.wait((work, watch))
 
-    async def _watch(self, provider: Provider) -> NoReturn:
-        """Raise ClientAway when a provider is suspended and does not come back in time.
+    async def _watch(self, provider: Provider, may_ask_again: Callable[[], bool]) -> NoReturn:
+        """Raise ClientAway when a provider is suspended, and another one can do its work.
 
-        Nobody tells all gateways that a connection broke, so the registry is asked.
+        If none can, it has time to come back. Nobody tells all gateways that a connection broke, so
+        the registry is asked.
         """
         suspended_for = 0.0
         while suspended_for < SUSPENDED_PATIENCE:
@@ -135,6 +145,8 @@ class Application:
             with contextlib.suppress(RedisUnavailable):
                 is_online = await self._visits.is_online(provider)
                 suspended_for = 0.0 if is_online else suspended_for + LOOKING
+                if not is_online and may_ask_again() and await self._another(provider):
+                    break
         raise ClientAway.at(provider.address)
 
 

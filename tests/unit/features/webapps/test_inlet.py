@@ -90,8 +90,9 @@ async def test_a_request_that_came_whole_can_be_read_again(
         for _ in range(taken):
             await inlet.receive()
 
-        assert inlet.rewind() is may_rewind
+        assert inlet.is_whole is may_rewind
         if may_rewind:
+            inlet.rewind()
             assert await inlet.receive() == messages[0]
 
 

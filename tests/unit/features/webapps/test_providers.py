@@ -170,3 +170,35 @@ async def test_a_provider_that_stays_away_while_it_works_is_given_up(
     else:
         with pytest.raises(ClientAway):
             await asking
+
+
+async def test_one_that_is_there_does_at_once_what_a_suspended_one_may_never_finish(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LOOKING", 0.01)
+    monkeypatch.setattr(module, "SUSPENDED_PATIENCE", 600.0)
+
+    async def converse(provider: Provider) -> str:
+        if provider.address == "w/a":
+            await asyncio.Event().wait()
+        return provider.address
+
+    app = application(provider("a"), provider("b"), is_online=False)
+    async with asyncio.timeout(60):
+        assert await app.ask(await app.find(), converse, lambda: True) == "w/b"
+
+
+async def test_what_cannot_be_repeated_waits_for_a_suspended_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LOOKING", 0.01)
+    monkeypatch.setattr(module, "SUSPENDED_PATIENCE", 0.05)
+
+    async def converse(provider: Provider) -> str:
+        assert provider.address == "w/a"
+        await asyncio.Event().wait()
+        return "never"
+
+    app = application(provider("a"), provider("b"), is_online=False)
+    with pytest.raises(ClientAway):
+        await app.ask(await app.find(), converse, lambda: False)
