@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping
+from enum import Enum, auto
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,6 +18,7 @@ from hypha_cluster.protocol.limits import FORM, PAGE_TOKEN, REVOCATIONS
 from hypha_cluster.registry.logins import Logins
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.web.bodies import Room, read_body
+from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import base_url_of
 
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
@@ -62,6 +64,26 @@ class Cookie:
 
 SESSION: Final = Cookie("hypha")
 AWAY: Final = Cookie("hypha-away")
+
+
+class Opener(Enum):
+    """Who asks for a page, of which browsers alone can tell: no script can claim to be a person.
+
+    What a script fetches, a frame, a form that is posted or a WebSocket is a SCRIPT's. UNSAID is
+    what browsers leave out where there is neither https nor localhost.
+    """
+
+    PERSON = auto()
+    SCRIPT = auto()
+    UNSAID = auto()
+
+    @classmethod
+    def of(cls, connection: HTTPConnection) -> "Opener":
+        mode, place = header(connection, b"sec-fetch-mode"), header(connection, b"sec-fetch-dest")
+        is_reading = connection.scope.get("method") in ("GET", "HEAD")
+        if not is_reading or mode not in ("", "navigate") or place not in ("", "document"):
+            return cls.SCRIPT
+        return cls.PERSON if mode and place else cls.UNSAID
 
 
 class Browsers:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from hypha_cluster.errors import PermissionDenied
 from hypha_cluster.features.feature import Grounds
-from hypha_cluster.features.login.browser import Browsers
+from hypha_cluster.features.login.browser import Browsers, Opener
 from hypha_cluster.features.login.terms import SESSION_LIFETIME
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.logins import Logins
@@ -59,9 +59,9 @@ class Lookers:
         """
         if token := token_of(header(request, b"authorization")):
             return Looker(await self._gatekeeper.identify(token), is_known=True)
-        opened = _is_opened(request)
-        if opened is not False and (signed := await self._browsers.signed_in(request)):
-            return self._known(signed.identity) if opened else self._unsure()
+        opener = Opener.of(request)
+        if opener is not Opener.SCRIPT and (signed := await self._browsers.signed_in(request)):
+            return self._known(signed.identity) if opener is Opener.PERSON else self._unsure()
         return Looker(self._gatekeeper.guest(), is_known=False)
 
     def _unsure(self) -> Looker:
@@ -72,14 +72,3 @@ class Lookers:
             return Looker(identity, is_known=True, token=self._tokens.issue_for_page(identity))
         except PermissionDenied:  # what they signed in with has ended meanwhile
             return Looker(self._gatekeeper.guest(), is_known=False)
-
-
-def _is_opened(request: Request) -> bool | None:
-    """Whether a person goes to the page, and no script of an application fetches it.
-
-    None if the browser does not say so, as all do where there is neither https nor localhost.
-    """
-    mode, place = header(request, b"sec-fetch-mode"), header(request, b"sec-fetch-dest")
-    if mode not in ("", "navigate") or place not in ("", "document"):
-        return False
-    return True if mode and place else None

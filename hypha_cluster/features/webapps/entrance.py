@@ -5,20 +5,18 @@ looks at it, and says itself from which page it comes. The cookie counts only wh
 a page, which no script can claim; what that page asks for then needs a token in a header.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
 from hypha_cluster.errors import InvalidToken
 from hypha_cluster.features.feature import Grounds
-from hypha_cluster.features.login.browser import SESSION
+from hypha_cluster.features.login.browser import SESSION, Opener
 from hypha_cluster.features.login.terms import SESSION_LIFETIME
 from hypha_cluster.hub.visiting import Visitor
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.logins import Logins
 from hypha_cluster.web.lookup import base_url_of, token_of
-
-_READING: Final = ("GET", "HEAD")
 
 
 class Guest(NamedTuple):
@@ -78,14 +76,5 @@ class Entrance:
 
 def cookie_of(connection: HTTPConnection, *, secure: bool) -> str | None:
     """The secret in the login page's cookie, if a person opens a page with it."""
-    return SESSION.read(connection, secure=secure) or None if _is_opened(connection) else None
-
-
-def _is_opened(connection: HTTPConnection) -> bool:
-    """Whether a person goes to a page, of which their browser alone can tell: it has to say so.
-
-    What a script fetches, a frame, a form that is posted or a WebSocket is none.
-    """
-    headers, method = connection.headers, connection.scope.get("method")
-    is_page = headers.get("sec-fetch-mode") == "navigate"
-    return method in _READING and is_page and headers.get("sec-fetch-dest") == "document"
+    is_person = Opener.of(connection) is Opener.PERSON
+    return (SESSION.read(connection, secure=secure) or None) if is_person else None
