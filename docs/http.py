@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tests.http_feature_routes import FEATURE_ROWS
+from tests.http_optional_routes import OPTIONAL_ROWS
 from tests.http_routes import ROWS
 from tests.http_row import JSON, Row
 
@@ -26,6 +27,11 @@ protected service `closed` with `secret`, and the web applications `site`, publi
 An error is `{"success": false, "detail": "one sentence"}`; who asks for `text/html` gets a page.
 
 """
+TURNED_ON: Final = """\
+`/tools` is a directory of `--static-mounts`, and `{app}` an app that was installed in the workspace
+`ann` of a hub with `--enable-server-apps` ([server apps](apps.md)).
+
+"""
 
 
 def http_page() -> str:
@@ -39,6 +45,9 @@ def http_page() -> str:
                 *_tables(row for row in own if row.route),
                 "## Of features\n\n",
                 *_tables(FEATURE_ROWS),
+                "## Of what an operator turns on\n\n",
+                TURNED_ON,
+                *_tables(OPTIONAL_ROWS),
                 "## Anything else\n\n",
                 *_table(row for row in own if not row.route),
             )
