@@ -8,6 +8,8 @@ import pytest
 
 from tests.browser_client import Connection
 from tests.cluster.cluster import Cluster, Member, until
+from tests.cluster.load import now
+from tests.cluster.report import Report
 from tests.gateways import SECOND
 from tests.metrics import metric
 from tests.python_client import NEWEST, PythonClient
@@ -33,9 +35,11 @@ async def crash(cluster: Cluster, gateway: Member) -> None:
 
 @pytest.mark.parametrize(("end", "release"), [(crash, "0.5.44"), (drain, NEWEST)])
 async def test_a_page_comes_back_from_a_gateway_that_goes(
-    end: End, release: str, cluster: Cluster, chromium: "Chromium"
+    end: End, release: str, cluster: Cluster, chromium: "Chromium", report: Report
 ) -> None:
-    """With its services, which answer again, and whatever gateway its frames arrive at."""
+    """A page whose frames come by server-sent events offers a service. The gateway that has its
+    stream goes; the page is back with its service, and whatever gateway its frames arrive at.
+    """
     page = await chromium.open(release, "hypha-rpc-sse.min.js")
     page.tolerate("Failed to load resource|ERR_")
     provider = await page.connect(cluster.url)
@@ -48,9 +52,15 @@ async def test_a_page_comes_back_from_a_gateway_that_goes(
         assert len(_takers(cluster)) > 1, "no stickiness: frames arrive at several gateways"
         gateway = cluster.gateway_of(provider.address)
 
+        gone = now()
         await end(cluster, gateway)
 
         await until(_is_elsewhere(cluster, provider, gateway), "the page is back", BACK)
+        assert await service["echo"]("first") == "first"
+        report.note(
+            f"{end.__name__} of the gateway that has a page's event stream",
+            seconds_until_the_page_answers_again=now() - gone,
+        )
         for number in range(20):
             assert await service["echo"](number) == number
         assert await provider.run("return await server.echo('still me')") == "still me"
