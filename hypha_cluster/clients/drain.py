@@ -8,18 +8,16 @@ from typing import Final, NamedTuple
 from hypha_cluster.clients.life import GOING_AWAY, ClientLife
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.protocol.limits import BUSY_PATIENCE, QUIET_PATIENCE, YOUNGEST
 from hypha_cluster.relay.connections import Connection, Connections
 from hypha_cluster.relay.pending import OwedAnswers, PendingCalls
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
 
-MIN_AGE: Final = 5.0  # seconds; a Python client closed sooner may spin for good (protocol.md 1.3)
 QUIET: Final = 0.1  # seconds without a frame, after which a client is taken to be waiting
 SLOWNESS: Final = 3  # times what a client takes to answer a ping, if that is longer
-QUIET_PATIENCE: Final = 3.0  # seconds to wait for that
-BUSY_PATIENCE: Final = 5.0  # seconds to wait for the end of what cannot be moved
-PATIENCE: Final = MIN_AGE + BUSY_PATIENCE + 2 * QUIET_PATIENCE  # seconds, for any one client
+PATIENCE: Final = YOUNGEST + BUSY_PATIENCE + 2 * QUIET_PATIENCE  # seconds, for any one client
 MAX_PAUSE: Final = 0.02  # seconds between two clients, when they are few
 LOOK_EVERY: Final = 0.1  # seconds; for clients that come late
 
@@ -156,7 +154,7 @@ class Drain:
 
     def _is_idle(self, connection: Connection) -> bool:
         """Old enough to be closed, and not in the middle of what only this node can end."""
-        return connection.age() >= MIN_AGE and self._is_free(connection)
+        return connection.age() >= YOUNGEST and self._is_free(connection)
 
     def _is_free(self, connection: Connection) -> bool:
         """Whether nothing is under way between the client and the hub itself."""
@@ -166,7 +164,7 @@ class Drain:
         self, connection: Connection, reached: Callable[[], bool], patience: float
     ) -> None:
         """Wait, for as long as a client is here, and until it may be closed."""
-        patience += max(0.0, MIN_AGE - connection.age())
+        patience += max(0.0, YOUNGEST - connection.age())
         await self._wait_until(lambda: reached() or connection.is_ending, patience)
 
     async def _wait_until(self, reached: Callable[[], bool], patience: float) -> None:

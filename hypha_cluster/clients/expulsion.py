@@ -8,6 +8,7 @@ from typing import Final
 
 from hypha_cluster.clients.life import GOING_AWAY, ClientLife
 from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.protocol.limits import EXPULSION
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.relay.connections import Connection, Connections
 from hypha_cluster.supervision import Supervisor, Tasks
@@ -15,8 +16,6 @@ from hypha_cluster.supervision import Supervisor, Tasks
 _log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 0.4  # seconds
-# Who was let in just before is attached by then; and nobody may take longer (protocol.md 1.3).
-ADMISSION: Final = 10.0  # seconds
 
 
 class Expulsion:
@@ -51,7 +50,7 @@ class Expulsion:
             if self._revocations.version != self._seen:  # also what this very gateway has noted
                 self._seen = self._revocations.version
                 self._changed_at = time.monotonic()
-            if time.monotonic() - self._changed_at < ADMISSION:
+            if time.monotonic() - self._changed_at < EXPULSION:
                 self._look_at_all()
 
     def _look_at_all(self) -> None:

@@ -8,15 +8,14 @@ answers. Only then does the new node listen, and collect that mail.
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from hypha_cluster.protocol.limits import HANDOVER
 from hypha_cluster.relay.bus import Outcome, Publisher
 from hypha_cluster.relay.connections import Connections, Stage
 from hypha_cluster.relay.events import ANSWER, REQUEST, write_event
 
 _log = logging.getLogger(__name__)
-
-PATIENCE: Final = 1.0  # seconds to wait for a node that listens, but does not answer
 
 
 class Request(NamedTuple):
@@ -51,7 +50,7 @@ class Handover:
         """Have a node give an address up; return when it has, or is dead, or does not answer."""
         given = self._awaited[holder] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(HANDOVER):
                 self._ask(address, holder, node)
                 await given
         except TimeoutError:

@@ -48,7 +48,12 @@ from hypha_cluster.identity.tokens import is_page_of_app
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.dialects.dialect import Dialect
 from hypha_cluster.protocol.dialects.imjoy import IMJOY
-from hypha_cluster.protocol.limits import AWAY_AFTER, HEARING, PAGE_AWAY_AFTER
+from hypha_cluster.protocol.limits import (
+    AWAY_AFTER,
+    HEARING,
+    PAGE_AWAY_AFTER,
+    SETTLING,
+)
 from hypha_cluster.registry.clients import (
     Attachment,
     Claim,
@@ -65,7 +70,6 @@ from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
 
-SETTLING: Final = 0.02  # seconds until a browser has told a page that its connection is over
 LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will not be back
 # With any other code, releases up to 0.5.31 would open one more, and oust themselves for ever.
 SUPERSEDED: Final = 1000

@@ -3,6 +3,10 @@
 Each name is the number itself, so that code imports it from here; each row says of what it is the
 bound, in which unit, and why it is what it is. What the operator chooses is a setting; its row
 names the flag, and config.py has the default.
+
+Not here, since no stranger can reach it: the pauses and time-outs of `links/` and of
+`relay/listener.py`, which are between the hub and its Redis, those of supervision.py, of the start
+and the end of a process, and how often a job of the hub's own looks.
 """
 
 from dataclasses import dataclass
@@ -62,6 +66,18 @@ PACE: Final = _frames.limit(
     "frames a second",
     "what one connection sends; then it is read more slowly",
     "more than any published client can send, and less than a gateway can pass on",
+)
+PACED_FRAMES: Final = _frames.limit(
+    500, "frames", "what comes of one connection between two looks at its pace", "a look costs time"
+)
+PACED_BYTES: Final = _frames.limit(
+    1_048_576, "bytes", "the same in bytes", "a few large frames take as long as many small ones"
+)
+LONGEST_PAUSE: Final = _frames.limit(
+    5.0,
+    "seconds",
+    "for how long a connection is not read that sends too much, at a time",
+    "clients expect answers to their pings",
 )
 SHOWN: Final = _frames.limit(
     100,
@@ -244,6 +260,42 @@ LEFT_MEMORY: Final = _waiting.limit(
     "how long it is known what a client has left behind",
     "whoever sees to that may die before it is done",
 )
+HANDOVER: Final = _waiting.limit(
+    1.0,
+    "seconds",
+    "how long a client that comes back waits for the gateway that it comes from",
+    "the one before has to pass on what it has; if it does not answer, it is taken to be dead",
+)
+SETTLING: Final = _waiting.limit(
+    0.02,
+    "seconds",
+    "how much longer the new connection of a page waits when the old one has ended",
+    "its browser tells the page of the end a moment later",
+)
+YOUNGEST: Final = _waiting.limit(
+    5.0,
+    "seconds",
+    "how long a client has been connected before a gateway that stops sends it away",
+    "a Python client that is closed sooner may spin for good",
+)
+BUSY_PATIENCE: Final = _waiting.limit(
+    5.0,
+    "seconds",
+    "how long a gateway that stops waits for what a client has begun with the hub itself",
+    "another gateway cannot go on with it",
+)
+QUIET_PATIENCE: Final = _waiting.limit(
+    3.0,
+    "seconds",
+    "how long a gateway that stops waits until a client sends nothing for a moment",
+    "a frame that is sent while its connection ends is lost by the client",
+)
+EXPULSION: Final = _waiting.limit(
+    10.0,
+    "seconds",
+    "how long after a revocation new connections are looked at again",
+    "who was let in just before is attached by then",
+)
 UNPUBLISHED: Final = _waiting.limit(
     67_108_864,
     "bytes",
@@ -255,6 +307,12 @@ RECENT_FRAMES: Final = _waiting.limit(
     "frames",
     "frames that a gateway knows again, so that none is delivered twice while Redis fails over",
     "a primary that became a replica repeats what was said for some seconds",
+)
+RECENT_HEAD: Final = _waiting.limit(
+    2_048,
+    "bytes",
+    "the beginning of such a frame, in which the session of its call is looked for",
+    "the envelope comes first; what has none there may be repeated",
 )
 UNHEARD: Final = _waiting.limit(
     10_000,
@@ -285,6 +343,18 @@ POSTED_BYTES: Final = _streams.limit(
     "bytes",
     "what these frames may have; a larger one is taken when nothing else waits",
     "some chunks of a large message",
+)
+POST_PATIENCE: Final = _streams.limit(
+    5.0,
+    "seconds",
+    "how long a post waits until another gateway says what became of its frame",
+    "then it counts as on its way, as everything does that is sent by a WebSocket",
+)
+STREAM_PATIENCE: Final = _streams.limit(
+    1.0,
+    "seconds",
+    "how long a post waits for its client's stream, which has ended and may begin anew",
+    "browsers come back after 0.3 to 1 s",
 )
 KNOWN_STREAMS: Final = _streams.limit(
     4_096,
@@ -317,6 +387,45 @@ UNTAKEN_MESSAGES: Final = _connections.limit(
     "bytes",
     "what is read of WebSocket messages that nobody takes yet, while a client is let in, say",
     "then the connection is not read any further",
+)
+MESSAGE_OVERHEAD: Final = _connections.limit(
+    256,
+    "bytes",
+    "what one of these messages counts besides its own bytes",
+    "so much it costs, if it has no bytes at all",
+)
+HEAD: Final = _connections.limit(
+    65_536,
+    "bytes",
+    "the head of a request",
+    "tokens travel in queries and headers",
+)
+IDLE_CONNECTION: Final = _connections.limit(
+    75.0,
+    "seconds",
+    "how long a connection stays on which no request comes, or none comes whole",
+    "longer than balancers keep theirs: who closes last never meets a closed connection",
+)
+TLS_HANDSHAKE: Final = _connections.limit(
+    60.0, "seconds", "how long a handshake of TLS may take", "until then nothing is known of it"
+)
+CLOSING: Final = _connections.limit(
+    5.0,
+    "seconds",
+    "how long a peer may take to answer that a WebSocket is closed",
+    "then it is cut off; it has had all that was sent before",
+)
+DEAD_HOST: Final = _connections.limit(
+    40.0,
+    "seconds",
+    "how long a host may acknowledge nothing of what it is sent",
+    "TCP by itself goes on for a quarter of an hour",
+)
+BACKLOG: Final = _connections.limit(
+    4_096,
+    "connections",
+    "connections that the system keeps until a gateway takes them",
+    "after a restart all clients come at once",
 )
 LINGERING: Final = _connections.limit(
     5.0,
@@ -387,6 +496,12 @@ CANDIDATES: Final = _registry.limit(
     "providers of one service among which one is chosen",
     "each is looked at; more are chosen from at random",
 )
+KNOWN_KEYS: Final = _registry.limit(
+    1_024,
+    "addresses",
+    "addresses whose keys a gateway remembers beside those of targets",
+    "who comes or goes is named a dozen times",
+)
 SIGNATURE: Final = _registry.limit(
     1_000, "characters", "a signature that is passed on", "readers of it take it apart"
 )
@@ -434,6 +549,19 @@ _quotas.setting("--max-workspaces", "workspaces that they make in a day", "Redis
 _quotas.setting("--max-frames", "frames that they send in a second", "others want their turn")
 _quotas.setting("--max-traffic", "bytes that they send in a second", "others want their turn")
 _quotas.setting("--max-requests", "HTTP requests of theirs in a second", "others want their turn")
+
+SOURCE: Final = _quotas.limit(
+    64,
+    "characters",
+    "an address in `X-Forwarded-For`",
+    "the longest of IPv6 has 45, and the name of a network besides",
+)
+KNOWN_SOURCES: Final = _quotas.limit(
+    4_096,
+    "addresses",
+    "addresses of which a gateway remembers for whom they count",
+    "each request asks for its own",
+)
 
 _tokens = _Topic("Tokens")
 TOKEN: Final = _tokens.limit(
@@ -555,6 +683,42 @@ DESCRIPTION: Final = _http.limit(
     "bytes",
     "what a workspace's description as OpenAPI says of its functions",
     "whoever may see the services may ask for it; services that do not fit are counted in it",
+)
+DESCRIPTION_PATIENCE: Final = _http.limit(
+    5.0,
+    "seconds",
+    "how long the providers of a workspace have to say what they offer, for OpenAPI",
+    "services that are not described by then are counted in it",
+)
+DESCRIBED_AT_ONCE: Final = _http.limit(
+    10, "providers", "providers that are asked for it side by side", "others have calls too"
+)
+NUMBER: Final = _http.limit(
+    20,
+    "digits",
+    "a number in a query",
+    "msgpack has no integers of more than 64 bits; Python takes long to read a thousand digits",
+)
+WRITTEN_AT_ONCE: Final = _http.limit(
+    2_000,
+    "values",
+    "values of an answer that are written before others have their turn",
+    "it takes a millisecond or two",
+)
+WRITTEN_LEVELS: Final = _http.limit(
+    50, "levels", "levels of an answer that are written at once", "deeper ones are step by step"
+)
+ANSWER_PIECE: Final = _http.limit(
+    65_536, "bytes", "a piece of an answer that is sent at once", "what a socket takes at once"
+)
+ANSWER_TURN: Final = _http.limit(
+    100, "steps", "steps of writing one, after which others have their turn", "each is short"
+)
+INFLATED_AT_ONCE: Final = _http.limit(
+    1_048_576,
+    "bytes",
+    "what is inflated of a body before others have their turn",
+    "it takes some milliseconds",
 )
 FORM_FIELDS: Final = _http.limit(
     1_000,

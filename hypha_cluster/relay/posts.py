@@ -10,12 +10,11 @@ import secrets
 from typing import Final
 
 from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.protocol.limits import POST_PATIENCE
 from hypha_cluster.relay.bus import Outcome, Publisher
 from hypha_cluster.relay.connections import Verdict
 from hypha_cluster.relay.events import Posted, write_posted
 
-# After that it counts as on its way, as everything does that is sent by a WebSocket.
-PATIENCE: Final = 5.0  # seconds
 _VERDICTS: Final = {
     Outcome.MAILED: Verdict.KEPT,
     Outcome.MAILBOX_FULL: Verdict.BUSY,
@@ -48,7 +47,7 @@ class Posts:
         message = write_posted(Posted(key, self._node, number, frame))
         self._publisher.deliver_or_mail(address, message, on_not_taken)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(POST_PATIENCE):
                 verdict = await waiting
             if verdict is None:
                 raise RedisUnavailable("The relay is unavailable; try again in a moment.")

@@ -7,10 +7,9 @@ one of them takes over, a frame can come from both, and late from the old one if
 from collections import deque
 from typing import Final
 
-from hypha_cluster.protocol.limits import RECENT_FRAMES
+from hypha_cluster.protocol.limits import RECENT_FRAMES, RECENT_HEAD
 
 _SESSION: Final = b"\xa7session"  # as msgpack has it; calls that wait for an answer have their own
-_ENVELOPE: Final = 2_048  # bytes in which it is to be found
 
 
 class RecentFrames:
@@ -28,7 +27,7 @@ class RecentFrames:
         """Remember a frame, and say whether it must be a repetition: no two calls are the same."""
         key = hash(frame)
         if key in self._hashes:
-            return _SESSION in frame[:_ENVELOPE]
+            return _SESSION in frame[:RECENT_HEAD]
         self._hashes.add(key)
         self._order.append(key)
         if len(self._order) > self._many:

@@ -13,8 +13,9 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio import run as hypercorns_run
 from hypercorn.asyncio.worker_context import WorkerContext
 
+from hypha_cluster.protocol.limits import DEAD_HOST
+
 UNLIMITED: Final = None  # requests of a connection
-DEAD: Final = 40.0  # seconds in which no host acknowledges anything
 
 
 class Listening:
@@ -80,4 +81,4 @@ def _notice_dead_hosts(listener: socket.socket) -> None:
     """
     option = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
     if option is not None and listener.family in (socket.AF_INET, socket.AF_INET6):
-        listener.setsockopt(socket.IPPROTO_TCP, option, int(DEAD * 1000))
+        listener.setsockopt(socket.IPPROTO_TCP, option, int(DEAD_HOST * 1000))

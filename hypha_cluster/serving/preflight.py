@@ -12,8 +12,8 @@ from hypha_cluster.errors import RedisUnavailable, StartupError
 from hypha_cluster.links.link import Conversation
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.links.urls import find_servers
+from hypha_cluster.protocol.limits import BACKLOG
 
-BACKLOG = 4096
 PATIENCE = 5.0
 _NO_CLUSTER = "cluster support disabled"  # what a server says that is asked for its slots
 OLDEST = {"redis": (7, 0), "valkey": (7, 2)}

@@ -9,16 +9,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from hypha_cluster.errors import NotAcceptable
+from hypha_cluster.protocol.limits import ANSWER_PIECE, ANSWER_TURN
 from hypha_cluster.web.arguments import MSGPACK
 from hypha_cluster.web.headers import JSON, header, media_type
 from hypha_cluster.web.writing import Described, Form, Json, Packed, is_long, shown, write
 
 OCTETS: Final = "application/octet-stream"
-_PIECE: Final = 65_536  # bytes that are sent at once
 _JSON: Final = Json()
 _DESCRIBED: Final = Described()
 _BINARY: Final = ("memoryview", "typedarray", "ndarray")  # whose bytes travel as `_rvalue`
-_TURN: Final = 100  # steps after which others have their turn
 
 
 async def answer(request: Request, value: Any, *, describe: bool = False) -> Response:
@@ -73,10 +72,10 @@ async def written(value: Any, form: Form) -> list[bytes]:
     pieces, piece = [], bytearray()
     for number, written in enumerate(write(value, form)):
         piece += written
-        if len(piece) >= _PIECE:
+        if len(piece) >= ANSWER_PIECE:
             pieces.append(bytes(piece))
             piece.clear()
-        if not piece or number % _TURN == 0:
+        if not piece or number % ANSWER_TURN == 0:
             await asyncio.sleep(0)
     return [*pieces, bytes(piece)]
 

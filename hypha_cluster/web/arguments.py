@@ -10,13 +10,17 @@ import msgpack
 from hypha_cluster.errors import BadRequest, TooLarge, UnsupportedMediaType
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.guard import shown
-from hypha_cluster.protocol.limits import ARGUMENT_CONTAINERS, ARGUMENT_VALUES, DEPTH
+from hypha_cluster.protocol.limits import (
+    ARGUMENT_CONTAINERS,
+    ARGUMENT_VALUES,
+    DEPTH,
+    NUMBER,
+)
 from hypha_cluster.web.headers import JSON
 
 MSGPACK: Final = "application/msgpack"
 Arguments = dict[str, Any]
 
-_LONGEST_NUMBER: Final = 20  # digits; msgpack has no integers of more than 64 bits
 _QUOTES: Final = 4  # of a key and a value
 # Python ≥ 3.10 names a function by where it was made: `main.<locals>.hello()`.
 _MISFIT: Final = re.compile(
@@ -95,9 +99,9 @@ def _check_map(value: dict[str, Any]) -> None:
 def _parameter(name: str, text: str) -> Any:
     """Read a parameter of a query as the original hub does; JSON in quotes is text as it stands."""
     if text.isdecimal() and text.isascii():
-        if len(text) > _LONGEST_NUMBER:
+        if len(text) > NUMBER:
             raise BadRequest(
-                f"{shown(name)} is a number of more than {_LONGEST_NUMBER} digits; put it in "
+                f"{shown(name)} is a number of more than {NUMBER} digits; put it in "
                 "quotes to pass it as text."
             )
         return int(text)

@@ -3,7 +3,7 @@
 import asyncio
 import zlib
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from starlette.requests import Request
 
@@ -11,13 +11,12 @@ from hypha_cluster.errors import BadRequest, Overloaded, TooLarge, TooSlow, Unsu
 from hypha_cluster.protocol.limits import (
     BODY_PACE,
     BODY_PATIENCE,
+    INFLATED_AT_ONCE,
     INFLATION,
     LARGE_BODIES,
     SMALL_BODY,
 )
 from hypha_cluster.web.headers import header
-
-_STEP: Final = 1_048_576  # bytes that are inflated at once; it takes some milliseconds
 
 
 class Room:
@@ -118,8 +117,9 @@ async def _inflated(body: bytes | bytearray, lease: Lease, max_size: int) -> byt
     inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     inflated = bytearray(step := _step(inflater, body))
     _check_inflated(len(inflated), limit, len(body))
-    while len(step) == _STEP:  # there may be more, even if all that was sent has been taken
-        lease.need(len(body) + len(inflated) + _STEP)
+    # There may be more, even if all that was sent has been taken.
+    while len(step) == INFLATED_AT_ONCE:
+        lease.need(len(body) + len(inflated) + INFLATED_AT_ONCE)
         inflated += (step := await asyncio.to_thread(_step, inflater, inflater.unconsumed_tail))
         _check_inflated(len(inflated), limit, len(body))
     if not inflater.eof or inflater.unused_data:
@@ -129,7 +129,7 @@ async def _inflated(body: bytes | bytearray, lease: Lease, max_size: int) -> byt
 
 def _step(inflater: "zlib._Decompress", data: bytes | bytearray) -> bytes:
     try:
-        return inflater.decompress(data, _STEP)
+        return inflater.decompress(data, INFLATED_AT_ONCE)
     except zlib.error as error:
         raise BadRequest(f"The request body is not valid gzip: {error}.") from None
 

@@ -3,14 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final
 
-from hypha_cluster.protocol.limits import PACE
+from hypha_cluster.protocol.limits import (
+    LONGEST_PAUSE,
+    PACE,
+    PACED_BYTES,
+    PACED_FRAMES,
+)
 from hypha_cluster.relay.connections import Socket
-
-TURN: Final = 500  # frames after which it is looked at
-TURN_BYTES: Final = 1_048_576  # bytes after which it is
-LONGEST: Final = 5.0  # seconds not read at once: clients expect answers to their pings
 
 Spend = Callable[[int, int], float]  # frames and bytes that came → seconds to wait
 
@@ -34,7 +34,7 @@ class Pace:
         """A frame of so many bytes has come."""
         self._frames += 1
         self._bytes += size
-        if self._frames == TURN or self._bytes > TURN_BYTES:
+        if self._frames == PACED_FRAMES or self._bytes > PACED_BYTES:
             self._end_turn()
 
     def _end_turn(self) -> None:
@@ -42,7 +42,7 @@ class Pace:
         wait = self._spend(self._frames, self._bytes)
         self._frames = self._bytes = 0
         self._until = max(self._until, now - due) + due
-        wait = max(min(wait, LONGEST), self._until - now)
+        wait = max(min(wait, LONGEST_PAUSE), self._until - now)
         if wait > 0:
             self._socket.pause()
             self._resume_in(wait)

@@ -11,7 +11,11 @@ from starlette.responses import JSONResponse, Response
 
 from hypha_cluster.errors import BadRequest, ClientBusy, HubError, NotFound, PermissionDenied
 from hypha_cluster.metrics import Counts
-from hypha_cluster.protocol.limits import LONGEST_SESSION, SHORTEST_SESSION
+from hypha_cluster.protocol.limits import (
+    LONGEST_SESSION,
+    SHORTEST_SESSION,
+    STREAM_PATIENCE,
+)
 from hypha_cluster.registry.streams import Streams
 from hypha_cluster.relay.connections import Verdict
 from hypha_cluster.relay.posts import Posts
@@ -21,7 +25,6 @@ from hypha_cluster.web.event_stream import EventStream
 from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import token_of
 
-PATIENCE: Final = 1.0  # seconds to wait for a stream that has ended, and may begin anew
 _PAUSE: Final = 0.1  # seconds until it is looked for again
 
 
@@ -102,7 +105,7 @@ class Posting:
     async def _bring(self, asked: Asked, frame: bytes) -> Verdict:
         """Have a frame routed, wherever the stream is; wait a while if it was there lately."""
         clock, sleep = self._supervisor.clock, self._supervisor.sleep
-        deadline = clock() + PATIENCE
+        deadline = clock() + STREAM_PATIENCE
         while True:
             here = self._here.get(asked.key)
             address = await self._streams.find(asked.key) if here is None else here.address

@@ -1,7 +1,7 @@
 """Values as JSON or msgpack: at once where they are small, else in small steps.
 
-A function stands there by its name. Nothing recurses deeper than `_LEVELS`: what is deeper, or has
-many values, is written list by list and map by map.
+A function stands there by its name. Nothing recurses deeper than `WRITTEN_LEVELS`: what is deeper,
+or has many values, is written list by list and map by map.
 """
 
 import json
@@ -12,12 +12,11 @@ from typing import Any, Final, NamedTuple, Protocol
 import msgpack
 
 from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.limits import WRITTEN_AT_ONCE, WRITTEN_LEVELS
 from hypha_cluster.web.arguments import MSGPACK
 from hypha_cluster.web.headers import JSON
 
-FEW: Final = 2_000  # values that are written at once, within a millisecond or two
 _TEXT: Final = 64  # characters of a text that take as long as one value more
-_LEVELS: Final = 50  # of what is written at once
 _FLAT: Final = 32  # values of a list or map that is written with those around it
 _SCALARS: Final = (str, bool, int, type(None))
 _encoder: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -112,7 +111,7 @@ def size(value: Any, limit: int) -> int:
     A long text counts as several.
     """
     many, level = 0, [value]
-    for _ in range(_LEVELS):
+    for _ in range(WRITTEN_LEVELS):
         deeper: list[Any] = []
         for item in level:
             many += 1
@@ -128,7 +127,7 @@ def size(value: Any, limit: int) -> int:
     return limit + 1
 
 
-def is_long(value: Any, limit: int = FEW) -> bool:
+def is_long(value: Any, limit: int = WRITTEN_AT_ONCE) -> bool:
     """Whether a value is written list by list and map by map."""
     is_container = type(value) is list or type(value) is dict
     return is_container and not rpc.is_reference(value) and size(value, limit) > limit
@@ -190,7 +189,7 @@ def _runs(items: Iterable[tuple[Any, Any]], form: Form) -> Iterator[_Step | list
     for key, item in items:
         more = size(item, _FLAT)
         is_large = more > _FLAT and is_long(item, _FLAT)
-        if run and (is_large or weight + more > FEW):
+        if run and (is_large or weight + more > WRITTEN_AT_ONCE):
             yield run
             run, weight = [], 0
         if is_large:

@@ -101,7 +101,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait who waits only for the sake of old clients."""
     monkeypatch.setattr(scripts, "Commands", Armed)
     monkeypatch.setattr(put_off, "PUT_OFF", 0.05)
-    monkeypatch.setattr(drain, "MIN_AGE", 0.0)
+    monkeypatch.setattr(drain, "YOUNGEST", 0.0)
     monkeypatch.setattr(expulsion, "LOOK_EVERY", 600.0)
 
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from hypha_cluster.protocol.limits import UNTAKEN_MESSAGES
+from hypha_cluster.protocol.limits import CLOSING, MESSAGE_OVERHEAD, UNTAKEN_MESSAGES
 from hypha_cluster.serving.http11.websocket_frames import (
     ABNORMAL,
     CLOSE,
@@ -25,7 +25,6 @@ from hypha_cluster.serving.http11.websocket_frames import (
 logger = logging.getLogger(__name__)
 
 GATHER_FROM = 64 * 1024  # bytes: with more, a gathering write is cheaper than a copy
-BACKLOG_OVERHEAD = 256  # bytes that a message costs besides its payload
 
 UNSAID = Close(ABNORMAL)  # until the peer says how it closes
 
@@ -36,7 +35,7 @@ Message = bytes | str
 class Timeouts(NamedTuple):
     """How long, in seconds, a peer may leave something unanswered."""
 
-    close: float = 5.0
+    close: float = CLOSING
     ping: float = 20.0
 
 
@@ -57,7 +56,7 @@ class Inbox:
         self._entries.append(entry)
         if self._arrived is not None:
             self._arrived.set()
-        self._size += len(entry) + BACKLOG_OVERHEAD
+        self._size += len(entry) + MESSAGE_OVERHEAD
         if self._size > UNTAKEN_MESSAGES:
             self._full = True
             self._pause()
@@ -86,12 +85,12 @@ class Inbox:
         messages = [entry for entry in self._entries if not isinstance(entry, dict)]
         events = [entry for entry in self._entries if isinstance(entry, dict)]
         self._entries = list[Message | Event](events)
-        self._size = BACKLOG_OVERHEAD * len(events)
+        self._size = MESSAGE_OVERHEAD * len(events)
         self._relieve()
         return messages
 
     def _drop_first(self) -> None:
-        self._size -= len(self._entries.pop(0)) + BACKLOG_OVERHEAD
+        self._size -= len(self._entries.pop(0)) + MESSAGE_OVERHEAD
         self._relieve()
 
     def _relieve(self) -> None:

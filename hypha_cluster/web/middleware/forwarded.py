@@ -7,6 +7,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hypha_cluster.protocol.limits import KNOWN_SOURCES, SOURCE
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -35,7 +37,7 @@ class Sources:
 
     def __init__(self, trusted: Iterable[Network]) -> None:
         self._trusted = tuple(trusted)
-        self._known = lru_cache(maxsize=4096)(self._look_up)
+        self._known = lru_cache(maxsize=KNOWN_SOURCES)(self._look_up)
 
     def __call__(self, host: str) -> str:
         return self._known(host)
@@ -55,7 +57,7 @@ class Forwarded:
     def __init__(self, app: ASGIApp, trusted: Iterable[Network]) -> None:
         self._app = app
         self._trusted = tuple(trusted)
-        self._is_trusted = lru_cache(maxsize=1024)(self._look_up)
+        self._is_trusted = lru_cache(maxsize=KNOWN_SOURCES)(self._look_up)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = scope.get("headers", ())
@@ -85,6 +87,8 @@ class Forwarded:
 
 
 def _address(text: str) -> Address | None:
+    if len(text) > SOURCE:  # IPv6 has names of networks, of any length
+        return None
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

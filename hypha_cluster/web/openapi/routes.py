@@ -17,7 +17,12 @@ from hypha_cluster.errors import ClientAway, HubError
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.visiting import Visitor, Visits
 from hypha_cluster.protocol.address import ServiceQuery
-from hypha_cluster.protocol.limits import DESCRIBED_SERVICES, DESCRIPTION
+from hypha_cluster.protocol.limits import (
+    DESCRIBED_AT_ONCE,
+    DESCRIBED_SERVICES,
+    DESCRIPTION,
+    DESCRIPTION_PATIENCE,
+)
 from hypha_cluster.web import assets
 from hypha_cluster.web.answers import answer
 from hypha_cluster.web.lookup import Lookup
@@ -25,8 +30,6 @@ from hypha_cluster.web.openapi.functions import measured
 from hypha_cluster.web.openapi.hub import hub_document
 from hypha_cluster.web.openapi.parts import Json, document
 
-PATIENCE: Final = 5.0  # seconds for the providers of a workspace to say what they offer
-_AT_ONCE: Final = 10  # providers that are asked
 _PACKAGE: Final = "swagger-ui-dist"
 _SCRIPT: Final = """
 const named = new URLSearchParams(location.search).get("workspace");
@@ -119,7 +122,7 @@ class OpenApi:
         self, visitor: Visitor, workspace: str, services: Iterable[str]
     ) -> dict[str, Json]:
         """The paths of services, as far as providers answer in time, and within DESCRIPTION."""
-        turns, described, left = asyncio.Semaphore(_AT_ONCE), {}, DESCRIPTION
+        turns, described, left = asyncio.Semaphore(DESCRIBED_AT_ONCE), {}, DESCRIPTION
 
         async def ask(service: str) -> None:
             nonlocal left
@@ -131,7 +134,7 @@ class OpenApi:
                         described[service], left = found, left - size
 
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(DESCRIPTION_PATIENCE):
                 await asyncio.gather(*map(ask, services))
         return described
 

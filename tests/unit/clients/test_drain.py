@@ -6,19 +6,13 @@ from typing import cast
 
 import pytest
 
-from hypha_cluster.clients.drain import (
-    BUSY_PATIENCE,
-    MIN_AGE,
-    PATIENCE,
-    QUIET_PATIENCE,
-    Drain,
-    Work,
-)
+from hypha_cluster.clients.drain import PATIENCE, Drain, Work
 from hypha_cluster.clients.life import GOING_AWAY
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Seal
+from hypha_cluster.protocol.limits import BUSY_PATIENCE, QUIET_PATIENCE, YOUNGEST
 from hypha_cluster.relay.connections import Connection, Stage, Verdict
 from tests.unit.clients.rig import ME, ClientSocket, Cluster, Node, closed
 
@@ -46,7 +40,7 @@ class Rig:
         work = Work(self.node.pending, self.node.owed, cast(HubClient, hub), cast(HubCalls, hub))
         self.drain = Drain(self.node.life, self.node.connections, work, self.node.supervisor)
 
-    async def attach(self, age: float = MIN_AGE) -> Connection:
+    async def attach(self, age: float = YOUNGEST) -> Connection:
         connection = await self.node.attach(program="p")
         connection.attached_at -= age
         connection.heard_at -= age
@@ -103,7 +97,7 @@ async def test_a_client_that_posts_is_sent_away_without_being_starved_before(rig
 async def test_a_client_is_not_sent_away_before_its_time(rig: Rig) -> None:
     await rig.attach(age=1.0)
 
-    assert MIN_AGE - 1.0 <= await rig.empty() < MIN_AGE
+    assert YOUNGEST - 1.0 <= await rig.empty() < YOUNGEST
 
 
 async def test_frames_for_a_client_wait_until_it_comes_back(rig: Rig) -> None:

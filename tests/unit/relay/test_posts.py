@@ -100,7 +100,7 @@ async def test_without_redis_nothing_is_sent(bus: MemoryBus, posts: Posts) -> No
 async def test_a_frame_that_nobody_answers_for_is_on_its_way(
     bus: MemoryBus, posts: Posts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    monkeypatch.setattr(module, "POST_PATIENCE", 0.01)
     await There(bus).listener.join(ME)
 
     assert await posts.send(ME, "key", b"frame") is Verdict.KEPT

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from hypha_cluster.config import Config
+from hypha_cluster.protocol.limits import DEAD_HOST
 from hypha_cluster.serving.gateway import hypercorn_settings
 from hypha_cluster.serving.http11 import install, uninstall
-from hypha_cluster.serving.listening import DEAD, Listening
+from hypha_cluster.serving.listening import Listening
 from hypha_cluster.serving.preflight import listen
 from tests.gateways import SECOND
 
@@ -124,5 +125,5 @@ async def test_the_kernel_ends_connections_whose_other_host_is_gone(port: socket
     listening = await serve(b"hub", port)
 
     # What is accepted there inherits it.
-    assert port.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == int(DEAD * 1000)
+    assert port.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == int(DEAD_HOST * 1000)
     await listening.close(1.0)

@@ -5,9 +5,14 @@ from typing import Any, cast
 
 import pytest
 
-from hypha_cluster.protocol.limits import PACE
+from hypha_cluster.protocol.limits import (
+    LONGEST_PAUSE,
+    PACE,
+    PACED_BYTES,
+    PACED_FRAMES,
+)
 from hypha_cluster.relay.connections import Socket
-from hypha_cluster.web.pace import LONGEST, TURN, TURN_BYTES, Pace
+from hypha_cluster.web.pace import Pace
 
 
 class Reading:
@@ -51,24 +56,24 @@ async def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
 
 async def test_who_sends_at_leisure_is_never_kept_waiting(reading: Reading) -> None:
     for _ in range(20):
-        reading.now += TURN / PACE
-        reading.take(TURN)
+        reading.now += PACED_FRAMES / PACE
+        reading.take(PACED_FRAMES)
 
     assert (reading.pauses, reading.is_paused) == ([], False)
 
 
 async def test_who_sends_without_end_waits_for_what_is_due(reading: Reading) -> None:
-    reading.take(3 * TURN)  # of which the first was due, had it come in its time
+    reading.take(3 * PACED_FRAMES)  # of which the first was due, had it come in its time
 
     assert reading.is_paused
-    assert reading.pauses == pytest.approx([TURN / PACE, 2 * TURN / PACE])
+    assert reading.pauses == pytest.approx([PACED_FRAMES / PACE, 2 * PACED_FRAMES / PACE])
 
 
 async def test_a_debt_is_forgotten_when_it_is_paid(reading: Reading) -> None:
-    reading.take(3 * TURN)
-    reading.now += 4 * TURN / PACE
+    reading.take(3 * PACED_FRAMES)
+    reading.now += 4 * PACED_FRAMES / PACE
     reading.resume()
-    reading.take(TURN)
+    reading.take(PACED_FRAMES)
 
     assert (len(reading.pauses), reading.is_paused) == (2, False)
 
@@ -76,27 +81,27 @@ async def test_a_debt_is_forgotten_when_it_is_paid(reading: Reading) -> None:
 async def test_nothing_is_saved_up(reading: Reading) -> None:
     """Who was silent for long may not send so much the faster."""
     reading.now += 3_600
-    reading.take(2 * TURN)
+    reading.take(2 * PACED_FRAMES)
 
-    assert reading.pauses == pytest.approx([TURN / PACE])
+    assert reading.pauses == pytest.approx([PACED_FRAMES / PACE])
 
 
 async def test_what_comes_is_told_in_turns_of_frames_and_of_bytes(reading: Reading) -> None:
     reading.now += 1.0
-    reading.take(TURN)
+    reading.take(PACED_FRAMES)
     reading.now += 1.0
-    reading.take(2, TURN_BYTES)
+    reading.take(2, PACED_BYTES)
 
-    assert reading.spent == [(TURN, TURN), (2, 2 * TURN_BYTES)]
+    assert reading.spent == [(PACED_FRAMES, PACED_FRAMES), (2, 2 * PACED_BYTES)]
 
 
 async def test_whose_user_has_sent_too_much_waits_but_not_without_end(reading: Reading) -> None:
     reading.now += 1.0
     reading.too_much = 2.0
-    reading.take(TURN)
+    reading.take(PACED_FRAMES)
     reading.now += 1.0
     reading.too_much = 1e6
-    reading.take(TURN)
+    reading.take(PACED_FRAMES)
 
     assert reading.is_paused
-    assert reading.pauses == [2.0, LONGEST]
+    assert reading.pauses == [2.0, LONGEST_PAUSE]

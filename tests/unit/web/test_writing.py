@@ -9,8 +9,8 @@ from typing import Any
 import msgpack
 import pytest
 
+from hypha_cluster.protocol.limits import WRITTEN_AT_ONCE
 from hypha_cluster.web.writing import (
-    FEW,
     Described,
     Form,
     Json,
@@ -99,7 +99,7 @@ def test_all_kinds_of_values_are_the_same_in_steps_as_at_once(
 def test_no_step_is_long(value: Any, form: Callable[[], Form]) -> None:
     longest_leaf = 100_000
 
-    assert max(map(len, write(value, form()))) < longest_leaf + 40 * FEW
+    assert max(map(len, write(value, form()))) < longest_leaf + 40 * WRITTEN_AT_ONCE
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ async def test_a_stranger_is_not(client: str) -> None:
         ("10.0.0.9,10.0.0.7", "10.0.0.9"),
         ("nonsense, 93.184.216.34", "93.184.216.34"),
         ("nonsense", "10.0.0.1"),
+        ("fe80::1%" + 64 * "x", "10.0.0.1"),  # Python reads names of networks of any length
     ],
 )
 async def test_where_a_request_comes_from_is_the_first_that_is_not_trusted(
