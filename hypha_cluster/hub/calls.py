@@ -57,7 +57,7 @@ class Call:
     @property
     def workspace(self) -> str:
         """The workspace whose manager was called."""
-        return self.caller.called.partition("/")[0]
+        return self.caller.target.partition("/")[0]
 
 
 class Behalf(NamedTuple):

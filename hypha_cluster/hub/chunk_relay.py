@@ -60,7 +60,7 @@ class ChunkRelay:
             result = await self._calls.place(chunk, whole=True)
         except HubError as error:
             if call is not None:
-                self._delivery.unsent(caller.called, call)
+                self._delivery.unsent(caller.target, call)
             connection.chunks.failed(step)
             self.clear_away(connection)
             self._replies.send(caller, caller.reject, rpc.error(str(error)))

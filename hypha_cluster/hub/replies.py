@@ -29,7 +29,7 @@ class Replies:
     def send(self, caller: rpc.Caller, method: str | None, *values: Any) -> None:
         """Call a callback of the caller's, if there is one, in one frame."""
         if method is not None:
-            seal = Seal(caller.called, ROOT.to_wire())
+            seal = Seal(caller.target, ROOT.to_wire())
             envelope = rpc.call_envelope(caller.address, method)
             body = pack({"args": values}) if values else b""
             self._delivery.answer(caller.address, seal.call(envelope, body))

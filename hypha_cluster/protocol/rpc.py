@@ -80,7 +80,7 @@ class Caller(NamedTuple):
     """What is needed to answer a call: who made it, whom they called, and where answers go."""
 
     address: str
-    called: str
+    target: str
     session: str | None
     resolve: str | None
     reject: str | None
@@ -88,11 +88,11 @@ class Caller(NamedTuple):
     interval: float
 
     @classmethod
-    def of(cls, frame: Frame, address: str, called: str) -> "Caller":
+    def of(cls, frame: Frame, address: str, target: str) -> "Caller":
         promise = frame.body.get("promise") or {}
         return cls(
             address=address,
-            called=called,
+            target=target,
             session=frame.envelope.get("session"),
             resolve=_method_of(promise.get("resolve")),
             reject=_method_of(promise.get("reject")),

@@ -1,17 +1,18 @@
 -- Take an address for a connection; make its workspace if it is not there.
 -- KEYS  1 workspace  2 clients of the workspace  3 client  4 its services  5 services of the workspace
 --       6 that it has left  7 its services that are to be settled  8 its departures that are to be finished
--- ARGV  1 client id  2 owner  3 node  4 user id  5 identity
+-- ARGV  1 client id  2 holder  3 node  4 user id  5 identity
 --       6 mode: 'new', 'take' takes it over, 'resume' takes it over from the same program,
---       'assert' takes it only from this very owner
+--       'assert' takes it only from this very holder
 --       7 how long it may be away before calls to it are refused (ms)  8 program
 --       9 family of the user: of those in it, one may have the place that another one has lost
 --       10… field, value, … of the workspace, should it have to be made
--- Answers {outcome, previous owner, previous node, until when it was suspended, from when it counted as
+-- Answers {outcome, previous holder, previous node, until when it was suspended, from when it counted as
 --          away, previous user, number of services to be settled, their ids, service id, service info, …};
 --          the same when the script was sent again, because its answer was lost
+local HOLDER = 'owner' -- as keys.py says
 local made = redis.call('EXISTS', KEYS[1]) == 0
-local old = redis.call('HMGET', KEYS[3], 'owner', 'state', 'user_id', 'node', 'program', 'until', 'away_after',
+local old = redis.call('HMGET', KEYS[3], HOLDER, 'state', 'user_id', 'node', 'program', 'until', 'away_after',
   'before', 'family')
 if old[1] then
   local is_kin = (old[9] or old[3]) == ARGV[9]
@@ -28,7 +29,7 @@ if old[1] then
 elseif ARGV[6] == 'resume' and redis.call('EXISTS', KEYS[6]) == 1 then
   return {'left'}
 end
-local before = old[8] -- what this very owner has found
+local before = old[8] -- what this very holder has found
 if old[1] ~= ARGV[2] or ARGV[6] == 'assert' then
   local outcome = old[1] and 'resumed' or 'claimed'
   before = cjson.encode({outcome, old[1] or '', old[4] or '', old[6] or '0', old[7] or '0', old[3] or ''})
@@ -40,7 +41,7 @@ if made then
   redis.call('HSET', KEYS[1], unpack(ARGV, 10))
 end
 redis.call('PERSIST', KEYS[1])
-redis.call('HSET', KEYS[3], 'owner', ARGV[2], 'node', ARGV[3], 'state', 'online', 'user_id', ARGV[4],
+redis.call('HSET', KEYS[3], HOLDER, ARGV[2], 'node', ARGV[3], 'state', 'online', 'user_id', ARGV[4],
   'user', ARGV[5], 'until', 0, 'away_after', 0, 'patience', ARGV[7], 'program', ARGV[8],
   'family', ARGV[9], 'before', before)
 redis.call('HSETNX', KEYS[3], 'since', redis.call('TIME')[1] .. '000')

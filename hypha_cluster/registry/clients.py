@@ -12,7 +12,7 @@ from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.limits import AWAY_AFTER, LEFT_MEMORY
 from hypha_cluster.registry.departed import Departure, Departures, Remains
 from hypha_cluster.registry.encoding import Infos, flatten, pairs
-from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.keys import HOLDER, Keys
 from hypha_cluster.registry.public import PublicListing, as_listed
 from hypha_cluster.registry.scripts import Script
 from hypha_cluster.registry.suspensions import Suspension, Suspensions, Tenure
@@ -263,7 +263,7 @@ class ClientRegistry:
 
     async def holders(self, addresses: Sequence[str]) -> list[str | None]:
         """The connection that each client has, None for who is not known."""
-        replies = [self._redis.hget(self._keys.client(each), "owner") for each in addresses]
+        replies = [self._redis.hget(self._keys.client(each), HOLDER) for each in addresses]
         holders = await settled(replies)
         return [holder.decode() if holder is not None else None for holder in holders]
 

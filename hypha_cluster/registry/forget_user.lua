@@ -1,6 +1,6 @@
 -- A client of a user is gone; forget an anonymous user with the last one.
 -- KEYS  1 user
--- ARGV  1 address  2 owner
+-- ARGV  1 address  2 holder
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then
   redis.call('HDEL', KEYS[1], ARGV[1])
 end

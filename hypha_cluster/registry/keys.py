@@ -10,8 +10,12 @@ from functools import lru_cache
 from typing import Final
 
 from hypha_cluster.errors import StartupError
+from hypha_cluster.protocol.limits import KNOWN_KEYS
 
 DEFAULT_PREFIX: Final = "hypha"
+# The field of a client's hash with the holder of its address. It has the name by which gateways of
+# the release before know it: in a rolling upgrade both read and write the same hashes.
+HOLDER: Final = "owner"
 # What follows the prefix: whole names, and what others begin with.
 _WHOLE: Final = frozenset(
     (
@@ -27,7 +31,7 @@ _BEGINNINGS: Final = (
 )
 
 
-@lru_cache(maxsize=1_024)  # who comes or goes is named a dozen times
+@lru_cache(maxsize=KNOWN_KEYS)
 def _client(prefix: str, address: str) -> str:
     workspace, _, client = address.partition("/")
     return f"{prefix}:{{{workspace}}}/{client}"
@@ -58,7 +62,8 @@ class Keys:
     def client(self, address: str) -> str:
         """Hash: owner, node, state, until, away_after, patience, user_id, user, since, before.
 
-        Goes when the client leaves for good.
+        `owner` is the holder of the address: which connection, of which gateway. Goes when the
+        client leaves for good.
         """
         return _client(self.prefix, address)
 
@@ -78,7 +83,7 @@ class Keys:
         return f"{self.client(address)}:unsettled"
 
     def departed(self, address: str) -> str:
-        """Hash, owner → what is to be known of a client that left, until all that follows is done.
+        """Hash, holder → what is to be known of a client that left, until all that follows is done.
 
         The list of its node's clients leads to it, or that of suspended ones.
         """
@@ -117,7 +122,7 @@ class Keys:
         return f"{self.prefix}:public"
 
     def user(self, user: str) -> str:
-        """Hash: `identity` → JSON, and each address of the user's clients → its owner.
+        """Hash: `identity` → JSON, and each address of the user's clients → its holder.
 
         Goes with the last client of an anonymous user; others stay known.
         """
@@ -140,7 +145,7 @@ class Keys:
         return f"{self.prefix}:role:{name}"
 
     def node_clients(self, node: str) -> str:
-        """Set of `address owner` of all that may be attached to a node, or are not finished yet.
+        """Set of `address holder` of all that may be attached to a node, or are not finished yet.
 
         It is who to clean up after when the node's lease ends.
         """

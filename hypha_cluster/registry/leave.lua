@@ -3,13 +3,14 @@
 -- KEYS  1 workspace  2 clients of the workspace  3 client  4 its services  5 services of the workspace
 --       6 mail  7 size of the mail  8 that it has left  9 its public services
 --       10 its services that are to be settled  11 its departures that are to be finished
--- ARGV  1 client id  2 owner, or '' for one whose suspension ended
+-- ARGV  1 client id  2 holder, or '' for one whose suspension ended
 --       3 key of the providers of a service, without the service
---       4 how long it is remembered of an owner that it has left (ms)
+--       4 how long it is remembered of a holder that it has left (ms)
 -- Answers {1 when there is such a client, when its suspension ends (ms) or 0 if it has none,
 --          1 when there is the workspace, number of services to be settled, their ids,
---          owner of a departure, what is to be known of it, …}
-local client = redis.call('HMGET', KEYS[3], 'owner', 'state', 'until', 'user_id', 'node', 'away_after')
+--          holder of a departure, what is to be known of it, …}
+local HOLDER = 'owner' -- as keys.py says
+local client = redis.call('HMGET', KEYS[3], HOLDER, 'state', 'until', 'user_id', 'node', 'away_after')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local is_suspended = client[2] == 'suspended'

@@ -1,11 +1,12 @@
 -- Change what a client offers, if it is still the one that is meant.
 -- KEYS  1 client  2 its services  3 services of the workspace  4 its public services
 --       5 its services that are to be settled: whose place in the public listing may be wrong
--- ARGV  1 client id  2 owner  3 key of the providers of a service, without the service
+-- ARGV  1 client id  2 holder  3 key of the providers of a service, without the service
 --       4 number of services to remove, then their ids
 --       then of each to put: id, '1' when it is public, info
 -- Answers nil when the client is another's, else the ids of the services to be settled
-if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[2] then
+local HOLDER = 'owner' -- as keys.py says
+if redis.call('HGET', KEYS[1], HOLDER) ~= ARGV[2] then
   return nil
 end
 local function hide(service)

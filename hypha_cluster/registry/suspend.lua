@@ -1,14 +1,15 @@
 -- Mark clients as between two connections, each if it still has the connection that is meant.
 -- KEYS  clients
 -- ARGV  1 how long they keep their place (ms)  2 how long ago their connections broke (ms)
---       3… their owners
+--       3… their holders
 -- Answers of each: 1 when it was done, 0 when it was before, -1 when it has another connection or is
 -- gone, -2 when there is something else in its place; until when; from when it counts as away
+local HOLDER = 'owner' -- as keys.py says
 local time = redis.call('TIME')
 local broken = math.floor(time[1] * 1000 + time[2] / 1000 - tonumber(ARGV[2]))
 local answer = {}
 for i, key in ipairs(KEYS) do
-  local client = redis.pcall('HMGET', key, 'owner', 'state', 'until', 'away_after', 'patience')
+  local client = redis.pcall('HMGET', key, HOLDER, 'state', 'until', 'away_after', 'patience')
   local done, till, away_after = 0, tonumber(client[3]), tonumber(client[4])
   if client.err then
     done, till, away_after = -2, 0, 0

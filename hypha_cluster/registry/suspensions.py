@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 class Tenure(NamedTuple):
     """An address and its holder, the connection that has, or had, it.
 
-    It is a member of a node's list of clients. In Redis and in Lua the holder is called `owner`.
+    It is a member of a node's list of clients.
     """
 
     address: str

@@ -11,7 +11,7 @@ from typing import Final
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.limits import UNHEARD
 from hypha_cluster.registry.apart import apart
-from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.keys import HOLDER, Keys
 from hypha_cluster.registry.suspensions import Tenure
 
 LOOK_FOR: Final = 30.0  # seconds; then a node without a lease would have been cleaned up after
@@ -44,7 +44,7 @@ class Unheard:
 
     async def _find(self, address: str) -> Tenure | None:
         """Who has an address, if their node has no lease."""
-        state, holder = await self._redis.hmget(self._keys.client(address), "state", "owner")
+        state, holder = await self._redis.hmget(self._keys.client(address), "state", HOLDER)
         if state != b"online" or holder is None:
             self._since.pop(address, None)
             return None

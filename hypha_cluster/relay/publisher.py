@@ -143,13 +143,13 @@ class RedisPublisher:
         return _Target(channel, self._servers.slot(channel), head)
 
     def _on_published(
-        self, size: int, called: str | None, on_not_taken: OnNotTaken | None, reply: Any
+        self, size: int, target: str | None, on_not_taken: OnNotTaken | None, reply: Any
     ) -> None:
         self._unanswered -= size
         if reply == Outcome.UNHEARD:
             reply = Outcome.MAILED
-            if called is not None:
-                self._on_unheard(called)
+            if target is not None:
+                self._on_unheard(target)
         _tell(on_not_taken, reply)
 
 

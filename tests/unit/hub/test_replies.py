@@ -13,7 +13,7 @@ from hypha_cluster.supervision import Supervisor
 
 CALLER = rpc.Caller(
     address="ann/me",
-    called="ann/workspace-manager",
+    target="ann/workspace-manager",
     session="s",
     resolve="s.resolve",
     reject="s.reject",

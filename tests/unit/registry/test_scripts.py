@@ -5,6 +5,7 @@ import re
 import pytest
 
 from hypha_cluster.links.client import script_hash
+from hypha_cluster.registry.keys import HOLDER
 from hypha_cluster.registry.scripts import Script, read_script, read_scripts
 from tests.fake_redis import FakeRedis
 
@@ -30,3 +31,12 @@ async def test_a_script_is_called_by_its_name(fake: FakeRedis) -> None:
     assert await Script(fake.client, "settle")(["key"], ["a", 1]) == [b"s", b""]
 
     assert fake.sent == [("settle", ("key", "a", 1))]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if b"HOLDER" in read_script(name)])
+def test_a_script_names_the_field_of_a_holder_as_the_code_does(name: str) -> None:
+    assert f"local HOLDER = '{HOLDER}' -- as keys.py says\n" in read_script(name).decode()
+
+
+def test_no_script_names_that_field_otherwise() -> None:
+    assert all(text.count(b"'owner'") <= 1 for text in read_scripts().values())
