@@ -1,10 +1,15 @@
 """The `hypha-cluster` command.
 
 Everything else is imported within `main`, so that Ctrl-C meanwhile is Ctrl-C, and no traceback.
+What remains are the milliseconds in which Python itself starts.
 """
 
 import os
 import sys
+from types import ModuleType
+from typing import Final
+
+INTERRUPTED: Final = 130  # by Ctrl-C, as shells say it
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -12,23 +17,42 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
-        return 0
+        return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 def _run(words: list[str]) -> int:
-    from hypha_cluster.commands import main as commands
-    from hypha_cluster.errors import CommandFailed, StartupError
-
+    commands, errors = _load()
     try:
-        code = commands.run(words)
+        code: int = commands.run(words)
         sys.stdout.flush()
-    except (StartupError, CommandFailed) as error:
+    except (errors.StartupError, errors.CommandFailed) as error:
         sys.stderr.write(f"hypha-cluster: {error}\n")
-        return 2 if isinstance(error, StartupError) else 1
+        return 2 if isinstance(error, errors.StartupError) else 1
     return code
+
+
+def _load() -> tuple[ModuleType, ModuleType]:
+    """Import the commands. There is nothing to put away yet, so Ctrl-C ends the process at once:
+
+    raised as an exception it could be lost, or shown, within somebody's import.
+    """
+    import signal
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # else somebody wants it ignored
+        signal.signal(signal.SIGINT, _end)
+    from hypha_cluster import errors
+    from hypha_cluster.commands import main as commands
+
+    signal.signal(signal.SIGINT, before)
+    return commands, errors
+
+
+def _end(*_: object) -> None:
+    os._exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from contextlib import suppress
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -41,7 +42,8 @@ def status(
         Seconds between two looks of --watch.
     """
     if watch:
-        _watch(every)
+        with suppress(KeyboardInterrupt):
+            _watch(every)
     elif json:
         show_json([node._asdict() for node in asyncio.run(nodes())])
     else:

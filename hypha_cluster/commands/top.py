@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Final, NamedTuple
 
 import httpx2
@@ -59,6 +60,11 @@ def top(
     json
         Print objects, one list for each look, for programs.
     """
+    with suppress(KeyboardInterrupt):
+        _show(every, once=once, json=json)
+
+
+def _show(every: float, *, once: bool, json: bool) -> None:
     before = asyncio.run(_look())
     if wants_colour(sys.stdout) and not (once or json):
         _show_live(before, every)

@@ -400,7 +400,9 @@ def test_the_log_calls_a_gateway_by_one_name(gateway_factory: GatewayFactory) ->
     os.kill(min(workers_of(gateway)), signal.SIGKILL)
     eventually(lambda: gateway.log().count(" is up.") == 3, "replace the worker")
 
-    up = re.findall(r" INFO (\S+) hypha_cluster.app: Gateway (\S+) is up.", gateway.log())
+    up = re.findall(
+        r" INFO (\S+) hypha_cluster.serving.gateway: Gateway (\S+) is up.", gateway.log()
+    )
     ended = re.findall(r"Gateway (\S+) ended \(-9\)", gateway.log())
     assert {name for line in up for name in line} == {"east-0", "east-1"}
     assert [(name, name) for name in ended] == up[2:]
@@ -445,6 +447,37 @@ def test_ctrl_c_during_the_start_leaves_no_traceback(
 
     assert "Traceback" not in errors
     assert "Fatal" not in errors
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupt())
+from hypha_cluster.__main__ import main
+sys.exit(main(["serve", "--data-dir=:memory:", "--port=0"]))
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["hypha_cluster.commands.main", "httpx2", "jinja2", "hypha_cluster.serving.run"]
+)
+def test_ctrl_c_while_a_module_loads_ends_the_program_at_once(module: str) -> None:
+    program = INTERRUPTED.format(module=module)
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60 * SECOND,
+    )
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
