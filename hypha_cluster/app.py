@@ -1,7 +1,6 @@
 """Wires one node together: Redis below, the relay in the middle, HTTP on top."""
 
 import contextlib
-import logging
 import secrets
 from collections.abc import AsyncIterator
 
@@ -48,6 +47,7 @@ from hypha_cluster.wiring import (
     Frames,
     Hub,
     Links,
+    Means,
     Site,
     Stores,
     open_clients,
@@ -55,11 +55,10 @@ from hypha_cluster.wiring import (
     open_frames,
     open_hub,
     open_links,
+    open_means,
     open_node,
     open_stores,
 )
-
-_log = logging.getLogger(__name__)
 
 
 def create_app(config: Config, features: Chosen | None = None, *, inner_url: str = "") -> Starlette:
@@ -106,9 +105,8 @@ def create_app(config: Config, features: Chosen | None = None, *, inner_url: str
 
 @contextlib.asynccontextmanager
 async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
-    config = site.config
     log_fields.node.set(site.name)
-    links = open_links(site)
+    config, links = site.config, open_links(site)
     store = open_stores(site, links)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(links.redis.aclose)
@@ -118,31 +116,25 @@ async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
             tokens = await _tokens(site, links)
             stack.push_async_callback(tokens.stop)
             relay = open_frames(site, links)
-            hub = open_hub(site, links, store, relay, tokens)
-            clients = open_clients(site, links, store, relay, hub)
-            features = open_features(site, links, store, hub)
+            means = open_means(site, links, store, relay, tokens)
+            features = open_features(site, links, store, means)
+            hub = open_hub(site, store, relay, means, features)
+            clients = open_clients(site, links, store, relay, means, hub)
             await stack.enter_async_context(_expelling(site, store, relay, clients.parts.life))
             node = open_node(site, links, store, relay, clients)
             stack.push_async_callback(node.stop)
             await node.start(address=config.node_url, version=__version__)
         except HubError as error:
             raise StartupError(str(error)) from error
-        counting = keep_counting(hub.quotas, site.supervisor)
+        counting = keep_counting(means.quotas, site.supervisor)
         for part in (hub.client, hub.rights_queue, counting, clients.parts.life):
             stack.push_async_callback(part.stop)
         app.state.node, app.state.features = node, features
-        routes = _routes(
-            site,
-            store,
-            hub,
-            _entrances(site, store, relay, hub, clients.parts.life),
-            _health(links, node),
-            features,
-        )
-        _count_requests(app.router, hub.quotas, config.base_path)
+        entrances = _entrances(site, store, relay, means, hub, clients.parts.life)
+        routes = _routes(site, store, hub, entrances, _health(links, node), features)
+        _count_requests(app.router, means.quotas, config.base_path)
         app.router.routes.extend(_everywhere(routes, features, config.base_path))
         await stack.enter_async_context(features.running())
-        _log.info("Gateway %s is up.", site.name)
         yield
 
 
@@ -225,19 +217,19 @@ def _everywhere(routes: list[BaseRoute], features: Features, base_path: str) -> 
 
 
 def _entrances(
-    site: Site, store: Stores, relay: Frames, hub: Hub, life: ClientLife
+    site: Site, store: Stores, relay: Frames, means: Means, hub: Hub, life: ClientLife
 ) -> tuple[WebSocketApi, SseApi]:
     """By which clients come."""
     config, supervisor = site.config, site.supervisor
     reception = Reception(
-        hub.gatekeeper, life, hub.intake, hub.services.recover, hub.quotas, supervisor
+        means.gatekeeper, life, hub.intake, hub.services.recover, means.quotas, supervisor
     )
     posting = Posting(
         store.streams, relay.posts, config.max_frame_size, site.room, site.counts, supervisor
     )
 
     def make_token(connection: Connection) -> str:
-        return issue_reconnection(hub.tokens, connection.attachment)
+        return issue_reconnection(means.tokens, connection.attachment)
 
     terms = Terms(config.public_base_url, config.reconnection_token_lifetime)
     return (
@@ -254,26 +246,24 @@ def _routes(
     health: HealthApi,
     features: Features,
 ) -> list[BaseRoute]:
-    config, (websocket, sse) = site.config, entrances
-    services = ServicesApi(
-        hub.lookup,
-        store.workspaces,
-        hub.directory,
-        hub.visits,
-        config.max_message_size,
-        site.room,
+    (websocket, sse), lookup = entrances, hub.lookups.lookup
+    directory, visits, most = (
+        hub.lookups.directory,
+        hub.lookups.visits,
+        site.config.max_message_size,
     )
+    services = ServicesApi(lookup, store.workspaces, directory, visits, most, site.room)
     return [
         # First what is asked for most; no other route has paths like these.
         *websocket.routes(),
         services.call_route(),
         *sse.routes(),
-        *OldAddresses(services, hub.lookup, store.workspaces).routes(),
+        *OldAddresses(services, lookup, store.workspaces).routes(),
         *services.routes(),
-        *OpenApi(hub.lookup, hub.directory, hub.visits).routes(),
+        *OpenApi(lookup, directory, visits).routes(),
         *health.routes(),
         *AssetsApi().routes(),
-        *StatsApi(hub.lookup, store.nodes, store.workspaces).routes(),
-        *features.routes(),
+        *StatsApi(lookup, store.nodes, store.workspaces).routes(),
+        *features.routes(hub.lookups),
         *PagesApi().routes(),
     ]

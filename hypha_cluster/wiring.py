@@ -11,7 +11,7 @@ from hypha_cluster.clients.life import ClientLife, Records, Relay, Terms
 from hypha_cluster.clients.mail import Mail
 from hypha_cluster.clients.presence import Presence, departure
 from hypha_cluster.config import Config
-from hypha_cluster.features.feature import Feature, Features, Grounds
+from hypha_cluster.features.feature import Feature, Features, Grounds, Lookups
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.chunk_relay import ChunkRelay
@@ -20,10 +20,11 @@ from hypha_cluster.hub.manager.manager import manager_service
 from hypha_cluster.hub.manager.services import ServiceFunctions
 from hypha_cluster.hub.manager.tokens import TokenFunctions
 from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
+from hypha_cluster.hub.own_functions import OwnFunctions
 from hypha_cluster.hub.quotas import Quotas, Terms as Quota
 from hypha_cluster.hub.replies import Replies
 from hypha_cluster.hub.rights import Open, Rights
-from hypha_cluster.hub.services import HubServices
+from hypha_cluster.hub.services import HubService, HubServices
 from hypha_cluster.hub.visiting import Visits
 from hypha_cluster.identity.access import Guests
 from hypha_cluster.identity.tokens import Tokens
@@ -128,22 +129,25 @@ class Frames:
 
 
 @dataclass(frozen=True, slots=True)
-class Hub:
-    """The hub as a peer of its clients, on one node."""
+class Means:
+    """What the hub's own services work with, those of features too."""
 
     tokens: Tokens
     gatekeeper: Gatekeeper
-    lookup: Lookup
-    own: HubServices
     calls: HubCalls
-    directory: Directory
-    visits: Visits
+    quotas: Quotas
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """The hub as a peer of its clients, on one node."""
+
+    lookups: Lookups
     services: ServiceFunctions
     client: HubClient
     chunk_relay: ChunkRelay
     rights_queue: RightsQueue
     intake: Intake
-    quotas: Quotas
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +215,7 @@ def open_frames(site: Site, links: Links) -> Frames:
     return Frames(connections, pending, owed, ledger, delivery, reader, posts)
 
 
-def open_hub(site: Site, links: Links, store: Stores, relay: Frames, tokens: Tokens) -> Hub:
+def open_means(site: Site, links: Links, store: Stores, relay: Frames, tokens: Tokens) -> Means:
     config = site.config
     calls = HubCalls(
         site.name,
@@ -221,55 +225,47 @@ def open_hub(site: Site, links: Links, store: Stores, relay: Frames, tokens: Tok
         site.supervisor,
         config.max_message_size,
     )
+    gatekeeper = Gatekeeper(
+        tokens,
+        store.revocations.book,
+        store.workspaces,
+        store.registry,
+        Guests(config.anonymous),
+        store.instances,
+    )
+    return Means(tokens, gatekeeper, calls, open_quotas(site, links))
+
+
+def open_hub(site: Site, store: Stores, relay: Frames, means: Means, features: Features) -> Hub:
+    config, calls, quotas = site.config, means.calls, means.quotas
 
     def load(address: str) -> int:
         """How many calls from this node wait for a client."""
         return relay.pending.waiting_for(address) + calls.waiting_for(address)
 
-    own = HubServices(relay.connections, store.workspaces)
+    services = ServiceFunctions(store.services, calls, quotas)
+    own = HubServices([_manager(site, store, means, services), *features.services()])
     lately = RecentServices(store.services, store.recent)
     directory = Directory(store.services, lately, store.public, own, calls, load)
-    quotas = open_quotas(site, links)
-    services = ServiceFunctions(store.services, directory, calls, quotas)
-    workspaces = WorkspaceFunctions(store.workspaces, store.registry, directory, quotas)
-    own.add(
-        manager_service(
-            services, workspaces, TokenFunctions(tokens, config.reconnection_token_lifetime)
-        )
-    )
+    functions = OwnFunctions(own, directory, relay.connections, store.workspaces)
+    visits = Visits(directory, own, functions, calls)
+    lookup = Lookup(means.gatekeeper, store.workspaces, visits, config.public_base_url, quotas)
     replies = Replies(relay.delivery, site.supervisor)
-    client = HubClient(replies, calls, own, site.tracer, config.max_message_size)
+    client = HubClient(replies, calls, functions, site.tracer, config.max_message_size)
     chunk_relay = ChunkRelay(relay.delivery, calls, replies)
     is_open = Open(relay.connections, lately)
     rights = Rights(store.workspaces, directory, is_open)
     rights_queue = RightsQueue(rights, site.supervisor)
     onward = Onward(client, chunk_relay, relay.delivery, relay.ledger)
     intake = Intake(site.name, onward, site.counts, relay.reader, rights_queue)
-    gatekeeper = Gatekeeper(
-        tokens,
-        store.revocations.book,
-        store.workspaces,
-        store.registry,
-        Guests(site.config.anonymous),
-        store.instances,
-    )
-    visits = Visits(directory, own, calls)
-    lookup = Lookup(gatekeeper, store.workspaces, visits, config.public_base_url, quotas)
-    return Hub(
-        tokens,
-        gatekeeper,
-        lookup,
-        own,
-        calls,
-        directory,
-        visits,
-        services,
-        client,
-        chunk_relay,
-        rights_queue,
-        intake,
-        quotas,
-    )
+    lookups = Lookups(directory, visits, lookup)
+    return Hub(lookups, services, client, chunk_relay, rights_queue, intake)
+
+
+def _manager(site: Site, store: Stores, means: Means, services: ServiceFunctions) -> HubService:
+    workspaces = WorkspaceFunctions(store.workspaces, store.registry, means.quotas)
+    tokens = TokenFunctions(means.tokens, site.config.reconnection_token_lifetime)
+    return manager_service(services, workspaces, tokens)
 
 
 def open_quotas(site: Site, links: Links) -> Quotas:
@@ -290,10 +286,12 @@ def open_quotas(site: Site, links: Links) -> Quotas:
     return Quotas(terms, Rates(redis, keys), (connections, services), sources, site.counts)
 
 
-def open_clients(site: Site, links: Links, store: Stores, relay: Frames, hub: Hub) -> Attached:
+def open_clients(
+    site: Site, links: Links, store: Stores, relay: Frames, means: Means, hub: Hub
+) -> Attached:
     config, counts = site.config, site.counts
     handover = Handover(
-        site.name, links.publisher, relay.connections, on_given_up=hub.quotas.came_back
+        site.name, links.publisher, relay.connections, on_given_up=means.quotas.came_back
     )
     mail = Mail(store.mailboxes, relay.connections, relay.delivery)
     grace = config.reconnect_grace
@@ -315,11 +313,11 @@ def open_clients(site: Site, links: Links, store: Stores, relay: Frames, hub: Hu
         Records(store.registry, presence, mail, handover),
         Relay(listener, relay.connections, relay.delivery, relay.ledger, counts, hub.chunk_relay),
         hub.client,
-        hub.calls,
+        means.calls,
         Terms(site.name, config.max_message_size),
         site.supervisor,
     )
-    work = Work(relay.pending, relay.owed, hub.client, hub.calls)
+    work = Work(relay.pending, relay.owed, hub.client, means.calls)
     drain = Drain(life, relay.connections, work, site.supervisor)
     return Attached(listener, Clients(life, mail, presence, drain))
 
@@ -340,7 +338,7 @@ def open_node(site: Site, links: Links, store: Stores, relay: Frames, clients: A
     return Node(Cluster(store.nodes, store.reaper), watched, clients.parts, terms, site.supervisor)
 
 
-def open_features(site: Site, links: Links, store: Stores, hub: Hub) -> Features:
+def open_features(site: Site, links: Links, store: Stores, means: Means) -> Features:
     config = site.config
     grounds = Grounds(
         node=site.name,
@@ -351,13 +349,10 @@ def open_features(site: Site, links: Links, store: Stores, hub: Hub) -> Features
         issuer=config.token_issuer,
         claims=config.auth0_namespace,
         max_message_size=config.max_message_size,
-        directory=hub.directory,
-        visits=hub.visits,
-        calls=hub.calls,
-        gatekeeper=hub.gatekeeper,
-        lookup=hub.lookup,
+        calls=means.calls,
+        gatekeeper=means.gatekeeper,
         room=site.room,
-        tokens=hub.tokens,
+        tokens=means.tokens,
         workspaces=store.workspaces,
         revocations=store.revocations,
         redis=links.redis,
@@ -367,6 +362,4 @@ def open_features(site: Site, links: Links, store: Stores, hub: Hub) -> Features
         counts=site.counts,
     )
     opened = [feature(settings, grounds) for feature, settings in site.features]
-    features = Features(opened, site.supervisor)
-    hub.own.add(*features.services())
-    return features
+    return Features(opened, site.supervisor)

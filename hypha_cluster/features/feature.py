@@ -53,11 +53,8 @@ class Grounds:
     issuer: str
     claims: str
     max_message_size: int
-    directory: Directory
-    visits: Visits
     calls: HubCalls
     gatekeeper: Gatekeeper
-    lookup: Lookup
     room: Room
     tokens: Tokens
     workspaces: Workspaces
@@ -67,6 +64,15 @@ class Grounds:
     instances: Instances
     supervisor: Supervisor
     counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """Where routes of a feature find services: of clients, of the hub, and of all features."""
+
+    directory: Directory
+    visits: Visits
+    lookup: Lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Feature:
     def __init__(self, settings: Any, grounds: Grounds) -> None:
         """Make what the methods below answer; nothing runs before the node is up."""
 
-    def routes(self) -> Sequence[BaseRoute]:
+    def routes(self, lookups: Lookups) -> Sequence[BaseRoute]:
         """Ways in over HTTP and WebSocket, behind those of the hub itself."""
         return ()
 
@@ -96,7 +102,10 @@ class Feature:
         return ()
 
     def services(self) -> Sequence[HubService]:
-        """Services of the hub's own that clients and HTTP find."""
+        """Services of the hub's own that clients and HTTP find.
+
+        They are asked for once, before there are lookups: a function finds others by its Context.
+        """
         return ()
 
     @classmethod
@@ -106,6 +115,9 @@ class Feature:
 
     async def prepare(self) -> None:
         """What has to be done before the port opens; StartupError ends the start."""
+
+    async def opened(self) -> None:
+        """What is to be done once, when the port is open, such as telling the operator."""
 
     async def run(self) -> None:
         """A job for as long as the node is up; it starts again when it fails."""
@@ -146,8 +158,8 @@ class Features:
         self._features = list(features)
         self._jobs = Tasks(supervisor)
 
-    def routes(self) -> list[BaseRoute]:
-        return [route for feature in self._features for route in feature.routes()]
+    def routes(self, lookups: Lookups) -> list[BaseRoute]:
+        return [route for feature in self._features for route in feature.routes(lookups)]
 
     def first_routes(self, behind: Iterable[BaseRoute]) -> list[BaseRoute]:
         """Those that come before the hub's own, `behind`; StartupError when they would hide one."""
@@ -165,6 +177,11 @@ class Features:
         """What each has to do before the port opens, one after the other."""
         for feature in self._features:
             await feature.prepare()
+
+    def opened(self) -> None:
+        """The port is open; what features do then nobody waits for."""
+        for feature in self._features:
+            self._jobs.spawn("opened", feature.opened(), detail=feature.name)
 
     async def drain(self) -> None:
         for feature in self._features:

@@ -17,8 +17,8 @@ from hypha_cluster.errors import (
 )
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.calls import Call, Heartbeat, Outgoing, arguments_of
+from hypha_cluster.hub.own_functions import OwnFunctions
 from hypha_cluster.hub.replies import Replies
-from hypha_cluster.hub.services import HubServices
 from hypha_cluster.hub.sessions import Callback
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
@@ -33,7 +33,7 @@ _BUILT_IN: Final = "built-in"
 
 
 class HubClient:
-    """Answers what comes to the hub itself; calls of what it offers are for `services` to answer.
+    """Answers what comes to the hub itself; calls of what it offers are for `functions` to answer.
 
     max_message_size: bytes of a message in chunks that clients may send to the hub.
     """
@@ -42,13 +42,13 @@ class HubClient:
         self,
         replies: Replies,
         calls: HubCalls,
-        services: HubServices,
+        functions: OwnFunctions,
         tracer: Tracer,
         max_message_size: int,
     ) -> None:
         self._replies = replies
         self._calls = calls
-        self._services = services
+        self._functions = functions
         self._tracer = tracer
         self._assembler = chunks.Assembler(min(HUB_MESSAGES, max_message_size))
         self._reader = FrameReader(max_message_size)
@@ -134,12 +134,12 @@ class HubClient:
         if call.function != "get_service":
             raise FunctionNotFound(f"The hub has no function {_BUILT_IN}.{call.function}.")
         if call.args[:1] == [_BUILT_IN]:
-            return rpc.built_in(call.caller.called)
-        return self._services.describe(call)
+            return rpc.built_in(call.caller.target)
+        return self._functions.describe(call)
 
     async def _answer(self, call: Call, envelope: dict[str, Any]) -> None:
         with self._tracer.answer(envelope, call.caller.address):
-            await self._answer_with(call.caller, self._services.answer(call))
+            await self._answer_with(call.caller, self._functions.answer(call))
 
     async def _answer_with(self, caller: rpc.Caller, work: Coroutine[Any, Any, Any]) -> None:
         try:
@@ -167,7 +167,7 @@ class HubClient:
         if caller.session is not None:
             envelope["parent"] = caller.session
         try:
-            await self._calls.send(Outgoing(caller.called, ROOT, envelope, {"args": [value]}))
+            await self._calls.send(Outgoing(caller.target, ROOT, envelope, {"args": [value]}))
         except HubError as error:
             _log.info("The answer did not reach %s: %s", caller.address, error)
             self._replies.send(caller, caller.reject, rpc.error(f"The answer got lost: {error}"))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hypha_cluster.errors import PermissionDenied
+from hypha_cluster.hub.directory import Directory
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.connections import Connection
@@ -14,7 +15,7 @@ class Context:
 
     caller: an address, made up for one request over HTTP. home: the workspace that the caller was
     admitted to, None for a stranger over HTTP. base_url: by which URL the caller came.
-    connection: the caller's, None over HTTP.
+    directory: where other services are found. connection: the caller's, None over HTTP.
     """
 
     workspace: str
@@ -23,6 +24,7 @@ class Context:
     home: str | None
     base_url: str
     workspaces: Workspaces
+    directory: Directory
     connection: Connection | None = None
 
     def attached(self) -> Connection:

@@ -12,7 +12,6 @@ import cachetools
 
 from hypha_cluster.errors import ClientLeft, NotFound, ServiceNotFound
 from hypha_cluster.hub.calling import HubCalls
-from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.selection import Load, Selection
 from hypha_cluster.hub.services import HubServices, is_hub
 from hypha_cluster.identity.access import PUBLIC
@@ -129,9 +128,12 @@ class Directory:
                 gone.add(provider.address)
         return None
 
-    async def launched(self, context: Context, query: dict[str, Any], base_url: str) -> Description:
-        """The service of an app that a query means, which is started unless it is up."""
-        address, service = await self._own.launch(context, query)
+    async def launched(self, context: Any, query: dict[str, Any], base_url: str) -> Description:
+        """The service of an app that a query means, which is started unless it is up.
+
+        context: the Context of the caller, which the launcher gets.
+        """
+        address, service = await self._own.launcher()(context, query)
         wanted = ServiceQuery(workspace_of(address), client_of(address), service)
         provider = await self._now.find(wanted, "", inside=True)
         if provider is None:

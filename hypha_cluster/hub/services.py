@@ -1,38 +1,28 @@
 """The hub's own services: the one table that calls, lookups, listings and HTTP ask.
 
+What a function of theirs needs to find others comes with the call, in its Context; so all of them
+are there before the Directory, which asks the table.
+
 A service is offered by the manager of a workspace, as `<workspace>/workspace-manager:<id>`: either
 in `public`, for everybody, or in each workspace, as the manager itself is.
 """
 
 import inspect
-import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
-from hypha_cluster.errors import (
-    BadRequest,
-    ClientLeft,
-    FunctionNotFound,
-    PermissionDenied,
-    ServiceNotFound,
-    StartupError,
-)
-from hypha_cluster.hub.calls import Call, check_arguments
-from hypha_cluster.hub.context import Context
-from hypha_cluster.hub.guests import check_guest
-from hypha_cluster.identity.access import PUBLIC, Identity
+from hypha_cluster.errors import BadRequest, FunctionNotFound, ServiceNotFound, StartupError
+from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import MANAGER
 from hypha_cluster.registry.services import Provider
-from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.connections import Connections
 
 # Takes a Context, then what the caller has passed; answers a value as it travels.
 Function = Callable[..., Awaitable[Any]]
 # Takes a Context and a query; answers an address, and the id of a service there.
-Launch = Callable[[Context, dict[str, Any]], Awaitable[tuple[str, str]]]
+Launch = Callable[[Any, dict[str, Any]], Awaitable[tuple[str, str]]]
 
 DEFAULT: Final = "default"
 _OWN: Final = f"/{MANAGER}"
@@ -84,16 +74,20 @@ class HubService:
         signature = signature_of(name, function)
         return reference | {"_rsig": signature, "_rdoc": inspect.getdoc(function)}
 
+    def own_name(self, name: str) -> str:
+        """The name that an alias stands for."""
+        return self.aliases.get(name, name)
+
     def function(self, name: str) -> Function:
         """A function by one of its names; FunctionNotFound."""
-        function = self.functions.get(self.aliases.get(name, name))
+        function = self.functions.get(self.own_name(name))
         if function is None:
             raise FunctionNotFound(f"The hub has no function {self.id}.{name}.")
         return function
 
     def guards(self, name: str) -> bool:
         """Whether a function is for those who may enter the workspace."""
-        return self.visibility != "public" and self.aliases.get(name, name) not in self.judging
+        return self.visibility != "public" and self.own_name(name) not in self.judging
 
     def info(self, workspace: str) -> dict[str, Any]:
         """What a listing says of it (protocol.md 6.1)."""
@@ -128,15 +122,11 @@ class HubService:
 
 
 class HubServices:
-    """Finds the hub's own services, and calls their functions."""
+    """The table of the hub's own services; what is in it is there from the start."""
 
-    def __init__(self, connections: Connections, workspaces: Workspaces) -> None:
-        self._connections = connections
-        self._workspaces = workspaces
+    def __init__(self, services: Iterable[HubService] = ()) -> None:
+        """StartupError when two have the same id."""
         self._services: dict[str, HubService] = {}
-
-    def add(self, *services: HubService) -> None:
-        """Offer services; StartupError when an id is taken."""
         for service in services:
             if service.id in self._services:
                 raise StartupError(f"two features offer a service {service.id!r} of the hub's")
@@ -154,11 +144,11 @@ class HubServices:
             raise ServiceNotFound(f"Service not found: {workspace}/{MANAGER}:{service}")
         return found
 
-    async def launch(self, context: Context, query: dict[str, Any]) -> tuple[str, str]:
-        """Start the app that a query means, unless it is up; BadRequest when nobody can."""
+    def launcher(self) -> Launch:
+        """What starts the app that a query means, unless it is up; BadRequest without one."""
         for service in self._services.values():
             if service.launch is not None:
-                return await service.launch(context, query)
+                return service.launch
         raise BadRequest("This hub cannot launch applications; ask for a running service.")
 
     def listed(self, workspace: str) -> Iterator[dict[str, Any]]:
@@ -176,67 +166,6 @@ class HubServices:
         """The same, for who asks by name alone; not what listings do not show."""
         found = self.find(workspace, service)
         return self.provider(workspace, service) if found and found.is_listed else None
-
-    # Calls of clients.
-
-    async def answer(self, call: Call) -> Any:
-        """Do what an attached client asks for."""
-        context = self._context_of(call)
-        return await self.call(context, call.service, call.function, call.args, call.kwargs)
-
-    def describe(self, call: Call) -> dict[str, Any]:
-        """The service that a client's `get_service` is for; a protected one stays at home."""
-        context, wanted = self._context_of(call), call.args[0] if call.args else None
-        found = self.get(context.workspace, str(wanted))
-        if found.visibility != "public" and context.home != context.workspace:
-            raise PermissionDenied(f"Permission denied for service: {found.id}")
-        return found.describe(context.workspace, context.base_url)
-
-    def _context_of(self, call: Call) -> Context:
-        connection = self._connections.get(call.caller.address)
-        if connection is None:
-            raise ClientLeft(f"{call.caller.address} is no longer attached here.")
-        attachment = connection.attachment
-        return Context(
-            workspace=call.workspace,
-            caller=connection.address,
-            identity=attachment.identity,
-            home=attachment.workspace.name,
-            base_url=connection.base_url,
-            workspaces=self._workspaces,
-            connection=connection,
-        )
-
-    # Calls of anybody.
-
-    def context_for(
-        self, identity: Identity, workspace: str, *, inside: bool, base_url: str
-    ) -> Context:
-        """What functions are told of who asks over HTTP; inside: they may enter the workspace."""
-        home = workspace if inside else None
-        caller = f"{home or PUBLIC}/http-{secrets.token_hex(6)}"
-        return Context(workspace, caller, identity, home, base_url, self._workspaces)
-
-    async def call(
-        self,
-        context: Context,
-        service: str,
-        function: str,
-        args: list[Any],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        """Call a function; whatever is wrong with the call is a HubError."""
-        found = self.get(context.workspace, service)
-        called = found.function(function)
-        check_guest(context.identity, found.id, found.aliases.get(function, function))
-        if (
-            found.visibility != "public"
-            and found.aliases.get(function, function) not in found.judging
-        ):
-            await context.require()
-        named = {key: value for key, value in kwargs.items() if key != "_rkwargs"}
-        check_arguments(called, function, [context, *args], named)
-        return await called(context, *args, **named)
 
 
 def is_hub(address: str) -> bool:

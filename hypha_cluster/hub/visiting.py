@@ -9,6 +9,7 @@ from hypha_cluster.errors import BadFrame, FunctionNotFound, RemoteError, Servic
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.calls import Behalf
 from hypha_cluster.hub.directory import Description, Directory, walk
+from hypha_cluster.hub.own_functions import OwnFunctions
 from hypha_cluster.hub.services import HubServices, is_hub
 from hypha_cluster.hub.sessions import CallSession
 from hypha_cluster.hub.streams import follow
@@ -39,9 +40,12 @@ class Visitor(NamedTuple):
 class Visits:
     """Reads and calls what providers offer, clients and the hub itself alike."""
 
-    def __init__(self, directory: Directory, own: HubServices, calls: HubCalls) -> None:
+    def __init__(
+        self, directory: Directory, own: HubServices, functions: OwnFunctions, calls: HubCalls
+    ) -> None:
         self._directory = directory
         self._own = own
+        self._functions = functions
         self._calls = calls
 
     async def find(
@@ -160,11 +164,11 @@ class Visits:
         kwargs: dict[str, Any],
     ) -> Any:
         workspace = workspace_of(provider.address)
-        context = self._own.context_for(
+        context = self._functions.context_for(
             visitor.identity, workspace, inside=visitor.inside, base_url=visitor.base_url
         )
         function = method.rpartition(".")[2]
-        return await self._own.call(context, provider.service, function, args, kwargs)
+        return await self._functions.call(context, provider.service, function, args, kwargs)
 
 
 def _behalf(visitor: Visitor, provider: Provider) -> Behalf:

@@ -19,17 +19,16 @@ from starlette.applications import Starlette
 from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
 from hypha_cluster.hub_settings import HubSettings
+from hypha_cluster.protocol.limits import BACKLOG, HEAD, IDLE_CONNECTION, TLS_HANDSHAKE, TURNS
 from hypha_cluster.serving.http11 import Timeouts, end_outliving, install
 from hypha_cluster.serving.listening import Listening
-from hypha_cluster.serving.preflight import BACKLOG, listen
+from hypha_cluster.serving.preflight import listen
 from hypha_cluster.serving.stop import Stop
-from hypha_cluster.settings import KIB, MIB
+from hypha_cluster.settings import MIB
 from hypha_cluster.supervision import Supervisor, Tasks
 
 log = logging.getLogger(__name__)
 
-# Longer than balancers keep theirs: who closes last never meets a closed connection.
-KEEP_ALIVE = 75.0
 # After the drain there is nobody left to be patient with.
 GRACE = 2.0
 
@@ -111,7 +110,9 @@ class Serving:
             if not await self._prepare():
                 return
             await self._listening.start()
+            log.info("Gateway %s is up.", self._app.state.node.name)
             on_ready()
+            self._app.state.features.opened()
             await self._stop.asked.wait()
             if self._is_held or self._stop.is_replaced:
                 self._listening.leave_port()
@@ -167,10 +168,12 @@ def hypercorn_settings(config: Config, listener: int) -> hypercorn.Config:
     settings.include_server_header = False
     settings.accesslog = None  # its lines would hold the tokens of query strings
     settings.errorlog = logging.getLogger("hypercorn.error")
-    settings.keep_alive_timeout = KEEP_ALIVE
+    settings.keep_alive_timeout = IDLE_CONNECTION
     settings.keep_alive_max_requests = sys.maxsize
     settings.graceful_timeout = GRACE
-    settings.h11_max_incomplete_size = 64 * KIB  # tokens travel in queries and headers
+    settings.ssl_handshake_timeout = TLS_HANDSHAKE
+    settings.h11_max_incomplete_size = settings.h2_max_header_list_size = HEAD
+    settings.h2_max_concurrent_streams = TURNS
     settings.websocket_max_message_size = config.max_frame_size
     settings.websocket_ping_interval = config.ping_interval
     return settings

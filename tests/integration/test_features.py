@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from hypha_cluster.config import Config
-from hypha_cluster.features.feature import Feature, Grounds
+from hypha_cluster.features.feature import Feature, Grounds, Lookups
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.services import HubService
 from tests.gateways import SECOND
@@ -30,7 +30,7 @@ class Greeting(Feature):
         self._grounds = grounds
         self.is_running = asyncio.Event()
 
-    def routes(self) -> list[Route]:
+    def routes(self, lookups: Lookups) -> list[Route]:
         return [Route("/greeting/{name}", self._page)]
 
     async def _page(self, request: Request) -> PlainTextResponse:

@@ -186,7 +186,8 @@ def test_a_function_that_cannot_run_ends_the_start_before_the_port_answers(
     )
 
     assert ended.returncode == 2
-    assert "Listening" not in ended.stdout
+    assert ended.stdout == ""
+    assert " is up." not in ended.stderr
     last = ended.stderr.splitlines()[-1]
     assert last.startswith(f"hypha-cluster: startup_functions: {reason.format(module=module)}")
 

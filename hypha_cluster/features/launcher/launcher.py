@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.routing import BaseRoute
 
-from hypha_cluster.features.feature import Feature, Grounds
+from hypha_cluster.features.feature import Feature, Grounds, Lookups
 from hypha_cluster.features.launcher.installing import Installer
 from hypha_cluster.features.launcher.pages import AppPages
 from hypha_cluster.features.launcher.probes import Probes
@@ -45,7 +45,7 @@ class Launcher(Feature):
         self._pages = AppPages(self._apps, grounds.gatekeeper, grounds.workspaces, Cookies(grounds))
         self._service = ServerApps(self._apps, self._instances, logs, installer, starter)
 
-    def routes(self) -> Sequence[BaseRoute]:
+    def routes(self, lookups: Lookups) -> Sequence[BaseRoute]:
         return [route(), *self._pages.routes()] if self._is_on else ()
 
     def services(self) -> Sequence[HubService]:

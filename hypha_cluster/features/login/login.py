@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.routing import BaseRoute
 
-from hypha_cluster.features.feature import Feature, Grounds
+from hypha_cluster.features.feature import Feature, Grounds, Lookups
 from hypha_cluster.features.login.account import AccountPages, Book
 from hypha_cluster.features.login.browser import Browsers
 from hypha_cluster.features.login.pages import LoginPages
@@ -57,24 +57,24 @@ class Login(Feature):
             logins, grounds.gatekeeper, grounds.tokens, revocations, settings.login_time
         )
 
-    def routes(self) -> Sequence[BaseRoute]:
+    def routes(self, lookups: Lookups) -> Sequence[BaseRoute]:
         return [*self._pages.routes(), *self._account.routes()]
 
     def services(self) -> Sequence[HubService]:
         return [self._service.service()]
 
+    async def opened(self) -> None:
+        """Tell the operator how to become the first user; not in the log, for it is a secret."""
+        if not self._settings.is_local:
+            return
+        if code := await self._accounts.invite_first():
+            address = f"{self._base_url}/login/invitation?code={code}"
+            sys.stdout.write(f"There are no users yet. Become the admin, once: {address}\n")
+            sys.stdout.flush()
+
     async def run(self) -> None:
-        if self._settings.is_local:
-            await self._invite_first()
         try:
             await asyncio.Event().wait()
         finally:
             for provider in self._providers.values():
                 await provider.stop()
-
-    async def _invite_first(self) -> None:
-        """Tell the operator how to become the first user; not in the log, for it is a secret."""
-        if code := await self._accounts.invite_first():
-            address = f"{self._base_url}/login/invitation?code={code}"
-            sys.stdout.write(f"There are no users yet. Become the admin, once: {address}\n")
-            sys.stdout.flush()

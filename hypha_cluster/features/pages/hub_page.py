@@ -9,9 +9,9 @@ from starlette.routing import BaseRoute, Route
 
 from hypha_cluster import __version__
 from hypha_cluster.errors import RedisUnavailable
-from hypha_cluster.features.feature import Grounds
 from hypha_cluster.features.pages.looking import Lookers
 from hypha_cluster.features.pages.pulse import Pulse, to_wire
+from hypha_cluster.hub.directory import Directory
 from hypha_cluster.identity.access import PUBLIC, Identity, may_oversee
 from hypha_cluster.protocol.limits import SHOWN_SERVICES
 from hypha_cluster.web.rendering import BrowserRoute, Pages
@@ -23,10 +23,15 @@ class HubPage:
     """`/` for browsers, and the figures that it draws. for_admins: who alone sees figures."""
 
     def __init__(
-        self, grounds: Grounds, lookers: Lookers, pages: Pages, pulse: Pulse, *, for_admins: bool
+        self,
+        directory: Directory,
+        lookers: Lookers,
+        pages: Pages,
+        pulse: Pulse,
+        *,
+        for_admins: bool,
     ) -> None:
-        self._node = grounds.node
-        self._directory = grounds.directory
+        self._directory = directory
         self._lookers = lookers
         self._pages = pages
         self._pulse = pulse
@@ -78,7 +83,7 @@ class HubPage:
             found = to_wire(await self._pulse.gateways(), with_addresses=may_oversee(identity))
         except RedisUnavailable as error:
             own = {
-                "name": self._node,
+                "name": self._pulse.node,
                 "version": __version__,
                 "started": 0,  # which its lease has
                 "draining": False,

@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.routing import BaseRoute
 
-from hypha_cluster.features.feature import Feature, Grounds
+from hypha_cluster.features.feature import Feature, Grounds, Lookups
 from hypha_cluster.features.pages.hub_page import HubPage
 from hypha_cluster.features.pages.looking import Lookers
 from hypha_cluster.features.pages.old_pages import OldPages
@@ -38,25 +38,21 @@ class HubPages(Feature):
     Settings = PagesSettings
 
     def __init__(self, settings: PagesSettings, grounds: Grounds) -> None:
-        lookers = Lookers(grounds)
-        pages = Pages(_TEMPLATES, with_scripts=True)
-        self._files = PageFiles(_TEMPLATES)
+        self._settings = settings
+        self._grounds = grounds
         self._pulse = Pulse(grounds.node, grounds.counts, grounds.redis, grounds.keys)
-        self._hub = HubPage(
-            grounds, lookers, pages, self._pulse, for_admins=settings.figures == "admins"
-        )
 
-        self._workspace = WorkspacePage(grounds, lookers, pages)
-        self._playground = Playground(lookers, pages)
-        self._old = OldPages(lookers, pages)
-
-    def routes(self) -> Sequence[BaseRoute]:
+    def routes(self, lookups: Lookups) -> Sequence[BaseRoute]:
+        lookers = Lookers(self._grounds)
+        pages = Pages(_TEMPLATES, with_scripts=True)
+        for_admins = self._settings.figures == "admins"
+        hub = HubPage(lookups.directory, lookers, pages, self._pulse, for_admins=for_admins)
         return [
-            *self._hub.routes(),
-            *self._playground.routes(),
-            *self._old.routes(),
-            *self._files.routes(),
-            *self._workspace.routes(),
+            *hub.routes(),
+            *Playground(lookers, pages).routes(),
+            *OldPages(lookers, pages).routes(),
+            *PageFiles(_TEMPLATES).routes(),
+            *WorkspacePage(self._grounds, lookups, lookers, pages).routes(),
         ]
 
     async def run(self) -> None:

@@ -52,7 +52,7 @@ class Pulse:
     """Measures this gateway, and reads what all of them have measured."""
 
     def __init__(self, node: str, counts: Counts, redis: RedisClient, keys: Keys) -> None:
-        self._node = node
+        self.node = node
         self._counts = counts
         self._redis = redis
         self._keys = keys
@@ -65,10 +65,10 @@ class Pulse:
         while True:
             await asyncio.sleep(EVERY)
             with suppress(RedisUnavailable):  # which its link tells
-                clients = await self._redis.scard(self._keys.node_clients(self._node))
+                clients = await self._redis.scard(self._keys.node_clients(self.node))
                 self.measure(clients)
                 await self._redis.set_for(
-                    self._keys.pulse(self._node), json.dumps(self._samples_kept()), _ms(LIFETIME)
+                    self._keys.pulse(self.node), json.dumps(self._samples_kept()), _ms(LIFETIME)
                 )
 
     def measure(self, clients: int) -> None:

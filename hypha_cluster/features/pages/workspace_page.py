@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from hypha_cluster.errors import WorkspaceNotFound
-from hypha_cluster.features.feature import Grounds
+from hypha_cluster.features.feature import Grounds, Lookups
 from hypha_cluster.features.pages.functions import Place, functions_of, snippets
 from hypha_cluster.features.pages.looking import Looker, Lookers
 from hypha_cluster.hub.visiting import Visitor
@@ -57,9 +57,9 @@ class _WorkspaceRoute(BrowserRoute):
 class WorkspacePage:
     """`/{workspace}/` for browsers."""
 
-    def __init__(self, grounds: Grounds, lookers: Lookers, pages: Pages) -> None:
-        self._directory = grounds.directory
-        self._visits = grounds.visits
+    def __init__(self, grounds: Grounds, lookups: Lookups, lookers: Lookers, pages: Pages) -> None:
+        self._directory = lookups.directory
+        self._visits = lookups.visits
         self._workspaces = grounds.workspaces
         self._redis, self._keys = grounds.redis, grounds.keys
         self._lookers = lookers

@@ -16,7 +16,7 @@ from hypha_cluster.features.login.terms import SESSION_LIFETIME
 from hypha_cluster.hub.visiting import Visitor
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.logins import Logins
-from hypha_cluster.web.lookup import base_url_of, token_of
+from hypha_cluster.web.lookup import Lookup, base_url_of, token_of
 
 
 class Guest(NamedTuple):
@@ -46,9 +46,9 @@ class Cookies:
 class Entrance:
     """Finds out who asks for the applications of a workspace."""
 
-    def __init__(self, grounds: Grounds) -> None:
+    def __init__(self, grounds: Grounds, lookup: Lookup) -> None:
         self._gatekeeper = grounds.gatekeeper
-        self._lookup = grounds.lookup
+        self._lookup = lookup
         self._cookies = Cookies(grounds)
         self._workspaces = grounds.workspaces
         self._public_base_url = grounds.public_base_url

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from hypha_cluster.errors import HubError
-from hypha_cluster.features.feature import Feature, Grounds
+from hypha_cluster.features.feature import Feature, Grounds, Lookups
 from hypha_cluster.features.webapps.asgi import AsgiServer
 from hypha_cluster.features.webapps.entrance import Entrance
 from hypha_cluster.features.webapps.functions import FunctionServer
@@ -30,16 +30,23 @@ class WebApps(Feature):
     name = "webapps"
 
     def __init__(self, settings: Any, grounds: Grounds) -> None:
-        self._entrance = Entrance(grounds)
-        self._visits = grounds.visits
-        self._asgi = AsgiServer(grounds.visits, grounds.supervisor)
-        self._functions = FunctionServer(grounds.visits, grounds.room)
+        self._grounds = grounds
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self, lookups: Lookups) -> list[BaseRoute]:
         path = "/{workspace}/apps/{service}"
-        return [Route(path, _AddSlash()), Mount(path, app=self.serve)]
+        return [Route(path, _AddSlash()), Mount(path, app=_Serving(self._grounds, lookups))]
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+
+class _Serving:
+    """What is behind the path of an application."""
+
+    def __init__(self, grounds: Grounds, lookups: Lookups) -> None:
+        self._entrance = Entrance(grounds, lookups.lookup)
+        self._visits = lookups.visits
+        self._asgi = AsgiServer(lookups.visits, grounds.supervisor)
+        self._functions = FunctionServer(lookups.visits, grounds.room)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request, or a WebSocket, from its first message to its last."""
         if scope["type"] == "http":
             await self._serve(scope, receive, as_it_is(scope, send))

@@ -7,7 +7,6 @@ from typing import Any, Final
 from hypha_cluster.errors import BadRequest, ClientLeft, HubError
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.context import Context
-from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.guests import check_offer
 from hypha_cluster.hub.manager.visibility import check_visibility, read_visibility
 from hypha_cluster.hub.quotas import Quotas
@@ -31,11 +30,8 @@ RECOVERY: Final = "hypha-cluster-recovery"
 class ServiceFunctions:
     """What clients call to offer services and to find them."""
 
-    def __init__(
-        self, services: Services, directory: Directory, calls: HubCalls, quotas: Quotas
-    ) -> None:
+    def __init__(self, services: Services, calls: HubCalls, quotas: Quotas) -> None:
         self._registered = services
-        self._directory = directory
         self._calls = calls
         self._quotas = quotas
 
@@ -129,17 +125,8 @@ class ServiceFunctions:
         """Infos of the services that a query means, as far as the caller may see them."""
         workspaces, wanted = searched(query, context.workspace)
         home = None if isinstance(query, dict) and query.get("workspace") else context.workspace
-        found = await self._listed(context, workspaces)
+        found = await _listed(context, workspaces)
         return [info for info in found if matches(info, wanted, home)]
-
-    async def _listed(self, context: Context, workspaces: list[str]) -> list[dict[str, Any]]:
-        if workspaces == [PUBLIC]:  # which means all that is public, wherever it is
-            return await self._directory.public()
-        found = []
-        for workspace in workspaces:
-            inside = await context.may_enter(workspace)
-            found += await self._directory.visible(workspace, inside=inside)
-        return found
 
     async def get_service(
         self, context: Context, query: str | dict[str, Any]
@@ -151,7 +138,7 @@ class ServiceFunctions:
         if options.get("launch") and options.get("client_name") is not None:
             wanted = None  # others may offer a service of this id, but are not meant
         if wanted is not None:
-            found = await self._directory.get(
+            found = await context.directory.get(
                 wanted,
                 context.workspace,
                 inside=(wanted.workspace or context.workspace) == context.home,
@@ -159,8 +146,18 @@ class ServiceFunctions:
                 base_url=context.base_url,
             )
         if found is None and options.get("launch"):
-            return await self._directory.launched(context, options, context.base_url)
+            return await context.directory.launched(context, options, context.base_url)
         return found
+
+
+async def _listed(context: Context, workspaces: list[str]) -> list[dict[str, Any]]:
+    if workspaces == [PUBLIC]:  # which means all that is public, wherever it is
+        return await context.directory.public()
+    found = []
+    for workspace in workspaces:
+        inside = await context.may_enter(workspace)
+        found += await context.directory.visible(workspace, inside=inside)
+    return found
 
 
 def _check_service(service: object) -> None:

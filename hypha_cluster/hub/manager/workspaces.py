@@ -8,7 +8,6 @@ from hypha_cluster import audit
 from hypha_cluster.audit import Event
 from hypha_cluster.errors import BadRequest, Conflict, NotFound, PermissionDenied
 from hypha_cluster.hub.context import Context
-from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.manager.visibility import read_visibility
 from hypha_cluster.hub.quotas import Quotas
 from hypha_cluster.identity.access import Action, Identity, Workspace, may
@@ -25,17 +24,10 @@ _APPLICATION: Final = ("name", "id", "tags", "type")
 class WorkspaceFunctions:
     """What clients call to make workspaces and to look around in them."""
 
-    def __init__(
-        self,
-        workspaces: Workspaces,
-        registry: ClientRegistry,
-        directory: Directory,
-        quotas: Quotas,
-    ) -> None:
+    def __init__(self, workspaces: Workspaces, registry: ClientRegistry, quotas: Quotas) -> None:
         self._quotas = quotas
         self._workspaces = workspaces
         self._registry = registry
-        self._directory = directory
 
     async def create_workspace(
         self, context: Context, config: Any, overwrite: bool = False
@@ -119,7 +111,7 @@ class WorkspaceFunctions:
     async def get_summary(self, context: Context) -> dict[str, Any]:
         current = await self._workspaces.get(context.workspace)
         clients = await self.list_clients(context)
-        services = await self._directory.visible(context.workspace, inside=True)
+        services = await context.directory.visible(context.workspace, inside=True)
         return {
             "name": current.name,
             "description": current.description,

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from starlette.requests import Request
@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from hypha_cluster.errors import StartupError
-from hypha_cluster.features.feature import Feature, Features, Grounds, extensions
+from hypha_cluster.features.feature import Feature, Features, Grounds, Lookups, extensions
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.services import HubService
 from hypha_cluster.settings import setting
@@ -42,13 +42,16 @@ class Greeting(Feature):
 
     def __init__(self, settings: Settings, grounds: Grounds) -> None:
         self.settings = settings
-        self.runs = asyncio.Event()
+        self.runs, self.is_told = asyncio.Event(), asyncio.Event()
 
-    def routes(self) -> list[Route]:
+    def routes(self, lookups: Lookups) -> list[Route]:
         return [Route("/hello", page)]
 
     def services(self) -> list[HubService]:
         return [HubService("hello", "Hello", "", {"hello": hello})]
+
+    async def opened(self) -> None:
+        self.is_told.set()
 
     async def run(self) -> None:
         self.runs.set()
@@ -90,11 +93,14 @@ def test_a_broken_extension_is_named(name: str, reason: str) -> None:
 
 
 async def test_features_bring_routes_services_and_jobs() -> None:
-    grounds: Any = cast(Grounds, None)
+    grounds, lookups = cast(Grounds, None), cast(Lookups, None)
     greeting = Greeting(Greeting.Settings(), grounds)
     features = Features([greeting, Nothing(None, grounds)], Supervisor())
 
-    assert [route.path for route in cast(list[Route], features.routes())] == ["/hello"]
+    assert [route.path for route in cast(list[Route], features.routes(lookups))] == ["/hello"]
     assert [service.id for service in features.services()] == ["hello"]
     async with features.running(), asyncio.timeout(5.0):
         await greeting.runs.wait()
+        assert not greeting.is_told.is_set()
+        features.opened()
+        await greeting.is_told.wait()

@@ -8,6 +8,8 @@ from typing import Any, cast
 from hypha_cluster.errors import ClientNotFound, HubError
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.hub.directory import Directory
+from hypha_cluster.hub.own_functions import OwnFunctions
 from hypha_cluster.hub.replies import Replies
 from hypha_cluster.hub.services import HubServices
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
@@ -95,9 +97,11 @@ class FakeHub:
         self.clients: dict[str, FakeClient] = {}
         delivery = cast(Delivery, self)
         self.calls = HubCalls(NODE, delivery, NullTracer(), call_timeout, self.supervisor, 2**20)
-        services = HubServices(Connections(1, 1.0), cast(Workspaces, None))
+        functions = OwnFunctions(
+            HubServices(), cast(Directory, None), Connections(1, 1.0), cast(Workspaces, None)
+        )
         replies = Replies(delivery, self.supervisor)
-        self.client = HubClient(replies, self.calls, services, NullTracer(), MAX_MESSAGE)
+        self.client = HubClient(replies, self.calls, functions, NullTracer(), MAX_MESSAGE)
 
     def connect(self, address: str) -> FakeClient:
         self.clients[address] = FakeClient(self, address)

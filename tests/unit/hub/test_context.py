@@ -6,6 +6,7 @@ import pytest
 
 from hypha_cluster.errors import PermissionDenied
 from hypha_cluster.hub.context import Context
+from hypha_cluster.hub.directory import Directory
 from hypha_cluster.identity.access import Identity, Workspace, own_workspace
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.connections import Connection
@@ -42,7 +43,7 @@ def context(
     workspaces: FakeWorkspaces, *, home: str | None = "ann", attached: Connection | None = None
 ) -> Context:
     known = cast(Workspaces, workspaces)
-    return Context("ann", "ann/me", ANN, home, "http://hub", known, attached)
+    return Context("ann", "ann/me", ANN, home, "http://hub", known, cast(Directory, None), attached)
 
 
 async def test_a_client_of_the_workspace_is_attached(workspaces: FakeWorkspaces) -> None:

@@ -16,8 +16,6 @@ from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import ServiceQuery
 from hypha_cluster.registry.public import PublicListing
 from hypha_cluster.registry.services import Provider, RecentlyFound, RecentServices, Services
-from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.connections import Connections
 
 
 async def start(context: Context) -> None:
@@ -74,8 +72,7 @@ def directory_of(
     services: FakeServices | None = None,
     recent: RecentlyFound | None = None,
 ) -> Directory:
-    own = HubServices(Connections(1, 1.0), cast(Workspaces, None))
-    own.add(LOGIN)
+    own = HubServices([LOGIN])
     found = cast(Services, services or FakeServices())
     return Directory(
         found,

@@ -1,7 +1,7 @@
 """Which services a query means, and who of several answers."""
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -11,8 +11,6 @@ from hypha_cluster.hub.selection import Selection, choose, matches, parse_query,
 from hypha_cluster.hub.services import HubService, HubServices
 from hypha_cluster.protocol.address import ServiceQuery
 from hypha_cluster.registry.services import Provider
-from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.connections import Connections
 
 PUBLIC = {"config": {"visibility": "public"}}
 PROTECTED: dict[str, Any] = {"config": {"visibility": "protected"}}
@@ -44,9 +42,7 @@ def selection(*providers: Provider, own: HubServices | None = None) -> Selection
 
 
 def own_services(*services: HubService) -> HubServices:
-    own = HubServices(Connections(1, 1.0), cast(Workspaces, None))
-    own.add(*services)
-    return own
+    return HubServices(services)
 
 
 async def nothing(context: Context) -> None:

@@ -8,6 +8,7 @@ from hypha_cluster.errors import FunctionNotFound, ServiceNotFound
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.directory import Directory
+from hypha_cluster.hub.own_functions import OwnFunctions
 from hypha_cluster.hub.services import HubService, HubServices
 from hypha_cluster.hub.visiting import Visitor, Visits
 from hypha_cluster.identity.access import Identity
@@ -47,12 +48,17 @@ class FakeCalls:
 
 
 def visits() -> Visits:
-    own = HubServices(Connections(1, 1.0), cast(Workspaces, None))
-    own.add(
-        HubService("login", "Login", "", {"start": start}),
-        HubService("default", "Manager", "", {"start": start}, workspace=None, is_on_http=False),
+    own = HubServices(
+        [
+            HubService("login", "Login", "", {"start": start}),
+            HubService(
+                "default", "Manager", "", {"start": start}, workspace=None, is_on_http=False
+            ),
+        ]
     )
-    return Visits(cast(Directory, FakeDirectory()), own, cast(HubCalls, FakeCalls()))
+    directory = cast(Directory, FakeDirectory())
+    functions = OwnFunctions(own, directory, Connections(1, 1.0), cast(Workspaces, None))
+    return Visits(directory, own, functions, cast(HubCalls, FakeCalls()))
 
 
 @pytest.mark.parametrize(("path", "value"), [("n.m", 5), ("n", {"m": 5}), ("new", 1)])

@@ -29,6 +29,8 @@ Application = Callable[[], Starlette]
 class Node:
     """Keeps a diary of what it was told."""
 
+    name = "g"
+
     def __init__(self, diary: list[str]) -> None:
         self.diary = diary
         self.draining = asyncio.Event()

@@ -6,6 +6,7 @@ import pytest
 
 from hypha_cluster.errors import BadRequest, PermissionDenied
 from hypha_cluster.hub.context import Context
+from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.manager.tokens import TokenFunctions
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.identity.tokens import Place, Tokens
@@ -44,7 +45,9 @@ def functions(tokens: FakeTokens) -> TokenFunctions:
 
 def context(identity: Identity = ANN, attached: Connection | None = None) -> Context:
     known = cast(Workspaces, FakeWorkspaces())
-    return Context("ann", "ann/me", identity, "ann", "http://hub", known, attached)
+    return Context(
+        "ann", "ann/me", identity, "ann", "http://hub", known, cast(Directory, None), attached
+    )
 
 
 async def test_a_token_is_for_the_workspace_it_is_made_in(
