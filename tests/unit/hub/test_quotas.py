@@ -27,10 +27,12 @@ class Redisless:
 class Rig:
     """The limits of one gateway, whose clock is set by hand."""
 
-    def __init__(self, **terms: int) -> None:
+    def __init__(
+        self, redis: RedisClient | None = None, keys: Keys | None = None, **terms: int
+    ) -> None:
         self.clock, self.counts = FakeClock(), Counts()
         self.terms = Terms(**terms)
-        redis, keys = cast(RedisClient, Redisless()), Keys()
+        redis, keys = redis or cast(RedisClient, Redisless()), keys or Keys()
         tallies = (
             Tally(redis, keys, "connections", "node", self.terms.connections),
             Tally(redis, keys, "services", "node", self.terms.services),
