@@ -772,7 +772,13 @@ APPS: Final = _apps.limit(
     100, "apps", "apps that are installed in one workspace", "listings show all of them"
 )
 APPS_SIZE: Final = _apps.limit(
-    67_108_864, "bytes", "all files of the apps of one workspace", "Redis has them in memory"
+    67_108_864,
+    "bytes",
+    "all apps of one workspace: files and sources, of all versions that are kept",
+    "Redis has them in memory; where they are too large together, old versions go first",
+)
+APP_VERSIONS: Final = _apps.limit(
+    5, "versions", "versions of one app that are kept, the present one among them", "to go back to"
 )
 APP_RECORD: Final = _apps.limit(
     65_536, "bytes", "the manifest of one app, with its docs, as JSON", "listings repeat it"
@@ -788,6 +794,9 @@ APP_ENDS: Final = _apps.limit(
     "instances",
     "ends of instances of one workspace that are remembered, with their logs",
     "the newest tell most",
+)
+APP_HISTORY: Final = _apps.limit(
+    256, "changes", "changes of the state of an instance that are known", "the newest tell most"
 )
 APP_STARTS: Final = _apps.limit(
     1_000,

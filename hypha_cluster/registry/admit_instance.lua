@@ -1,8 +1,10 @@
 -- Let a page of an instance in, once.
--- KEYS  1 the instance
+-- KEYS  1 the instance  2 what becomes of it
 -- ARGV  1 digest of its ticket  2 name of this very call  3 how long it holds from the start (ms)
+--       4 how many changes of an instance are known  5 how long, from the last on (ms)
 -- Answers who it is, as JSON, or nothing
-local known = redis.call('HMGET', KEYS[1], 'state', 'ticket', 'admitted', 'user', 'changed')
+local known = redis.call('HMGET', KEYS[1], 'state', 'ticket', 'admitted', 'user', 'changed',
+  'epoch', 'runner')
 if not known[1] then
   return false
 end
@@ -16,4 +18,7 @@ if known[1] ~= 'starting' or known[2] ~= ARGV[1] or now > known[5] + ARGV[3] the
 end
 redis.call('HDEL', KEYS[1], 'ticket')
 redis.call('HSET', KEYS[1], 'admitted', ARGV[2])
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[4], '*', 'from', 'starting', 'to', 'starting',
+  'epoch', known[6], 'runner', known[7] or '', 'reason', 'Its page has come in.')
+redis.call('PEXPIRE', KEYS[2], ARGV[5])
 return known[4]

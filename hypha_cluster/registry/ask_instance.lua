@@ -1,8 +1,9 @@
 -- Want an instance of an app: a new one, or the one that all share.
 -- KEYS  1 instances  2 the new instance  3 instances of the workspace  4 shared ones of the workspace
---       5 those of the workspace that are over
+--       5 those of the workspace that are over  6 what becomes of the new instance
 -- ARGV  1 workspace  2 client id  3 app  4 '1' if a shared one will do  5 what keys of instances begin with
---       6 how many there may be in the workspace  7 name of this very call  8… field, value, …
+--       6 how many there may be in the workspace  7 name of this very call  8 how many changes of an instance are known
+--       9 how long, from the last on (ms)  10… field, value, …
 -- Answers what came of it ('asked', 'there', 'taken' or 'full') and the client id
 local function state_of(client)
   return redis.call('HGET', ARGV[5] .. ARGV[1] .. '/' .. client, 'state')
@@ -37,7 +38,10 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('DEL', KEYS[2])
 redis.call('ZREM', KEYS[5], ARGV[1] .. '/' .. ARGV[2])
 redis.call('HSET', KEYS[2], 'state', 'pending', 'epoch', known[3] or 0, 'asked_by', ARGV[7],
-  'asked', now, 'changed', now, 'app', ARGV[3], unpack(ARGV, 8))
+  'asked', now, 'changed', now, 'app', ARGV[3], unpack(ARGV, 10))
+redis.call('XADD', KEYS[6], 'MAXLEN', ARGV[8], '*', 'from', known[1] or '', 'to', 'pending',
+  'epoch', known[3] or 0, 'runner', '', 'reason', '')
+redis.call('PEXPIRE', KEYS[6], ARGV[9])
 redis.call('ZADD', KEYS[1], now, ARGV[1] .. '/' .. ARGV[2])
 redis.call('SADD', KEYS[3], ARGV[2])
 if not is_shared then

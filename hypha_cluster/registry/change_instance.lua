@@ -1,8 +1,10 @@
 -- Change an instance, if it is as it is taken to be.
 -- KEYS  1 the instance  2 instances  3 probes  4 those of its workspace that are over
+--       5 what becomes of the instance
 -- ARGV  1 address  2 its epoch, or ''  3 states that it may be in, each with a comma behind it
 --       4 its state from now on  5 when it is to be looked at, in ms from now  6 name of this very call
---       7 how many ends of a workspace are remembered  8… field, value, …
+--       7 how many ends of a workspace are remembered  8 how many changes of an instance are known
+--       9 how long, from the last on (ms)  10… field, value, …
 -- Answers whether it was changed, its state and its epoch
 local known = redis.call('HMGET', KEYS[1], 'state', 'epoch', 'change')
 if not known[1] then
@@ -25,7 +27,13 @@ if known[1] ~= ARGV[4] then
     redis.call('ZADD', KEYS[3], now + probe[2], ARGV[1])
   end
 end
-redis.call('HSET', KEYS[1], 'state', ARGV[4], 'change', ARGV[6], unpack(ARGV, 8))
+local runner = redis.call('HGET', KEYS[1], 'runner')
+redis.call('HSET', KEYS[1], 'state', ARGV[4], 'change', ARGV[6], unpack(ARGV, 10))
+if known[1] ~= ARGV[4] then
+  redis.call('XADD', KEYS[5], 'MAXLEN', ARGV[8], '*', 'from', known[1], 'to', ARGV[4],
+    'epoch', known[2], 'runner', runner or '', 'reason', redis.call('HGET', KEYS[1], 'reason') or '')
+  redis.call('PEXPIRE', KEYS[5], ARGV[9])
+end
 redis.call('ZADD', KEYS[2], now + ARGV[5], ARGV[1])
 if ARGV[4] == 'failed' or ARGV[4] == 'stopped' then
   redis.call('ZADD', KEYS[4], now, ARGV[1])

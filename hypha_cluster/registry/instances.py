@@ -17,8 +17,9 @@ from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.address import client_of, workspace_of
-from hypha_cluster.protocol.limits import APP_ENDS, APP_INSTANCES
+from hypha_cluster.protocol.limits import APP_ENDS, APP_HISTORY, APP_INSTANCES
 from hypha_cluster.registry.encoding import flatten
+from hypha_cluster.registry.instance_history import Step, read_steps
 from hypha_cluster.registry.instance_logs import KINDS
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
@@ -27,6 +28,7 @@ LEASE: Final = 10.0  # seconds; then an instance is taken by another runner
 REMEMBERED: Final = 86_400.0  # seconds for which the end of an instance is known
 TICKET: Final = "hypha-app-"  # what the token of a page begins with
 _TICKET_LIFE: Final = 60.0  # seconds
+_HISTORY: Final = (APP_HISTORY, int(REMEMBERED * 1000))  # changes, and ms
 _LOOKED_AT: Final = 1_000  # instances that are seen to at once
 
 
@@ -168,6 +170,7 @@ class Instances:
                 keys.instances_of(wanted.workspace),
                 keys.shared_instances(wanted.workspace),
                 keys.ended_instances(wanted.workspace),
+                keys.instance_history(address),
             ],
             args=[
                 wanted.workspace,
@@ -177,6 +180,7 @@ class Instances:
                 keys.instance(),
                 APP_INSTANCES,
                 secrets.token_hex(8),
+                *_HISTORY,
                 *flatten(fields),
             ],
         )
@@ -201,14 +205,22 @@ class Instances:
             raise NotFound(f"Server app instance not found: {client_of(address)}")
         return found
 
+    async def history(self, address: str) -> list[Step]:
+        """What has become of an instance, the oldest change first."""
+        return await read_steps(self._redis, self._keys.instance_history(address))
+
     async def of_workspace(self, workspace: str) -> list[Instance]:
         """All that are known, also those that are over."""
         members = await self._redis.smembers(self._keys.instances_of(workspace))
         return await self._read(f"{workspace}/{client.decode()}" for client in sorted(members))
 
     async def all(self) -> list[Instance]:
+        return await self._read(await self.addresses())
+
+    async def addresses(self) -> list[str]:
+        """Of all of them."""
         members = await self._redis.zrange(self._keys.instances())
-        return await self._read(sorted(member.decode() for member in members))
+        return sorted(member.decode() for member in members)
 
     async def _read(self, addresses: Iterable[str]) -> list[Instance]:
         asked = [(each, self._redis.hgetall(self._keys.instance(each))) for each in addresses]
@@ -240,6 +252,7 @@ class Instances:
                 self._keys.instances(),
                 self._keys.probes(),
                 self._keys.ended_instances(workspace_of(address)),
+                self._keys.instance_history(address),
             ],
             args=[
                 address,
@@ -249,6 +262,7 @@ class Instances:
                 int(due * 1000),
                 secrets.token_hex(8),
                 APP_ENDS,
+                *_HISTORY,
                 *flatten(fields),
             ],
         )
@@ -301,6 +315,8 @@ class Instances:
                 _LOOKED_AT,
                 keys.ended_instances(),
                 secrets.token_hex(8),
+                keys.instance_history(),
+                *_HISTORY,
                 *(keys.instance_log("", kind) for kind in KINDS),
             ],
         )
@@ -339,8 +355,8 @@ class Instances:
     async def admit(self, address: str, token: str) -> Identity:
         """Who the page of an instance is; InvalidToken unless its ticket holds."""
         user = await self._admit(
-            [self._keys.instance(address)],
-            [_digest(token), secrets.token_hex(8), int(_TICKET_LIFE * 1000)],
+            [self._keys.instance(address), self._keys.instance_history(address)],
+            [_digest(token), secrets.token_hex(8), int(_TICKET_LIFE * 1000), *_HISTORY],
         )
         if user is None:
             raise InvalidToken("This ticket is for the page of an app, for a minute, and once.")

@@ -208,15 +208,15 @@ class Keys:
         return f"{self.prefix}:first-invitation"
 
     def apps(self, workspace: str) -> str:
-        """Hash, app → what is known of it, as JSON."""
+        """Hash, app → number of its version, and what is known of that, as JSON."""
         return f"{self.prefix}:{{{workspace}}}:apps"
 
-    def app_files(self, workspace: str, app: str) -> str:
-        """Hash, name of a file of an app → what is in it."""
+    def app(self, workspace: str, app: str) -> str:
+        """Hash: versions of an app that are kept, and the contents of their files by digest."""
         return f"{self.prefix}:{{{workspace}}}:app:{app}"
 
     def app_sizes(self, workspace: str) -> str:
-        """Hash, app → bytes of its files."""
+        """Hash, app → bytes of its files, of all versions that are kept."""
         return f"{self.prefix}:{{{workspace}}}:app-sizes"
 
     def app_workspaces(self) -> str:
@@ -224,7 +224,7 @@ class Keys:
         return f"{self.prefix}:apps"
 
     def app_ticket(self, digest: str) -> str:
-        """The app whose files are given to who has a secret of this digest. Expires."""
+        """The version of an app whose files who has a secret of this digest gets. Expires."""
         return f"{self.prefix}:app-ticket:{digest}"
 
     def instances(self) -> str:
@@ -258,6 +258,10 @@ class Keys:
     def probes(self) -> str:
         """Sorted set of addresses of instances by the time, in ms, to probe them next."""
         return f"{self.prefix}:{{:apps}}:probes"
+
+    def instance_history(self, address: str = "") -> str:
+        """Stream of what has become of an instance, as instance_history.py reads it. Expires."""
+        return f"{self.prefix}:{{:apps}}:history:{address}"
 
     def instance_log(self, address: str, kind: str) -> str:
         """Stream of what an instance has logged. Expires."""

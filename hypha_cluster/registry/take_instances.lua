@@ -4,7 +4,9 @@
 --       4 how long the end of one is remembered (ms)
 --       5 what keys of instances begin with  6 … of instances of a workspace  7 … of shared ones
 --       8 how many to look at  9 what keys of those of a workspace that are over begin with
---       10 name of this very call  11… what keys of logs begin with, of each kind
+--       10 name of this very call  11 what keys of what becomes of instances begin with
+--       12 how many changes of one are known  13 how long, from the last on (ms)
+--       14… what keys of logs begin with, of each kind
 -- Answers the addresses of those that were taken
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -19,8 +21,15 @@ if ARGV[1] ~= '' then
   redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 end
 local function enter(address, state, due, ...)
-  redis.call('HSET', ARGV[5] .. address, 'state', state, 'changed', now, ...)
+  local key, history = ARGV[5] .. address, ARGV[11] .. address
+  local before = redis.call('HMGET', key, 'state', 'runner')
+  redis.call('HSET', key, 'state', state, 'changed', now, ...)
   redis.call('ZADD', KEYS[1], due, address)
+  local after = redis.call('HMGET', key, 'runner', 'epoch', 'reason')
+  local runner = state == 'starting' and after[1] or before[2]
+  redis.call('XADD', history, 'MAXLEN', ARGV[12], '*', 'from', before[1], 'to', state,
+    'epoch', after[2], 'runner', runner or '', 'reason', after[3] or '')
+  redis.call('PEXPIRE', history, ARGV[13])
 end
 local function forget(address)
   local workspace, client = address:match('^([^/]*)/(.*)$')
@@ -28,8 +37,8 @@ local function forget(address)
   if app and redis.call('HGET', ARGV[7] .. workspace, app) == client then
     redis.call('HDEL', ARGV[7] .. workspace, app)
   end
-  redis.call('DEL', ARGV[5] .. address)
-  for i = 11, #ARGV do
+  redis.call('DEL', ARGV[5] .. address, ARGV[11] .. address)
+  for i = 14, #ARGV do
     redis.call('DEL', ARGV[i] .. address)
   end
   redis.call('ZREM', ARGV[9] .. workspace, address)

@@ -6,6 +6,7 @@ No browser runs here: tests/conformance/test_apps.py has what needs one.
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from hypha_cluster.config import Config
 from hypha_cluster.features.built_in import BUILT_IN
 from hypha_cluster.features.launcher.terms import LauncherSettings
 from hypha_cluster.identity.access import Identity
+from hypha_cluster.protocol.limits import APP_VERSIONS
 from tests.in_process import served
 from tests.raw_client import RawClient, Rejected
 from tests.token_rig import SECRET, token_of
@@ -215,6 +217,9 @@ async def test_who_is_anonymous_may_do_nothing(ann: User, guest: User) -> None:
         "stop_all": [],
         "logs": ["x"],
         "parse": [PLUGIN],
+        "list_versions": [app_id],
+        "rollback": [app_id],
+        "history": ["x"],
     }.items():
         with pytest.raises(Rejected, match="User must be authenticated"):
             await guest(function, *args)
@@ -260,6 +265,113 @@ async def test_an_app_with_a_readable_id_is_edited_in_its_place(url: str, ann: U
     assert answer.text == "A"
     with pytest.raises(Rejected, match="There is an app 'adder' already"):
         await ann("install", SOURCE, config={"type": "window"}, app_id="adder")
+
+
+async def test_an_app_can_be_what_it_was_before(url: str, ann: User, bob: User) -> None:
+    config, mine = {"type": "window"}, {"Authorization": f"Bearer {token_of(ANN)}"}
+    files = [{"name": "a.txt", "source": "A"}]
+    await ann("install", SOURCE, config=config, attachments=files, app_id="adder")
+    await ann("edit", "ann/adder", attachments=[{"name": "a.txt", "source": "B"}])
+    await ann("edit", "ann/adder", config={**config, "name": "Third"})
+
+    before = await ann("list_versions", "ann/adder")
+    back = await ann("rollback", "ann/adder", 1)
+
+    assert [(each["version"], each["name"]) for each in before] == [
+        (3, "Third"),
+        (2, "Untitled Plugin"),
+        (1, "Untitled Plugin"),
+    ]
+    assert {each["owner"] for each in before} == {"ann"}
+    assert all(0 <= time.time() - each["made_at"] < 60 for each in before)
+    assert before[0]["files"] == ["a.txt", "index.html"]
+    assert back["name"] == "Untitled Plugin"
+    assert (await get(f"{url}/apps/ann/adder/a.txt", **mine)).text == "A"
+    assert [each["version"] for each in await ann("list_versions", "ann/adder")] == [4, 3, 2, 1]
+    assert (await ann("rollback", "ann/adder"))["name"] == "Third"
+    edited = await ann("edit", "ann/adder", source="api.export({})")
+    assert edited["name"] == "Third"  # what it was made of is back, too
+    with pytest.raises(Rejected, match="The app ann/adder has no version 99, or not any more"):
+        await ann("rollback", "ann/adder", 99)
+    with pytest.raises(Rejected, match="'version' of an app is a number, not '1'"):
+        await ann("rollback", "ann/adder", "1")
+    for function in ("list_versions", "rollback"):
+        with pytest.raises(Rejected, match="Workspace mismatch between app_id and workspace"):
+            await bob(function, "ann/adder")
+    await ann("uninstall", "ann/adder")
+    with pytest.raises(Rejected, match="Application not found: ann/adder"):
+        await ann("rollback", "ann/adder", 1)
+
+
+async def test_an_app_is_updated_in_its_place_by_installing_it(ann: User) -> None:
+    config = {"type": "window"}
+    for _ in range(2):  # the same again is nothing new
+        await ann("install", SOURCE, config=config, app_id="adder", overwrite=True)
+    await ann("install", f"{SOURCE}//2", config=config, app_id="adder", overwrite=True)
+
+    assert [each["version"] for each in await ann("list_versions", "ann/adder")] == [2, 1]
+    assert [app["id"] for app in await ann("list_apps")] == ["ann/adder"]
+    for wrong in ("", "~a", "a/b", 5):
+        with pytest.raises(Rejected):
+            await ann("install", SOURCE, config=config, app_id=wrong)
+
+
+async def test_edits_at_the_same_time_are_all_there(ann: User) -> None:
+    await ann("install", SOURCE, config={"type": "window"}, app_id="adder")
+    changes: list[dict[str, Any]] = [
+        {"config": {"type": "window", "name": "Renamed"}},
+        {"source": f"{SOURCE}//2"},
+        {"attachments": [{"name": "a.txt", "source": "A"}]},
+    ]
+
+    await asyncio.gather(*(ann("edit", "ann/adder", **change) for change in changes))
+
+    newest, *others = await ann("list_versions", "ann/adder")
+    assert (newest["name"], newest["files"]) == ("Renamed", ["a.txt", "index.html"])
+    assert [each["version"] for each in others] == [3, 2, 1]
+
+
+async def test_an_open_page_keeps_the_files_that_it_was_opened_with(url: str, ann: User) -> None:
+    def files(text: str) -> list[dict[str, str]]:
+        return [{"name": "a.txt", "source": text}]
+
+    manifest = await ann("install", "<p>", template="", config={}, attachments=files("old"))
+    led = await get(f"{manifest['public_url']}?token={token_of(ANN)}")
+    page = httpx2.URL(manifest["public_url"]).join(led.headers["location"])
+    await ann("edit", manifest["id"], attachments=files("new"))
+
+    assert (await get(str(page.join("a.txt")))).text == "old"
+    again = await get(f"{url}/apps/{manifest['id']}/a.txt", Authorization=token_of(ANN))
+    assert again.text == "new"
+    for number in range(APP_VERSIONS):
+        await ann("edit", manifest["id"], attachments=files(f"newer {number}"))
+    assert (await get(str(page.join("a.txt")))).status_code == 404
+
+
+async def test_what_an_app_says_of_itself_is_listed_and_beside_its_page(
+    url: str, ann: User
+) -> None:
+    config = {"type": "window", "name": "Adder", "license": "MIT"}
+    files = [{"name": "a.txt", "source": "A"}]
+    manifest = await ann("install", SOURCE, config=config, attachments=files)
+
+    (shown,) = await ann("list_apps")
+    beside = await get(f"{url}/apps/{manifest['id']}/rdf.json", Authorization=token_of(ANN))
+
+    assert shown == {
+        **manifest,
+        "documentation": None,
+        "config": None,
+        "format_version": "0.2.1",
+        "links": None,
+        "maintainers": None,
+        "git_repo": None,
+    }
+    assert beside.headers["content-type"] == "application/json"
+    assert beside.json() == shown
+    assert beside.json()["attachments"] == {"files": ["a.txt"]}
+    with pytest.raises(Rejected, match=r"Two files of the app would be called 'rdf.json'"):
+        await ann("install", "x", config=config, attachments=[{"name": "rdf.json", "source": "{}"}])
 
 
 async def test_files_are_served_to_who_may_enter(url: str, ann: User) -> None:

@@ -13,11 +13,19 @@ from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooLarge, Too
 from hypha_cluster.features.launcher.starting import page_user
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.links.client import RedisClient
-from hypha_cluster.protocol.limits import APP_ENDS, APP_INSTANCES, APP_SIZE, APPS_SIZE
+from hypha_cluster.protocol.limits import (
+    APP_ENDS,
+    APP_HISTORY,
+    APP_INSTANCES,
+    APP_SIZE,
+    APP_VERSIONS,
+    APPS_SIZE,
+)
 from hypha_cluster.registry.apps import App, AppFile, Apps
 from hypha_cluster.registry.instance_logs import InstanceLogs
 from hypha_cluster.registry.instances import HELD, Instances, State, Wanted
 from hypha_cluster.registry.keys import Keys
+from tests.cluster.instance_history import Record
 
 ANN = Identity("ann", is_anonymous=False, email="a@x.org", origin=Origin("t", 5.0, ("s",)))
 PAGE = page_user(ANN, "ann")
@@ -342,7 +350,8 @@ async def test_installs_at_once_have_one_bound(
         return_exceptions=True,
     )
 
-    assert [type(each) for each in outcomes if each] == [TooLarge] * 5
+    refused = [type(each) for each in outcomes if isinstance(each, BaseException)]
+    assert refused == [TooLarge] * 5
     first = (await apps.of_workspace("ann"))[0]
     await apps.install(first, {}, {})  # in its own place
     await apps.uninstall("ann", first.key)
@@ -364,3 +373,100 @@ async def test_what_a_runner_took_it_hears_again(
     assert await instances.see_to("other", 0) == []
     monkeypatch.setattr(secrets, "token_hex", lambda _: "another call")
     assert await instances.see_to("r", 2) == ["ann/c"]
+
+
+async def test_every_change_of_an_instance_is_known(
+    instances: Instances, redis: Redis, keys: Keys
+) -> None:
+    address, _ = await instances.ask(wanted("a"), shared=True)
+    await instances.see_to("r", 1)
+    ticket = await instances.issue_ticket(await instances.get(address))
+    assert ticket
+    await instances.admit(address, ticket)
+    for _ in range(2):  # the second one renews the lease
+        await instances.change(address, HELD, State.RUNNING, due=10, epoch=1)
+    await let_lease_end(redis, keys, address)
+    await instances.see_to("s", 1)
+    await instances.end(address)
+    stopping = frozenset((State.STOPPING,))
+    await instances.change(address, stopping, State.STOPPED, due=99, epoch=2, runner="")
+    await instances.ask(wanted("a"), shared=True)
+    await instances.end(address, because="it had to")
+
+    steps = await instances.history(address)
+
+    Record({address: steps}, {address: "adder"}, (), ()).check()
+    assert [step[1:] for step in steps] == [
+        ("", "pending", 0, "", ""),
+        ("pending", "starting", 1, "r", ""),
+        ("starting", "starting", 1, "r", "Its page has come in."),
+        ("starting", "running", 1, "r", ""),
+        ("running", "pending", 1, "r", "The runner r is lost."),
+        ("pending", "starting", 2, "s", "The runner r is lost."),
+        ("starting", "stopping", 2, "s", ""),
+        ("stopping", "stopped", 2, "s", ""),
+        ("stopped", "pending", 2, "", ""),
+        ("pending", "failed", 2, "", "it had to"),
+    ]
+    await instances.forget(address)
+    await instances.see_to()
+    assert await instances.history(address) == []
+
+
+async def test_of_what_has_become_of_an_instance_the_newest_is_known(
+    instances: Instances,
+) -> None:
+    for _ in range(APP_HISTORY // 2 + 10):
+        await instances.ask(wanted("a"), shared=True)
+        await instances.end("ann/a")
+
+    assert len(await instances.history("ann/a")) == APP_HISTORY
+
+
+async def test_a_workspace_keeps_versions_while_there_is_room(
+    redis_client: RedisClient, redis: Redis, keys: Keys
+) -> None:
+    apps, body = Apps(redis_client, keys), b"x" * 1_000
+
+    def version(number: int, size: int) -> App:
+        files = {"index.html": AppFile(size, f"d{number}"), "same.bin": AppFile(1_000, "same")}
+        return App("ann", "big", {"name": f"v{number}"}, files, "ann", 1, {})
+
+    for number in range(APP_VERSIONS + 2):
+        content = {"index.html": b"y"} | ({"same.bin": body} if number == 0 else {})
+        await apps.install(version(number, 100), content, {})
+    put = await apps.get("ann", "big")
+    assert put.version == APP_VERSIONS + 2
+    kept = await apps.versions(put)
+    assert [each.app.version for each in kept] == [*range(APP_VERSIONS + 2, 2, -1)]
+    assert await apps.content(kept[-1].app, "same.bin") == body  # which only the first had with it
+    assert await redis.hget(keys.app_sizes("ann"), "big") == b"%d" % (1_000 + 100 * APP_VERSIONS)
+
+    huge = await apps.install(version(99, APPS_SIZE - 1_050), {"index.html": b"z"}, {})
+    assert [each.app.version for each in await apps.versions(huge)] == [huge.version]
+    with pytest.raises(TooLarge):
+        await apps.install(version(100, APPS_SIZE), {"index.html": b"z"}, {})
+    assert (await apps.get("ann", "big")).name == "v99"
+    with pytest.raises(NotFound, match="has no such version any more"):
+        await apps.restore(kept[0].app, "ann")
+    held = {*await redis.hkeys(keys.app("ann", "big"))}
+    digests = ("d99", "same", huge.recipe.digest)
+    assert held == {
+        *(b"present", b"oldest", b"call"),
+        *(f"{part}:{huge.version}".encode() for part in ("version", "digests", "made")),
+        *(f"content:{digest}".encode() for digest in digests),
+    }
+
+
+async def test_an_install_that_is_sent_again_is_one_version(
+    redis_client: RedisClient, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apps, content = Apps(redis_client, keys), {"index.html": b"x"}
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "this call")
+
+    sent = [await apps.install(an_app("a", 1), content, {"source": "s"}) for _ in range(2)]
+    monkeypatch.undo()
+    same = await apps.install(an_app("a", 1), content, {"source": "s"})
+    other = await apps.install(an_app("a", 1), content, {"source": "t"})
+
+    assert [each.version for each in (*sent, same, other)] == [1, 1, 1, 2]

@@ -15,6 +15,7 @@ ELSEWHERE = {  # module or package: tested in tests/integration, tests/conforman
     "features/launcher/running/browser", "features/launcher/running/hosting",
     "features/launcher/running/process", "features/launcher/running/runner",
     "features/launcher/service", "features/launcher/starting", "features/launcher/terms",
+    "features/launcher/tidying", "registry/instance_history",
     "commands/runner", "serving/runner",
     "registry/apps", "registry/instances", "registry/instance_logs",
     "features/webapps/asgi", "features/webapps/functions", "features/webapps/webapps",

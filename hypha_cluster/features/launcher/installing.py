@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from hypha_cluster.errors import BadRequest, Conflict, TooLarge
 from hypha_cluster.features.launcher.fetching import fetch
-from hypha_cluster.features.launcher.identifiers import check_file_name, check_key, multihash
-from hypha_cluster.features.launcher.manifest import DEFAULTS, INDEX, manifest_of
+from hypha_cluster.features.launcher.identifiers import check_file_name, multihash
+from hypha_cluster.features.launcher.manifest import DEFAULTS, INDEX, RDF, manifest_of
 from hypha_cluster.features.launcher.plugins import check_source, parse_plugin
 from hypha_cluster.features.launcher.probes import PROBES, Probe
 from hypha_cluster.features.launcher.rendering import Code, render, template_of
@@ -18,6 +18,7 @@ from hypha_cluster.registry.apps import App, AppFile, Apps
 from hypha_cluster.registry.encoding import to_json
 
 _IMJOY: Final = "imjoy"  # the template of plugin files
+_ATTEMPTS: Final = 5  # to edit an app that others change at the same time
 
 
 class Recipe(NamedTuple):
@@ -30,12 +31,22 @@ class Recipe(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where an app is put, by whom, and how often there was one before."""
+    """Where an app is put, by whom.
+
+    key: its id in its workspace. after: which version it takes the place of, if that counts.
+    """
 
     workspace: str
-    key: str
     owner: str
-    version: int = 1
+    key: str = ""
+    after: int | None = None
+
+
+class Contents(NamedTuple):
+    """The files of an app. new: what is in those that no version has yet, by their names."""
+
+    files: dict[str, AppFile]
+    new: dict[str, bytes]
 
 
 class Installer:
@@ -46,11 +57,12 @@ class Installer:
         self._root = root
 
     async def install(
-        self, workspace: str, owner: str, recipe: Recipe, *, key: str | None, source_hash: Any
+        self, place: Place, recipe: Recipe, *, source_hash: Any = None, overwrite: bool = False
     ) -> App:
-        """Install an app; under the hash of its source, if no key is given.
+        """Install an app; under the hash of its source, if its place has no key.
 
-        BadRequest, TooLarge, or what is wrong with an address that its source is at.
+        overwrite: it may take the place of one of the same key. BadRequest, TooLarge, or what is
+        wrong with an address that its source is at.
         """
         source = await _text_of(recipe.source)
         digest = multihash(source.encode())
@@ -58,43 +70,62 @@ class Installer:
             raise BadRequest(
                 f"App source code verification failed (source_hash: {shown(source_hash)})."
             )
-        if key is not None and await self._apps.find(workspace, check_key(key)):
-            raise Conflict(f"There is an app {shown(key)} already; edit it, or uninstall it first.")
-        place = Place(workspace, key or digest, owner)
-        return await self._put(place, recipe._replace(source=source))
+        if not place.key:
+            place = place._replace(key=digest)
+        elif not overwrite:
+            await self._check_free(place)
+            place = place._replace(after=0)
+        contents = _described(await _attachments(recipe.attachments))
+        return await self._put(place, recipe._replace(source=source), contents)
+
+    async def _check_free(self, place: Place) -> None:
+        if await self._apps.find(place.workspace, place.key):
+            raise Conflict(
+                f"There is an app {shown(place.key)} already; edit it, install it with "
+                "overwrite=True, or uninstall it first."
+            )
 
     async def edit(self, app: App, owner: str, changes: Mapping[str, Any]) -> App:
-        """Make an app anew, with some of what it is made of changed; its id stays."""
-        known = Recipe(**await self._apps.recipe(app))
-        recipe = known._replace(**{key: each for key, each in changes.items() if each is not None})
-        recipe = recipe._replace(source=await _text_of(recipe.source))
-        kept = {}
-        if recipe.attachments is None:
-            names = [name for name in app.files if name != INDEX]
-            kept = {name: await self._apps.content(app, name) for name in names}
-        return await self._put(Place(app.workspace, app.key, owner, app.version + 1), recipe, kept)
+        """Make a new version of an app, with some of what it is made of changed; its id stays.
 
-    async def _put(
-        self, place: Place, recipe: Recipe, kept: Mapping[str, bytes] | None = None
-    ) -> App:
+        Conflict when somebody else has changed it meanwhile, again and again.
+        """
+        given = {key: each for key, each in changes.items() if each is not None}
+        if "source" in given:
+            given["source"] = await _text_of(given["source"])
+        attachments = None
+        if "attachments" in given:
+            attachments = _described(await _attachments(given.pop("attachments")))
+        for attempt in range(_ATTEMPTS):
+            recipe = Recipe(**await self._apps.recipe(app))._replace(**given)
+            place = Place(app.workspace, owner, app.key, app.version)
+            try:
+                return await self._put(place, recipe, attachments or _kept(app))
+            except Conflict:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                app = await self._apps.get(app.workspace, app.key)
+        raise AssertionError
+
+    async def _put(self, place: Place, recipe: Recipe, attachments: Contents) -> App:
         config, page = await asyncio.to_thread(self._page, recipe)
-        contents = {**(kept or await _attachments(recipe.attachments)), INDEX: page.encode()}
-        _check_sizes(contents)
-        attachments = [name for name in contents if name != INDEX]
+        index = _described({INDEX: page.encode()})
+        files, new = attachments.files | index.files, attachments.new | index.new
+        _check_sizes(files)
+        names = [name for name in files if name != INDEX]
         app = App(
             place.workspace,
             place.key,
-            manifest_of(config, attachments),
-            {name: _described(content) for name, content in contents.items()},
+            manifest_of(config, names),
+            files,
             place.owner,
-            place.version,
+            1,
             {kind: config[kind] for kind in PROBES if config.get(kind) is not None},
         )
         _check_record(app)
         made_of = {key: getattr(recipe, key) for key in ("source", "config", "template")}
         to_json("The config of an app", made_of)
-        await self._apps.install(app, contents, made_of)
-        return app
+        return await self._apps.install(app, new, made_of, after=place.after)
 
     def _page(self, recipe: Recipe) -> tuple[dict[str, Any], str]:
         """What the app says of itself, and its page."""
@@ -151,7 +182,7 @@ async def _attachments(given: Any) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for each in given:
         name = check_file_name(each.get("name"))
-        if name == INDEX or name in found:
+        if name in (INDEX, RDF) or name in found:
             raise BadRequest(f"Two files of the app would be called {shown(name)}.")
         found[name] = await _content(name, each.get("source"))
     return found
@@ -169,15 +200,24 @@ async def _content(name: str, source: Any) -> bytes:
     raise BadRequest(f"'source' of the attachment {shown(name)} is text or bytes.")
 
 
-def _check_sizes(contents: Mapping[str, bytes]) -> None:
-    for name, content in contents.items():
-        if len(content) > APP_FILE:
+def _check_sizes(files: Mapping[str, AppFile]) -> None:
+    for name, file in files.items():
+        if file.size > APP_FILE:
             raise TooLarge(
-                f"A file of an app has at most {APP_FILE} bytes; {shown(name)} has {len(content)}."
+                f"A file of an app has at most {APP_FILE} bytes; {shown(name)} has {file.size}."
             )
-    if (size := sum(map(len, contents.values()))) > APP_SIZE:
+    if (size := sum(file.size for file in files.values())) > APP_SIZE:
         raise TooLarge(f"An app has at most {APP_SIZE} bytes, not {size}.")
 
 
-def _described(content: bytes) -> AppFile:
-    return AppFile(len(content), sha256(content).hexdigest())
+def _described(contents: Mapping[str, bytes]) -> Contents:
+    files = {
+        name: AppFile(len(content), sha256(content).hexdigest())
+        for name, content in contents.items()
+    }
+    return Contents(files, dict(contents))
+
+
+def _kept(app: App) -> Contents:
+    """The attachments that an app has."""
+    return Contents({name: file for name, file in app.files.items() if name != INDEX}, {})

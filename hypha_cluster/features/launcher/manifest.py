@@ -9,6 +9,7 @@ from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.apps import App
 
 INDEX: Final = "index.html"
+RDF: Final = "rdf.json"  # what an app says of itself, beside its page
 
 DEFAULTS: Final = {"name": "Untitled Plugin", "version": "0.1.0"}
 # What of a config goes into the manifest as it is.
@@ -23,6 +24,17 @@ SHOWN_TO_PAGE: Final = (
     *("env", "defaults", "flags", "inputs", "outputs", "dependencies", "readiness_probe"),
     "liveness_probe",
 )
+# What the original's listings have, whether an app says so or not.
+_LISTED: Final[Mapping[str, Any]] = {
+    "documentation": None,
+    "config": None,
+    "format_version": "0.2.1",
+    "version": "0.1.0",
+    "links": None,
+    "maintainers": None,
+    "license": None,
+    "git_repo": None,
+}
 _BIOENGINE: Final = "bioengine"  # by which the original finds apps of this kind
 
 
@@ -51,6 +63,11 @@ def with_urls(app: App, base_url: str) -> dict[str, Any]:
     """The manifest of an app as a caller gets it, who reaches the hub by base_url."""
     url = url_of(app.id, base_url)
     return {**app.manifest, "id": app.id, "source": url, "local_url": url, "public_url": url}
+
+
+def listed(app: App, base_url: str) -> dict[str, Any]:
+    """The same as listings have it, and `rdf.json`."""
+    return {**_LISTED, **with_urls(app, base_url)}
 
 
 def url_of(app_id: str, base_url: str) -> str:

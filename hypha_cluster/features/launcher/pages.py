@@ -5,6 +5,7 @@ for the files of this one app, for an hour. All is served in a sandbox, for the 
 its author's: where the hub itself lives, it could do whatever a user who looks at it may.
 """
 
+import json
 import mimetypes
 from collections.abc import Sequence
 from typing import Final
@@ -16,13 +17,13 @@ from starlette.routing import Route
 
 from hypha_cluster.errors import NotFound, PermissionDenied
 from hypha_cluster.features.launcher.identifiers import check_file_name
-from hypha_cluster.features.launcher.manifest import INDEX
+from hypha_cluster.features.launcher.manifest import INDEX, RDF, listed
 from hypha_cluster.features.webapps.entrance import Cookies
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.web.headers import header
-from hypha_cluster.web.lookup import Gatekeeper, token_of
+from hypha_cluster.web.lookup import Gatekeeper, Lookup, token_of
 
 TICKET: Final = "~"  # what the part of an address that is a ticket begins with
 _HEADERS: Final = {
@@ -41,11 +42,17 @@ class AppPages:
     """Serves files from the registry, so every gateway serves all of them."""
 
     def __init__(
-        self, apps: Apps, gatekeeper: Gatekeeper, workspaces: Workspaces, cookies: Cookies
+        self,
+        apps: Apps,
+        gatekeeper: Gatekeeper,
+        lookup: Lookup,
+        workspaces: Workspaces,
+        cookies: Cookies,
     ) -> None:
         self._apps = apps
         self._cookies = cookies
         self._gatekeeper = gatekeeper
+        self._lookup = lookup
         self._workspaces = workspaces
 
     def routes(self) -> Sequence[Route]:
@@ -56,9 +63,8 @@ class AppPages:
         workspace, key = request.path_params["workspace"], request.path_params["app"]
         first, _, rest = request.path_params["path"].partition("/")
         if first.startswith(TICKET):
-            if not await self._apps.opens(first.removeprefix(TICKET), f"{workspace}/{key}"):
-                raise PermissionDenied("This address of an app is too old; open the app anew.")
-            return await self._file(request, await self._apps.get(workspace, key), rest)
+            app = await self._opened(workspace, key, first.removeprefix(TICKET))
+            return await self._file(request, app, rest)
         identity, is_in_header = await self._identify(request, workspace)
         if not await self._workspaces.may_enter_lately(identity, workspace):
             raise PermissionDenied(f"Permission denied for workspace {workspace}.")
@@ -66,6 +72,14 @@ class AppPages:
         if is_in_header:
             return await self._file(request, app, request.path_params["path"])
         return await self._to_ticket(request, app)
+
+    async def _opened(self, workspace: str, key: str, ticket: str) -> App:
+        """The version of an app that a page was opened with, whatever has come after it."""
+        number = await self._apps.opens(ticket, f"{workspace}/{key}")
+        app = await self._apps.get(workspace, key) if number else None
+        if number is None or app is None:
+            raise PermissionDenied("This address of an app is too old; open the app anew.")
+        return app if app.version == number else await self._apps.version(app, number)
 
     async def _identify(self, request: Request, workspace: str) -> tuple[Identity, bool]:
         """Who asks, and whether a header says so."""
@@ -81,9 +95,9 @@ class AppPages:
     async def _to_ticket(self, request: Request, app: App) -> Response:
         """Lead to the same file by an address with a ticket, and without the token."""
         path = request.path_params["path"] or INDEX
-        if path not in app.files:
+        if path not in app.files and path != RDF:
             raise NotFound(f"File not found: {app.id}/{check_file_name(path)}")
-        ticket = await self._apps.issue_ticket(app.id)
+        ticket = await self._apps.issue_ticket(app)
         others = [(k, v) for k, v in request.query_params.multi_items() if k != "token"]
         up = "../" * path.count("/") or "./"
         address = f"{up}{TICKET}{ticket}/{quote(path)}"
@@ -92,6 +106,9 @@ class AppPages:
 
     async def _file(self, request: Request, app: App, path: str) -> Response:
         name = path or INDEX
+        if name == RDF:
+            text = json.dumps(listed(app, self._lookup.base_url(request)), indent=4)
+            return Response(text, headers=_HEADERS, media_type="application/json")
         file = app.files.get(name)
         if file is None:
             raise NotFound(f"File not found: {app.id}/{check_file_name(name)}")

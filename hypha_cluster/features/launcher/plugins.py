@@ -143,7 +143,7 @@ def _script_for(scripts: list[Block], tag: str | None) -> Block:
 
 
 def _of_tag(value: Any, tag: str | None, tags: list[str]) -> Any:
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not value:  # ImJoy's own templates have "env": {}
         return value
     if not tags:
         raise _broken("You must use 'tags' with configurable fields.")

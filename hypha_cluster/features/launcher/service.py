@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 from hypha_cluster.errors import BadRequest, NotFound, PermissionDenied
-from hypha_cluster.features.launcher.identifiers import split_app_id
-from hypha_cluster.features.launcher.installing import Installer, Recipe
-from hypha_cluster.features.launcher.manifest import url_of, with_urls
+from hypha_cluster.features.launcher.identifiers import check_key, split_app_id
+from hypha_cluster.features.launcher.installing import Installer, Place, Recipe
+from hypha_cluster.features.launcher.manifest import listed, url_of, with_urls
 from hypha_cluster.features.launcher.plugins import check_source, parse_plugin
 from hypha_cluster.features.launcher.starting import Start, Starter, service_of, timeout_of
 from hypha_cluster.hub.context import Context
@@ -54,8 +54,11 @@ class ServerApps:
                 "list_running": self.list_running,
                 "get_log": self.get_log,
                 "edit": self.edit,
+                "list_versions": self.list_versions,
+                "rollback": self.rollback,
                 "stop_all": self.stop_all,
                 "logs": self.logs,
+                "history": self.history,
                 "parse": self.parse,
             },
             config={"require_context": True},
@@ -74,13 +77,18 @@ class ServerApps:
         attachments: Any = None,
         workspace: Any = None,
         app_id: Any = None,
+        overwrite: Any = False,
     ) -> dict[str, Any]:
-        """Install an app, and answer its manifest; `app_id` is a readable id of your own."""
+        """Install an app, and answer its manifest; `app_id` is a readable id of your own.
+
+        With `overwrite` it may be that of an app, of which this becomes the newest version.
+        """
         _check_named(context)
-        place = await _workspace_of(context, workspace)
+        key = "" if app_id is None else check_key(app_id)
+        place = Place(await _workspace_of(context, workspace), context.identity.id, key)
         recipe = Recipe(source, config, template, attachments)
         app = await self._installer.install(
-            place, context.identity.id, recipe, key=app_id, source_hash=source_hash
+            place, recipe, source_hash=source_hash, overwrite=bool(overwrite)
         )
         return with_urls(app, context.base_url)
 
@@ -104,6 +112,33 @@ class ServerApps:
         edited = await self._installer.edit(app, context.identity.id, changes)
         return with_urls(edited, context.base_url)
 
+    async def list_versions(self, context: Context, app_id: Any) -> list[dict[str, Any]]:
+        """The versions of an app that are kept, the newest first: `version`, `made_at`, ….
+
+        `made_at` is Unix time. The first is what runs from the next start on.
+        """
+        versions = await self._apps.versions(await self._app(context, app_id))
+        return [
+            {
+                "version": each.app.version,
+                "made_at": each.made_at,
+                "owner": each.app.owner,
+                "name": each.app.name,
+                "files": sorted(each.app.files),
+                "bytes": each.app.size,
+            }
+            for each in versions
+        ]
+
+    async def rollback(self, context: Context, app_id: Any, version: Any = None) -> dict[str, Any]:
+        """Make an app what it was in an earlier version, by default the one before; as `edit`."""
+        app = await self._app(context, app_id)
+        number = app.version - 1 if version is None else version
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise BadRequest(f"'version' of an app is a number, not {shown(version)}.")
+        old = await self._apps.version(app, number)
+        return with_urls(await self._apps.restore(old, context.identity.id), context.base_url)
+
     async def uninstall(self, context: Context, app_id: Any) -> None:
         """Stop an app, and remove it with all its files."""
         app = await self._app(context, app_id)
@@ -116,7 +151,7 @@ class ServerApps:
         """The manifests of all apps of a workspace that the caller may enter."""
         place = await _workspace_of(context, workspace)
         apps = await self._apps.of_workspace(place)
-        return [with_urls(app, context.base_url) for app in apps]
+        return [listed(app, context.base_url) for app in apps]
 
     async def parse(self, context: Context, source: Any) -> dict[str, Any]:
         """What an ImJoy plugin file says of its plugin; nothing is installed."""
@@ -227,6 +262,26 @@ class ServerApps:
             for entry in entries[start : start + many]
         ]
         return {"items": items, "total": len(entries), "offset": start, "limit": many}
+
+    async def history(
+        self, context: Context, client_id: Any, workspace: Any = None
+    ) -> list[dict[str, Any]]:
+        """What has become of an instance, from its start on: `{time, from, to, epoch, …}`.
+
+        `epoch` counts its pages, one after the other; `runner` opened the page.
+        """
+        address = await self._logged(context, client_id, workspace)
+        return [
+            {
+                "time": step.at,
+                "from": step.before,
+                "to": step.after,
+                "epoch": step.epoch,
+                "runner": step.runner,
+                "reason": step.reason,
+            }
+            for step in await self._instances.history(address)
+        ]
 
     async def _logged(self, context: Context, client_id: Any, workspace: Any) -> str:
         _check_named(context)

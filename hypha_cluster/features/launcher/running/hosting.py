@@ -140,7 +140,7 @@ class Hosting:
         """Where the page is, and what it is told."""
         instance, hub = self._instance, self._outlook.url
         app = await self._outlook.apps.get(instance.workspace, instance.app)
-        self._ticket = await self._outlook.apps.issue_ticket(app.id)
+        self._ticket = await self._outlook.apps.issue_ticket(app)
         token = await self._outlook.instances.issue_ticket(instance)
         if token is None:
             raise LeaseLost

@@ -35,6 +35,13 @@ def test_a_field_may_differ_by_tag() -> None:
         parse_plugin(source.replace('"tags": ["a"], ', ""))
 
 
+def test_a_field_that_is_empty_differs_by_no_tag() -> None:
+    for tags in ("", '"tags": [], ', '"tags": ["a"], '):
+        source = f'<config lang="json">{{"name": "x", {tags}"env": {{}}, "icon": ""}}</config>'
+
+        assert (parse_plugin(source)["env"], parse_plugin(source)["icon"]) == ({}, "")
+
+
 def test_blocks_are_raw_where_they_hold_code_and_text_elsewhere() -> None:
     blocks = parse_plugin(
         f"{NAMED}<!-- <docs>no</docs> --><window><div a='1'>&amp;</div></window>"

@@ -1,0 +1,64 @@
+"""What goes when whoever it was for has gone: apps with their workspaces, instances with users."""
+
+import logging
+
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.protocol.address import client_of, workspace_of
+from hypha_cluster.registry.apps import Apps
+from hypha_cluster.registry.instances import Instances
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.workspaces import Workspaces
+
+_log = logging.getLogger(__name__)
+
+
+class Tidying:
+    """Looks for what nobody needs any more; every gateway does, and finds the same."""
+
+    def __init__(
+        self,
+        apps: Apps,
+        instances: Instances,
+        workspaces: Workspaces,
+        redis: RedisClient,
+        keys: Keys,
+    ) -> None:
+        self._apps = apps
+        self._instances = instances
+        self._workspaces = workspaces
+        self._redis = redis
+        self._keys = keys
+        self._missing = set[str]()
+
+    async def remove_lost_apps(self) -> None:
+        """Remove the apps of workspaces that were missing last time, too."""
+        gone = set()
+        for workspace in await self._apps.workspaces():
+            if await self._workspaces.find(workspace) is not None:
+                continue
+            if workspace in self._missing:
+                _log.info("The apps of workspace %s are removed with it.", workspace)
+                await self._apps.forget(workspace)
+                for instance in await self._instances.of_workspace(workspace):
+                    await self._instances.forget(instance.address)
+            else:
+                gone.add(workspace)
+        self._missing = gone
+
+    async def end_left_instances(self) -> None:
+        """End what runs in a workspace that goes with its last client, when only pages are left."""
+        running: dict[str, set[str]] = {}
+        for address in await self._instances.addresses():
+            running.setdefault(workspace_of(address), set()).add(client_of(address))
+        for name, pages in running.items():
+            workspace = await self._workspaces.find(name)
+            if workspace is None or workspace.persistent:
+                continue
+            clients = await self._redis.smembers(self._keys.clients(name))
+            if {client.decode() for client in clients} <= pages:
+                await self._end(name, pages)
+
+    async def _end(self, workspace: str, pages: set[str]) -> None:
+        for page in pages:
+            if (await self._instances.end(f"{workspace}/{page}")).is_done:
+                _log.info("%s/%s is stopped, for nobody else is left there.", workspace, page)
