@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2  # tests at the same time
+INPUTS ?= 1000000
+EXAMPLES ?= 4000
 PYTEST = $(BIN)/python -m pytest -n $(strip $(JOBS)) --dist loadfile
 
 # What goes through a WebSocket in every way there is.
@@ -24,8 +26,9 @@ CLIENTS := $(VENV)/.clients-installed
 BROWSER := $(VENV)/.browser-installed
 ASSETS := $(VENV)/.assets-installed
 BENCH := $(VENV)/.bench-installed
+FUZZ := $(VENV)/.fuzz-installed
 
-.PHONY: help install assets format check test test-quick test-all compose-test test-hypercorn chaos bench bench-page docs walk clean
+.PHONY: help install assets format check test test-quick test-all compose-test test-hypercorn fuzz chaos bench bench-page docs walk clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -64,6 +67,10 @@ compose-test: install  ## Run docker-compose.yml and the pods of the chart for r
 test-hypercorn: install  ## Run a part of the tests on Hypercorn's own WebSocket path
 	HYPHA_TEST_SETTINGS="fast_websockets=false" $(PYTEST) -m "not slow" $(ON_HYPERCORNS_PATH)
 
+fuzz: $(FUZZ)  ## Give millions of inputs to all that reads what strangers send; for an hour or two
+	HYPHA_TEST_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n 0 --timeout 7200 tests/unit/protocol/test_properties.py
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS)
+
 chaos: install  ## Break a cluster in every way, and write docs/reliability.md
 	mkdir -p .pytest_cache && rm -f .pytest_cache/figures
 	HYPHA_TEST_FIGURES=.pytest_cache/figures $(BIN)/python -m pytest tests/cluster -m "not brief"; result=$$?; \
@@ -83,7 +90,7 @@ walk: $(PACKAGE)  ## Do what docs/start.md says, word for word, in a fresh conta
 	$(BIN)/python -m pytest tests/walk
 
 clean:  ## Remove whatever these commands have made in the tree
-	rm -rf $(VENV) build dist site *.egg-info .coverage* .*_cache
+	rm -rf $(VENV) .fuzz build dist site *.egg-info .coverage* .*_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(PACKAGE): pyproject.toml
@@ -98,6 +105,10 @@ $(CLIENTS): $(PACKAGE) tests/client_environments.py tests/client_environments.to
 
 $(BENCH): $(PACKAGE)
 	$(BIN)/python -m pip install -qq --editable '.[bench]'
+	touch $@
+
+$(FUZZ): $(PACKAGE)
+	$(BIN)/python -m pip install -qq --editable '.[fuzz]'
 	touch $@
 
 # Without a browser its tests are skipped, and say why.

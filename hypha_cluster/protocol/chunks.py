@@ -146,9 +146,12 @@ class ChunkGuard:
             self._drop(key)
             self._keep(key, message, now)  # behind those that wait longer
             return self._step(key, message, [call.data, False], references)
-        carried = message.finish() if call.action == "process" else None
+        carried, references = None, NO_REFERENCES
+        if call.action == "process":
+            carried, references = message.finish(), message.called()
         self._drop(key)
-        return self._step(key, message, [] if carried is None else [False], carried=carried)
+        args = [] if carried is None else [False]
+        return self._step(key, message, args, references, carried)
 
     def _step(
         self,

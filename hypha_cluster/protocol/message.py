@@ -13,6 +13,7 @@ from hypha_cluster.protocol.guard import (
     CACHE,
     CALL_KEYS,
     GET_SERVICE,
+    NO_REFERENCES,
     check_built_in,
     check_method,
     check_promise,
@@ -62,28 +63,32 @@ class Message:
         self.size += len(data)
         if self.size > self._max_size:
             raise BadFrame(f"A message in chunks has at most {self._max_size} bytes.")
-        if self._is_whole and data:
-            raise BadFrame("The message in chunks goes on behind its end.")
         self._reader.data += data
         self._go_on()
-        found = self._references.feed(data)
-        return found | self._called() if self._goes_out and self.method else found
+        return self._references.feed(data) | self.called()
 
-    def _called(self) -> set[Reference]:
-        """The service of another workspace that it calls, once."""
+    def called(self) -> Set[Reference]:
+        """The service of another workspace that it calls: once, when that has been read.
+
+        Which may be when the message is whole, and not before.
+        """
+        if not self._goes_out or not self.method:
+            return NO_REFERENCES
         self._goes_out = False
         if self.method == GET_SERVICE:  # whose arguments are not read
             raise BadFrame(f"{GET_SERVICE} of another workspace is called in one frame.")
         service = service_called(self._reader.envelope, {})
-        return {Reference(self._target, service, is_called=True)} if service else set()
+        if service is None:
+            return NO_REFERENCES
+        return {Reference(self._target, service, is_called=True)}
 
     def _go_on(self) -> None:
         try:
             self._is_whole = next(self._steps, True)
         except (ValueError, TypeError, msgpack.UnpackException) as error:
             raise BadFrame(f"The message in chunks is not valid msgpack: {error}.") from None
-        if self._is_whole:
-            self._reader.data = b""
+        if self._is_whole and self._reader.data:
+            raise BadFrame("The message in chunks goes on behind its end.")
 
     def finish(self) -> Carried:
         """The whole message has come; answer what it is."""

@@ -9,6 +9,7 @@ from hypha_cluster.errors import BadFrame
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.protocol.limits import FIELD
 from hypha_cluster.protocol.message import Carried, Message
+from hypha_cluster.protocol.references import Reference
 from hypha_cluster.protocol.rpc import promise
 
 ME, YOU = "home/me", "home/you"
@@ -50,6 +51,37 @@ def test_when_it_has_come_it_is_known_what_it_is(
         came.append(data[start : start + cut])
 
     assert came.finish() == expected
+
+
+AWAY = "away/you"
+
+
+@pytest.mark.parametrize("size", range(1, 60))
+def test_whom_it_calls_elsewhere_is_known_when_it_is_whole(size: int) -> None:
+    came = Message(ME, AWAY, 2**30, heartbeat=False)
+    data = pack(ENVELOPE) + pack({"args": []})
+
+    found: set[Reference] = set()
+    for start in range(0, len(data), size):
+        found |= came.append(data[start : start + size])
+    came.finish()
+    found |= came.called()
+
+    assert found == {Reference(AWAY, "s", is_called=True)}
+    assert not came.called(), "it is asked for once"
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 1_000])
+def test_nothing_follows_its_end(size: int) -> None:
+    came, data = message(), pack(ENVELOPE) + pack({"args": []}) + pack({"from": "others"})
+
+    def come() -> None:
+        for start in range(0, len(data), size):
+            came.append(data[start : start + size])
+        came.finish()
+
+    with pytest.raises(BadFrame, match="goes on behind its end"):
+        come()
 
 
 def test_an_array_of_100_mb_passes_by_in_some_kilobytes() -> None:
