@@ -274,8 +274,12 @@ class Config:
 
     @property
     def local_url(self) -> str:
-        """Where this machine reaches the node, without the base path."""
-        return self._url({"::": "::1"}.get(self.host, "127.0.0.1") if self.is_open else self.host)
+        """Where this machine reaches the node, without the base path.
+
+        `localhost`, as people and the documentation say it: a browser that has logged in at
+        127.0.0.1 has not at localhost.
+        """
+        return self._url("localhost" if self.is_open else self.host)
 
     @property
     def node_url(self) -> str:

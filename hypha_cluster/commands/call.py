@@ -3,13 +3,18 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from hypha_cluster.commands.output import show_json
 from hypha_cluster.commands.target import Hub
-from hypha_cluster.errors import StartupError
+from hypha_cluster.errors import CommandFailed, StartupError
 from hypha_cluster.serving.logs import wants_colour
+
+_PUBLIC: Final = (
+    " (`public` is a workspace; a service that is public is in that of its client, as "
+    "`hypha-cluster services` lists it)"
+)
 
 
 def call(
@@ -27,7 +32,7 @@ def call(
     Parameters
     ----------
     target
-        WORKSPACE/SERVICE.FUNCTION; the service may be CLIENT:SERVICE.
+        WORKSPACE/SERVICE.FUNCTION; the service may be CLIENT:SERVICE, as `services` lists it.
     arguments
         NAME=VALUE; a value that is JSON is passed as what it says, anything else as text.
     server_url
@@ -37,13 +42,17 @@ def call(
     """
     hub = Hub(server_url, token_file)
     path, keywords = path_of(target), dict(map(keyword, arguments))
-    if wants_colour(sys.stderr):
-        from rich.console import Console
+    try:
+        if wants_colour(sys.stderr):
+            from rich.console import Console
 
-        with Console(stderr=True).status(f"calling {target}"):
+            with Console(stderr=True).status(f"calling {target}"):
+                answer = hub.ask("POST", path, keywords)
+        else:
             answer = hub.ask("POST", path, keywords)
-    else:
-        answer = hub.ask("POST", path, keywords)
+    except CommandFailed as error:
+        is_missing = target.startswith("public/") and str(error).startswith("404")
+        raise CommandFailed(f"{error}{_PUBLIC if is_missing else ''}") from None
     show_json(answer)
 
 

@@ -1,11 +1,12 @@
 """`hypha-cluster check`: the exit codes and the first line are those of monitoring plugins."""
 
 import asyncio
+import os
 import socket
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -16,7 +17,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 from websockets.sync.client import connect
 
 from hypha_cluster.commands.output import show_json, show_table
-from hypha_cluster.commands.target import hub_settings, server_url_of
+from hypha_cluster.commands.target import hub_settings
 from hypha_cluster.config import Config, masked_url
 from hypha_cluster.errors import HubError, StartupError
 from hypha_cluster.registry.keys import Keys
@@ -24,6 +25,7 @@ from hypha_cluster.registry.nodes import NodeInfo, list_nodes
 from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.serving.embedded import running_store
 from hypha_cluster.serving.preflight import ask_redis, check_redis
+from hypha_cluster.settings import CLIENT_VARIABLES
 
 PATIENCE: Final = 5.0  # seconds, for any one answer
 CLOCK_WARNING: Final = 1.0  # seconds; tokens and leases go by the clock
@@ -69,12 +71,13 @@ def check(*, server_url: str = "", json: bool = False) -> int:
     ----------
     server_url
         Where users reach the hub, through the balancer; else HYPHA_SERVER_URL, or as the settings
-        say.
+        say, or as the gateways themselves do.
     json
         Print a list of objects, for programs.
     """
     config = hub_settings().node
-    found = list(_findings(config, server_url_of(server_url, config)))
+    named = server_url or os.environ.get(CLIENT_VARIABLES["server_url"], "")
+    found = list(_findings(config, named.rstrip("/")))
     worst = max(finding.level for finding in found)
     if json:
         show_json([{**each._asdict(), "level": each.level.name} for each in found])
@@ -87,9 +90,17 @@ def check(*, server_url: str = "", json: bool = False) -> int:
     return worst
 
 
-def _findings(config: Config, url: str) -> Iterator[Finding]:
-    yield from _of_redis(config)
-    yield from _of_port(config)
+def _findings(config: Config, named: str) -> Iterator[Finding]:
+    """named: where the hub is, if anybody has said it."""
+    store, gateways = _store(config), list[NodeInfo]()
+    if store or not named:
+        found, gateways = _of_redis(config, store)
+        yield from found
+    else:
+        yield Finding(Level.OK, "redis", "not looked at; name it by --redis-url or --data-dir")
+    url = named or _guessed(config, gateways)
+    if named or url == config.base_url:
+        yield from _of_port(config)
     answers = _hub(url)
     yield answers
     if url.startswith("https:"):
@@ -98,19 +109,41 @@ def _findings(config: Config, url: str) -> Iterator[Finding]:
         yield _websocket(url)
 
 
-def _of_redis(config: Config) -> Iterator[Finding]:
+def _store(config: Config) -> str:
+    """The address of Redis; empty if none is named, and no hub runs on the data directory."""
     try:
-        url = config.redis_url or running_store(config.data_dir)
+        return config.redis_url or running_store(config.data_dir)
+    except StartupError:
+        return ""
+
+
+def _guessed(config: Config, gateways: Sequence[NodeInfo]) -> str:
+    """Where the hub is, if nobody has said it: as the settings say, or else its gateways."""
+    default = Config()
+    is_said = config.public_base_url or config.port != default.port or config.host != default.host
+    alive = [node.address + config.base_path for node in gateways if node.alive]
+    return config.base_url if is_said or not alive else alive[0]
+
+
+def _of_redis(config: Config, url: str) -> tuple[list[Finding], list[NodeInfo]]:
+    """What is found of Redis, and the gateways that it knows."""
+    try:
+        url = url or running_store(config.data_dir)
         asyncio.run(check_redis(url))
     except StartupError as error:
-        yield Finding(Level.CRITICAL, "redis", str(error))
-        return
+        return [Finding(Level.CRITICAL, "redis", str(error))], []
     began = time.monotonic()
     (seconds, microseconds), _ = asyncio.run(ask_redis(url, ("TIME",), ("PING",)))
     took = time.monotonic() - began
-    yield Finding(Level.OK, "redis", f"{masked_url(url)} answers within {1000 * took:.0f} ms")
-    yield _clock(abs(int(seconds) + int(microseconds) / 1e6 - time.time()))
-    yield _gateways(config, url)
+    found = [
+        Finding(Level.OK, "redis", f"{masked_url(url)} answers within {1000 * took:.0f} ms"),
+        _clock(abs(int(seconds) + int(microseconds) / 1e6 - time.time())),
+    ]
+    try:
+        nodes = asyncio.run(_nodes(config, url))
+    except HubError as error:
+        return [*found, Finding(Level.CRITICAL, "gateways", str(error))], []
+    return [*found, _gateways(nodes)], nodes
 
 
 def _clock(apart: float) -> Finding:
@@ -120,11 +153,7 @@ def _clock(apart: float) -> Finding:
     return Finding(level, "clock", f"this machine and Redis are {apart:.1f} s apart")
 
 
-def _gateways(config: Config, url: str) -> Finding:
-    try:
-        nodes = asyncio.run(_nodes(config, url))
-    except HubError as error:
-        return Finding(Level.CRITICAL, "gateways", str(error))
+def _gateways(nodes: Sequence[NodeInfo]) -> Finding:
     ready = [node for node in nodes if node.alive and not node.draining]
     lost = [node.name for node in nodes if not node.alive]
     if not ready:

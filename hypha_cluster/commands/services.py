@@ -18,7 +18,7 @@ def services(
     token_file: Path | None = None,
     json: bool = False,
 ) -> None:
-    """List the services of a workspace.
+    """List the services of a workspace, by ids that `call` takes.
 
     For example:
 
@@ -39,10 +39,16 @@ def services(
         Print all that is known of them, for programs.
     """
     found = Hub(server_url, token_file).ask("GET", f"{quote(workspace)}/services")
+    found = [{**each, "id": _full(workspace, str(each["id"]))} for each in found]
     if json:
         show_json(found)
     else:
         show_table(COLUMNS, [_row(service) for service in found], "No service is there.")
+
+
+def _full(workspace: str, service_id: str) -> str:
+    """An id as `call` takes it: the hub leaves out the workspace that it was asked for."""
+    return service_id if "/" in service_id else f"{workspace}/{service_id}"
 
 
 def _row(service: dict[str, Any]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from hypha_cluster.registry.accounts import ADMIN, Accounts, Invitation
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.scripts import open_redis
-from hypha_cluster.serving.embedded import embedded_store, running_store
+from hypha_cluster.serving.embedded import embedded_store, has_store, running_store
 from hypha_cluster.settings import FlagParser
 
 USAGE: Final = """\
@@ -54,8 +54,16 @@ def run(words: Sequence[str]) -> str:
         raise StartupError(f"unknown command user {words[0]!r}; there are {', '.join(_ACTIONS)}")
     asked, rest = _parser(words[0]).parse_known_args(words[1:])
     config = HubSettings.load(rest).node
+    is_new = _is_new(config)
+    if is_new and action is not _add:
+        raise StartupError(
+            f"no hub has kept anything in {config.data_dir}; name its --data-dir, or its Redis "
+            "with --redis-url"
+        )
     with _store(config) as url:
-        return asyncio.run(_do(action, asked, config, url))
+        said = asyncio.run(_do(action, asked, config, url))
+    made = f"They are in a new store; start the hub with --data-dir {config.data_dir}.\n"
+    return f"{said}{made}" if is_new else said
 
 
 def _parser(name: str) -> argparse.ArgumentParser:
@@ -72,11 +80,18 @@ def _parser(name: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _is_new(config: Config) -> bool:
+    """Whether there is no store yet; StartupError where there can be none."""
+    if config.redis_url:
+        return False
+    if config.data_dir == IN_MEMORY:
+        raise StartupError(f"--data-dir {IN_MEMORY} keeps nothing; name a folder, or a Redis")
+    return not has_store(config.data_dir)
+
+
 @contextmanager
 def _store(config: Config) -> Iterator[str]:
     """The cluster's Redis; an embedded store is started if no hub runs on it."""
-    if config.data_dir == IN_MEMORY and not config.redis_url:
-        raise StartupError(f"--data-dir {IN_MEMORY} keeps nothing; name a folder, or a Redis")
     with ExitStack() as stack:
         try:
             url = config.redis_url or running_store(config.data_dir)

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import cachetools
 
-from hypha_cluster.errors import ClientLeft, NotFound, ServiceNotFound
+from hypha_cluster.errors import ClientAway, ClientLeft, NotFound, ServiceNotFound
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.selection import Load, Selection
 from hypha_cluster.hub.services import HubServices, is_hub
@@ -114,18 +114,23 @@ class Directory:
     ) -> Description | None:
         """A service as its provider describes it, None when nobody offers one of that name.
 
-        A provider that leaves while it is asked is nobody, unless it is asked for by its id.
+        A provider that leaves while it is asked is nobody, unless it is asked for by its id. If all
+        that is left are suspended ones that do not come back in time: ClientAway, of one of them.
         """
         gone: set[str] = set()
+        away: ClientAway | None = None
         while provider := await self._now.find(
             wanted, home, inside=inside, mode=mode, without=gone
         ):
             try:
                 return await self.fetch(provider, base_url)
-            except (ClientLeft, NotFound):
+            except (ClientLeft, NotFound) as error:
                 if wanted.client is not None:
                     raise
                 gone.add(provider.address)
+                away = error if isinstance(error, ClientAway) else away
+        if away is not None:
+            raise away
         return None
 
     async def launched(self, context: Any, query: dict[str, Any], base_url: str) -> Description:

@@ -31,6 +31,7 @@ LINUX = platform.system() == "Linux"
 # A unix socket's path has 108 bytes on Linux and 104 on macOS, with the closing zero.
 LONGEST_SOCKET_PATH = 100
 SOCKET = "valkey.sock"
+LOCK = "valkey.lock"
 LOADING_TIME = 60.0
 STOPPING_TIME = 15.0
 SLOWEST_RESTART = 5.0
@@ -95,6 +96,11 @@ def _socket_path(home: Path) -> Iterator[Path]:
             yield address
         finally:
             beside_data.unlink(missing_ok=True)
+
+
+def has_store(data_dir: str) -> bool:
+    """Whether a hub has had its store in this directory, or has it now."""
+    return (Path(data_dir).expanduser() / LOCK).exists()
 
 
 def running_store(data_dir: str) -> str:
@@ -206,7 +212,7 @@ class _Store:
             log.error("%s", error)
 
     def _launch(self) -> None:
-        lock = _open_lock(self._home / "valkey.lock")
+        lock = _open_lock(self._home / LOCK)
         try:
             self._await_lock(lock)
             with (self._home / "valkey.log").open("ab") as output:

@@ -181,6 +181,19 @@ def test_what_is_wrong_is_in_the_first_line_of_the_check(valkey_url: str) -> Non
     assert lost.stdout.startswith("HYPHA CRITICAL - no Redis at redis://127.0.0.1:1")
 
 
+def test_a_hub_is_found_by_what_was_said_of_it(tmp_path: Path) -> None:
+    """By its data directory alone, or by its address alone."""
+    with Gateway(tmp_path / "log", data_dir=str(tmp_path / "data")) as hub:
+        by_directory = run("check", f"--data-dir={tmp_path / 'data'}")
+        by_address = run("check", f"--data-dir={tmp_path / 'none'}", f"--server-url={hub.url}")
+
+    for done in (by_directory, by_address):
+        assert done.stdout.startswith("HYPHA OK - all is well\n"), done.stdout
+    assert f"{hub.url} is ready" in by_directory.stdout
+    assert " port " not in by_directory.stdout
+    assert "not looked at; name it by --redis-url or --data-dir" in by_address.stdout
+
+
 async def test_top_shows_what_gateways_do(command: Run, client: RawClient) -> None:
     (gateway,) = decoded(await command("top", "--once", "--every=0.2", "--json"))
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.gateways import Hub
+from hypha_cluster.protocol.limits import AWAY_AFTER
+from tests.gateways import SECOND, Hub
 from tests.raw_client import RawClient, Rejected, call_envelope
 
 
@@ -54,6 +55,17 @@ async def test_a_provider_that_leaves_while_it_is_asked_is_nobody(lab: Lab) -> N
     lab.provider.functions["services.built-in.get_service"] = lambda wanted: lab.provider.leave()
 
     assert await lab.caller.manager("get_service", "frail") is None
+
+
+async def test_a_provider_whose_connection_broke_is_said_to_be_away(lab: Lab) -> None:
+    """It is listed for as long as its place is kept, so it is not nobody."""
+    await lab.provider.offer("frail")
+    lab.provider.break_off()
+    asking = call_envelope("workspace-manager", "services.default.get_service")
+
+    with pytest.raises(Rejected, match=f"Client {lab.provider.address} is away: its connection"):
+        await lab.caller.place(asking, {"args": ["frail"]}, limit=(AWAY_AFTER + 20) * SECOND)
+    assert "frail" in str(await lab.caller.manager("list_services"))
 
 
 async def test_another_provider_is_asked_when_one_leaves_meanwhile(lab: Lab) -> None:

@@ -37,7 +37,12 @@ def data_dir(tmp_path: Path) -> str:
 
 def test_users_are_made_listed_and_removed_before_the_hub_runs(data_dir: str) -> None:
     add = ("add", "ann", "--email", "ann@example.org", "--admin", "--password-stdin")
-    assert user(*add, text=f"{PASSWORD}\n", data_dir=data_dir) == (0, "User ann is there.\n", "")
+    made = f"They are in a new store; start the hub with --data-dir {data_dir}.\n"
+    assert user(*add, text=f"{PASSWORD}\n", data_dir=data_dir) == (
+        0,
+        f"User ann is there.\n{made}",
+        "",
+    )
 
     _, listed, _ = user("list", "--json", data_dir=data_dir)
     assert json.loads(listed) == [{"name": "ann", "email": "ann@example.org", "roles": ["admin"]}]
@@ -45,6 +50,21 @@ def test_users_are_made_listed_and_removed_before_the_hub_runs(data_dir: str) ->
 
     assert user("remove", "ann", data_dir=data_dir)[0] == 0
     assert "no users yet" in user("list", data_dir=data_dir)[1]
+    code, _, complaint = user("remove", "ann", data_dir=data_dir)
+    assert (code, complaint) == (2, "hypha-cluster: There is no user 'ann'.\n")
+
+
+@pytest.mark.parametrize(
+    "words", [["list"], ["list", "--json"], ["passwd", "ann"], ["remove", "a"]]
+)
+def test_where_no_hub_was_there_is_nobody_and_no_store_is_made(
+    words: list[str], data_dir: str
+) -> None:
+    code, printed, complaint = user(*words, data_dir=data_dir)
+
+    assert (code, printed) == (2, "")
+    assert f"no hub has kept anything in {data_dir}; name its --data-dir" in complaint
+    assert not Path(data_dir).exists()
 
 
 def test_users_of_a_running_hub_are_in_its_redis(
@@ -79,7 +99,6 @@ def test_who_gives_no_password_gets_a_link_by_which_the_user_chooses_one(data_di
         (["add", "ann", "--email", "ann"], "'ann' is no e-mail address."),
         (["add", "a b", "--email", "a@b"], "'a b' cannot be a workspace name"),
         (["add", "root", "--email", "a@b"], "'root' cannot be the name of a user"),
-        (["remove", "zoe"], "There is no user 'zoe'."),
         (["list", "--jsn"], "unknown flag '--jsn'"),
     ],
 )

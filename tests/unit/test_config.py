@@ -181,12 +181,12 @@ def test_a_refused_url_does_not_show_its_password() -> None:
 @pytest.mark.parametrize(
     ("settings", "url"),
     [
-        ({}, "http://127.0.0.1:9000"),
+        ({}, "http://localhost:9000"),
         ({"host": "10.0.0.1", "port": 80}, "http://10.0.0.1:80"),
-        ({"host": "::"}, "http://[::1]:9000"),
+        ({"host": "::"}, "http://localhost:9000"),
         ({"host": "fd00::1"}, "http://[fd00::1]:9000"),
-        ({"base_path": "/hypha"}, "http://127.0.0.1:9000/hypha"),
-        ({"certfile": "c", "keyfile": "k"}, "https://127.0.0.1:9000"),
+        ({"base_path": "/hypha"}, "http://localhost:9000/hypha"),
+        ({"certfile": "c", "keyfile": "k"}, "https://localhost:9000"),
         ({"public_base_url": "https://hub.org", "port": 1}, "https://hub.org"),
     ],
 )
@@ -206,7 +206,7 @@ def test_a_node_that_listens_on_all_addresses_has_the_name_of_its_machine(host: 
     config = Config(host=host, port=9000)
 
     assert config.node_url == f"http://{socket.gethostname()}:9000"
-    assert config.local_url == ("http://[::1]:9000" if host == "::" else "http://127.0.0.1:9000")
+    assert config.local_url == "http://localhost:9000"
 
 
 def test_a_node_that_listens_on_one_address_has_that() -> None:

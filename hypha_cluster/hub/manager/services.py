@@ -1,10 +1,11 @@
 """The manager's functions for services: register, list, get (protocol.md 5.3, 5.4, 6.2, 6.3)."""
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hypha_cluster.errors import BadRequest, ClientLeft, HubError
+from hypha_cluster.errors import BadRequest, ClientAway, ClientLeft, HubError
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.guests import check_offer
@@ -132,22 +133,29 @@ class ServiceFunctions:
         self, context: Context, query: str | dict[str, Any]
     ) -> dict[str, Any] | None:
         """A service as its provider describes it, ready to be called; None if there is none."""
-        wanted = parse_query(query)
         options = query if isinstance(query, dict) else {}
+        if not options.get("launch"):
+            return await _get(context, query, options)
         found = None
-        if options.get("launch") and options.get("client_name") is not None:
-            wanted = None  # others may offer a service of this id, but are not meant
-        if wanted is not None:
-            found = await context.directory.get(
-                wanted,
-                context.workspace,
-                inside=(wanted.workspace or context.workspace) == context.home,
-                mode=options.get("mode", "random"),
-                base_url=context.base_url,
-            )
-        if found is None and options.get("launch"):
-            return await context.directory.launched(context, options, context.base_url)
-        return found
+        if options.get("client_name") is None:  # else others may offer it, but are not meant
+            with contextlib.suppress(ClientAway):  # a new one is there sooner
+                found = await _get(context, query, options)
+        return found or await context.directory.launched(context, options, context.base_url)
+
+
+async def _get(
+    context: Context, query: object, options: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    wanted = parse_query(query)
+    if wanted is None:
+        return None
+    return await context.directory.get(
+        wanted,
+        context.workspace,
+        inside=(wanted.workspace or context.workspace) == context.home,
+        mode=options.get("mode", "random"),
+        base_url=context.base_url,
+    )
 
 
 async def _listed(context: Context, workspaces: list[str]) -> list[dict[str, Any]]:

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from hypha_cluster.commands.call import keyword, path_of
-from hypha_cluster.errors import StartupError
+from hypha_cluster.commands import call as module
+from hypha_cluster.commands.call import call, keyword, path_of
+from hypha_cluster.errors import CommandFailed, StartupError
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,30 @@ def test_a_value_is_json_or_text(argument: str, value: Any) -> None:
 def test_what_is_no_argument_is_told(argument: str) -> None:
     with pytest.raises(StartupError, match="NAME=VALUE"):
         keyword(argument)
+
+
+@pytest.mark.parametrize(
+    ("target", "answer", "hints"),
+    [
+        ("public/hello.hi", "404: Service not found: public/hello", True),
+        ("public/hello.hi", "500: It failed.", False),
+        ("ann/hello.hi", "404: Service not found: ann/hello", False),
+    ],
+)
+def test_that_public_is_a_workspace_is_said_where_it_is_not_meant(
+    monkeypatch: pytest.MonkeyPatch, target: str, answer: str, hints: bool
+) -> None:
+    class FakeHub:
+        def __init__(self, url: str, token_file: object) -> None:
+            """It is asked once."""
+
+        def ask(self, method: str, path: str, content: object) -> None:
+            raise CommandFailed(answer)
+
+    monkeypatch.setattr(module, "Hub", FakeHub)
+
+    with pytest.raises(CommandFailed) as failed:
+        call(target)
+
+    assert str(failed.value).startswith(answer)
+    assert ("`public` is a workspace" in str(failed.value)) is hints

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import pytest
 
 from hypha_cluster.commands import services as module
+from hypha_cluster.commands.call import path_of
 from hypha_cluster.commands.services import services
 
 SERVICE = {
@@ -49,6 +50,22 @@ def test_the_table_has_a_line_of_what_each_is_for(capsys: pytest.CaptureFixture[
 
     _, row = capsys.readouterr().out.splitlines()
     assert row.split() == ["ws", "1/me:sums", "Sums", "tool", "public", "Adds."]
+
+
+@pytest.mark.parametrize("service_id", ["me:sums", "ann/me:sums"])
+def test_ids_are_as_call_takes_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, service_id: str
+) -> None:
+    """The hub leaves the workspace out that it was asked for."""
+    monkeypatch.setattr(FakeHub, "found", [{**SERVICE, "id": service_id}])
+
+    services("ann", json=True)
+    services("ann")
+
+    printed = capsys.readouterr().out
+    assert '"id": "ann/me:sums"' in printed
+    assert printed.splitlines()[-1].startswith("ann/me:sums  ")
+    assert path_of("ann/me:sums.add") == "ann/services/me:sums/add"
 
 
 def test_there_may_be_none(

@@ -13,7 +13,7 @@ def test_the_flag_says_where_then_the_environment_then_the_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("HYPHA_SERVER_URL", raising=False)
-    assert server_url_of("", Config(port=1)) == "http://127.0.0.1:1"
+    assert server_url_of("", Config(port=1)) == "http://localhost:1"
 
     monkeypatch.setenv("HYPHA_SERVER_URL", "https://hub.example/")
     assert server_url_of("", Config()) == "https://hub.example"

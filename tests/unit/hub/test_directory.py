@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from hypha_cluster.errors import ServiceNotFound
+from hypha_cluster.errors import ClientAway, ClientLeft, HubError, ServiceNotFound
 from hypha_cluster.hub import directory as module
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.context import Context
@@ -64,7 +64,10 @@ class FakeCalls:
     async def call(self, target: str, method: str, args: list[Any]) -> Any:
         assert method == "services.built-in.get_service"
         self.asked[f"{target}:{args[0]}"] += 1
-        return self._services.get(f"{target}:{args[0]}")
+        answer = self._services.get(f"{target}:{args[0]}")
+        if isinstance(answer, HubError):
+            raise answer
+        return answer
 
 
 def directory_of(
@@ -123,6 +126,32 @@ async def test_a_fetched_service_is_fit_to_be_passed_on() -> None:
 async def test_a_provider_that_has_no_such_service_is_an_error() -> None:
     with pytest.raises(ServiceNotFound, match="home/c:s"):
         await directory_of(FakeCalls({})).fetch(provider())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        (ClientLeft("It left."), ClientLeft("It left."), None),
+        (ClientAway.at("home/c"), {"id": "s"}, "home/d:s"),
+        (ClientAway.at("home/c"), ClientLeft("It left."), ClientAway),
+        (ClientAway.at("home/c"), ClientAway.at("home/d"), ClientAway),
+    ],
+)
+async def test_nobody_and_who_is_suspended_are_told_apart(
+    first: Any, second: Any, found: Any
+) -> None:
+    """A suspended provider is listed, so that it is nobody would be hard to believe."""
+    services = FakeServices()
+    services.there = [provider(), provider()._replace(address="home/d")]
+    directory = directory_of(FakeCalls({"home/c:s": first, "home/d:s": second}), services)
+    getting = directory.get(WANTED, "home", inside=True, mode="first", base_url="")
+
+    if found is ClientAway:
+        with pytest.raises(ClientAway, match="is away: its connection broke"):
+            await getting
+    else:
+        service = await getting
+        assert (service and service["id"]) == found
 
 
 async def test_the_hubs_own_service_is_fetched_from_nobody() -> None:
