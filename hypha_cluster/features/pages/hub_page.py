@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 from hypha_cluster import __version__
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.features.pages.looking import Lookers
-from hypha_cluster.features.pages.pulse import Pulse, to_wire
+from hypha_cluster.features.pages.pulse import SHOWN, Pulse, to_wire
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.identity.access import PUBLIC, Identity, may_oversee
 from hypha_cluster.protocol.limits import SHOWN_SERVICES
@@ -88,7 +88,7 @@ class HubPage:
                 "started": 0,  # which its lease has
                 "draining": False,
                 "clients": None,
-                "samples": self._pulse.alone(),
+                "samples": [sample[:SHOWN] for sample in self._pulse.alone()],
             }
             return {"redis": str(error), "gateways": [own]}
         return {"redis": "", "gateways": found}

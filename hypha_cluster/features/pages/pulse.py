@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
 import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from hypha_cluster.errors import RedisUnavailable
@@ -29,6 +31,12 @@ class Sample(NamedTuple):
     p99: float | None
     redis: float | None
     clients: int
+    cpu: float = 0.0  # of one processor
+    memory: int = 0  # bytes; 0 where the system does not tell
+    commands: float = 0.0  # to Redis, a second
+
+
+SHOWN: Final = 6  # fields of a sample that the page shows; operators see the others by `top`
 
 
 class _Totals(NamedTuple):
@@ -39,6 +47,7 @@ class _Totals(NamedTuple):
     calls: tuple[int, ...]
     commands: int
     waited: float
+    cpu: float
 
 
 class Gateway(NamedTuple):
@@ -86,6 +95,9 @@ class Pulse:
                 quantile(calls, 0.99),
                 round((now.waited - before.waited) / commands * 1000, 2) if commands else None,
                 clients,
+                round((now.cpu - before.cpu) / seconds, 3),
+                _memory(),
+                round(commands / seconds, 1),
             )
         )
 
@@ -97,6 +109,7 @@ class Pulse:
             tuple(counts.calls.counts),
             sum(meter.durations.counts),
             meter.durations.sum,
+            time.process_time(),
         )
 
     def _samples_kept(self) -> list[list[float | None]]:
@@ -116,21 +129,31 @@ class Pulse:
     async def _look(self) -> list[Gateway] | RedisUnavailable:
         """A failure is an answer too: those who wait for one must not ask one after the other."""
         try:
-            return await self._look_at_all()
+            return await read_pulses(self._redis, self._keys)
         except RedisUnavailable as error:
             return error
-
-    async def _look_at_all(self) -> list[Gateway]:
-        nodes = [node for node in await list_nodes(self._redis, self._keys) if node.alive]
-        pulses = await settled([self._redis.get(self._keys.pulse(node.name)) for node in nodes])
-        return [
-            Gateway(node, json.loads(pulse or b"[]"))
-            for node, pulse in zip(nodes, pulses, strict=True)
-        ]
 
     def alone(self) -> list[list[float | None]]:
         """What this gateway knows of itself, when there is no Redis to ask for the others."""
         return self._samples_kept()
+
+
+async def read_pulses(redis: RedisClient, keys: Keys) -> list[Gateway]:
+    """All gateways that have a lease, with what each has measured; RedisUnavailable."""
+    nodes = [node for node in await list_nodes(redis, keys) if node.alive]
+    pulses = await settled([redis.get(keys.pulse(node.name)) for node in nodes])
+    return [
+        Gateway(node, json.loads(pulse or b"[]")) for node, pulse in zip(nodes, pulses, strict=True)
+    ]
+
+
+def _memory() -> int:
+    """Bytes that this process has in memory."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def quantile(counts: Sequence[int], part: float) -> float | None:
@@ -154,7 +177,7 @@ def to_wire(gateways: list[Gateway], *, with_addresses: bool) -> list[dict[str, 
             "started": info.started,
             "draining": info.draining,
             "clients": info.clients,
-            "samples": samples,
+            "samples": [sample[:SHOWN] for sample in samples],
             **({"address": info.address} if with_addresses else {}),
         }
         for info, samples in gateways

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from hypha_cluster.commands import assets as module
 from hypha_cluster.commands.assets import assets
 from hypha_cluster.errors import CommandFailed
+from hypha_cluster.web.assets.catalogue import PACKAGES
 
 
 def test_packages_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,3 +42,23 @@ def test_what_is_there_needs_no_npm(
 def test_an_unknown_package_is_an_error_of_one_line() -> None:
     with pytest.raises(CommandFailed, match="there is no package 'nothing'"):
         assets("nothing")
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_what_is_missing_is_fetched_one_by_one_and_shown_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_terminal: bool
+) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr(module, "wants_colour", lambda stream: is_terminal)
+    monkeypatch.setattr(module, "is_complete", lambda package: package.label in fetched)
+    monkeypatch.setattr(module, "fetch", lambda package: fetched.append(package.label))
+    labels = [package.label for package in PACKAGES]
+
+    assets(get=True)
+
+    assert fetched == labels
+    shown = capsys.readouterr().err
+    if is_terminal:
+        assert f"{len(labels)}/{len(labels)}" in shown
+    else:
+        assert shown.splitlines() == [f"Getting {label} …" for label in labels]

@@ -8,11 +8,11 @@ import pytest
 from redis.asyncio import Redis
 
 from hypha_cluster.features.pages import pulse
-from hypha_cluster.features.pages.pulse import KEPT, Pulse, quantile, to_wire
+from hypha_cluster.features.pages.pulse import KEPT, Gateway, Pulse, quantile, to_wire
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.metrics import BOUNDS, Counts
 from hypha_cluster.registry.keys import Keys
-from hypha_cluster.registry.nodes import Nodes
+from hypha_cluster.registry.nodes import NodeInfo, Nodes
 from tests.gateways import SECOND
 
 
@@ -48,6 +48,19 @@ async def test_a_sample_says_what_happened_since_the_last(
     assert first[0] > 0
     assert (first[2], first[5]) == (2.5, 3)
     assert second[:4] == [0.0, 0.0, None, None]
+    cpu, memory, commands = first[6:]
+    assert cpu is not None
+    assert cpu >= 0
+    assert memory
+    assert 10 * 2**20 < memory < 10 * 2**30
+    assert commands == 0
+
+
+async def test_the_page_does_not_tell_what_only_operators_see() -> None:
+    node = NodeInfo("one", 0, alive=True)
+    found = to_wire([Gateway(node, [[1.0] * 9])], with_addresses=False)
+
+    assert found[0]["samples"] == [[1.0] * 6]
 
 
 async def test_only_the_last_ones_are_kept(redis_client: RedisClient, redis_prefix: str) -> None:
