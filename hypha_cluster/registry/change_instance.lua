@@ -20,7 +20,7 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if known[1] ~= ARGV[4] then
-  redis.call('HSET', KEYS[1], 'changed', now)
+  redis.call('HSET', KEYS[1], 'changed', now, 'probe_turn', '')
   redis.call('ZREM', KEYS[3], ARGV[1])
   local probe = redis.call('HMGET', KEYS[1], 'probe_every', 'probe_delay')
   if ARGV[4] == 'running' and probe[1] then

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Self
 
 from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
 from hypha_cluster.identity.access import Identity, Origin
-from hypha_cluster.links.client import RedisClient
+from hypha_cluster.links.client import RedisClient, Word
 from hypha_cluster.protocol.address import client_of, workspace_of
 from hypha_cluster.protocol.limits import APP_ENDS, APP_HISTORY, APP_INSTANCES
 from hypha_cluster.registry.encoding import flatten
@@ -30,6 +30,7 @@ TICKET: Final = "hypha-app-"  # what the token of a page begins with
 _TICKET_LIFE: Final = 60.0  # seconds
 _HISTORY: Final = (APP_HISTORY, int(REMEMBERED * 1000))  # changes, and ms
 _LOOKED_AT: Final = 1_000  # instances that are seen to at once
+_PROBE_MARGIN: Final = 5_000  # ms, after which a gateway that probes is taken to be lost
 
 
 class State(StrEnum):
@@ -50,6 +51,14 @@ OVER: Final = frozenset((State.STOPPED, State.FAILED))
 ACTIVE: Final = HELD | WAITING
 
 
+class ProbeTimes(NamedTuple):
+    """When an instance is probed, in seconds: how long after the last, how long one may take."""
+
+    period: float
+    delay: float  # of the first
+    patience: float
+
+
 class Wanted(NamedTuple):
     """An instance that is asked for. user: who its page will be. wait_for: id of a service."""
 
@@ -60,7 +69,7 @@ class Wanted(NamedTuple):
     user: Identity
     wait_for: str
     timeout: float
-    probe: tuple[float, float] | None = None  # seconds: its period, and the delay of the first
+    probe: ProbeTimes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,13 @@ class Instance:
         )
 
 
+class ProbeTurn(NamedTuple):
+    """One probe of an instance. name: of the look by which it was found to be due."""
+
+    address: str
+    name: str
+
+
 class Change(NamedTuple):
     """What came of changing an instance; state: None when nothing is known of it."""
 
@@ -140,6 +156,8 @@ class Instances:
         self._change = Script(redis, "change_instance")
         self._admit = Script(redis, "admit_instance")
         self._due_probes = Script(redis, "due_probes")
+        self._note_probe = Script(redis, "note_probe")
+        self._name = secrets.token_hex(8)  # of who probes
 
     # For whoever wants one.
 
@@ -158,10 +176,11 @@ class Instances:
             "timeout": str(wanted.timeout),
         }
         if wanted.probe is not None:
-            period, delay = wanted.probe
+            period, delay, patience = (int(seconds * 1000) for seconds in wanted.probe)
             fields |= {
-                "probe_every": str(int(period * 1000)),
-                "probe_delay": str(int(delay * 1000)),
+                "probe_every": str(period),
+                "probe_delay": str(delay),
+                "probe_for": str(patience + _PROBE_MARGIN),
             }
         outcome, client = await self._ask(
             keys=[
@@ -329,10 +348,29 @@ class Instances:
 
     # Probes.
 
-    async def due_probes(self) -> list[str]:
-        """The instances whose liveness is to be probed now, by whoever asks first."""
-        due = await self._due_probes([self._keys.probes()], [self._keys.instance(), _LOOKED_AT])
-        return [address.decode() for address in due]
+    async def due_probes(self) -> list[ProbeTurn]:
+        """The instances whose liveness is to be probed now, by whoever asks first.
+
+        No other probe of the instance is due before this one is noted, or should have been.
+        """
+        keys, turn = self._keys, secrets.token_hex(8)
+        due: Sequence[bytes] = await self._due_probes(
+            [keys.probes(), keys.taken(self._name)],
+            [keys.instance(), _LOOKED_AT, turn, int(LEASE * 1000)],
+        )
+        return [ProbeTurn(address.decode(), turn) for address in due]
+
+    async def note_probe(
+        self, turn: ProbeTurn, *, is_well: bool, forgiven_after: float
+    ) -> int | None:
+        """How many probes of the instance have failed, running; None if it was not its turn.
+
+        forgiven_after: seconds of running well, after which its restarts do not count any more.
+        """
+        keys = [self._keys.instance(turn.address), self._keys.probes()]
+        args: list[Word] = [turn.address, turn.name, int(is_well), int(forgiven_after * 1000)]
+        failures: int | None = await self._note_probe(keys, args)
+        return failures
 
     # Tickets, by which the page of an instance comes in.
 

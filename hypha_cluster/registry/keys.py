@@ -236,7 +236,7 @@ class Keys:
         return f"{self.prefix}:{{:apps}}:runners"
 
     def taken(self, runner: str) -> str:
-        """Hash, name of a call → instances that a runner took by it, as JSON. Expires."""
+        """Hash, name of a call → instances that a runner, or who probes, took by it. Expires."""
         return f"{self.prefix}:{{:apps}}:taken:{runner}"
 
     def instance(self, address: str = "") -> str:

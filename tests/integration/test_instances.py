@@ -23,7 +23,7 @@ from hypha_cluster.protocol.limits import (
 )
 from hypha_cluster.registry.apps import App, AppFile, Apps
 from hypha_cluster.registry.instance_logs import InstanceLogs
-from hypha_cluster.registry.instances import HELD, Instances, State, Wanted
+from hypha_cluster.registry.instances import HELD, Instances, ProbeTimes, ProbeTurn, State, Wanted
 from hypha_cluster.registry.keys import Keys
 from tests.cluster.instance_history import Record
 
@@ -226,7 +226,7 @@ async def test_a_page_of_a_child_ends_with_its_token(
 async def test_a_probe_is_due_for_one_gateway(
     instances: Instances, redis: Redis, keys: Keys
 ) -> None:
-    await instances.ask(wanted("a", probe=(60.0, 0.0)), shared=False)
+    await instances.ask(wanted("a", probe=ProbeTimes(60.0, 0.0, 5.0)), shared=False)
     await instances.ask(wanted("b"), shared=False)
     await instances.see_to("r", 2)
     assert await instances.due_probes() == []
@@ -235,7 +235,85 @@ async def test_a_probe_is_due_for_one_gateway(
 
     due = await asyncio.gather(*(instances.due_probes() for _ in range(5)))
 
-    assert sorted(due) == [[], [], [], [], ["ann/a"]]
+    found = sorted([turn.address for turn in turns] for turns in due)
+    assert found == [[], [], [], [], ["ann/a"]]
+
+
+async def due_addresses(instances: Instances) -> list[str]:
+    return [turn.address for turn in await instances.due_probes()]
+
+
+async def probed(instances: Instances) -> str:
+    """An instance that runs, and is probed each 0.1 s."""
+    address, _ = await instances.ask(wanted("a", probe=ProbeTimes(0.1, 0.0, 60.0)), shared=False)
+    await instances.see_to("r", 1)
+    await instances.change(address, HELD, State.RUNNING, due=10, epoch=1)
+    return address
+
+
+async def test_no_probe_begins_before_the_last_one_is_noted(
+    instances: Instances, redis: Redis, keys: Keys
+) -> None:
+    address = await probed(instances)
+    (turn,) = await instances.due_probes()
+
+    left = await redis.zscore(keys.probes(), address) - time.time() * 1000
+    assert left > 60_000  # its patience, not its period
+    assert await instances.note_probe(turn, is_well=False, forgiven_after=600) == 1
+    left = await redis.zscore(keys.probes(), address) - time.time() * 1000
+    assert left <= 100
+
+
+async def test_a_probe_counts_once_and_only_in_its_turn(
+    instances: Instances, redis: Redis, keys: Keys
+) -> None:
+    address = await probed(instances)
+    (late,) = await instances.due_probes()
+    await redis.zadd(keys.probes(), {address: 1})  # as if its gateway were lost
+    (turn,) = await instances.due_probes()
+
+    async def note(turn: ProbeTurn) -> int | None:
+        return await instances.note_probe(turn, is_well=False, forgiven_after=600)
+
+    assert await note(late) is None
+    assert [await note(turn), await note(turn)] == [1, 1]  # the reply was lost
+    await redis.zadd(keys.probes(), {address: 1})
+    (again,) = await instances.due_probes()
+    assert await note(again) == 2
+    await redis.zadd(keys.probes(), {address: 1})
+    (last,) = await instances.due_probes()
+    await instances.change(address, HELD, State.BACKOFF, due=10, epoch=1)
+    assert await note(last) is None
+
+
+@pytest.mark.parametrize(
+    ("ran", "is_well", "restarts"), [(3_600, True, 0), (5, True, 9), (3_600, False, 9)]
+)
+async def test_restarts_are_forgiven_to_who_has_run_well(
+    instances: Instances, redis: Redis, keys: Keys, ran: int, is_well: bool, restarts: int
+) -> None:
+    address = await probed(instances)
+    await redis.hset(keys.instance(address), "probe_restarts", 9)
+    await redis.hincrby(keys.instance(address), "changed", -ran * 1000)
+    (turn,) = await instances.due_probes()
+
+    await instances.note_probe(turn, is_well=is_well, forgiven_after=600)
+
+    assert (await instances.get(address)).probe_restarts == restarts
+
+
+async def test_a_gateway_hears_again_which_probes_are_its_own(
+    instances: Instances, redis_client: RedisClient, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await probed(instances)
+    other = Instances(redis_client, keys)
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "this call")
+
+    due = await instances.due_probes()
+
+    assert await instances.due_probes() == due != []
+    monkeypatch.undo()
+    assert await other.due_probes() == []
 
 
 async def test_a_log_has_so_many_entries_and_an_end(
@@ -287,7 +365,7 @@ async def test_what_is_forgotten_leaves_nothing(
     logs = InstanceLogs(redis_client, keys)
     over = await ended(instances, logs, "over")
     for client in ("runs", "stops", "waits"):
-        await instances.ask(wanted(client, probe=(60.0, 0.0)), shared=False)
+        await instances.ask(wanted(client, probe=ProbeTimes(60.0, 0.0, 5.0)), shared=False)
         await logs.write(f"ann/{client}", "log", ["here"])
         if client != "waits":
             await instances.see_to("r", 1)
@@ -308,17 +386,17 @@ async def test_what_is_forgotten_leaves_nothing(
 async def test_looking_for_probes_reads_only_those_that_are_due(
     instances: Instances, redis: Redis, keys: Keys
 ) -> None:
-    for client, probe in (("a", (60.0, 0.0)), ("later", (60.0, 50.0)), ("none", None)):
+    for client, probe in (("a", ProbeTimes(60.0, 0.0, 5.0)), ("later", ProbeTimes(60.0, 50.0, 5.0)), ("none", None)):
         await instances.ask(wanted(client, probe=probe), shared=False)
     await instances.see_to("r", 3)
     for client in ("a", "later", "none"):
         await instances.change(f"ann/{client}", HELD, State.RUNNING, due=10, epoch=1)
 
     assert {*await redis.zrange(keys.probes(), 0, -1)} == {b"ann/a", b"ann/later"}
-    assert await instances.due_probes() == ["ann/a"]
+    assert await due_addresses(instances) == ["ann/a"]
     assert await instances.due_probes() == []
     await redis.zadd(keys.probes(), {"ann/a": 1})
-    assert await instances.due_probes() == ["ann/a"]
+    assert await due_addresses(instances) == ["ann/a"]
     await instances.end("ann/a")
     assert await redis.zrange(keys.probes(), 0, -1) == [b"ann/later"]
 

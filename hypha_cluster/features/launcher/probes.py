@@ -5,7 +5,6 @@ Any gateway asks, the one whose turn it is; all of them hear what came of it, th
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -14,7 +13,7 @@ from hypha_cluster.errors import BadRequest, HubError
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.apps import App, Apps
-from hypha_cluster.registry.instances import LEASE, REMEMBERED, Instance, Instances, State
+from hypha_cluster.registry.instances import LEASE, REMEMBERED, Instance, Instances, ProbeTurn, State
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -99,35 +98,24 @@ class Probes:
 
     async def look(self) -> None:
         """Ask whoever is due; to be called now and then."""
-        for address in await self._instances.due_probes():
-            self._tasks.spawn("probe", self._look_after(address), detail=address)
+        for turn in await self._instances.due_probes():
+            self._tasks.spawn("probe", self._look_after(turn), detail=turn.address)
 
     async def stop(self) -> None:
         await self._tasks.stop()
 
-    async def _look_after(self, address: str) -> None:
-        instance = await self._instances.find(address)
+    async def _look_after(self, turn: ProbeTurn) -> None:
+        instance = await self._instances.find(turn.address)
         app = await self._apps.find(instance.workspace, instance.app) if instance else None
         probe = Probe.of(app.probes, LIVENESS) if app else None
         if instance is None or probe is None:
             return
-        is_well = await probe.ask(self._calls, address)
-        failures = 0 if is_well else instance.probe_failures + 1
-        if failures >= probe.failures:
+        is_well = await probe.ask(self._calls, turn.address)
+        failures = await self._instances.note_probe(
+            turn, is_well=is_well, forgiven_after=_RECOVERED
+        )
+        if failures is not None and failures >= probe.failures:
             await self._restart(instance, failures)
-            return
-        has_recovered = is_well and time.time() - instance.changed > _RECOVERED
-        restarts = 0 if has_recovered else instance.probe_restarts
-        if (failures, restarts) != (instance.probe_failures, instance.probe_restarts):
-            await self._instances.change(
-                address,
-                frozenset((State.RUNNING,)),
-                State.RUNNING,
-                due=LEASE,
-                epoch=instance.epoch,
-                probe_failures=str(failures),
-                probe_restarts=str(restarts),
-            )
 
     async def _restart(self, instance: Instance, failures: int) -> None:
         """Have its page closed, and another one opened."""

@@ -25,7 +25,7 @@ from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import APP_START_TIME, APP_STARTS
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance_logs import InstanceLogs
-from hypha_cluster.registry.instances import ACTIVE, Instance, Instances, State, Wanted
+from hypha_cluster.registry.instances import ACTIVE, Instance, Instances, ProbeTimes, State, Wanted
 from hypha_cluster.registry.workspaces import Workspaces
 
 PATIENCE: Final = 60.0  # seconds that a start may take, by default
@@ -189,9 +189,9 @@ def page_user(launcher: Identity, workspace: str) -> Identity:
     )
 
 
-def _probed(app: App) -> tuple[float, float] | None:
+def _probed(app: App) -> ProbeTimes | None:
     probe = Probe.of(app.probes, LIVENESS)
-    return (probe.period, probe.delay) if probe else None
+    return ProbeTimes(probe.period, probe.delay, probe.patience) if probe else None
 
 
 def timeout_of(value: object) -> float:

@@ -1,7 +1,5 @@
 """Starts, and the probes that follow, where instances are only pretended."""
 
-import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from hypha_cluster.features.launcher.probes import LIVENESS, Probes
 from hypha_cluster.features.launcher.starting import Start, Starter
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.apps import App
-from hypha_cluster.registry.instances import Change, Instance, State
+from hypha_cluster.registry.instances import Change, Instance, ProbeTurn, State
 from hypha_cluster.supervision import Supervisor
 
 PAGE = {
@@ -29,6 +27,8 @@ class Place:
 
     def __init__(self, *found: Instance | Exception, answer: bool = True) -> None:
         self.asked = 0
+        self.failures = 0
+        self.noted: list[bool] = []
         self.changed: list[dict[str, Any]] = []
         self._found = list(found)
         self._answer = answer
@@ -48,8 +48,12 @@ class Place:
     async def until_ready(self, app: App, address: str) -> None:
         return
 
-    async def due_probes(self) -> list[str]:
-        return [INSTANCE.address]
+    async def due_probes(self) -> list[ProbeTurn]:
+        return [ProbeTurn(INSTANCE.address, "this look")]
+
+    async def note_probe(self, turn: ProbeTurn, *, is_well: bool, forgiven_after: float) -> int:
+        self.noted.append(is_well)
+        return self.failures
 
     async def call(self, *_: Any) -> bool:
         return self._answer
@@ -79,16 +83,14 @@ async def test_a_start_goes_on_while_redis_is_away() -> None:
     assert place.asked == 1
 
 
-@pytest.mark.parametrize(
-    ("ran", "answer", "restarts"), [(3_600, True, ["0"]), (5, True, []), (3_600, False, ["9"])]
-)
-async def test_restarts_are_forgiven_to_who_has_run_well(
-    ran: int, answer: bool, restarts: list[str]
-) -> None:
-    place: Any = Place(replace(INSTANCE, changed=time.time() - ran), answer=answer)
+@pytest.mark.parametrize(("answer", "failures"), [(True, 0), (False, 3)])
+async def test_who_fails_often_enough_is_restarted(answer: bool, failures: int) -> None:
+    place: Any = Place(INSTANCE, answer=answer)
+    place.failures = failures
     probes = Probes(place, place, place, Supervisor())
 
     await probes.look()
     await probes._tasks.settled()
 
-    assert [fields["probe_restarts"] for fields in place.changed] == restarts
+    assert place.noted == [answer]
+    assert [fields["probe_restarts"] for fields in place.changed] == (["10"] if failures else [])
