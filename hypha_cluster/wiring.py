@@ -51,6 +51,7 @@ from hypha_cluster.registry.streams import Streams
 from hypha_cluster.registry.tallies import Tally
 from hypha_cluster.registry.unheard import Unheard
 from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.relay.activity import Activity
 from hypha_cluster.relay.bus import Receivers
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
@@ -121,6 +122,7 @@ class Frames:
 
     connections: Connections
     pending: PendingCalls
+    activity: Activity
     owed: OwedAnswers
     ledger: Ledger
     delivery: Delivery
@@ -135,6 +137,7 @@ class Means:
     tokens: Tokens
     gatekeeper: Gatekeeper
     calls: HubCalls
+    activity: Activity
     quotas: Quotas
 
 
@@ -212,7 +215,8 @@ def open_frames(site: Site, links: Links) -> Frames:
     ledger = Ledger(pending, owed, site.tracer)
     delivery = Delivery(connections, links.publisher, ledger, owed, counts, reader)
     posts = Posts(site.name, links.publisher)
-    return Frames(connections, pending, owed, ledger, delivery, reader, posts)
+    activity = Activity(pending)
+    return Frames(connections, pending, activity, owed, ledger, delivery, reader, posts)
 
 
 def open_means(site: Site, links: Links, store: Stores, relay: Frames, tokens: Tokens) -> Means:
@@ -233,7 +237,7 @@ def open_means(site: Site, links: Links, store: Stores, relay: Frames, tokens: T
         Guests(config.anonymous),
         store.instances,
     )
-    return Means(tokens, gatekeeper, calls, open_quotas(site, links))
+    return Means(tokens, gatekeeper, calls, relay.activity, open_quotas(site, links))
 
 
 def open_hub(site: Site, store: Stores, relay: Frames, means: Means, features: Features) -> Hub:
@@ -248,7 +252,7 @@ def open_hub(site: Site, store: Stores, relay: Frames, means: Means, features: F
     lately = RecentServices(store.services, store.recent)
     directory = Directory(store.services, lately, store.public, own, calls, load)
     functions = OwnFunctions(own, directory, relay.connections, store.workspaces)
-    visits = Visits(directory, own, functions, calls)
+    visits = Visits(directory, own, functions, calls, relay.activity)
     lookup = Lookup(means.gatekeeper, store.workspaces, visits, config.public_base_url, quotas)
     replies = Replies(relay.delivery, site.supervisor)
     client = HubClient(replies, calls, functions, site.tracer, config.max_message_size)
@@ -350,6 +354,7 @@ def open_features(site: Site, links: Links, store: Stores, means: Means) -> Feat
         claims=config.auth0_namespace,
         max_message_size=config.max_message_size,
         calls=means.calls,
+        activity=means.activity,
         gatekeeper=means.gatekeeper,
         room=site.room,
         tokens=means.tokens,

@@ -68,10 +68,17 @@ class Runner:
         if kind is None:
             assert "Traceback" not in self.log(), self.log()
 
-    def end(self, number: signal.Signals) -> int:
+    def send(self, number: signal.Signals) -> None:
         assert self._process
         self._process.send_signal(number)
+
+    def wait(self) -> int:
+        assert self._process
         return self._process.wait(LIMIT)
+
+    def end(self, number: signal.Signals) -> int:
+        self.send(number)
+        return self.wait()
 
     def kill(self) -> None:
         """End it without a warning; what it started ends by itself."""

@@ -25,6 +25,7 @@ from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.relay.activity import Activity
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.bodies import Room
 from hypha_cluster.web.lookup import Gatekeeper, Lookup
@@ -54,6 +55,7 @@ class Grounds:
     claims: str
     max_message_size: int
     calls: HubCalls
+    activity: Activity
     gatekeeper: Gatekeeper
     room: Room
     tokens: Tokens

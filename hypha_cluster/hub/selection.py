@@ -39,6 +39,12 @@ def parse_query(query: object) -> ServiceQuery | None:
     return wanted
 
 
+def check_mode(mode: object) -> str:
+    if not isinstance(mode, str) or mode not in MODES:
+        raise BadRequest(f"A mode is one of {', '.join(MODES)}, not {shown(mode)}.")
+    return mode
+
+
 def choose(
     providers: Sequence[Provider], mode: str = "random", load: Load = lambda address: 0
 ) -> Provider | None:
@@ -81,8 +87,7 @@ class Selection:
         use what is protected in the workspace asked for. without: addresses of clients that are
         known to have left.
         """
-        if mode not in MODES:
-            raise BadRequest(f"A mode is one of {', '.join(MODES)}, not {shown(mode)}.")
+        check_mode(mode)
         workspace = wanted.workspace or home
         if wanted.client is not None:
             return await self._direct(f"{workspace}/{wanted.client}", wanted.service, inside)

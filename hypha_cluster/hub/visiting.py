@@ -1,8 +1,7 @@
 """Calls on behalf of somebody who is not attached, but asks over HTTP."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Container
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Container
 from typing import Any, NamedTuple
 
 from hypha_cluster.errors import BadFrame, FunctionNotFound, RemoteError, ServiceNotFound
@@ -24,6 +23,7 @@ from hypha_cluster.protocol.address import (
 )
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.services import BUILT_IN, Provider
+from hypha_cluster.relay.activity import Activity
 
 
 class Visitor(NamedTuple):
@@ -41,12 +41,18 @@ class Visits:
     """Reads and calls what providers offer, clients and the hub itself alike."""
 
     def __init__(
-        self, directory: Directory, own: HubServices, functions: OwnFunctions, calls: HubCalls
+        self,
+        directory: Directory,
+        own: HubServices,
+        functions: OwnFunctions,
+        calls: HubCalls,
+        activity: Activity,
     ) -> None:
         self._directory = directory
         self._own = own
         self._functions = functions
         self._calls = calls
+        self._activity = activity
 
     async def find(
         self,
@@ -119,9 +125,10 @@ class Visits:
         if is_hub(provider.address):
             return await self._call_own(visitor, provider, method, args, kwargs)
         behalf = _behalf(visitor, provider)
-        return await self._calls.call(
-            provider.address, method, args, kwargs, behalf=behalf, patient=True
-        )
+        with self._activity.visiting(provider.address):
+            return await self._calls.call(
+                provider.address, method, args, kwargs, behalf=behalf, patient=True
+            )
 
     def method(self, provider: Provider, function: Any) -> str:
         """By which a function of a provider's is called; FunctionNotFound if it is none of its."""
@@ -141,7 +148,8 @@ class Visits:
 
         async def call(function: dict[str, Any], args: list[Any]) -> Any:
             method = _callback(provider, function)
-            return await self._calls.call(target, method, args, behalf=behalf, patient=True)
+            with self._activity.visiting(target):
+                return await self._calls.call(target, method, args, behalf=behalf, patient=True)
 
         def tell(function: dict[str, Any]) -> None:
             with contextlib.suppress(RemoteError):
@@ -149,11 +157,13 @@ class Visits:
 
         return follow(stream, call, tell)
 
-    def session(
-        self, visitor: Visitor, provider: Provider
-    ) -> AbstractAsyncContextManager[CallSession]:
+    @contextlib.asynccontextmanager
+    async def session(self, visitor: Visitor, provider: Provider) -> AsyncIterator[CallSession]:
         """Converse with a provider, which may call back what it is passed."""
-        return self._calls.session(provider.address, behalf=_behalf(visitor, provider))
+        opened = self._calls.session(provider.address, behalf=_behalf(visitor, provider))
+        with self._activity.visiting(provider.address):
+            async with opened as session:
+                yield session
 
     async def _call_own(
         self,

@@ -804,6 +804,20 @@ APP_STARTS: Final = _apps.limit(
     "calls at one gateway that wait for an app to start",
     "each looks again and again",
 )
+APP_IDLE: Final = _apps.limit(
+    300.0,
+    "seconds",
+    "how long one of several instances of an app is not called before it stops; an app says "
+    "otherwise by `stop_after_inactive`",
+    "calls come in waves",
+)
+APP_TARGET: Final = _apps.limit(
+    4,
+    "calls",
+    "calls that wait for each instance of an app before it gets one more, up to its "
+    "`max_instances`; an app says otherwise by `target_requests_per_instance`",
+    "a page does one thing at a time",
+)
 APP_START_TIME: Final = _apps.limit(
     3_600.0, "seconds", "how long a start of an app may be waited for", "whoever waits keeps a page"
 )

@@ -1,6 +1,6 @@
 -- Change an instance, if it is as it is taken to be.
 -- KEYS  1 the instance  2 instances  3 probes  4 those of its workspace that are over
---       5 what becomes of the instance
+--       5 what becomes of the instance  6 those that are watched
 -- ARGV  1 address  2 its epoch, or ''  3 states that it may be in, each with a comma behind it
 --       4 its state from now on  5 when it is to be looked at, in ms from now  6 name of this very call
 --       7 how many ends of a workspace are remembered  8 how many changes of an instance are known
@@ -22,9 +22,13 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if known[1] ~= ARGV[4] then
   redis.call('HSET', KEYS[1], 'changed', now, 'probe_turn', '')
   redis.call('ZREM', KEYS[3], ARGV[1])
-  local probe = redis.call('HMGET', KEYS[1], 'probe_every', 'probe_delay')
-  if ARGV[4] == 'running' and probe[1] then
-    redis.call('ZADD', KEYS[3], now + probe[2], ARGV[1])
+  redis.call('ZREM', KEYS[6], ARGV[1])
+  local about = redis.call('HMGET', KEYS[1], 'probe_every', 'probe_delay', 'idle')
+  if ARGV[4] == 'running' and about[1] then
+    redis.call('ZADD', KEYS[3], now + about[2], ARGV[1])
+  end
+  if ARGV[4] == 'running' and about[3] then
+    redis.call('ZADD', KEYS[6], now + about[3], ARGV[1])
   end
 end
 local runner = redis.call('HGET', KEYS[1], 'runner')

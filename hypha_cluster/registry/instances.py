@@ -6,9 +6,10 @@ run an instance, by one runner; whatever is said by an earlier one is not heard 
 
 import hashlib
 import json
+import random
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple, Self
@@ -28,7 +29,7 @@ LEASE: Final = 10.0  # seconds; then an instance is taken by another runner
 REMEMBERED: Final = 86_400.0  # seconds for which the end of an instance is known
 TICKET: Final = "hypha-app-"  # what the token of a page begins with
 _TICKET_LIFE: Final = 60.0  # seconds
-_HISTORY: Final = (APP_HISTORY, int(REMEMBERED * 1000))  # changes, and ms
+HISTORY: Final = (APP_HISTORY, int(REMEMBERED * 1000))  # changes, and ms
 _LOOKED_AT: Final = 1_000  # instances that are seen to at once
 _PROBE_MARGIN: Final = 5_000  # ms, after which a gateway that probes is taken to be lost
 
@@ -59,6 +60,22 @@ class ProbeTimes(NamedTuple):
     patience: float
 
 
+class Scale(NamedTuple):
+    """How many instances of an app there are, as it is called.
+
+    idle: seconds without a call, after which one stops that is more than `least`; None never.
+    most: how many are shared. target: calls that wait for each, above which there is one more.
+    """
+
+    least: int = 0
+    most: int = 1
+    idle: float | None = None
+    target: int = 1
+
+
+ALONE: Final = Scale()
+
+
 class Wanted(NamedTuple):
     """An instance that is asked for. user: who its page will be. wait_for: id of a service."""
 
@@ -70,6 +87,18 @@ class Wanted(NamedTuple):
     wait_for: str
     timeout: float
     probe: ProbeTimes | None = None
+    scale: Scale = ALONE
+
+    def fields(self) -> dict[str, str]:
+        """What is known of it from its beginning."""
+        return {
+            "name": self.name,
+            "user": _user_to_json(self.user),
+            "wait_for": self.wait_for,
+            "timeout": str(self.timeout),
+            **_times_of(self.probe),
+            **_fields_of(self.scale),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +122,7 @@ class Instance:
     service: str  # the name of what it offers
     then: State  # what it is when it has stopped
     changed: float  # Unix time
+    asked: float  # Unix time
 
     @property
     def workspace(self) -> str:
@@ -127,6 +157,7 @@ class Instance:
             service=known.get("service", ""),
             then=State(known.get("then", State.STOPPED)),
             changed=int(known["changed"]) / 1000,
+            asked=int(known.get("asked", known["changed"])) / 1000,
         )
 
 
@@ -145,6 +176,10 @@ class Change(NamedTuple):
     epoch: int
 
 
+# Which of several addresses.
+Choose = Callable[[Sequence[str]], str]
+
+
 class Instances:
     """Changes and reads the instances of all workspaces."""
 
@@ -161,28 +196,18 @@ class Instances:
 
     # For whoever wants one.
 
-    async def ask(self, wanted: Wanted, *, shared: bool) -> tuple[str, bool]:
+    async def ask(
+        self, wanted: Wanted, *, shared: bool, choose: Choose = random.choice
+    ) -> tuple[str, bool]:
         """Want an instance; answer its address, and whether it is new.
 
-        shared: the one that there is of the app will do. Conflict when the client id is in use.
+        shared: one that there is of the app will do; `choose` says which. Conflict when the client
+        id is in use.
         """
         address, keys = f"{wanted.workspace}/{wanted.client}", self._keys
         if await self._redis.exists(keys.client(address)):
             raise _taken(wanted.client)
-        fields = {
-            "name": wanted.name,
-            "user": _user_to_json(wanted.user),
-            "wait_for": wanted.wait_for,
-            "timeout": str(wanted.timeout),
-        }
-        if wanted.probe is not None:
-            period, delay, patience = (int(seconds * 1000) for seconds in wanted.probe)
-            fields |= {
-                "probe_every": str(period),
-                "probe_delay": str(delay),
-                "probe_for": str(patience + _PROBE_MARGIN),
-            }
-        outcome, client = await self._ask(
+        outcome, *clients = await self._ask(
             keys=[
                 keys.instances(),
                 keys.instance(address),
@@ -190,6 +215,7 @@ class Instances:
                 keys.shared_instances(wanted.workspace),
                 keys.ended_instances(wanted.workspace),
                 keys.instance_history(address),
+                keys.watched_instances(),
             ],
             args=[
                 wanted.workspace,
@@ -199,8 +225,9 @@ class Instances:
                 keys.instance(),
                 APP_INSTANCES,
                 secrets.token_hex(8),
-                *_HISTORY,
-                *flatten(fields),
+                *HISTORY,
+                wanted.scale.most,
+                *flatten(wanted.fields()),
             ],
         )
         if outcome == b"taken":
@@ -211,7 +238,8 @@ class Instances:
                 f"{wanted.workspace} first.",
                 LEASE,
             )
-        return f"{wanted.workspace}/{client.decode()}", outcome == b"asked"
+        found = sorted(f"{wanted.workspace}/{client.decode()}" for client in clients)
+        return choose(found), outcome == b"asked"
 
     async def find(self, address: str) -> Instance | None:
         fields = await self._redis.hgetall(self._keys.instance(address))
@@ -272,6 +300,7 @@ class Instances:
                 self._keys.probes(),
                 self._keys.ended_instances(workspace_of(address)),
                 self._keys.instance_history(address),
+                self._keys.watched_instances(),
             ],
             args=[
                 address,
@@ -281,7 +310,7 @@ class Instances:
                 int(due * 1000),
                 secrets.token_hex(8),
                 APP_ENDS,
-                *_HISTORY,
+                *HISTORY,
                 *flatten(fields),
             ],
         )
@@ -335,7 +364,7 @@ class Instances:
                 keys.ended_instances(),
                 secrets.token_hex(8),
                 keys.instance_history(),
-                *_HISTORY,
+                *HISTORY,
                 *(keys.instance_log("", kind) for kind in KINDS),
             ],
         )
@@ -394,7 +423,7 @@ class Instances:
         """Who the page of an instance is; InvalidToken unless its ticket holds."""
         user = await self._admit(
             [self._keys.instance(address), self._keys.instance_history(address)],
-            [_digest(token), secrets.token_hex(8), int(_TICKET_LIFE * 1000), *_HISTORY],
+            [_digest(token), secrets.token_hex(8), int(_TICKET_LIFE * 1000), *HISTORY],
         )
         if user is None:
             raise InvalidToken("This ticket is for the page of an app, for a minute, and once.")
@@ -402,6 +431,22 @@ class Instances:
         if admitted.expires_at is not None and admitted.expires_at <= time.time():
             raise InvalidToken("The token by which the app was started has expired.")
         return admitted
+
+
+def _times_of(probe: ProbeTimes | None) -> dict[str, str]:
+    if probe is None:
+        return {}
+    period, delay, patience = (int(seconds * 1000) for seconds in probe)
+    return {
+        "probe_every": str(period),
+        "probe_delay": str(delay),
+        "probe_for": str(patience + _PROBE_MARGIN),
+    }
+
+
+def _fields_of(scale: Scale) -> dict[str, str]:
+    fields = {"least": str(scale.least), "most": str(scale.most), "target": str(scale.target)}
+    return fields if scale.idle is None else fields | {"idle": str(int(scale.idle * 1000))}
 
 
 def _taken(client: str) -> Conflict:

@@ -263,6 +263,18 @@ class Keys:
         """Stream of what has become of an instance, as instance_history.py reads it. Expires."""
         return f"{self.prefix}:{{:apps}}:history:{address}"
 
+    def watched_instances(self) -> str:
+        """Sorted set of addresses of instances by the time, in ms, when nobody has called them."""
+        return f"{self.prefix}:{{:apps}}:watched"
+
+    def kept_apps(self) -> str:
+        """Sorted set of apps that are kept up, by the time, in ms, to look at them next."""
+        return f"{self.prefix}:{{:apps}}:kept"
+
+    def kept_app(self, app_id: str = "") -> str:
+        """Hash: how an app that is kept up is started. Goes when it is so no longer."""
+        return f"{self.prefix}:{{:apps}}:kept:{app_id}"
+
     def instance_log(self, address: str, kind: str) -> str:
         """Stream of what an instance has logged. Expires."""
         return f"{self.prefix}:{{:apps}}:log:{kind}:{address}"

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import NamedTuple
 
 from hypha_cluster.metrics import Histogram
@@ -37,12 +37,16 @@ class PendingCalls:
         # target → (caller, session) → call
         self._by_target: defaultdict[str, dict[tuple[str, str], PendingCall]] = defaultdict(dict)
         self._by_caller: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._watched: Set[str] = frozenset()
+        self._called: set[str] = set()
 
     def __len__(self) -> int:
         return sum(map(len, self._by_target.values()))
 
     def add(self, target: str, call: PendingCall) -> PendingCall:
         """Answer the call as it is kept, or that it is not: its caller has too many already."""
+        if target in self._watched:
+            self._called.add(target)
         sessions = self._by_caller[call.caller]
         if len(sessions) >= PENDING_CALLS:
             return call._replace(is_noted=False)
@@ -53,6 +57,12 @@ class PendingCalls:
     def targets_at(self, node: str) -> list[str]:
         """The addresses of a node itself at which calls wait, one in each workspace."""
         return [target for target in self._by_target if node_of(target) == node]
+
+    def watch(self, targets: Set[str]) -> Set[str]:
+        """Have it noted from now on which of some are called; answer those that were."""
+        called, self._called = self._called, set()
+        self._watched = targets
+        return called
 
     def waiting_for(self, target: str) -> int:
         """How many calls wait for a target."""

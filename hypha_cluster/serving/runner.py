@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 _COMMAND: Final = (sys.executable, "-P", "-m", "hypha_cluster.serving.runner")
 _PAUSES: Final = (1.0, 2.0, 5.0, 15.0)  # seconds before it starts again; the last one stays
-_STOPPING: Final = 20.0  # seconds
+_STOPPING: Final = 20.0  # seconds, beside those in which instances move
 
 
 def terms_of(settings: HubSettings) -> LauncherSettings:
@@ -60,11 +60,12 @@ def runner_beside(settings: HubSettings) -> Iterator[None]:
     beside = _Beside(settings)
     thread = threading.Thread(target=beside.keep, name="runner", daemon=True)
     thread.start()
+    patience = terms.app_drain_time + _STOPPING
     try:
         yield
     finally:
-        beside.stop()
-        thread.join(_STOPPING + 1)
+        beside.stop(patience)
+        thread.join(patience + 1)
 
 
 class _Beside:
@@ -98,14 +99,15 @@ class _Beside:
             process.stdin.flush()
         return process.wait()
 
-    def stop(self) -> None:
+    def stop(self, patience: float) -> None:
+        """patience: seconds, after which it is killed."""
         self._stopping.set()
         process = self._process
         if process is None:
             return
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(_STOPPING)
+            process.wait(patience)
         except subprocess.TimeoutExpired:
             process.kill()
 

@@ -251,17 +251,20 @@ async def probed(instances: Instances) -> str:
     return address
 
 
+async def left(redis: Redis, keys: Keys, address: str) -> float:
+    """Milliseconds until the next probe."""
+    return float(await redis.zscore(keys.probes(), address) or 0) - time.time() * 1000
+
+
 async def test_no_probe_begins_before_the_last_one_is_noted(
     instances: Instances, redis: Redis, keys: Keys
 ) -> None:
     address = await probed(instances)
     (turn,) = await instances.due_probes()
 
-    left = await redis.zscore(keys.probes(), address) - time.time() * 1000
-    assert left > 60_000  # its patience, not its period
+    assert await left(redis, keys, address) > 60_000  # its patience, not its period
     assert await instances.note_probe(turn, is_well=False, forgiven_after=600) == 1
-    left = await redis.zscore(keys.probes(), address) - time.time() * 1000
-    assert left <= 100
+    assert await left(redis, keys, address) <= 100
 
 
 async def test_a_probe_counts_once_and_only_in_its_turn(
@@ -386,7 +389,11 @@ async def test_what_is_forgotten_leaves_nothing(
 async def test_looking_for_probes_reads_only_those_that_are_due(
     instances: Instances, redis: Redis, keys: Keys
 ) -> None:
-    for client, probe in (("a", ProbeTimes(60.0, 0.0, 5.0)), ("later", ProbeTimes(60.0, 50.0, 5.0)), ("none", None)):
+    for client, probe in (
+        ("a", ProbeTimes(60.0, 0.0, 5.0)),
+        ("later", ProbeTimes(60.0, 50.0, 5.0)),
+        ("none", None),
+    ):
         await instances.ask(wanted(client, probe=probe), shared=False)
     await instances.see_to("r", 3)
     for client in ("a", "later", "none"):

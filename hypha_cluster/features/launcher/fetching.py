@@ -48,9 +48,12 @@ def is_public(address: str) -> bool:
             return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
         if ip not in _GLOBAL or ip in _EXAMPLES:
             return False
+    elif ip in _PROTOCOLS:  # of which releases of Python know different parts
+        return False
     return ip.is_global and not ip.is_multicast
 
 
+_PROTOCOLS: Final = ipaddress.ip_network("192.0.0.0/24")
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _GLOBAL: Final = ipaddress.ip_network("2000::/3")  # what IPv6 has given to networks so far
 _EXAMPLES: Final = ipaddress.ip_network("3fff::/20")

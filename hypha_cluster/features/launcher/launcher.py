@@ -1,13 +1,14 @@
 """The feature: server apps, wired together (docs/apps.md)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Final
 
 from starlette.routing import BaseRoute
 
 from hypha_cluster.features.feature import Feature, Grounds, Lookups
 from hypha_cluster.features.launcher.installing import Installer
+from hypha_cluster.features.launcher.keeping import Keeper
 from hypha_cluster.features.launcher.pages import AppPages
 from hypha_cluster.features.launcher.probes import Probes
 from hypha_cluster.features.launcher.python_client import route
@@ -18,6 +19,7 @@ from hypha_cluster.features.launcher.tidying import Tidying
 from hypha_cluster.features.webapps.entrance import Cookies
 from hypha_cluster.hub.services import HubService
 from hypha_cluster.registry.apps import Apps
+from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
 from hypha_cluster.registry.instance_logs import InstanceLogs
 
 _LOOKING: Final = 1.0  # seconds between two looks
@@ -37,14 +39,25 @@ class Launcher(Feature):
         self._grounds = grounds
         self._instances = grounds.instances
         self._apps = apps = Apps(grounds.redis, grounds.keys)
+        self._kept = KeptApps(grounds.redis, grounds.keys)
         self._tidying = Tidying(
-            apps, self._instances, grounds.workspaces, grounds.redis, grounds.keys
+            apps, self._instances, grounds.workspaces, self._kept, grounds.redis, grounds.keys
         )
         logs = InstanceLogs(grounds.redis, grounds.keys)
         self._probes = Probes(apps, self._instances, grounds.calls, grounds.supervisor)
-        starter = Starter(apps, self._instances, logs, grounds.workspaces, self._probes)
+        self._calls = InstanceCalls(grounds.redis, grounds.keys, grounds.node)
+        self._watched: Set[str] = frozenset()
+        starter = Starter(
+            apps,
+            self._instances,
+            logs,
+            grounds.workspaces,
+            self._probes,
+            grounds.activity.waiting_for,
+        )
         installer = Installer(apps, grounds.base_path)
-        self._service = ServerApps(apps, self._instances, logs, installer, starter)
+        keeper = Keeper(self._kept)
+        self._service = ServerApps(apps, self._instances, logs, installer, starter, keeper)
 
     def routes(self, lookups: Lookups) -> Sequence[BaseRoute]:
         if not self._is_on:
@@ -63,6 +76,7 @@ class Launcher(Feature):
         try:
             while self._is_on:
                 await self._probes.look()
+                await self._tend()
                 if looks % _SEEING_TO == 0:
                     await self._instances.see_to()
                 if looks % _ENDING == 0:
@@ -73,3 +87,9 @@ class Launcher(Feature):
                 await asyncio.sleep(_LOOKING)
         finally:
             await self._probes.stop()
+
+    async def _tend(self) -> None:
+        """Say who is called, and have as many instances as that takes."""
+        called = self._grounds.activity.watch(self._watched)
+        self._watched = await self._calls.report(called)
+        await self._kept.see_to()

@@ -5,6 +5,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from hypha_cluster.errors import BadRequest
+from hypha_cluster.features.launcher.scaling import FIELDS as SCALING, scale_of
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.apps import App
 
@@ -16,6 +17,7 @@ DEFAULTS: Final = {"name": "Untitled Plugin", "version": "0.1.0"}
 _KEPT: Final = (
     *("icon", "name", "version", "api_version", "description", "license", "requirements"),
     *("dependencies", "env", "passive", "services"),
+    *SCALING,
 )
 _TEXTS: Final = ("icon", "name", "version", "api_version", "description", "license")
 # What of a config the page is told.
@@ -47,6 +49,7 @@ def manifest_of(config: Mapping[str, Any], attachments: Collection[str]) -> dict
     manifest |= {key: config[key] for key in _KEPT if config.get(key) is not None}
     if not isinstance(manifest.get("services", []), list):
         raise BadRequest(f"'services' of an app is a list, not {shown(config['services'])}.")
+    scale_of(config)
     manifest["tags"] = [*_list(config, "labels"), *_list(config, "flags"), _BIOENGINE]
     if docs := config.get("docs"):
         manifest["documentation"] = docs

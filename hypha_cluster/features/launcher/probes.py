@@ -13,7 +13,14 @@ from hypha_cluster.errors import BadRequest, HubError
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.apps import App, Apps
-from hypha_cluster.registry.instances import LEASE, REMEMBERED, Instance, Instances, ProbeTurn, State
+from hypha_cluster.registry.instances import (
+    LEASE,
+    REMEMBERED,
+    Instance,
+    Instances,
+    ProbeTurn,
+    State,
+)
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)

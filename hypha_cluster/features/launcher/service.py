@@ -6,8 +6,10 @@ from typing import Any
 from hypha_cluster.errors import BadRequest, NotFound, PermissionDenied
 from hypha_cluster.features.launcher.identifiers import check_key, split_app_id
 from hypha_cluster.features.launcher.installing import Installer, Place, Recipe
+from hypha_cluster.features.launcher.keeping import Keeper
 from hypha_cluster.features.launcher.manifest import listed, url_of, with_urls
 from hypha_cluster.features.launcher.plugins import check_source, parse_plugin
+from hypha_cluster.features.launcher.scaling import is_kept_up
 from hypha_cluster.features.launcher.starting import Start, Starter, service_of, timeout_of
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.services import HubService
@@ -31,7 +33,9 @@ class ServerApps:
         logs: InstanceLogs,
         installer: Installer,
         starter: Starter,
+        keeper: Keeper,
     ) -> None:
+        self._keeper = keeper
         self._apps = apps
         self._instances = instances
         self._logs = logs
@@ -90,6 +94,7 @@ class ServerApps:
         app = await self._installer.install(
             place, recipe, source_hash=source_hash, overwrite=bool(overwrite)
         )
+        await self._keeper.keep(app, context.identity)
         return with_urls(app, context.base_url)
 
     async def edit(  # as those of install
@@ -110,6 +115,7 @@ class ServerApps:
             "attachments": attachments,
         }
         edited = await self._installer.edit(app, context.identity.id, changes)
+        await self._keeper.keep(edited, context.identity)
         return with_urls(edited, context.base_url)
 
     async def list_versions(self, context: Context, app_id: Any) -> list[dict[str, Any]]:
@@ -137,11 +143,14 @@ class ServerApps:
         if isinstance(number, bool) or not isinstance(number, int):
             raise BadRequest(f"'version' of an app is a number, not {shown(version)}.")
         old = await self._apps.version(app, number)
-        return with_urls(await self._apps.restore(old, context.identity.id), context.base_url)
+        restored = await self._apps.restore(old, context.identity.id)
+        await self._keeper.keep(restored, context.identity)
+        return with_urls(restored, context.base_url)
 
     async def uninstall(self, context: Context, app_id: Any) -> None:
         """Stop an app, and remove it with all its files."""
         app = await self._app(context, app_id)
+        await self._keeper.release(app)
         for instance in await self._instances.of_workspace(app.workspace):
             if instance.app == app.key:
                 await self._instances.forget(instance.address)
@@ -184,10 +193,12 @@ class ServerApps:
         wait_for_service: Any = None,
     ) -> dict[str, Any]:
         """Start an app, and wait until its page has exported an api, or offers a service."""
-        how = Start(client_id, timeout_of(timeout), service_of(wait_for_service))
         if client_id is not None:
             _check_client(client_id)
         app = await self._app(context, app_id)
+        shared = client_id is None and is_kept_up(app.manifest)  # it is there, or will be at once
+        how = Start(client_id, timeout_of(timeout), service_of(wait_for_service), shared)
+        await self._keeper.keep(app, context.identity)
         instance = await self._starter.start(app, context.identity, how)
         url = url_of(app.id, context.base_url)
         return {
@@ -205,7 +216,10 @@ class ServerApps:
         """Stop an instance, by the id of its client."""
         _check_named(context)
         place = await _workspace_of(context, workspace)
-        if not await self._starter.stop(f"{place}/{_check_client(client_id)}") and raise_exception:
+        address = f"{place}/{_check_client(client_id)}"
+        if instance := await self._instances.find(address):
+            await self._keeper.release(instance)
+        if not await self._starter.stop(address) and raise_exception:
             raise NotFound(f"Server app instance not found: {client_id}")
 
     async def stop_all(self, context: Context, workspace: Any = None) -> int:
@@ -214,6 +228,7 @@ class ServerApps:
         place = await _workspace_of(context, workspace)
         running = [each for each in await self._instances.of_workspace(place) if _is_up(each)]
         for instance in running:
+            await self._keeper.release(instance)
             await self._instances.end(instance.address)
         for instance in running:
             await self._starter.stop(instance.address)

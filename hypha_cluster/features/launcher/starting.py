@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from hypha_cluster.errors import (
@@ -17,6 +18,8 @@ from hypha_cluster.errors import (
 )
 from hypha_cluster.features.launcher.manifest import offers
 from hypha_cluster.features.launcher.probes import LIVENESS, Probe, Probes
+from hypha_cluster.features.launcher.scaling import scale_of
+from hypha_cluster.hub.selection import MODES, Load, check_mode, choose
 from hypha_cluster.hub.services import DEFAULT
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.identity.names import check_client_id
@@ -26,6 +29,7 @@ from hypha_cluster.protocol.limits import APP_START_TIME, APP_STARTS
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance_logs import InstanceLogs
 from hypha_cluster.registry.instances import ACTIVE, Instance, Instances, ProbeTimes, State, Wanted
+from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 
 PATIENCE: Final = 60.0  # seconds that a start may take, by default
@@ -39,12 +43,16 @@ _CLOSING: Final = 10.0  # seconds that closing a page may take
 
 
 class Start(NamedTuple):
-    """How an app is to be started. shared: an instance that there is will do."""
+    """How an app is to be started.
+
+    shared: an instance that there is will do. mode: which of several.
+    """
 
     client: str | None = None
     timeout: float = PATIENCE  # seconds; 0 or less: as long as it takes
     wait_for: str = DEFAULT
     shared: bool = False
+    mode: str = MODES[0]
 
 
 class Starter:
@@ -57,8 +65,10 @@ class Starter:
         logs: InstanceLogs,
         workspaces: Workspaces,
         probes: Probes,
+        load: Load,
     ) -> None:
         self._probes = probes
+        self._load = load
         self._apps = apps
         self._instances = instances
         self._logs = logs
@@ -71,18 +81,10 @@ class Starter:
         check_client_id(client)
         if not launcher.is_child and not launcher.is_anonymous:
             await self._workspaces.know(launcher)  # else its child could not come in
-        wanted = Wanted(
-            app.workspace,
-            client,
-            app.key,
-            app.name,
-            page_user(launcher, app.workspace),
-            how.wait_for,
-            how.timeout,
-            _probed(app),
-        )
+        wanted = wanted_of(app, launcher, how, client)
+        choose = partial(self._choose, how.mode)
         with self._room():
-            address, is_new = await self._instances.ask(wanted, shared=how.shared)
+            address, is_new = await self._instances.ask(wanted, shared=how.shared, choose=choose)
             try:
                 async with asyncio.timeout(how.timeout if how.timeout > 0 else APP_START_TIME):
                     instance = await self._ready(address)
@@ -93,6 +95,11 @@ class Starter:
                 if is_new:
                     await self._instances.end(address, because=reason)
                 raise CallTimeout(f"Failed to start app: {reason}") from None
+
+    def _choose(self, mode: str, addresses: Sequence[str]) -> str:
+        providers = [Provider(each, DEFAULT, {}, online=True) for each in addresses]
+        found = choose(providers, mode, self._load)
+        return found.address if found else addresses[0]
 
     @contextlib.contextmanager
     def _room(self) -> Iterator[None]:
@@ -151,7 +158,9 @@ class Starter:
         name, service = query.get("client_name"), query.get("id", query.get("service_id"))
         service_id = str(service or DEFAULT).rpartition(":")[2]
         app = await self._meant(workspace, name, service_id)
-        start = Start(wait_for=service_id, shared=True)
+        start = Start(
+            wait_for=service_id, shared=True, mode=check_mode(query.get("mode", MODES[0]))
+        )
         if not await self._runs(app) and launcher.is_anonymous and not launcher.is_child:
             raise PermissionDenied("User must be authenticated")
         return (await self.start(app, launcher, start)).address, service_id
@@ -170,6 +179,21 @@ class Starter:
             what = f"called {shown(name)}" if name is not None else f"that offers {shown(service)}"
             raise NotFound(f"Application not found: no app {what} is installed in {workspace}.")
         return max(found, key=lambda app: (app.version, app.key))
+
+
+def wanted_of(app: App, launcher: Identity, how: Start, client: str) -> Wanted:
+    """What is asked for where an app is started."""
+    return Wanted(
+        app.workspace,
+        client,
+        app.key,
+        app.name,
+        page_user(launcher, app.workspace),
+        how.wait_for,
+        how.timeout,
+        _probed(app),
+        scale_of(app.manifest),
+    )
 
 
 def page_user(launcher: Identity, workspace: str) -> Identity:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hypha_cluster.settings import setting
+from hypha_cluster.settings import HOUR, YEAR, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,33 @@ class LauncherSettings:
     )
     app_memory: int = setting(
         512, "Memory for the objects of one page of an app.", "MiB", within=(32, 65_536)
+    )
+    app_page_memory: int = setting(
+        1024,
+        "Memory of the processes of one page of an app; one that uses more is stopped, and has "
+        "failed. Linux alone says what they use.",
+        "MiB",
+        within=(64, 1_048_576),
+    )
+    app_cpu_time: float = setting(
+        1800.0,
+        "How much time of processors a page of an app may use without a pause, before it is "
+        "stopped, and has failed; 0 = as much as it likes.",
+        "seconds",
+        within=(0.0, YEAR),
+    )
+    app_run_time: float = setting(
+        0.0,
+        "How long an instance of an app may be there, before it is stopped, and has failed; "
+        "0 = as long as it likes.",
+        "seconds",
+        within=(0.0, YEAR),
+    )
+    app_drain_time: float = setting(
+        30.0,
+        "How long a runner that stops leaves its pages open, until other runners have taken over.",
+        "seconds",
+        within=(0.0, HOUR),
     )
     app_network: str = setting(
         "internet",

@@ -5,6 +5,7 @@ import logging
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.address import client_of, workspace_of
 from hypha_cluster.registry.apps import Apps
+from hypha_cluster.registry.instance_calls import KeptApps
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.workspaces import Workspaces
@@ -20,9 +21,11 @@ class Tidying:
         apps: Apps,
         instances: Instances,
         workspaces: Workspaces,
+        kept: KeptApps,
         redis: RedisClient,
         keys: Keys,
     ) -> None:
+        self._kept = kept
         self._apps = apps
         self._instances = instances
         self._workspaces = workspaces
@@ -38,6 +41,8 @@ class Tidying:
                 continue
             if workspace in self._missing:
                 _log.info("The apps of workspace %s are removed with it.", workspace)
+                for app in await self._apps.of_workspace(workspace):
+                    await self._kept.release(app.id)
                 await self._apps.forget(workspace)
                 for instance in await self._instances.of_workspace(workspace):
                     await self._instances.forget(instance.address)
@@ -59,6 +64,8 @@ class Tidying:
                 await self._end(name, pages)
 
     async def _end(self, workspace: str, pages: set[str]) -> None:
+        for app in await self._apps.of_workspace(workspace):
+            await self._kept.release(app.id)
         for page in pages:
             if (await self._instances.end(f"{workspace}/{page}")).is_done:
                 _log.info("%s/%s is stopped, for nobody else is left there.", workspace, page)

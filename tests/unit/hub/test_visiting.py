@@ -12,11 +12,14 @@ from hypha_cluster.hub.own_functions import OwnFunctions
 from hypha_cluster.hub.services import HubService, HubServices
 from hypha_cluster.hub.visiting import Visitor, Visits
 from hypha_cluster.identity.access import Identity
+from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import ServiceQuery
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.relay.activity import Activity
 from hypha_cluster.relay.connections import Connections
+from hypha_cluster.relay.pending import PendingCalls
 
 SOMEBODY = Identity("somebody")
 MEMBER = Visitor(SOMEBODY, inside=True, base_url="http://hub")
@@ -58,7 +61,8 @@ def visits() -> Visits:
     )
     directory = cast(Directory, FakeDirectory())
     functions = OwnFunctions(own, directory, Connections(1, 1.0), cast(Workspaces, None))
-    return Visits(directory, own, functions, cast(HubCalls, FakeCalls()))
+    activity = Activity(PendingCalls(Counts().calls))
+    return Visits(directory, own, functions, cast(HubCalls, FakeCalls()), activity)
 
 
 @pytest.mark.parametrize(("path", "value"), [("n.m", 5), ("n", {"m": 5}), ("new", 1)])

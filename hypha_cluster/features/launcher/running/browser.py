@@ -4,14 +4,20 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator
 from typing import Any, Final, NamedTuple, Self
 
 from hypha_cluster.errors import StartupError
+from hypha_cluster.features.launcher.running.egress import Egress
 from hypha_cluster.features.launcher.running.logbook import Logbook, masked
+from hypha_cluster.features.launcher.running.usage import Usage
 from hypha_cluster.supervision import outcome
+
+_log = logging.getLogger(__name__)
 
 # In this order: what distributions call it.
 _PROGRAMS: Final = (
@@ -33,6 +39,8 @@ _FLAGS: Final = (
 )
 _LOADING: Final = 30.0  # seconds for a page
 _CLOSING: Final = 5.0  # seconds
+_LOOKING: Final = 60.0  # seconds, after which a page may have frames in other processes
+_TRACING: Final = 10.0  # seconds
 # The page of an app finds who it is here; nobody else on the network sees it.
 _TOLD: Final = """(() => {{
   if (window !== window.top || !location.href.startsWith({prefix})) return;
@@ -51,13 +59,68 @@ class Assignment(NamedTuple):
     about: dict[str, str]
 
 
+class Processes:
+    """The processes in which the frames of one page are.
+
+    Chromium says so when it begins to trace a page, and that one after the other.
+    """
+
+    def __init__(self, context: Any, tracing: asyncio.Lock) -> None:
+        self._context = context
+        self._tracing = tracing
+        self._found: set[int] = set()
+        self._looked_at = -_LOOKING
+        self.tab: Any = None
+
+    async def find(self) -> set[int]:
+        """Those that were known a moment ago; none when the browser does not say."""
+        from playwright.async_api import Error
+
+        if self.tab is None or time.monotonic() - self._looked_at < _LOOKING:
+            return self._found
+        self._looked_at = time.monotonic()
+        try:
+            async with self._tracing, asyncio.timeout(_TRACING):
+                session = await self._context.new_cdp_session(self.tab)
+                try:
+                    self._found = await _trace(session)
+                finally:
+                    await session.detach()
+        except (Error, TimeoutError) as error:
+            _log.info("The browser does not say where a page is: %s", error)
+        return self._found
+
+
+async def _trace(session: Any) -> set[int]:
+    frames: list[dict[str, Any]] = []
+    over = asyncio.get_running_loop().create_future()
+
+    def take(event: dict[str, Any]) -> None:
+        for each in event["value"]:
+            if each.get("name") == "TracingStartedInBrowser":
+                frames.extend(each["args"]["data"]["frames"])
+
+    session.on("Tracing.dataCollected", take)
+    session.on("Tracing.tracingComplete", lambda _: over.set_result(None))
+    categories = {"includedCategories": ["disabled-by-default-devtools.timeline"]}
+    await session.send("Tracing.start", {"traceConfig": categories})
+    await session.send("Tracing.end")
+    await over
+    return {frame["processId"] for frame in frames if "processId" in frame}
+
+
 class Page:
     """One page. gone: done when it has ended by itself, with the reason."""
 
-    def __init__(self, log: Logbook) -> None:
+    def __init__(self, log: Logbook, processes: Processes) -> None:
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._log = log
+        self._processes = processes
         self._has_loaded = False
+
+    async def usage(self) -> Usage:
+        """What the processes of this page use, and those of the frames in it."""
+        return Usage.of(await self._processes.find())
 
     def end(self, reason: str) -> None:
         if not self.gone.done():
@@ -91,9 +154,10 @@ class Page:
 class Browser:
     """A context, in which the browser is up; it is started anew when it has crashed."""
 
-    def __init__(self, program: str, proxy: str, *, memory: int, sandboxed: bool) -> None:
+    def __init__(self, program: str, egress: Egress, *, memory: int, sandboxed: bool) -> None:
         self._program = program
-        self._proxy = proxy
+        self._egress = egress
+        self._tracing = asyncio.Lock()
         self._memory = memory
         self._sandboxed = sandboxed
         self._starting = asyncio.Lock()
@@ -135,23 +199,26 @@ class Browser:
         """Meanwhile a page is open; PageGone when it cannot be loaded."""
         from playwright.async_api import Error
 
-        page = Page(log)
-        try:
-            browser = await self._up()
-            context = await browser.new_context(
-                proxy={"server": self._proxy, "bypass": "<-loopback>"}, accept_downloads=False
-            )
-        except (Error, StartupError) as error:
-            raise PageGone(f"The browser cannot open a page: {error}") from None
-        try:
-            await self._load(context, page, assignment)
-            yield page
-        finally:
-            # A page that is busy for ever is closed with its process, by the browser.
-            closing = asyncio.ensure_future(context.close())
-            await asyncio.wait([closing], timeout=_CLOSING)
+        async with self._egress.door(log.take) as proxy:
+            try:
+                browser = await self._up()
+                context = await browser.new_context(
+                    proxy={"server": proxy, "bypass": "<-loopback>"}, accept_downloads=False
+                )
+            except (Error, StartupError) as error:
+                raise PageGone(f"The browser cannot open a page: {error}") from None
+            processes = Processes(context, self._tracing)
+            page = Page(log, processes)
+            try:
+                processes.tab = await self._load(context, page, assignment)
+                yield page
+            finally:
+                # A page that is busy for ever is closed with its process, by the browser.
+                closing = asyncio.ensure_future(context.close())
+                await asyncio.wait([closing], timeout=_CLOSING)
 
-    async def _load(self, context: Any, page: Page, assignment: Assignment) -> None:
+    async def _load(self, context: Any, page: Page, assignment: Assignment) -> Any:
+        """The tab with the page in it."""
         from playwright.async_api import Error
 
         prefix = json.dumps(assignment.url.partition("?")[0])
@@ -166,6 +233,7 @@ class Browser:
         except Error as error:
             raise PageGone(f"The browser cannot open a page: {error.message}") from None
         await page.load(tab, assignment.url)
+        return tab
 
 
 def find_browser(named: str) -> str:

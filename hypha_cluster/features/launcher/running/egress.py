@@ -7,7 +7,7 @@ programs here offer, or what a cloud tells its machines.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
@@ -51,8 +51,12 @@ class _Head(NamedTuple):
 Gateways = Callable[[], Awaitable[list[Target]]]
 
 
+# Takes what an app is to read in its log: a kind of entry, and a text.
+Tell = Callable[[str, str], None]
+
+
 class Egress:
-    """A context, in which the proxy listens on this machine.
+    """Opens a door on this machine for each page; what a page asks for goes through its own.
 
     hub: where pages reach the hub. public: whether they reach anything else.
     """
@@ -64,31 +68,33 @@ class Egress:
         self._has_names = urlsplit(hub).scheme == "https"  # another gateway has no such certificate
         self._gateways = gateways
         self._public = public
-        self._tasks = Tasks(supervisor)
-        self._server: asyncio.Server
+        self._supervisor = supervisor
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0, limit=_HEAD)
-        return self
+    @contextlib.asynccontextmanager
+    async def door(self, tell: Tell) -> AsyncIterator[str]:
+        """Meanwhile a proxy listens at this URL; what it refuses, the app reads in its log."""
+        tasks = Tasks(self._supervisor)
 
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        await self._tasks.stop()
+        def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            tasks.spawn("egress", self._serve(reader, writer, tell))
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        server = await asyncio.start_server(take, "127.0.0.1", 0, limit=_HEAD)
+        try:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        finally:
+            server.close()
+            await tasks.stop()
 
-    def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._tasks.spawn("egress", self._serve(reader, writer))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tell: Tell
+    ) -> None:
         try:
             async with asyncio.timeout(_PATIENCE):
                 head = _read(await reader.readuntil(b"\r\n\r\n"))
                 onward = await self._connect(head.target)
         except HubError as error:
             _log.info("The page of an app is refused something: %s", error)
+            tell("warning", f"The hub's proxy refuses what the page asks for: {error}")
             await _refuse(writer, 403, str(error))
         except (OSError, EOFError, ValueError, TimeoutError, asyncio.LimitOverrunError) as error:
             await _refuse(writer, 502, type(error).__name__)
@@ -102,6 +108,10 @@ class Egress:
             return await self._connect_to_hub()
         if not self._public:
             raise PermissionDenied("Pages of apps reach the hub only.")
+        if target.port not in _PORTS.values():
+            raise PermissionDenied(
+                f"Pages of apps reach the ports 80 and 443 of others, not {target.port}."
+            )
         address = await public_address(target.host, target.port)
         return await asyncio.open_connection(address, target.port)
 

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 from hypha_cluster.errors import ClientNotFound, NotFound, RedisUnavailable
 from hypha_cluster.features.launcher.manifest import INDEX
 from hypha_cluster.features.launcher.pages import TICKET
+from hypha_cluster.features.launcher.running.bounds import Bounds, OverLimit, Watch
 from hypha_cluster.features.launcher.running.browser import Assignment, Browser, PageGone
 from hypha_cluster.features.launcher.running.logbook import Logbook
 from hypha_cluster.protocol.limits import APP_START_TIME
@@ -39,13 +40,14 @@ _WINDOW: Final = 600.0  # … within so many seconds, after which an instance ha
 
 
 class Outlook(NamedTuple):
-    """What a runner has of the hub. url: where its pages reach it."""
+    """What a runner has of the hub. url: where its pages reach it. bounds: of each instance."""
 
     url: str
     apps: Apps
     instances: Instances
     logs: InstanceLogs
     services: Services
+    bounds: Bounds
 
 
 class LeaseLost(Exception):
@@ -60,23 +62,38 @@ class ToMove(Exception):
     """This runner stops, and others go on with the instance."""
 
 
+class HasMoved(Exception):
+    """Somebody else has the instance by now, as this runner has asked for."""
+
+
 # In this order, where there are several: what is not this runner's to say comes first.
-_ENDS: Final = (LeaseLost, ToStop, NotFound, PageGone, ToMove)
+_ENDS: Final = (HasMoved, LeaseLost, ToStop, NotFound, OverLimit, PageGone, ToMove)
 
 
 class Hosting:
-    """Runs one instance. moving: set when this runner stops."""
+    """Runs one instance.
+
+    claimed_at: by the clock of the loop. moving: set when this runner stops.
+    """
 
     def __init__(
-        self, instance: Instance, outlook: Outlook, browser: Browser, moving: asyncio.Event
+        self,
+        instance: Instance,
+        outlook: Outlook,
+        browser: Browser,
+        *,
+        claimed_at: float,
+        moving: asyncio.Event,
     ) -> None:
         self._instance = instance
         self._outlook = outlook
         self._browser = browser
         self._moving = moving
         self._log = Logbook(outlook.logs, instance.address)
-        self._claimed_at = asyncio.get_running_loop().time()
+        self._claimed_at = claimed_at
         self._state = State.STARTING
+        self._changing = asyncio.Lock()  # so that no renewal overtakes what gives the lease up
+        self._is_handed_over = False
         self._ticket = ""
 
     async def run(self) -> None:
@@ -88,9 +105,13 @@ class Hosting:
                     group.create_task(work)
         except* _ENDS as ended:
             ends = ended.exceptions
+        end = min(ends, key=_weight)
+        if isinstance(end, OverLimit):
+            _log.warning("%s (%s): %s", self._instance.address, self._instance.app_id, end)
+            self._log.take("error", str(end))
         await self._log.write()
         with contextlib.suppress(RedisUnavailable):  # then its lease ends, which says as much
-            await self._conclude(min(ends, key=_weight))
+            await self._conclude(end)
 
     # What goes on meanwhile; each ends with an exception that says why.
 
@@ -109,31 +130,69 @@ class Hosting:
         """Answer when it was begun, for then the lease begins at the latest."""
         while True:
             began = loop.time()
-            try:
-                if await self._change(self._state):
-                    return began
-            except RedisUnavailable:
-                await asyncio.sleep(_AGAIN)
+            async with self._changing:
+                if self._is_handed_over:
+                    return began  # there is none; how long its page stays, `_move` says
+                try:
+                    if await self._change(self._state):
+                        return began
+                except RedisUnavailable:
+                    await asyncio.sleep(_AGAIN)
 
     async def _move(self) -> NoReturn:
+        """Have others go on with it; its page answers until theirs does, if somebody is there."""
         await self._moving.wait()
-        raise ToMove
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._outlook.bounds.drain):
+                others = await _patiently(self._outlook.instances.runners)
+                if others and self._state is State.RUNNING:
+                    await self._hand_over()
+                    await self._until_taken_over()
+        raise HasMoved if self._is_handed_over else ToMove
+
+    async def _hand_over(self) -> None:
+        async with self._changing:
+            await _patiently(self._give_up)
+            self._is_handed_over = True
+        _log.info("%s moves to another runner.", self._instance.address)
+
+    async def _give_up(self) -> None:
+        await self._change(State.PENDING, due=0, reason="Its runner stops.", runner="")
+
+    async def _until_taken_over(self) -> None:
+        """Return when the next page of the instance is ready, or it is wanted no more.
+
+        The hub lets the next page in at once, and cuts this one off; so there is never more than
+        one of them that is heard.
+        """
+        while True:
+            known = await _patiently(self._look)
+            is_waiting = known is not None and known.state in (State.PENDING, State.STARTING)
+            if not is_waiting:
+                return
+            await asyncio.sleep(_LOOKING)
+
+    async def _look(self) -> Instance | None:
+        return await self._outlook.instances.find(self._instance.address)
 
     async def _live(self) -> NoReturn:
         """Open the page, and see that it gets ready, and stays so."""
         before = await _patiently(self._stamp)
         assignment = await _patiently(self._assignment)
         async with self._browser.open(assignment, self._log) as page:
+            watch = Watch(self._outlook.bounds, self._instance.asked)
             seen = asyncio.ensure_future(self._see_through(before))
-            either: list[asyncio.Future[Any]] = [seen, page.gone]
+            over = asyncio.ensure_future(watch.run(page.usage, time.time))
+            either: list[asyncio.Future[Any]] = [seen, over, page.gone]
             try:
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if page.gone.done():
                     raise PageGone(page.gone.result())
-                await seen
+                await (over if over.done() else seen)
             finally:
-                seen.cancel()
-                await asyncio.gather(seen, return_exceptions=True)
+                for work in (seen, over):
+                    work.cancel()
+                await asyncio.gather(seen, over, return_exceptions=True)
         raise PageGone("The page is over.")
 
     async def _assignment(self) -> Assignment:
@@ -226,6 +285,8 @@ class Hosting:
 
     async def _conclude(self, end: BaseException) -> None:
         address = self._instance.address
+        if isinstance(end, HasMoved):
+            return
         if isinstance(end, LeaseLost):
             _log.warning("The lease of %s is lost; its page is closed.", address)
             return
@@ -233,7 +294,7 @@ class Hosting:
             if isinstance(end, ToMove):
                 await self._change(State.PENDING, due=0, reason="Its runner stops.", runner="")
             elif not isinstance(end, ToStop):
-                await self._crashed(str(end), for_good=isinstance(end, NotFound))
+                await self._crashed(str(end), for_good=isinstance(end, NotFound | OverLimit))
                 return
         except (ToStop, LeaseLost):
             pass

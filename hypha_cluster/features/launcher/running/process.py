@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.features.launcher.running.bounds import Bounds
 from hypha_cluster.features.launcher.running.browser import Browser, check_sandbox, find_browser
 from hypha_cluster.features.launcher.running.egress import Egress, Target
 from hypha_cluster.features.launcher.running.hosting import Outlook
@@ -49,15 +50,12 @@ async def run(
         await redis.start()
         gateways = _Gateways(redis, keys)
         is_public = settings.app_network == "internet"
-        egress = await stack.enter_async_context(
-            Egress(hub, gateways.targets, supervisor, public=is_public)
-        )
+        egress = Egress(hub, gateways.targets, supervisor, public=is_public)
         browser = await stack.enter_async_context(
-            Browser(
-                program, egress.url, memory=settings.app_memory, sandboxed=not settings.in_docker
-            )
+            Browser(program, egress, memory=settings.app_memory, sandboxed=not settings.in_docker)
         )
-        runner = Runner(_outlook(hub, redis, keys), browser, settings.app_slots, supervisor)
+        outlook = _outlook(hub, redis, keys, _bounds(settings))
+        runner = Runner(outlook, browser, settings.app_slots, supervisor)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, runner.stopping.set)
         stopping = asyncio.ensure_future(_pass_on(stop, runner.stopping))
@@ -72,7 +70,16 @@ async def _pass_on(one: asyncio.Event, other: asyncio.Event) -> None:
     other.set()
 
 
-def _outlook(hub: str, redis: RedisClient, keys: Keys) -> Outlook:
+def _bounds(settings: LauncherSettings) -> Bounds:
+    return Bounds(
+        settings.app_page_memory,
+        settings.app_cpu_time,
+        settings.app_run_time,
+        settings.app_drain_time,
+    )
+
+
+def _outlook(hub: str, redis: RedisClient, keys: Keys, bounds: Bounds) -> Outlook:
     services = Services(redis, keys, PublicListing(redis, keys), RecentlyFound())
     return Outlook(
         hub.rstrip("/"),
@@ -80,6 +87,7 @@ def _outlook(hub: str, redis: RedisClient, keys: Keys) -> Outlook:
         Instances(redis, keys),
         InstanceLogs(redis, keys),
         services,
+        bounds,
     )
 
 

@@ -1,6 +1,7 @@
 """A runner: takes instances from Redis, as many as it has slots, and runs them."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import socket
@@ -25,6 +26,7 @@ class Runner:
     ) -> None:
         self.name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self.stopping = asyncio.Event()
+        self._moving = asyncio.Event()
         self._outlook = outlook
         self._browser = browser
         self._slots = slots
@@ -37,28 +39,41 @@ class Runner:
         on_ready()
         self._tasks.keep("take", self._take)
         try:
-            await self.stopping.wait()
+            await self._moving.wait()
         finally:
-            self.stopping.set()
+            self._moving.set()
             await self._tasks.settled()  # all pages are closed, and said to be
             await self._tasks.stop()
+
+    async def _take(self) -> None:
+        """Take instances until told to stop; then be known no more, and let go of all."""
+        while not self.stopping.is_set():
+            free, began = self._slots - self._hosted, asyncio.get_running_loop().time()
+            for address in await self._outlook.instances.see_to(self.name, free):
+                self._hosted += 1
+                self._tasks.spawn("instance", self._host(address, began), detail=address)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), _TURN)
         try:
             await self._outlook.instances.leave(self.name)
         except RedisUnavailable as error:
             _log.info("This runner is known for a moment longer: %s", error)
+        if self._hosted:
+            _log.info("The runner %s stops; %d instances move.", self.name, self._hosted)
+        self._moving.set()
 
-    async def _take(self) -> None:
-        while not self.stopping.is_set():
-            free = self._slots - self._hosted
-            for address in await self._outlook.instances.see_to(self.name, free):
-                self._hosted += 1
-                self._tasks.spawn("instance", self._host(address), detail=address)
-            await asyncio.sleep(_TURN)
-
-    async def _host(self, address: str) -> None:
+    async def _host(self, address: str, claimed_at: float) -> None:
+        """claimed_at: at the earliest, by the clock of the loop; from then on its lease counts."""
         try:
             instance = await self._outlook.instances.find(address)
             if instance is not None and instance.runner == self.name:
-                await Hosting(instance, self._outlook, self._browser, self.stopping).run()
+                hosting = Hosting(
+                    instance,
+                    self._outlook,
+                    self._browser,
+                    claimed_at=claimed_at,
+                    moving=self._moving,
+                )
+                await hosting.run()
         finally:
             self._hosted -= 1

@@ -33,7 +33,7 @@ class Place:
         self._found = list(found)
         self._answer = answer
 
-    async def ask(self, wanted: Any, *, shared: bool) -> tuple[str, bool]:
+    async def ask(self, wanted: Any, *, shared: bool, choose: Any) -> tuple[str, bool]:
         self.asked += 1
         return INSTANCE.address, True
 
@@ -64,7 +64,7 @@ class Place:
 
 
 def starter(place: Any) -> Starter:
-    return Starter(place, place, place, place, place)
+    return Starter(place, place, place, place, place, lambda address: 0)
 
 
 async def test_who_has_no_room_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,26 @@
+"""Apps of which there are always some instances: their configs say so, by `daemon` or a number."""
+
+from hypha_cluster.features.launcher.scaling import is_kept_up
+from hypha_cluster.features.launcher.starting import Start, wanted_of
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.registry.apps import App
+from hypha_cluster.registry.instance_calls import KeptApps
+from hypha_cluster.registry.instances import Instance
+
+
+class Keeper:
+    """Keeps such apps up from when they are installed or started, until somebody stops them."""
+
+    def __init__(self, kept: KeptApps) -> None:
+        self._kept = kept
+
+    async def keep(self, app: App, launcher: Identity) -> None:
+        """Keep an app up from now on, if it is such a one; else no longer."""
+        if is_kept_up(app.manifest):
+            await self._kept.keep(wanted_of(app, launcher, Start(), client=""))
+        else:
+            await self._kept.release(app.id)
+
+    async def release(self, stopped: App | Instance) -> None:
+        """Keep an app up no longer, one of whose instances is to be stopped."""
+        await self._kept.release(stopped.id if isinstance(stopped, App) else stopped.app_id)

@@ -1,0 +1,50 @@
+"""What processes use, as Linux says; elsewhere nobody knows, so nothing is bounded by it."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+_PROC: Final = Path("/proc")
+# Of what is resident: what is shared with other processes, as their programs, counts for none.
+_OWN_MEMORY: Final = ("RssAnon:", "RssShmem:")
+
+
+class Usage(NamedTuple):
+    """Of some processes together.
+
+    memory: bytes. time: seconds of processors since their start. runs: whether one of them has
+    something to do at the moment, and a processor or the wish for one.
+    """
+
+    memory: int
+    time: float
+    runs: bool
+
+    @classmethod
+    def of(cls, processes: Iterable[int], proc: Path = _PROC) -> Self:
+        """Processes that are not there use nothing."""
+        found = [each for pid in processes if (each := _usage_of(proc / str(pid)))]
+        return cls(
+            sum(each.memory for each in found),
+            sum(each.time for each in found),
+            any(each.runs for each in found),
+        )
+
+
+def _usage_of(folder: Path) -> Usage | None:
+    try:
+        status = (folder / "status").read_text()
+        fields = _fields(folder)
+        runs = any(_fields(thread)[0] == "R" for thread in (folder / "task").iterdir())
+    except OSError:  # it, or a thread of it, has ended meanwhile
+        return None
+    lines = [line.split() for line in status.splitlines() if line.startswith(_OWN_MEMORY)]
+    ticks = int(fields[11]) + int(fields[12])
+    memory = sum(int(line[1]) * 1024 for line in lines)
+    return Usage(memory, ticks / os.sysconf("SC_CLK_TCK"), runs)
+
+
+def _fields(folder: Path) -> list[str]:
+    """State, parent and so on, as proc(5) has them behind the name of the program."""
+    return (folder / "stat").read_text().rpartition(")")[2].split()

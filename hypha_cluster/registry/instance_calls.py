@@ -1,0 +1,94 @@
+"""Who calls instances of apps, on all gateways together, and what comes of it.
+
+A gateway counts in its memory, and says once in a while what it has seen; so a call costs nothing
+in Redis.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+from hypha_cluster.links.client import RedisClient, Word
+from hypha_cluster.protocol.limits import APP_INSTANCES
+from hypha_cluster.registry.encoding import flatten
+from hypha_cluster.registry.instances import HISTORY, LEASE, Wanted
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.scripts import Script
+
+_HOLDS: Final = 3_000  # ms for which it counts what a gateway has said
+_LOOKING: Final = 10_000  # ms between two looks at an app that is kept up
+_AGAIN: Final = 300_000  # ms from the failure of such an app to its next start
+
+
+class InstanceCalls:
+    """What one gateway says. node: its name."""
+
+    def __init__(self, redis: RedisClient, keys: Keys, node: str) -> None:
+        self._node = node
+        self._keys = keys
+        self._tend = Script(redis, "tend_instances")
+
+    async def report(self, calls: Mapping[str, int]) -> frozenset[str]:
+        """Say which instances were called, and how many calls wait for each at this gateway.
+
+        Then there are more instances of what has too much to do, and those stop that nobody has
+        called for too long. Answer the addresses of all whose calls are counted.
+        """
+        keys = self._keys
+        watched: list[bytes] = await self._tend(
+            keys=[keys.watched_instances(), keys.instances(), keys.probes()],
+            args=[
+                keys.instance(),
+                keys.instances_of(),
+                self._node,
+                _HOLDS,
+                int(LEASE * 1000),
+                APP_INSTANCES,
+                secrets.token_urlsafe(12),
+                keys.instance_history(),
+                *HISTORY,
+                *flatten({address: str(many) for address, many in calls.items()}),
+            ],
+        )
+        return frozenset(address.decode() for address in watched)
+
+
+class KeptApps:
+    """Apps of which there are always some instances, whatever happens."""
+
+    def __init__(self, redis: RedisClient, keys: Keys) -> None:
+        self._keys = keys
+        self._keep = Script(redis, "keep_app")
+        self._see_to = Script(redis, "see_to_kept")
+
+    async def keep(self, wanted: Wanted) -> None:
+        """Keep an app up from now on, started like this."""
+        fields: list[Word] = [*flatten({"app": wanted.app, **wanted.fields()})]
+        await self._put(f"{wanted.workspace}/{wanted.app}", fields)
+
+    async def release(self, app_id: str) -> None:
+        """Keep an app up no longer; what runs of it goes on."""
+        await self._put(app_id, [])
+
+    async def _put(self, app_id: str, fields: list[Word]) -> None:
+        await self._keep([self._keys.kept_apps(), self._keys.kept_app(app_id)], [app_id, *fields])
+
+    async def see_to(self) -> list[str]:
+        """Start what is missing; answer the addresses of the new instances."""
+        keys = self._keys
+        new: list[bytes] = await self._see_to(
+            keys=[keys.kept_apps(), keys.instances()],
+            args=[
+                keys.kept_app(),
+                keys.instance(),
+                keys.instances_of(),
+                keys.shared_instances(),
+                _LOOKING,
+                _AGAIN,
+                secrets.token_urlsafe(12),
+                APP_INSTANCES,
+                keys.instance_history(),
+                *HISTORY,
+            ],
+        )
+        return [address.decode() for address in new]

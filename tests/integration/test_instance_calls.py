@@ -1,0 +1,241 @@
+"""Who is called decides in a real Redis how many instances of an app there are."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.protocol.limits import APP_INSTANCES
+from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
+from hypha_cluster.registry.instances import ACTIVE, HELD, Instances, Scale, State, Wanted
+from hypha_cluster.registry.keys import Keys
+from tests.integration.test_instances import PAGE
+
+LAZY = Scale(idle=30.0)
+MANY = Scale(least=1, most=3, idle=30.0, target=2)
+
+
+@pytest.fixture
+def keys(redis_prefix: str) -> Keys:
+    return Keys(redis_prefix)
+
+
+@pytest.fixture
+def instances(redis_client: RedisClient, keys: Keys) -> Instances:
+    return Instances(redis_client, keys)
+
+
+@pytest.fixture
+def calls(redis_client: RedisClient, keys: Keys) -> InstanceCalls:
+    return InstanceCalls(redis_client, keys, "here")
+
+
+@pytest.fixture
+def kept(redis_client: RedisClient, keys: Keys) -> KeptApps:
+    return KeptApps(redis_client, keys)
+
+
+def wanted(client: str, scale: Scale, app: str = "adder") -> Wanted:
+    return Wanted("ann", client, app, "Adder", PAGE, "default", 60.0, scale=scale)
+
+
+async def run(instances: Instances, client: str, scale: Scale, app: str = "adder") -> str:
+    """An instance that runs."""
+    address, _ = await instances.ask(wanted(client, scale, app), shared=False)
+    await run_all(instances)
+    return address
+
+
+async def run_all(instances: Instances) -> None:
+    for address in await instances.see_to("r", 99):
+        await instances.change(address, HELD, State.RUNNING, due=10)
+
+
+async def states(instances: Instances) -> dict[str, State]:
+    return {each.client: each.state for each in await instances.of_workspace("ann")}
+
+
+async def let_time_pass(redis: Redis, keys: Keys, address: str) -> None:
+    """As if nobody had called it for as long as it waits."""
+    await redis.zadd(keys.watched_instances(), {address: 1}, xx=True)
+
+
+async def test_who_is_not_called_for_so_long_stops(
+    instances: Instances, calls: InstanceCalls, redis: Redis, keys: Keys
+) -> None:
+    address = await run(instances, "a", LAZY)
+    await run(instances, "always", Scale())
+
+    assert await calls.report({}) == {address}
+    assert (await instances.get(address)).state is State.RUNNING
+    await let_time_pass(redis, keys, address)
+    assert await calls.report({}) == frozenset()
+
+    stopped = await instances.get(address)
+    assert (stopped.state, stopped.then) == (State.STOPPING, State.STOPPED)
+    assert stopped.reason == "Nobody has called it for 30 s."
+    assert (await states(instances))["always"] is State.RUNNING
+    assert await instances.ask(wanted("b", LAZY), shared=True) == ("ann/b", True)
+
+
+async def test_a_call_anywhere_keeps_it_up(
+    instances: Instances, calls: InstanceCalls, redis: Redis, keys: Keys
+) -> None:
+    address = await run(instances, "a", LAZY)
+    await let_time_pass(redis, keys, address)
+
+    assert await calls.report({address: 0, "ann/gone": 3}) == {address}
+
+    due = await redis.zscore(keys.watched_instances(), address)
+    assert 25_000 < float(due or 0) - time.time() * 1000 <= 30_000
+    await let_time_pass(redis, keys, address)
+    assert await instances.ask(wanted("b", LAZY), shared=True) == (address, False)
+    assert await calls.report({}) == {address}  # whoever got it will call it
+
+
+async def test_what_does_not_run_is_not_counted(instances: Instances, calls: InstanceCalls) -> None:
+    address = await run(instances, "a", LAZY)
+    await instances.change(address, HELD, State.BACKOFF, due=10)
+
+    assert await calls.report({address: 5}) == frozenset()
+
+
+async def test_more_calls_have_more_instances_up_to_the_most(
+    instances: Instances, calls: InstanceCalls, redis_client: RedisClient, keys: Keys
+) -> None:
+    address = await run(instances, "a", MANY)
+    there = InstanceCalls(redis_client, keys, "there")
+
+    await calls.report({address: 2})
+    assert len(await states(instances)) == 1  # as many as it should have
+    await asyncio.gather(there.report({address: 1}), calls.report({address: 2}))
+    assert sorted((await states(instances)).values()) == [State.PENDING, State.RUNNING]
+    await calls.report({address: 99})
+    assert len(await states(instances)) == 2  # it starts already
+    await run_all(instances)
+    await calls.report({address: 99})
+    await run_all(instances)
+    await calls.report({address: 99})
+
+    found = await instances.of_workspace("ann")
+    assert len(found) == 3
+    assert {(each.app, each.name, each.wait_for, each.state) for each in found} == {
+        ("adder", "Adder", "default", State.RUNNING)
+    }
+
+
+async def test_what_is_one_stays_one(instances: Instances, calls: InstanceCalls) -> None:
+    address = await run(instances, "a", LAZY)
+
+    await calls.report({address: 99})
+
+    assert await states(instances) == {"a": State.RUNNING}
+
+
+async def test_what_a_lost_gateway_said_counts_no_more(
+    instances: Instances, calls: InstanceCalls, redis: Redis, keys: Keys
+) -> None:
+    address = await run(instances, "a", MANY)
+    await redis.hset(keys.instance(address), "load:lost", "99@1000")
+
+    await calls.report({address: 1})
+
+    assert await states(instances) == {"a": State.RUNNING}
+    assert not await redis.hexists(keys.instance(address), "load:lost")
+
+
+async def test_of_several_the_least_stay(
+    instances: Instances, calls: InstanceCalls, redis: Redis, keys: Keys
+) -> None:
+    addresses = [await run(instances, client, MANY) for client in "abc"]
+    for address in addresses:
+        await let_time_pass(redis, keys, address)
+
+    (left,) = await calls.report({})
+
+    assert sorted((await states(instances)).values()) == [State.RUNNING, *[State.STOPPING] * 2]
+    assert (await instances.get(left)).state is State.RUNNING
+
+
+async def test_who_asks_gets_one_of_those_that_run(instances: Instances) -> None:
+    first = await instances.ask(wanted("a", MANY), shared=True)
+    assert first == ("ann/a", True)
+    assert await instances.ask(wanted("x", MANY), shared=True) == ("ann/a", False)
+    await run_all(instances)
+    await run(instances, "b", MANY)
+    await instances.ask(wanted("waits", MANY), shared=False)
+
+    chosen: list[Any] = []
+
+    def choose(found: Any) -> str:
+        chosen.append(found)
+        return str(found[-1])
+
+    assert await instances.ask(wanted("x", MANY), shared=True, choose=choose) == ("ann/b", False)
+    assert chosen == [["ann/a", "ann/b"]]
+
+
+async def test_an_app_that_is_kept_up_is_there_unasked(
+    instances: Instances, kept: KeptApps, redis: Redis, keys: Keys
+) -> None:
+    await kept.keep(wanted("", Scale(least=2, most=2)))
+
+    new = await asyncio.gather(*(kept.see_to() for _ in range(5)))
+
+    assert len([address for each in new for address in each]) == 2
+    found = await instances.of_workspace("ann")
+    assert {(each.app, each.state, each.timeout) for each in found} == {
+        ("adder", State.PENDING, 60.0)
+    }
+    assert (await instances.ask(wanted("x", Scale()), shared=True))[1] is False
+    await redis.zadd(keys.kept_apps(), {"ann/adder": 1})
+    assert await kept.see_to() == []
+
+
+async def test_what_is_missing_of_it_is_started(
+    instances: Instances, kept: KeptApps, redis: Redis, keys: Keys
+) -> None:
+    await kept.keep(wanted("", Scale(least=1)))
+    (first,) = await kept.see_to()
+    await instances.end(first)
+    await redis.zadd(keys.kept_apps(), {"ann/adder": 1})
+
+    (second,) = await kept.see_to()
+
+    assert second != first
+    await kept.release("ann/adder")
+    await instances.end(second)
+    assert await kept.see_to() == []
+    assert [key async for key in redis.scan_iter(f"{keys.prefix}:*kept*")] == []
+
+
+async def test_what_has_failed_is_left_alone_for_a_while(
+    instances: Instances, kept: KeptApps, redis: Redis, keys: Keys
+) -> None:
+    await kept.keep(wanted("", Scale(least=1)))
+    (first,) = await kept.see_to()
+    await instances.end(first, because="it had to")
+    await redis.zadd(keys.kept_apps(), {"ann/adder": 1})
+
+    assert await kept.see_to() == []
+    due = await redis.zscore(keys.kept_apps(), "ann/adder")
+    assert 200_000 < float(due or 0) - time.time() * 1000 <= 300_000
+    await redis.hincrby(keys.instance(first), "changed", -300_001)
+    await redis.zadd(keys.kept_apps(), {"ann/adder": 1})
+    assert len(await kept.see_to()) == 1
+
+
+async def test_keeping_up_keeps_to_the_bound_of_a_workspace(
+    instances: Instances, kept: KeptApps
+) -> None:
+    for number in range(APP_INSTANCES - 1):
+        await instances.ask(wanted(f"c{number}", Scale(), "other"), shared=False)
+    await kept.keep(wanted("", Scale(least=3, most=3)))
+
+    assert len(await kept.see_to()) == 1
+    assert sum(each.state in ACTIVE for each in await instances.of_workspace("ann")) == (
+        APP_INSTANCES
+    )
