@@ -35,6 +35,7 @@ from hypha_cluster.web.middleware.slashes import lead_by_slashes
 from hypha_cluster.web.middleware.stack import origins, stack
 from hypha_cluster.web.old_addresses import OldAddresses
 from hypha_cluster.web.openapi.routes import OpenApi
+from hypha_cluster.web.origins import CheckOrigins, Origins
 from hypha_cluster.web.pages import PagesApi
 from hypha_cluster.web.posting import Posting
 from hypha_cluster.web.reception import Reception
@@ -132,19 +133,25 @@ async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
         app.state.node, app.state.features = node, features
         entrances = _entrances(site, store, relay, means, hub, clients.parts.life)
         routes = _routes(site, store, hub, entrances, _health(links, node), features)
-        _count_requests(app.router, means.quotas, config.base_path)
+        _check_requests(app.router, means.quotas, config)
         app.router.routes.extend(_everywhere(routes, features, config.base_path))
         await stack.enter_async_context(features.running())
         yield
 
 
-def _count_requests(router: Routes, quotas: Quotas, base_path: str) -> None:
-    """Count all requests but those of probes, and of event streams, which count as admissions.
+def _check_requests(router: Routes, quotas: Quotas, config: Config) -> None:
+    """Refuse those of pages of elsewhere, and more than an address may ask.
 
-    Browsers do not come back for a stream that was once refused.
+    All count but those of probes, and of event streams, which count as admissions: browsers do not
+    come back for a stream that was once refused.
     """
-    free = {base + path for base in ("", base_path) for path in (*PROBES, "/sse")}
-    router.middleware_stack = CountRequests(router.middleware_stack, quotas, free)
+    free = {base + path for base in ("", config.base_path) for path in (*PROBES, "/sse")}
+    checked = CheckOrigins(router.middleware_stack, _origins(config), config.base_path)
+    router.middleware_stack = CountRequests(checked, quotas, free)
+
+
+def _origins(config: Config) -> Origins:
+    return Origins(config.allow_origins, config.public_base_url)
 
 
 def _tracer(config: Config, app: Starlette) -> Tracer:
@@ -233,7 +240,7 @@ def _entrances(
 
     terms = Terms(config.public_base_url, config.reconnection_token_lifetime)
     return (
-        WebSocketApi(reception, config.public_base_url, supervisor, config.allow_origins),
+        WebSocketApi(reception, config.public_base_url, supervisor, _origins(config)),
         SseApi(reception, posting, store.streams, make_token, terms, supervisor),
     )
 

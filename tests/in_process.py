@@ -47,7 +47,7 @@ async def served(config: Config, features: Chosen | None = None) -> AsyncIterato
         ready.set()
         await stop.wait()
 
-    install()
+    install(fast=config.fast_websockets)
     app: Any = create_app(config, features)
     with listen(config.host, config.port) as listener:
         settings = hypercorn_settings(config, os.dup(listener.fileno()))

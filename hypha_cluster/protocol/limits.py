@@ -406,8 +406,15 @@ IDLE_CONNECTION: Final = _connections.limit(
     "how long a connection stays on which no request comes, or none comes whole",
     "longer than balancers keep theirs: who closes last never meets a closed connection",
 )
+HEAD_PATIENCE: Final = _connections.limit(
+    20.0,
+    "seconds",
+    "how long the head of a request, a handshake of a WebSocket's too, may be on its way; on "
+    "Hypercorn's own path as long as an idle connection",
+    "who sends a byte now and then would hold a connection for as long as that",
+)
 TLS_HANDSHAKE: Final = _connections.limit(
-    60.0, "seconds", "how long a handshake of TLS may take", "until then nothing is known of it"
+    15.0, "seconds", "how long a handshake of TLS may take", "until then nothing is known of it"
 )
 CLOSING: Final = _connections.limit(
     5.0,

@@ -8,6 +8,7 @@ from typing import Self
 from starlette.requests import Request
 
 from hypha_cluster.errors import BadRequest, Overloaded, TooLarge, TooSlow, UnsupportedMediaType
+from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import (
     BODY_PACE,
     BODY_PATIENCE,
@@ -67,7 +68,7 @@ async def read_body(request: Request, lease: Lease, max_size: int) -> bytes | by
     """The whole body as it was before it was compressed; max_size: bytes of it."""
     encoding = header(request, b"content-encoding").strip().lower()
     if encoding not in ("gzip", "identity", ""):
-        raise UnsupportedMediaType(f"A request body is plain or gzip, not {encoding!r}.")
+        raise UnsupportedMediaType(f"A request body is plain or gzip, not {shown(encoding)}.")
     announced = header(request, b"content-length")
     if announced.isdecimal():
         _check_size(int(announced), max_size)
@@ -92,11 +93,15 @@ async def _receive(request: Request, lease: Lease, max_size: int) -> bytes | byt
                 lease.need(len(body))
                 deadline.reschedule(began + BODY_PATIENCE + len(body) / BODY_PACE)
     except TimeoutError:
-        raise TooSlow(
-            f"The request body has {BODY_PATIENCE:g} seconds to come, and a second more for each "
-            f"{BODY_PACE} bytes."
-        ) from None
+        raise too_slow() from None
     return body
+
+
+def too_slow() -> TooSlow:
+    return TooSlow(
+        f"The request body has {BODY_PATIENCE:g} seconds to come, and a second more for each "
+        f"{BODY_PACE} bytes."
+    )
 
 
 async def _part(request: Request) -> tuple[bytes, bool]:

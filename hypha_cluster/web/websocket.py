@@ -10,14 +10,14 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from hypha_cluster.errors import HubError, NotYetBack, PermissionDenied, RedisUnavailable, TooMany
+from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable, TooMany
 from hypha_cluster.protocol.dialects.dialect import Dialect
 from hypha_cluster.protocol.dialects.known import spoken_with
-from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.instances import TICKET
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.lookup import base_url_of
+from hypha_cluster.web.origins import Origins
 from hypha_cluster.web.put_off import put_off
 from hypha_cluster.web.reception import Arrival, Reception
 from hypha_cluster.web.sockets import LiveSocket, socket_of
@@ -38,9 +38,9 @@ class WebSocketApi:
         reception: Reception,
         public_base_url: str,
         supervisor: Supervisor,
-        allow_origins: str = "*",
+        origins: Origins,
     ) -> None:
-        self._origins = {origin.strip() for origin in allow_origins.split(",")}
+        self._origins = origins
         self._reception = reception
         self._public_base_url = public_base_url
         self._supervisor = supervisor
@@ -81,7 +81,7 @@ class WebSocketApi:
         query = urllib.parse.parse_qs(asked, keep_blank_values=True)
         given = {key: value[-1] for key, value in query.items()}
         if not given.get("token", "").startswith(TICKET):  # the page of an app comes from nowhere
-            self._check_origin(websocket)
+            self._origins.check(websocket)
         admission = await self._reception.admit(given, websocket.scope)
         base_url = self._public_base_url or base_url_of(websocket)
         refresh_after = BROWSER_REFRESH if _is_browser(websocket.headers) else 0.0
@@ -105,18 +105,6 @@ class WebSocketApi:
                     return
             again = {"Retry-After": f"{error.seconds:.0f}"}
         await websocket.send_denial_response(PlainTextResponse(str(error), 403, again))
-
-    def _check_origin(self, websocket: WebSocket) -> None:
-        """Programs say no origin; a page of another than the hub's own must be an allowed one."""
-        origin = websocket.headers.get("origin")
-        if origin is None or not self._origins.isdisjoint((origin, "*")):
-            return
-        own = urllib.parse.urlsplit(self._public_base_url or base_url_of(websocket))
-        if origin != f"{own.scheme}://{own.netloc}":
-            raise PermissionDenied(
-                f"Pages of {shown(origin)} may not connect; the operator says by --allow-origins "
-                "which may."
-            )
 
 
 def _is_browser(headers: Headers) -> bool:

@@ -625,6 +625,79 @@ def test_a_server_that_ends_answers_what_it_was_asked(loop: str, fast: bool) -> 
         assert busy.is_cut_off()
 
 
+def dribble(peer: Peer, text: str) -> None:
+    """Send a byte now and then, for as long as the other end takes it."""
+    with contextlib.suppress(OSError):
+        for character in text * 1_000:
+            peer.send(character)
+            threading.Event().wait(0.01)
+
+
+SLOW_HEADS = (
+    "GET /",
+    "GET /echo HTTP/1.1\r\nHost: a\r\nX: ",
+    HANDSHAKE.format(path="/ws")[:-2] + "X: ",
+)
+
+
+@pytest.mark.parametrize("begin", SLOW_HEADS)
+def test_a_head_that_comes_slowly_is_refused(
+    our_server: Server, begin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often a byte comes; a request before it is answered, and so are those of others."""
+    monkeypatch.setattr(http_connection, "HEAD_PATIENCE", 0.3)
+
+    with Peer(our_server.port) as slow, Peer(our_server.port) as other:
+        slow.ask("/echo")
+        slow.send(begin)
+        threading.Thread(target=dribble, args=(slow, "x")).start()
+
+        assert slow.reply().body == b"GET /echo? "
+        assert slow.reply().status == 408
+        assert slow.is_cut_off()
+        other.ask("/echo")
+        assert other.reply().status == 200
+
+
+@pytest.mark.parametrize("begin", SLOW_HEADS)
+def test_a_head_that_comes_slowly_ends_on_hypercorns_path_too(begin: str) -> None:
+    with (
+        serving("uvloop", fast=False, keep_alive_timeout=0.5) as server,
+        Peer(server.port) as slow,
+    ):
+        slow.send(begin)
+        threading.Thread(target=dribble, args=(slow, "x")).start()
+
+        with contextlib.suppress(ConnectionError):  # it is still sending
+            assert slow.is_cut_off()
+
+
+def test_one_head_after_the_other_is_not_slow(
+    our_peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_connection, "HEAD_PATIENCE", 0.3)
+    request = f"GET /echo HTTP/1.1\r\n{HOST}\r\n"
+
+    our_peer.send(request[:-1])
+    for _ in range(20):
+        our_peer.send(request[-1:] + request[:-1])
+        assert our_peer.reply().status == 200
+        threading.Event().wait(0.03)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_tls_handshake_that_does_not_go_on_is_given_up(fast: bool, certificate: Path) -> None:
+    with serving(
+        "asyncio", fast=fast, certfile=certificate, keyfile=certificate, ssl_handshake_timeout=0.3
+    ) as server:
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as slow:
+            slow.sendall(b"\x16\x03\x01")
+            assert slow.recv(100) == b""
+        with Peer(server.port, secure=True) as other:
+            other.ask("/echo")
+            assert other.reply().status == 200
+
+
 def test_who_reads_no_end_is_cut_off(
     our_server: Server, our_peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,3 +38,24 @@ async def test_answers_of_the_hubs_own_say_what_they_are(gateway: Gateway) -> No
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "same-origin"
         assert "strict-transport-security" not in headers
+
+
+CALLED = "/public/services/hypha-login/start"
+
+
+@pytest.mark.parametrize("path", [CALLED, "/sse?session_id=0123456789&client_id=page"])
+async def test_only_pages_of_allowed_origins_call(gateway: Gateway, path: str) -> None:
+    """Also by a form, which browsers send without asking first."""
+    url = f"{gateway.url}{path}"
+    form = {"Content-Type": "text/plain"}
+    refused = "may not connect"
+
+    for foreign in ("https://evil.example", "null"):
+        for body in (None, b"x"):
+            answer = await ask(url, body, Origin=foreign, **(form if body else {}))
+            assert (answer.status, refused in answer.value["detail"]) == (403, True)
+    for good in ("https://page.example", gateway.url):
+        answer = await ask(url, b"{}", Origin=good)
+        assert refused not in str(answer.value)
+    as_picture = await ask(url, Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")
+    assert as_picture.status == 403

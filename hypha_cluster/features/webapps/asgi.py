@@ -14,6 +14,7 @@ from hypha_cluster.features.webapps.scopes import FULL_PATH, app_scope, with_ful
 from hypha_cluster.hub.visiting import Visits
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.supervision import Supervisor, Tasks
+from hypha_cluster.web.bodies import too_slow
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class AsgiServer:
             await application.ask(provider, converse, may_ask_again, farewell)
         except HubError as error:
             if not outlet.has_begun:
-                raise
+                raise (too_slow() if inlet.is_too_slow else error) from None
             if not outlet.is_complete:
                 await _break_off(outlet, error, provider)
         finally:

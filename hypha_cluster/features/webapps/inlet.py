@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.types import Message, Receive
 
-from hypha_cluster.protocol.limits import STREAM_PIECE
+from hypha_cluster.protocol.limits import BODY_PACE, BODY_PATIENCE, STREAM_PIECE
 
 _DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
 
@@ -20,6 +20,8 @@ class Inlet:
     def __init__(self, receive: Receive) -> None:
         self.has_left = asyncio.Event()
         self._receive = receive
+        self.is_too_slow = False
+        self._patience: float | None = BODY_PATIENCE  # seconds; None when all of a body is there
         self._inbox: asyncio.Queue[Message] = asyncio.Queue(1)
         self._first: Message | None = None
         self._many = 0  # pieces that were taken
@@ -27,12 +29,29 @@ class Inlet:
         self._end: Message | None = None
 
     async def read(self) -> None:
-        """Take what comes until the browser leaves."""
-        while (message := await self._receive())["type"] not in _DISCONNECTS:
-            for piece in pieces(message):
-                await self._inbox.put(piece)
+        """Take what comes until the browser leaves, or sends its body too slowly."""
+        try:
+            while (message := await self._next())["type"] not in _DISCONNECTS:
+                for piece in pieces(message):
+                    await self._inbox.put(piece)
+        except TimeoutError:
+            self.is_too_slow = True
+            self.end({"type": "http.disconnect"})
+            return
         self.has_left.set()
         await self._inbox.put(message)
+
+    async def _next(self) -> Message:
+        """What comes next. Only the time counts in which the browser is waited for."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.timeout(self._patience):
+            message = await self._receive()
+        if self._patience is not None:
+            self._patience += len(message.get("body", b"")) / BODY_PACE - (loop.time() - began)
+        if not message.get("more_body"):  # so it is not one for whose rest is waited
+            self._patience = None
+        return message
 
     async def receive(self) -> Message:
         """The next piece, or that the browser has left, however often that is asked for."""

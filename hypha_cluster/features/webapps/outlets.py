@@ -58,7 +58,7 @@ class HttpOutlet:
         elif kind == "http.response.body" and self._start is not None and not self.is_complete:
             await self._send_body(self._start, response_body(message))
         else:
-            raise BadRequest(f"{kind!r} is not to be sent now.")
+            raise BadRequest(f"{shown(kind)} is not to be sent now.")
 
     async def _send_body(self, start: Message, body: Message) -> None:
         if not self.has_begun:
@@ -90,7 +90,7 @@ class WebSocketOutlet:
         if self._inlet.has_left.is_set() and not self.is_complete:
             raise SessionClosed("The browser has left.")
         if self.is_complete:
-            raise BadRequest(f"{kind!r} is not to be sent now: the WebSocket is closed.")
+            raise BadRequest(f"{shown(kind)} is not to be sent now: the WebSocket is closed.")
         await self._send(self._checked(kind, message))
 
     def forget(self) -> None:
@@ -117,7 +117,7 @@ class WebSocketOutlet:
         if kind == "websocket.http.response.body" and self._is_denied:
             self.is_complete = not message.get("more_body")
             return response_body(message, kind)
-        raise BadRequest(f"{kind!r} is not to be sent now.")
+        raise BadRequest(f"{shown(kind)} is not to be sent now.")
 
 
 def _accept(message: Message) -> Message:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import hypercorn
 
-from hypha_cluster.protocol.limits import LINGERING, TURNS, UNTAKEN_BODY
+from hypha_cluster.protocol.limits import HEAD_PATIENCE, LINGERING, TURNS, UNTAKEN_BODY
 from hypha_cluster.serving.http11.keep_alive import KeepAlive
 from hypha_cluster.serving.http11.messages import Malformed, Request, RequestParser, head_of
 from hypha_cluster.serving.http11.websocket_connection import Timeouts
@@ -146,6 +146,7 @@ class HttpConnection(asyncio.Protocol):
         self._refusal: HTTPStatus | None = None
         self._writable: asyncio.Event | None = None  # made when it is first waited for
         self._idle_since = self.loop.time()
+        self._head_timer: asyncio.TimerHandle | None = None
         self._timer = self.loop.call_later(site.config.keep_alive_timeout, self._look_at_time)
         site.connections.add(self)
 
@@ -221,6 +222,7 @@ class HttpConnection(asyncio.Protocol):
                 self._turns[-1].put(data)
             else:
                 self._parser.feed(data)
+                self._keep_time_of_head()
         except Malformed as error:
             self._refuse(error)
 
@@ -258,6 +260,7 @@ class HttpConnection(asyncio.Protocol):
             raise Malformed(HTTPStatus.BAD_REQUEST, "a request after the last one")
         if len(self._turns) == TURNS:
             raise Malformed(HTTPStatus.TOO_MANY_REQUESTS, f"more than {TURNS} at once")
+        self._forget_head()
         self._is_last = not (request.keep_alive or request.asks_to_upgrade)
         turn = self._open_turn(self, request)
         self._turns.append(turn)
@@ -333,6 +336,17 @@ class HttpConnection(asyncio.Protocol):
         self._is_deaf = True
         self.transport.close()
 
+    def _keep_time_of_head(self) -> None:
+        """Refuse a request whose head takes its time, from its first byte on."""
+        if self._head_timer is None and self._parser.is_in_head:
+            slow = Malformed(HTTPStatus.REQUEST_TIMEOUT, f"a head in {HEAD_PATIENCE:g} seconds")
+            self._head_timer = self.loop.call_later(HEAD_PATIENCE, self._refuse, slow)
+
+    def _forget_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
     def _look_at_time(self) -> None:
         """Close the connection if it has been idle for too long."""
         patience: float = self.site.config.keep_alive_timeout
@@ -345,5 +359,6 @@ class HttpConnection(asyncio.Protocol):
     def _forget(self) -> None:
         self._is_deaf = True
         self._timer.cancel()
+        self._forget_head()
         self.site.connections.discard(self)
         self._parser.close()

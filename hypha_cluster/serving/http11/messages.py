@@ -69,6 +69,7 @@ class RequestParser:
         self._later = 0  # bytes read since the read in which there was something to tell
         self._size = 0
         self._target = b""
+        self._is_in_head = False
         self._headers: Headers = []
 
     def feed(self, data: bytes) -> None:
@@ -93,6 +94,11 @@ class RequestParser:
         if self._later > self._max_head:
             raise self._too_long()
 
+    @property
+    def is_in_head(self) -> bool:
+        """Whether a request has begun whose head has not come whole."""
+        return self._is_in_head or bool(self._first)
+
     def close(self) -> None:
         """Let go of llhttp's parser, which refers to this one."""
         del self._parser
@@ -100,6 +106,7 @@ class RequestParser:
     # For llhttp's parser.
 
     def on_message_begin(self) -> None:
+        self._is_in_head = True
         self._later = self._size = 0
         self._target = b""
         self._headers = []
@@ -116,6 +123,7 @@ class RequestParser:
 
     def on_headers_complete(self) -> None:
         self._later = 0
+        self._is_in_head = False
         headers, self._headers = self._headers, []  # what comes after a body is for nobody
         version = self._parser.get_http_version()
         fields = _checked(version, headers)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hypha_cluster.features.webapps import inlet as inlets
 from hypha_cluster.features.webapps.inlet import Inlet, pieces
 from hypha_cluster.protocol.limits import STREAM_PIECE
 
@@ -123,3 +124,25 @@ async def test_whoever_reads_is_told_when_the_gateway_stops() -> None:
 
         assert await asking == GONE
         assert [await behind.receive(), await behind.receive()] == [GONE, GONE]
+
+
+async def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inlets, "BODY_PATIENCE", 0.05)
+
+    async with reading(part(b"a")) as (_, inlet):
+        assert await inlet.receive() == part(b"a")
+        assert await inlet.receive() == GONE
+        assert inlet.is_too_slow
+
+
+async def test_the_time_that_the_application_takes_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inlets, "BODY_PATIENCE", 0.05)
+
+    async with reading(part(b"a"), part(b"b"), part(b"c", more=False)) as (server, inlet):
+        await asyncio.sleep(0.2)
+        for letter in (b"a", b"b", b"c"):
+            assert (await inlet.receive())["body"] == letter
+        await asyncio.sleep(0.1)  # the browser waits for the answer
+        assert not inlet.has_left.is_set()

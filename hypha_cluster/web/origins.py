@@ -1,0 +1,79 @@
+"""Pages of which origins may do something here: what browsers say of the page that asks."""
+
+from collections.abc import Container
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hypha_cluster.errors import PermissionDenied
+from hypha_cluster.protocol.guard import shown
+from hypha_cluster.web.headers import header
+from hypha_cluster.web.lookup import base_url_of
+
+_READING: Final = ("GET", "HEAD")
+
+
+class Origins:
+    """Knows the hub's own origin, and those that the operator allows: with commas, or `*`."""
+
+    def __init__(self, allowed: str, public_base_url: str) -> None:
+        self._allowed = {origin.strip() for origin in allowed.split(",")}
+        self._public_base_url = public_base_url
+        self.are_all = "*" in self._allowed
+
+    def check(self, connection: HTTPConnection) -> None:
+        """PermissionDenied for a page of elsewhere. Programs say no origin."""
+        origin = header(connection, b"origin")
+        if self.are_all or (origin and self._is_good(connection, origin)):
+            return
+        if origin or _is_of_elsewhere(connection):
+            raise PermissionDenied(
+                f"Pages of {shown(origin or 'elsewhere')} may not connect; the operator says by "
+                "--allow-origins which may."
+            )
+
+    def _is_good(self, connection: HTTPConnection, origin: str) -> bool:
+        if origin in self._allowed:
+            return True
+        own = urlsplit(self._public_base_url or base_url_of(connection))
+        return origin == f"{own.scheme}://{own.netloc}"
+
+
+def _is_of_elsewhere(connection: HTTPConnection) -> bool:
+    """Whether a page asks that says no origin, as for a picture. A person may go anywhere."""
+    asks = header(connection, b"sec-fetch-mode") not in ("", "navigate")
+    return asks and header(connection, b"sec-fetch-site") in ("cross-site", "same-site")
+
+
+class CheckOrigins:
+    """Refuses requests of pages of elsewhere, but for what is only looked at.
+
+    What a web application takes is its own to say: neither the cookie of the hub nor a token of its
+    users comes with what another page sends. base_path: where everything is besides `/`.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Origins, base_path: str) -> None:
+        self._app = app
+        self._origins = origins
+        self._base_path = base_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._origins.are_all and self._does_something(scope):
+            self._origins.check(HTTPConnection(scope))
+        await self._app(scope, receive, send)
+
+    def _does_something(self, scope: Scope) -> bool:
+        path: str = scope["path"]
+        if path.startswith(f"{self._base_path}/"):
+            path = path.removeprefix(self._base_path)
+        parts = path.split("/")
+        if "apps" in parts[1:3]:
+            return False
+        return scope["method"] not in _READING or _is_call(parts)
+
+
+def _is_call(parts: Container[str]) -> bool:
+    """Whether a request for this path calls a function, or opens a connection."""
+    return "services" in parts or "sse" in parts
