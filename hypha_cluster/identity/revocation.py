@@ -110,6 +110,13 @@ class RevocationBook:
         users = (identity.id, identity.parent) if identity.parent else (identity.id,)
         return any(self._is_out(Kind.USER, user, identity) for user in users)
 
+    def has_lost(self, identity: Identity, workspace: str) -> bool:
+        """Whether somebody is to be in a workspace no longer, as what they came with is over."""
+        if self.is_revoked(identity):
+            return True
+        is_by_scope = workspace in identity.scopes
+        return is_by_scope and self._is_out(Kind.WORKSPACE, workspace, identity)
+
     def is_kicked(self, address: str, attached_at: float) -> bool:
         """Whether a client that was attached at that Unix time has to go, whatever its token."""
         return attached_at < self._before.get(f"{Kind.CLIENT}:{address}", 0.0)

@@ -1,12 +1,18 @@
 """Revocations in Redis, which every gateway follows into a book of its own."""
 
+import asyncio
+import contextlib
 import json
 import logging
 import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Final
 
 from hypha_cluster import audit
 from hypha_cluster.audit import Event
+from hypha_cluster.errors import InvalidToken
+from hypha_cluster.identity.access import Identity
 from hypha_cluster.identity.revocation import Kind, Revocation, RevocationBook
 from hypha_cluster.links.client import RedisClient, Reply, settled
 from hypha_cluster.registry.keys import Keys
@@ -15,6 +21,19 @@ from hypha_cluster.registry.scripts import Script
 _log = logging.getLogger(__name__)
 
 _VERSION: Final = "version"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Watch:
+    """Somebody who does something for as long as their token holds."""
+
+    identity: Identity
+    workspace: str
+    scope: asyncio.Timeout
+
+    def look(self, book: RevocationBook) -> None:
+        if book.has_lost(self.identity, self.workspace):
+            self.scope.reschedule(asyncio.get_running_loop().time())
 
 
 class Revocations:
@@ -30,6 +49,7 @@ class Revocations:
         self._revoke = Script(redis, "revoke")
         self._known: dict[str, Revocation] = {}
         self._version = 0
+        self._watches: set[_Watch] = set()
         self.book = RevocationBook()
 
     @property
@@ -52,6 +72,27 @@ class Revocations:
         entries = (_revocation(name, value) for name, value in fields.items())
         self._known = {entry.key: entry for entry in entries if entry.until > time.time()}
         self.book.replace(self._known)
+        for watch in self._watches:
+            watch.look(self.book)
+
+    @contextlib.asynccontextmanager
+    async def holding(self, identity: Identity, workspace: str) -> AsyncIterator[None]:
+        """What is done meanwhile ends with InvalidToken when this gateway learns of a revocation.
+
+        identity: who does it, in a workspace.
+        """
+        scope = asyncio.timeout(None)
+        watch = _Watch(identity, workspace, scope)
+        try:
+            async with scope:
+                self._watches.add(watch)
+                yield
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise InvalidToken("The token has been revoked; get a new one.") from None
+        finally:
+            self._watches.discard(watch)
 
     async def _restore(self) -> None:
         """Redis has lost what this gateway still knows; what was revoked must not come back."""

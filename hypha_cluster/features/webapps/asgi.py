@@ -6,12 +6,13 @@ from typing import Any, Final
 
 from starlette.types import Message, Receive, Scope, Send
 
-from hypha_cluster.errors import ClientLeft, HubError, RemoteError, ServiceNotFound
+from hypha_cluster.errors import ClientLeft, HubError, InvalidToken, RemoteError, ServiceNotFound
 from hypha_cluster.features.webapps.inlet import Inlet
 from hypha_cluster.features.webapps.outlets import HttpOutlet, WebSocketOutlet
 from hypha_cluster.features.webapps.providers import REPEATABLE, Application
 from hypha_cluster.features.webapps.scopes import FULL_PATH, app_scope, with_full_path
 from hypha_cluster.hub.visiting import Visits
+from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.bodies import too_slow
@@ -31,8 +32,9 @@ _END: Final[dict[str, Message]] = {
 class AsgiServer:
     """Lets ASGI applications of clients answer requests, and talk over WebSockets."""
 
-    def __init__(self, visits: Visits, supervisor: Supervisor) -> None:
+    def __init__(self, visits: Visits, revocations: Revocations, supervisor: Supervisor) -> None:
         self._visits = visits
+        self._revocations = revocations
         self._supervisor = supervisor
 
     async def serve(
@@ -52,8 +54,10 @@ class AsgiServer:
         converse = partial(self._converse, application, plain, inlet, outlet)
         farewell = partial(inlet.end, _END[scope["type"]])
         may_ask_again = partial(_may_ask_again, scope, inlet, outlet)
+        guest = application.guest.visitor.identity
         try:
-            await application.ask(provider, converse, may_ask_again, farewell)
+            async with self._revocations.holding(guest, application.workspace):
+                await application.ask(provider, converse, may_ask_again, farewell)
         except HubError as error:
             if not outlet.has_begun:
                 raise (too_slow() if inlet.is_too_slow else error) from None
@@ -114,7 +118,13 @@ async def _break_off(
     """End an answer that has begun: the server cuts it short, so that nobody takes it for whole."""
     _log.info("An answer of %s:%s breaks off: %s", provider.address, provider.service, error)
     if isinstance(outlet, WebSocketOutlet):
-        code = _RESTARTING if isinstance(error, ClientLeft) else _FAILED
-        await outlet.end(
-            code, "the web application has left" if code == _RESTARTING else "it failed"
-        )
+        await outlet.end(*_farewell(error))
+
+
+def _farewell(error: HubError) -> tuple[int, str]:
+    """The code and the reason that a browser's WebSocket is closed with."""
+    if isinstance(error, InvalidToken):
+        return error.close_code, "the token has been revoked"
+    if isinstance(error, ClientLeft):
+        return _RESTARTING, "the web application has left"
+    return _FAILED, "it failed"

@@ -43,7 +43,7 @@ class _Serving:
     def __init__(self, grounds: Grounds, lookups: Lookups) -> None:
         self._entrance = Entrance(grounds, lookups.lookup)
         self._visits = lookups.visits
-        self._asgi = AsgiServer(lookups.visits, grounds.supervisor)
+        self._asgi = AsgiServer(lookups.visits, grounds.revocations, grounds.supervisor)
         self._functions = FunctionServer(lookups.visits, grounds.room)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,11 +1,13 @@
 """What is revoked anywhere is in every gateway's book, and stays there when Redis loses it."""
 
+import asyncio
 import json
 import time
 from typing import Any
 
 import pytest
 
+from hypha_cluster.errors import InvalidToken
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.identity.revocation import Kind, Revocation
 from hypha_cluster.registry.keys import Keys
@@ -128,3 +130,37 @@ async def test_what_redis_has_lost_is_noted_again(store: Store, revocations: Rev
 
     assert set(store.entries) == {"user:bob"}
     assert is_revoked(revocations, "bob")
+
+
+# Those who do something for as long as their token holds.
+
+ANN = Identity("ann", scopes=("lab",), origin=Origin("t", NOW - 1.0))
+
+
+async def test_who_has_nothing_to_lose_goes_on(store: Store, revocations: Revocations) -> None:
+    async with revocations.holding(ANN, "lab"):
+        store.holds(BOB, Revocation(Kind.WORKSPACE, "another", NOW, NOW + 86_400.0))
+        await revocations.load()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(Kind.USER, "ann"), (Kind.TOKEN, "t"), (Kind.WORKSPACE, "lab")]
+)
+async def test_who_loses_it_is_cut_off_meanwhile(
+    store: Store, revocations: Revocations, kind: Kind, name: str
+) -> None:
+    async def go_on() -> None:
+        async with revocations.holding(ANN, "lab"):
+            store.holds(Revocation(kind, name, NOW, NOW + 86_400.0))
+            await revocations.load()
+            await asyncio.Event().wait()
+
+    with pytest.raises(InvalidToken, match="has been revoked"):
+        await asyncio.wait_for(go_on(), 5)
+
+
+async def test_a_limit_of_time_is_told_as_what_it_is(revocations: Revocations) -> None:
+    with pytest.raises(TimeoutError):
+        async with revocations.holding(ANN, "lab"):
+            raise TimeoutError
