@@ -1,11 +1,11 @@
 """`hypha-cluster clients`."""
 
 import asyncio
-import json as json_format
 from typing import Any
 
 from hypha_cluster.commands.output import show_json, show_table
-from hypha_cluster.commands.target import Cluster, cluster
+from hypha_cluster.commands.target import cluster
+from hypha_cluster.registry.census import about_clients, addresses_of
 from hypha_cluster.registry.workspaces import Workspaces
 
 COLUMNS = ("CLIENT", "STATE", "GATEWAY", "USER", "SERVICES")
@@ -40,25 +40,7 @@ def clients(workspace: str = "", /, *, json: bool = False) -> None:
 
 async def _found(workspace: str) -> list[dict[str, Any]]:
     async with cluster() as target:
-        names = [workspace] if workspace else await Workspaces(target.redis, target.keys).names()
-        found = []
-        for name in sorted(names):
-            for client in sorted(await target.redis.smembers(target.keys.clients(name))):
-                found.append(await about(target, f"{name}/{client.decode()}"))
-        return [each for each in found if each]
-
-
-async def about(target: Cluster, address: str) -> dict[str, Any]:
-    """What Redis knows of a client; nothing, if it has gone."""
-    record = await target.redis.hgetall(target.keys.client(address))
-    if not record:
-        return {}
-    fields = {key.decode(): value.decode(errors="replace") for key, value in record.items()}
-    user = json_format.loads(fields.get("user") or "{}")
-    return {
-        "address": address,
-        "state": fields.get("state", ""),
-        "gateway": fields.get("node", ""),
-        "user": user.get("email") or user.get("id") or fields.get("user_id", ""),
-        "services": await target.redis.scard(target.keys.client_services(address)),
-    }
+        redis, keys = target.redis, target.keys
+        names = [workspace] if workspace else await Workspaces(redis, keys).names()
+        found = await about_clients(redis, keys, await addresses_of(redis, keys, names))
+        return [each._asdict() for each in found]

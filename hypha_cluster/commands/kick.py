@@ -5,10 +5,10 @@ import sys
 import time
 from typing import Final
 
-from hypha_cluster.commands.clients import about
 from hypha_cluster.commands.target import Cluster, cluster
 from hypha_cluster.errors import CommandFailed, StartupError
 from hypha_cluster.identity.revocation import Revocation
+from hypha_cluster.registry.census import about_client
 from hypha_cluster.registry.revocations import Revocations
 
 PATIENCE: Final = 5.0  # seconds; gateways look more often than each second
@@ -41,10 +41,10 @@ def kick(client: str, /) -> None:
 
 async def _kick(address: str) -> None:
     async with cluster() as target:
-        known = await about(target, address)
-        if not known:
+        known = await about_client(target.redis, target.keys, address)
+        if known is None:
             raise CommandFailed(f"there is no client {address}")
-        if known["state"] != "online":
+        if known.state != "online":
             grace = target.config.reconnect_grace
             raise CommandFailed(
                 f"{address} is between two connections; it is gone in {grace:g} s at the latest"
@@ -55,7 +55,7 @@ async def _kick(address: str) -> None:
 
 
 async def _until_gone(target: Cluster, address: str, deadline: float) -> None:
-    while await about(target, address):
+    while await about_client(target.redis, target.keys, address):
         if time.time() > deadline:
             raise CommandFailed(f"{address} did not go; is its gateway well? See `status`")
         await asyncio.sleep(LOOK_EVERY)

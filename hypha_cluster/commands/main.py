@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "clients": "List clients.",
     "kick": "End a client's connection.",
     "token": "Make a token for a user.",
+    "revoke": "End tokens, of a user or a workspace.",
     "apps": "List server apps.",
     "runner": "Run server apps, in a browser on this machine.",
     "services": "List services.",

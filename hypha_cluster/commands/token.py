@@ -3,11 +3,9 @@
 import asyncio
 import sys
 
-from hypha_cluster.commands.target import cluster
+from hypha_cluster.commands.target import cluster, tokens_of
 from hypha_cluster.errors import StartupError
 from hypha_cluster.identity.access import Identity
-from hypha_cluster.identity.tokens import Tokens, TokenSettings
-from hypha_cluster.registry.secret import shared_secret
 from hypha_cluster.settings import read_time
 
 
@@ -57,13 +55,4 @@ def token(
 
 async def _issued(identity: Identity, lifetime: float | None) -> str:
     async with cluster() as target:
-        config = target.config
-        settings = TokenSettings(
-            issuer=config.auth0_issuer,
-            audience=config.auth0_audience,
-            namespace=config.auth0_namespace,
-            lifetime=config.token_lifetime,
-            reconnection_lifetime=config.reconnection_token_lifetime,
-        )
-        secret = config.jwt_secret or await shared_secret(target.redis, target.keys)
-        return Tokens(secret, settings).issue(identity, lifetime)
+        return (await tokens_of(target)).issue(identity, lifetime)

@@ -126,6 +126,9 @@ async def test_a_token_makes_a_user_with_a_name(command: Run, hub: Gateway, tmp_
     ("words", "complaint"),
     [
         (["token"], 'token: Command "token" parameter --user requires an argument'),
+        (["revoke"], "revoke: name one of --user, --workspace and --token-file"),
+        (["revoke", "--user=a", "--workspace=b"], "revoke: name one of"),
+        (["revoke", "--token-file=/nowhere"], "--token-file: /nowhere cannot be read"),
         (["token", "--user=a/b"], "a user id is not empty and has no '/'"),
         (["token", "--user=a", "--expires=soon"], "--expires must be a time such as 15m"),
         (["call", "hello"], "call: write WORKSPACE/SERVICE.FUNCTION, not 'hello'"),

@@ -1,0 +1,80 @@
+"""`hypha-cluster revoke`."""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+from hypha_cluster.commands.target import Cluster, cluster, read_token, tokens_of
+from hypha_cluster.errors import StartupError
+from hypha_cluster.identity.revocation import Revocation
+from hypha_cluster.identity.tokens import is_listed
+from hypha_cluster.registry.issued import IssuedTokens
+from hypha_cluster.registry.revocations import Revocations
+from hypha_cluster.settings import read_time
+
+
+def revoke(
+    *,
+    user: str = "",
+    workspace: str = "",
+    token_file: Path | None = None,
+    older_than: str = "",
+) -> None:
+    """End tokens, on all gateways within a second, with the connections that came with them.
+
+    What was made with a token ends with it. A user logs in again, so `hypha-cluster user remove`
+    takes the account too, and an admin shuts somebody out at `/account/admin`.
+
+    For example:
+
+    ```sh
+    hypha-cluster revoke --user ada
+    hypha-cluster revoke --workspace ws-1 --older-than 30d
+    hypha-cluster revoke --token-file found-in-a-notebook.txt
+    ```
+
+    Parameters
+    ----------
+    user
+        Id of a user: all tokens that they have had so far.
+    workspace
+        Workspace: it is taken from all tokens so far, which hold for others.
+    token_file
+        File with one token; `-` reads it from standard input.
+    older_than
+        Of a user or a workspace, end only what was made longer ago: 90s, 15m, 12h, 30d.
+    """
+    if sum(map(bool, (user, workspace, token_file))) != 1:
+        raise StartupError("revoke: name one of --user, --workspace and --token-file")
+    if older_than and token_file:
+        raise StartupError("revoke: --older-than is for --user and --workspace")
+    before = time.time() - (read_time(older_than, "--older-than") if older_than else 0)
+    token = _token(token_file) if token_file else ""
+    sys.stdout.write(asyncio.run(_revoke(user, workspace, token, before)) + "\n")
+
+
+def _token(file: Path) -> str:
+    return sys.stdin.read().strip() if str(file) == "-" else read_token(file)
+
+
+async def _revoke(user: str, workspace: str, token: str, before: float) -> str:
+    async with cluster() as target:
+        if not user and not workspace:
+            return await _revoke_token(target, token)
+        now = time.time()
+        of, name = (Revocation.of_user, user) if user else (Revocation.of_workspace, workspace)
+        ended = of(name, before, now)
+        await Revocations(target.redis, target.keys).note(ended)
+        so_far = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(before))
+        return f"The tokens of {ended.kind} {ended.name} that were made before {so_far} have ended."
+
+
+async def _revoke_token(target: Cluster, token: str) -> str:
+    identity = await (await tokens_of(target)).verify(token)
+    assert identity.origin
+    ended = Revocation.of_token(identity.origin.token, identity.expires_at, time.time())
+    await Revocations(target.redis, target.keys).note(ended)
+    if is_listed(ended.name):
+        await IssuedTokens(target.redis, target.keys).forget(identity.family, ended.name)
+    return f"A token of user {identity.family} has ended."
