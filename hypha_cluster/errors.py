@@ -3,6 +3,7 @@
 HubError
 ├── BadRequest            what was asked for makes no sense as it stands
 │   └── BadFrame          a frame that may not pass
+├── MethodNotAllowed      what changes something, or is told a secret, is asked for by GET
 ├── NotAcceptable         the answer does not fit the form that was asked for
 ├── TooLarge              more than the hub takes
 ├── UnsupportedMediaType  a body of a kind that the hub does not read
@@ -53,6 +54,12 @@ class BadRequest(HubError):
 
 class BadFrame(BadRequest):
     """A frame that may not pass (protocol.md 2.1, 2.5)."""
+
+
+class MethodNotAllowed(HubError):
+    """What changes something, or is told a secret, is to be asked for by POST."""
+
+    status = 405
 
 
 class NotAcceptable(HubError):

@@ -15,7 +15,8 @@ class Context:
 
     caller: an address, made up for one request over HTTP. home: the workspace that the caller was
     admitted to, None for a stranger over HTTP. base_url: by which URL the caller came.
-    directory: where other services are found. connection: the caller's, None over HTTP.
+    directory: where other services are found. connection: the caller's, None over HTTP. source: as
+    which address the caller counts, if that is known and counts.
     """
 
     workspace: str
@@ -26,6 +27,7 @@ class Context:
     workspaces: Workspaces
     directory: Directory
     connection: Connection | None = None
+    source: str = ""
 
     def attached(self) -> Connection:
         """The caller's connection; PermissionDenied unless it is a client of this workspace."""

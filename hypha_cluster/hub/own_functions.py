@@ -63,13 +63,26 @@ class OwnFunctions:
     # Calls of anybody.
 
     def context_for(
-        self, identity: Identity, workspace: str, *, inside: bool, base_url: str
+        self,
+        identity: Identity,
+        workspace: str,
+        *,
+        inside: bool,
+        base_url: str,
+        source: str = "",
     ) -> Context:
         """What functions are told of who asks over HTTP; inside: they may enter the workspace."""
         home = workspace if inside else None
         caller = f"{home or PUBLIC}/http-{secrets.token_hex(6)}"
         return Context(
-            workspace, caller, identity, home, base_url, self._workspaces, self._directory
+            workspace,
+            caller,
+            identity,
+            home,
+            base_url,
+            self._workspaces,
+            self._directory,
+            source=source,
         )
 
     async def call(

@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
-from hypha_cluster.errors import BadRequest, FunctionNotFound, ServiceNotFound, StartupError
+from hypha_cluster.errors import (
+    BadRequest,
+    FunctionNotFound,
+    MethodNotAllowed,
+    ServiceNotFound,
+    StartupError,
+)
 from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import MANAGER
@@ -38,6 +44,8 @@ class HubService:
     workspace: the one that it is offered in, None for each.
     visibility: `public` for everybody, `protected` for those who may enter the workspace.
     judging: functions of a protected one that look themselves at who calls, so that anybody may.
+    posted: functions that HTTP calls by POST alone: they end something, or are told a secret, which
+    must not stand in an address.
     is_listed: whether listings show it.
     is_on_http: whether it may be called over HTTP.
     config: what clients see besides.
@@ -53,6 +61,7 @@ class HubService:
     workspace: str | None = PUBLIC
     visibility: str = "public"
     judging: frozenset[str] = frozenset()
+    posted: frozenset[str] = frozenset()
     is_listed: bool = True
     is_on_http: bool = True
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -88,6 +97,14 @@ class HubService:
     def guards(self, name: str) -> bool:
         """Whether a function is for those who may enter the workspace."""
         return self.visibility != "public" and self.own_name(name) not in self.judging
+
+    def check_get(self, name: str) -> None:
+        """MethodNotAllowed for a function that only a POST calls over HTTP."""
+        if self.own_name(name) in self.posted:
+            raise MethodNotAllowed(
+                f"{self.id}.{name} is called by POST, with its arguments in the body: what is in "
+                "an address is written down on its way."
+            )
 
     def info(self, workspace: str) -> dict[str, Any]:
         """What a listing says of it (protocol.md 6.1)."""

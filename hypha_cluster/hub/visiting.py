@@ -29,12 +29,15 @@ from hypha_cluster.relay.activity import Activity
 class Visitor(NamedTuple):
     """Who asks, and whether they may enter the workspace whose service it is.
 
-    base_url: by which URL they reach the hub.
+    base_url: by which URL they reach the hub. source: as which address they count, where that
+    matters; empty for one that does not. by_get: all that they say stands in an address.
     """
 
     identity: Identity
     inside: bool
     base_url: str
+    source: str = ""
+    by_get: bool = False
 
 
 class Visits:
@@ -175,9 +178,15 @@ class Visits:
     ) -> Any:
         workspace = workspace_of(provider.address)
         context = self._functions.context_for(
-            visitor.identity, workspace, inside=visitor.inside, base_url=visitor.base_url
+            visitor.identity,
+            workspace,
+            inside=visitor.inside,
+            base_url=visitor.base_url,
+            source=visitor.source,
         )
         function = method.rpartition(".")[2]
+        if visitor.by_get:
+            self._own.get(workspace, provider.service).check_get(function)
         return await self._functions.call(context, provider.service, function, args, kwargs)
 
 

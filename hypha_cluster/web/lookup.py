@@ -178,7 +178,8 @@ class Lookup:
         """Who asks, and whether they are inside: others see what is public. WorkspaceNotFound."""
         identity = await self.identify(request)
         inside = await self._workspaces.may_enter_lately(identity, workspace)
-        return Visitor(identity, inside, self._public_base_url or base_url_of(request))
+        base_url = self._public_base_url or base_url_of(request)
+        return Visitor(identity, inside, base_url, by_get=request.scope["method"] == "GET")
 
     def base_url(self, request: Request) -> str:
         """The URL by which whoever asks reaches the hub."""
@@ -189,10 +190,15 @@ class Lookup:
     ) -> tuple[Visitor, Provider]:
         """Who asks, and the provider of a service, `name` or `client:name`, that they may use."""
         wanted = parse_service_id(service)
-        if workspace == PUBLIC and wanted.service == LOGIN and not _has_token(request):
-            visitor = Visitor(self._gatekeeper.guest(), False, self.base_url(request))
+        is_login = workspace == PUBLIC and wanted.service == LOGIN
+        if is_login and not _has_token(request):
+            guest, base_url = self._gatekeeper.guest(), self.base_url(request)
+            visitor = Visitor(guest, False, base_url, by_get=request.scope["method"] == "GET")
         else:
             visitor = await self.enter(request, workspace)
+        if is_login:
+            source = next(iter(self._quotas.sources(request.scope)), "")
+            visitor = visitor._replace(source=source)
         return visitor, await self._visits.find(visitor, wanted, workspace, mode=mode)
 
 

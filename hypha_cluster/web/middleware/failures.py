@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hypha_cluster import log_fields
-from hypha_cluster.errors import HubError, TooMany
+from hypha_cluster.errors import HubError, MethodNotAllowed, TooMany
 from hypha_cluster.web.middleware.error_pages import ErrorPages
 from hypha_cluster.web.middleware.request_ids import HEADER
 
@@ -33,7 +33,7 @@ def handlers(origins: Mapping[str, Any], pages: ErrorPages = _PLAIN) -> Mapping[
 
     async def on_hub_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HubError)
-        return pages.answer(request, error.status, str(error), _again(error))
+        return pages.answer(request, error.status, str(error), _besides(error))
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -51,8 +51,10 @@ def handlers(origins: Mapping[str, Any], pages: ErrorPages = _PLAIN) -> Mapping[
     return {HubError: on_hub_error, HTTPException: on_http_error, Exception: on_failure}
 
 
-def _again(error: HubError) -> Mapping[str, str] | None:
-    """When to try again, if that is known."""
+def _besides(error: HubError) -> Mapping[str, str] | None:
+    """When to try again, if that is known, or how."""
+    if isinstance(error, MethodNotAllowed):
+        return {"Allow": "POST"}
     if isinstance(error, TooMany) and error.seconds:
         return {"Retry-After": f"{error.seconds:.0f}"}
     return _AGAIN if error.status == _UNAVAILABLE else None

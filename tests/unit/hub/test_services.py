@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hypha_cluster.errors import BadRequest, ServiceNotFound, StartupError
+from hypha_cluster.errors import BadRequest, MethodNotAllowed, ServiceNotFound, StartupError
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.services import HubService, HubServices
 
@@ -104,3 +104,21 @@ def test_an_id_can_be_taken_once() -> None:
 def test_a_function_cannot_hide_what_a_service_says_of_itself(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         HubService("odd", "Odd", "", {name: start})
+
+
+def test_what_ends_something_is_not_asked_for_by_get() -> None:
+    service = HubService(
+        "gate", "Gate", "", {"look": _nothing, "shut": _nothing}, {"close": "shut"}, posted=SHUT
+    )
+
+    service.check_get("look")
+    for name in ("shut", "close"):
+        with pytest.raises(MethodNotAllowed, match=f"gate.{name} is called by POST"):
+            service.check_get(name)
+
+
+SHUT = frozenset(("shut",))
+
+
+async def _nothing(context: Context) -> None:
+    pass

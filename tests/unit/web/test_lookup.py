@@ -22,7 +22,15 @@ PROVIDER = Provider("ann/me", "open", {}, True)
 
 def request(*, scheme: str = "http", root_path: str = "", **headers: str) -> Request:
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return Request({"type": "http", "scheme": scheme, "root_path": root_path, "headers": named})
+    return Request(
+        {
+            "type": "http",
+            "method": "POST",
+            "scheme": scheme,
+            "root_path": root_path,
+            "headers": named,
+        }
+    )
 
 
 class Hub:
