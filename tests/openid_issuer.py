@@ -28,7 +28,7 @@ def free_port() -> int:
 @contextmanager
 def issuer(port: int, redirect_uri: str) -> Iterator[str]:
     """Run the provider, with this hub as its one client."""
-    command = ["node", str(PROGRAM), str(port), redirect_uri, str(_modules())]
+    command = ["node", str(PROGRAM), str(port), redirect_uri, str(modules(PACKAGE))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
             assert process.stdout
@@ -46,17 +46,18 @@ async def sign_in(person: Person, page: Page, name: str) -> Page:
     return page
 
 
-def _modules() -> Path:
+def modules(package: str) -> Path:
+    """The folder of a package of npm's and of what it needs; Missing."""
     if not shutil.which("npm"):
-        raise Missing("npm is missing: it fetches the package oidc-provider")
-    folder = cache() / "npm" / PACKAGE
+        raise Missing(f"npm is missing: it fetches the package {package}")
+    folder = cache() / "npm" / package
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder.with_name(f"{PACKAGE}.lock")):
+    with locked(folder.with_name(f"{package}.lock")):
         if not folder.exists():
-            unfinished = folder.with_name(f"{PACKAGE}.unfinished")
+            unfinished = folder.with_name(f"{package}.unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()
-            command = ["npm", "install", "--silent", "--prefix", str(unfinished), PACKAGE]
+            command = ["npm", "install", "--silent", "--prefix", str(unfinished), package]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise Missing(f"`{' '.join(command)}` failed: {done.stderr.strip()}")

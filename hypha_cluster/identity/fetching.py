@@ -1,10 +1,11 @@
 """Documents of an OpenID Connect issuer: fetched by https, within seconds, of some kilobytes."""
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -72,6 +73,16 @@ class Fetcher:
         )
         return await self._fetch(request, redirects=0)
 
+    async def relay(self, url: str, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+        """The status and the object that a form is answered with, also where it is refused."""
+        request = self._client.build_request("POST", self._checked(url), data=dict(form))
+        async with _within(url):
+            response = await self._client.send(request, stream=True)
+            try:
+                return response.status_code, _object(await _body(response), url)
+            finally:
+                await response.aclose()
+
     def _checked(self, url: str) -> str:
         try:
             check_address(url, secure=self._secure)
@@ -83,13 +94,8 @@ class Fetcher:
         self, request: httpx2.Request, redirects: int = _MAX_REDIRECTS
     ) -> dict[str, Any]:
         url = str(request.url)
-        try:
-            async with asyncio.timeout(ANSWER_TIME):
-                return _object(await self._follow(request, redirects), url)
-        except (TimeoutError, httpx2.TimeoutException):
-            raise FetchFailed(f"{url} timed out: it takes more than {ANSWER_TIME:g} s") from None
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise FetchFailed(f"{url} cannot be reached: {error}") from None
+        async with _within(url):
+            return _object(await self._follow(request, redirects), url)
 
     async def _follow(self, request: httpx2.Request, redirects: int) -> bytes:
         """The body of an answer. Where it leads elsewhere, only there is it read."""
@@ -105,11 +111,26 @@ class Fetcher:
         raise FetchFailed(f"{request.url} is one redirect too many")
 
 
+@contextlib.asynccontextmanager
+async def _within(url: str) -> AsyncIterator[None]:
+    """Do what takes an answer of this address; FetchFailed when it does not come in time."""
+    try:
+        async with asyncio.timeout(ANSWER_TIME):
+            yield
+    except (TimeoutError, httpx2.TimeoutException):
+        raise FetchFailed(f"{url} timed out: it takes more than {ANSWER_TIME:g} s") from None
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise FetchFailed(f"{url} cannot be reached: {error}") from None
+
+
 async def _read(response: httpx2.Response) -> bytes:
-    url = response.request.url
     if response.status_code != httpx2.codes.OK:
-        raise NoDocument(f"{url} answers with {response.status_code}")
-    text = bytearray()
+        raise NoDocument(f"{response.request.url} answers with {response.status_code}")
+    return await _body(response)
+
+
+async def _body(response: httpx2.Response) -> bytes:
+    url, text = response.request.url, bytearray()
     async for part in response.aiter_raw():
         text += part
         if len(text) > MAX_DOCUMENT:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
@@ -72,7 +72,7 @@ class Provider:
 
     async def address(self, request: Request, state: str) -> str:
         """Where the browser goes to sign in; ProviderFailed."""
-        endpoint = await self._endpoint("authorization_endpoint")
+        endpoint = await self.endpoint("authorization_endpoint")
         digest = hashlib.sha256(request.verifier.encode()).digest()
         query = {
             "response_type": "code",
@@ -117,7 +117,7 @@ class Provider:
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         elif settings.client_secret:
             form["client_secret"] = settings.client_secret
-        return await fetcher.post(await self._endpoint("token_endpoint"), form, headers)
+        return await fetcher.post(await self.endpoint("token_endpoint"), form, headers)
 
     def _takes_basic(self) -> bool:
         known = self._about.get("token_endpoint_auth_methods_supported")
@@ -144,7 +144,7 @@ class Provider:
         token = answer.get("access_token")
         if not isinstance(token, str) or "userinfo_endpoint" not in await self._discover():
             return {}
-        endpoint = await self._endpoint("userinfo_endpoint")
+        endpoint = await self.endpoint("userinfo_endpoint")
         claims = await fetcher.get_with(endpoint, {"Authorization": f"Bearer {token}"})
         if claims.get("sub") != subject:
             raise InvalidToken("Invalid token: it is of another user than what is said of them.")
@@ -167,10 +167,19 @@ class Provider:
 
     # What the issuer is like.
 
+    async def relay(self, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+        """Have the issuer answer a form for its token endpoint; its status, and what it says."""
+        async with self._fetcher() as fetcher:
+            try:
+                return await fetcher.relay(await self.endpoint("token_endpoint"), form)
+            except (FetchFailed, NoDocument) as error:
+                raise ProviderFailed(f"{self.settings.name} does not answer; try again.") from error
+
     def _fetcher(self) -> Fetcher:
         return Fetcher(secure=urlsplit(self.settings.issuer).scheme == "https")
 
-    async def _endpoint(self, name: str) -> str:
+    async def endpoint(self, name: str) -> str:
+        """One of its addresses, by the name that discovery gives it; ProviderFailed."""
         endpoint = (await self._discover()).get(name)
         if not isinstance(endpoint, str):
             raise ProviderFailed(f"{self.settings.name} does not say where to go.")
