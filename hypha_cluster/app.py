@@ -21,10 +21,11 @@ from hypha_cluster.identity.openid import OpenIdKeys
 from hypha_cluster.identity.tokens import Tokens, TokenSettings
 from hypha_cluster.metrics import Counts, node_registry, redis_readings
 from hypha_cluster.node import Node
+from hypha_cluster.registry.last_uses import LastUses
 from hypha_cluster.registry.secret import shared_secret
 from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.tracing import NullTracer, Tracer
-from hypha_cluster.supervision import Supervisor
+from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.assets.routes import AssetsApi
 from hypha_cluster.web.bodies import Room
 from hypha_cluster.web.health import PROBES, HealthApi
@@ -114,7 +115,7 @@ async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
         try:
             await links.redis.start()
             await _reset(config, links, store)
-            tokens = await _tokens(site, links)
+            tokens, uses = await _tokens(site, links)
             stack.push_async_callback(tokens.stop)
             relay = open_frames(site, links)
             means = open_means(site, links, store, relay, tokens)
@@ -127,8 +128,8 @@ async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
             await node.start(address=config.node_url, version=__version__)
         except HubError as error:
             raise StartupError(str(error)) from error
-        counting = keep_counting(means.quotas, site.supervisor)
-        for part in (hub.client, hub.rights_queue, counting, clients.parts.life):
+        jobs = _counting(site, means.quotas, uses)
+        for part in (hub.client, hub.rights_queue, jobs, clients.parts.life):
             stack.push_async_callback(part.stop)
         app.state.node, app.state.features = node, features
         entrances = _entrances(site, store, relay, means, hub, clients.parts.life)
@@ -173,7 +174,14 @@ async def _reset(config: Config, links: Links, store: Stores) -> None:
             await links.redis.delete(key)
 
 
-async def _tokens(site: Site, links: Links) -> Tokens:
+def _counting(site: Site, quotas: Quotas, uses: LastUses) -> Tasks:
+    """Count what is used, for as long as the node is up."""
+    tasks = keep_counting(quotas, site.supervisor)
+    tasks.keep("last-uses", uses.run)
+    return tasks
+
+
+async def _tokens(site: Site, links: Links) -> tuple[Tokens, LastUses]:
     config = site.config
     settings = TokenSettings(
         issuer=config.auth0_issuer,
@@ -184,7 +192,8 @@ async def _tokens(site: Site, links: Links) -> Tokens:
     )
     secret = config.jwt_secret or await shared_secret(links.redis, links.keys)
     openid = OpenIdKeys(config.token_issuer, site.supervisor) if config.token_issuer else None
-    return Tokens(secret, settings, openid)
+    uses = LastUses(links.redis, links.keys)
+    return Tokens(secret, settings, openid, uses.note), uses
 
 
 @contextlib.asynccontextmanager

@@ -147,6 +147,7 @@ JOBS: Final = (
         "function",
         "function-role",
         "handover",
+        "last-uses",
         "lease",
         "limits",
         "link",

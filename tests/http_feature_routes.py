@@ -4,7 +4,7 @@
 `hidden`, which is the same and protected.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from tests.http_row import Row
 
@@ -17,6 +17,9 @@ INVITATION: Final = "/login/invitation"
 WORKSPACE: Final = "/{workspace}/"
 ASSETS: Final = "/assets/{package}/{file:path}"
 CLIENT: Final = "/assets/imjoy-rpc@0.5.59/dist/hypha-rpc-websocket.min.js"
+
+_FORM: Final[dict[str, Any]] = {"accept": HTML, "body": b"", "content_type": FORM}
+_GRANT: Final[dict[str, Any]] = {"body": b"grant_type=refresh_token", "content_type": FORM}
 
 WEB_APPS: Final = (
     Row(APP, "GET", "/{ws}/apps/site", 307),
@@ -105,6 +108,12 @@ LOGGING_IN: Final = (
         body=b"",
         content_type=FORM,
     ),
+    *(
+        Row(f"/account/admin/{what}", "POST", f"/account/admin/{what}", 401, **_FORM)
+        for what in ("client", "workspace")
+    ),
+    Row("/authorize", "GET", "/authorize?client_id=page", 404, "--openid-issuer"),
+    Row("/oauth/token", "POST", "/oauth/token", 404, "--openid-issuer", **_GRANT),
     Row("/apps/built-in/account-manager.html", "GET", "/apps/built-in/account-manager.html", 303),
 )
 OLD_PAGES: Final = (

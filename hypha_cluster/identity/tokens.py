@@ -3,6 +3,7 @@
 import hashlib
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +21,7 @@ from hypha_cluster.protocol.limits import CHILD_TOKEN, PAGE_TOKEN, TOKEN_LIFETIM
 from hypha_cluster.randomness import unguessable
 
 APP: Final = "app:"  # what the token ids of pages of server apps begin with
+_LISTED: Final = "listed_"  # and those that a user finds on the account page
 _PREFIX: Final = "@imjoy@"
 _ALGORITHM: Final = "HS256"
 LEEWAY: Final = 30.0  # seconds by which an issuer's clock may be ahead
@@ -62,6 +64,16 @@ def is_page_of_app(identity: Identity) -> bool:
     return identity.origin is not None and identity.origin.token.startswith(APP)
 
 
+def is_listed(token: str) -> bool:
+    """Whether a token of this id is one that its user finds on the account page."""
+    return token.startswith(_LISTED)
+
+
+def listed_id() -> str:
+    """The id of a token that is to be found there."""
+    return f"{_LISTED}{unguessable()}"
+
+
 def generated_id() -> str:
     return unguessable()
 
@@ -70,10 +82,16 @@ class Tokens:
     """Signs and verifies tokens with one shared secret; others with the keys of their issuer."""
 
     def __init__(
-        self, secret: str, settings: TokenSettings, openid: OpenIdKeys | None = None
+        self,
+        secret: str,
+        settings: TokenSettings,
+        openid: OpenIdKeys | None = None,
+        on_use: Callable[[Identity], None] = lambda _: None,
     ) -> None:
+        """on_use: hears who brings a token of this hub, each time that it is really verified."""
         self._settings = settings
         self._openid = openid
+        self._on_use = on_use
         # Hash of a token → until when it need not be verified again, and whom it speaks for.
         self._verified: dict[bytes, tuple[float, Identity]] = {}
         try:
@@ -88,17 +106,22 @@ class Tokens:
 
     # Issuing.
 
-    def issue(self, identity: Identity, lifetime: float | None = None) -> str:
+    def issue(
+        self, identity: Identity, lifetime: float | None = None, token_id: str | None = None
+    ) -> str:
         """An access token; lifetime in seconds, None for the configured one."""
         seconds = self._settings.lifetime if lifetime is None else lifetime
-        return self._issue(identity, time.time() + seconds, parent_client=None)
+        return self._issue(identity, time.time() + seconds, None, token_id)
 
-    def issue_child(self, caller: Identity, config: dict[str, Any]) -> str:
+    def issue_child(
+        self, caller: Identity, config: dict[str, Any], token_id: str | None = None
+    ) -> str:
         """A token for somebody else, who may do less than the caller, and ends no later.
 
         config: scopes (workspace names), expires_in (seconds), email, parent_client
         (protocol.md 7.3); whether the caller may hand on each scope is checked before.
-        PermissionDenied when the email is somebody else's, or the caller's own token has expired.
+        token_id: by default a new one. PermissionDenied when the email is somebody else's, or the
+        caller's own token has expired.
         """
         parent_client = config.get("parent_client")
         if not isinstance(parent_client, str | None):
@@ -117,7 +140,7 @@ class Tokens:
             origin=_origin_of_child(caller),
         )
         lifetime = config.get("expires_in") or self._settings.lifetime
-        token = self._issue(child, _end_of_child(caller, lifetime), parent_client)
+        token = self._issue(child, _end_of_child(caller, lifetime), parent_client, token_id)
         if len(token) > CHILD_TOKEN:
             raise BadRequest("The token would be too long; leave out some of its scopes.")
         audit.note(Event.TOKEN_MADE, user=child.id, maker=caller.id, scopes=child.scopes)
@@ -131,11 +154,17 @@ class Tokens:
         """
         _check_makes_tokens(identity)
         bearer = replace(identity, origin=_origin_of_child(identity))
-        return self._issue(bearer, _end_of_child(identity, PAGE_TOKEN), parent_client=None)
+        return self._issue(bearer, _end_of_child(identity, PAGE_TOKEN))
 
-    def _issue(self, identity: Identity, expires_at: float, parent_client: str | None) -> str:
+    def _issue(
+        self,
+        identity: Identity,
+        expires_at: float,
+        parent_client: str | None = None,
+        token_id: str | None = None,
+    ) -> str:
         claims = self._claims(identity, self._settings.audience, expires_at)
-        claims |= {"jti": generated_id(), "pc": parent_client}
+        claims |= {"jti": token_id or generated_id(), "pc": parent_client}
         return f"{identity.id}{_PREFIX}{self._sign(claims)}"
 
     def issue_reconnection(self, identity: Identity, place: Place) -> str:
@@ -182,6 +211,7 @@ class Tokens:
         until, identity = self._verified.get(key, (0.0, None))
         if identity is None or until <= now:
             identity = self._verify_access(signed)
+            self._on_use(identity)
             if len(self._verified) >= VERIFIED_TOKENS:
                 del self._verified[next(iter(self._verified))]
             assert identity.expires_at is not None
@@ -209,7 +239,9 @@ class Tokens:
         origin = None
         if access := text_of(claims, "tok"):
             origin = Origin(access, _made_at(claims, "tok_iat"), _via(claims))
-        return Reconnection(self._identity(claims, expires_at, origin), place)
+        identity = self._identity(claims, expires_at, origin)
+        self._on_use(identity)
+        return Reconnection(identity, place)
 
     def _verify_own(self, token: str, audience: str) -> dict[str, Any]:
         if header_of(token).get("alg") != _ALGORITHM:

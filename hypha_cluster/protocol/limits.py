@@ -599,6 +599,18 @@ VERIFIED_TOKENS: Final = _tokens.limit(
 ISSUED_TOKENS: Final = _tokens.limit(
     100, "tokens", "tokens that one user has made on the account page", "all of them are shown"
 )
+LISTED_LOGINS: Final = _tokens.limit(
+    20,
+    "tokens",
+    "tokens by a login that the account page shows; the oldest make room",
+    "a program may log in each time that it is started",
+)
+NOTED_USES: Final = _tokens.limit(
+    10_000,
+    "tokens",
+    "tokens of the account page whose last use one gateway notes in a minute",
+    "each is one command to Redis",
+)
 REVOCATIONS: Final = _tokens.limit(
     100_000,
     "revocations",
@@ -615,6 +627,18 @@ LOGIN_KEY: Final = _accounts.limit(
 )
 FORM: Final = _accounts.limit(
     16_384, "bytes", "a form of the login page or the account page", "it holds names and a password"
+)
+LOGINS_BEGUN: Final = _accounts.limit(
+    100,
+    "logins",
+    "logins that programs begin at one address, within ten minutes",
+    "each is kept until it ends",
+)
+REPORTS: Final = _accounts.limit(
+    10,
+    "tokens",
+    "tokens that are reported for one login, or from one address, and refused, within ten minutes",
+    "each is checked, and a page has one",
 )
 ATTEMPTS: Final = _accounts.limit(
     10,
@@ -651,6 +675,12 @@ STREAM_PIECE: Final = _http.limit(
     "bytes",
     "a piece of a request body, as an ASGI application gets it",
     "it travels in one frame",
+)
+OVERSEEN_CLIENTS: Final = _http.limit(
+    200,
+    "clients",
+    "clients that the admin page lists; it says how many there are, and lists one workspace",
+    "each has a form",
 )
 SHOWN_SERVICES: Final = _http.limit(
     200, "services", "services that a page for people shows", "nobody reads more in one page"

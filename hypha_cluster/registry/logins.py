@@ -75,6 +75,11 @@ class Logins:
             raise NotFound("No program waits for this login any more; have it begin anew.")
         return Waiting(program.decode(), code_of(public))
 
+    async def program(self, key: str) -> str:
+        """Who began a login, whether or not it has ended; empty if that is forgotten."""
+        program = await self._redis.hget(self._keys.login(public_part(key)), "program")
+        return (program or b"").decode()
+
     async def report(self, key: str, token: str | None) -> None:
         """End a login with a token, or with None for who does not want it."""
         state = LoginState.REFUSED if token is None else LoginState.DONE
@@ -147,7 +152,7 @@ class Logins:
 
 
 class Attempts:
-    """Counts wrong passwords over all gateways: `most` within `period` seconds."""
+    """Counts what may be tried so often, over all gateways: `most` within `period` seconds."""
 
     def __init__(self, redis: RedisClient, keys: Keys, most: int, period: float) -> None:
         self._keys = keys
@@ -159,8 +164,8 @@ class Attempts:
         """Seconds for which there were too many already; 0 if there may be one more."""
         return await self._counted(what, 0)
 
-    async def failed(self, what: str) -> None:
-        """Count one more."""
+    async def count(self, what: str) -> None:
+        """There was one more."""
         await self._counted(what, 1)
 
     async def _counted(self, what: str, more: int) -> float:

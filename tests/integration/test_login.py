@@ -1,5 +1,6 @@
 """Logging in with a password: every step at any gateway, and nobody in between gets anything."""
 
+import json
 import re
 
 import pytest
@@ -11,7 +12,7 @@ from tests.gateways import Gateway
 from tests.http import ask
 from tests.integration.test_tokens import info_of
 from tests.login_rig import PAGE, PASSWORD, SERVICE, Person, Site, check, key_of, start
-from tests.raw_client import RawClient
+from tests.raw_client import RawClient, Rejected
 from tests.token_rig import SECRET, tokens_of
 
 pytest_plugins = ["tests.login_fixtures"]
@@ -133,6 +134,92 @@ async def test_what_the_original_pages_report_is_checked(site: Site) -> None:
     assert (await ask(f"{report}?key={started['key']}&token={good}x")).status in (401, 409)
     assert await check(site.second, started["key"]) == good
     assert (await ask(f"{report}?key={started['key']}&token={good}")).status == 409
+
+
+async def test_an_operator_may_have_tokens_reported_by_post_alone(
+    gateway_factory: GatewayFactory, site: Site
+) -> None:
+    """Else they stand in the logs of whatever is on the way."""
+    url = gateway_factory(jwt_secret=SECRET, login_report="post").url
+    report, started = f"{url}{SERVICE}/report", await start(url)
+    good = tokens_of().issue((await site.accounts.all())[0].identity())
+
+    refused = await ask(f"{report}?key={started['key']}&token={good}")
+    assert (refused.status, lower(refused.headers)["allow"]) == (405, "POST")
+    assert await check(url, started["key"]) is False
+
+    said = json.dumps({"key": started["key"], "token": good}).encode()
+    assert (await ask(report, said, Content_Type="application/json")).status == 200
+    assert await check(site.first, started["key"]) == good
+
+
+def lower(headers: dict[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("parse_token", "token="),
+        ("revoke_token", "token="),
+        ("revoke_user", "user=bob"),
+        ("revoke_workspace", "workspace=bob"),
+    ],
+)
+async def test_nothing_ends_by_get_nor_is_told_a_secret(
+    site: Site, function: str, arguments: str
+) -> None:
+    admin, user = (tokens_of().issue(a.identity()) for a in await site.accounts.all())
+    query = f"{arguments}{user if arguments.endswith('token=') else ''}"
+    said = {"Authorization": f"Bearer {admin}"}
+
+    answer = await ask(f"{site.first}{SERVICE}/{function}?{query}", **said)
+    asked = f"workspace=public&service_id=hypha-login&function_key={function}"
+    old_answer = await ask(f"{site.first}/services/call?{asked}&function_kwargs=%7B%7D", **said)
+
+    assert answer.status == old_answer.status == 405
+    assert "by POST" in answer.value["detail"]
+    assert (await info_of(site.first, token=user))["workspace"] == "bob"
+
+
+async def test_bad_tokens_for_one_login_are_bounded(site: Site) -> None:
+    started, other = await start(site.first), await start(site.first)
+    bad = tokens_of("another secret").issue((await site.accounts.all())[0].identity())
+    for number in range(10):
+        url = (site.first, site.second)[number % 2]
+        answer = await ask(f"{url}{SERVICE}/report?key={started['key']}&token={bad}")
+        assert answer.status == 401
+
+    good = tokens_of().issue((await site.accounts.all())[0].identity())
+    answer = await ask(f"{site.first}{SERVICE}/report?key={started['key']}&token={good}")
+    assert (answer.status, "try again in 10 minutes" in answer.value["detail"]) == (429, True)
+
+    answer = await ask(f"{site.first}{SERVICE}/report?key={other['key']}&token={good}")
+    assert answer.status == 200
+
+
+async def test_logins_of_one_address_are_bounded_over_all_gateways(
+    gateway_factory: GatewayFactory, ann: Person, site: Site
+) -> None:
+    """Where addresses count: they do not behind a proxy that says nothing of whom it asks for."""
+    settings: dict[str, str] = {"trusted_proxies": "203.0.113.0/24", "jwt_secret": SECRET}
+    urls = [gateway_factory(**settings).url for _ in range(2)]
+    begun = await start(urls[0])
+    for number in range(99):
+        assert (await ask(f"{urls[number % 2]}{SERVICE}/start")).status == 200
+
+    for url in urls:
+        refused = await ask(f"{url}{SERVICE}/start")
+        assert refused.status == 429
+        assert 0 < int(lower(refused.headers)["retry-after"]) <= 600
+    async with await RawClient.connect(urls[0]) as program:
+        with pytest.raises(Rejected, match="Too many logins"):
+            await program.call("public/workspace-manager", "services.hypha-login.start")
+
+    consent = await ann.log_in(urls[1], "ann", key=key_of(begun["login_url"]))
+    await ann.answer(urls[1], consent)
+    assert isinstance(await check(urls[0], begun["key"], 5), str)
+    assert (await start(site.first))["key"]  # an address that does not count
 
 
 @pytest.mark.parametrize(

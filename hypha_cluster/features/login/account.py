@@ -1,18 +1,19 @@
-"""The account page: who one is, one's workspaces and tokens; and for admins, everybody's."""
+"""The account page: who one is, one's workspaces and tokens."""
 
 import asyncio
 import contextlib
 import time
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from hypha_cluster.errors import BadRequest, Conflict, PermissionDenied
-from hypha_cluster.features.login.browser import Browsers, Signed
+from hypha_cluster.errors import BadRequest, Conflict
+from hypha_cluster.features.login.browser import Browsers
 from hypha_cluster.features.login.pages import ACCOUNT, Endpoint, LoginPages
+from hypha_cluster.features.login.service import TokenBook
 from hypha_cluster.features.login.terms import PAGE
 from hypha_cluster.identity.access import (
     PUBLIC,
@@ -23,37 +24,33 @@ from hypha_cluster.identity.access import (
     own_workspace,
     owns,
 )
-from hypha_cluster.identity.revocation import FOR_GOOD, Kind, Revocation
-from hypha_cluster.identity.tokens import Tokens
+from hypha_cluster.identity.revocation import Revocation
+from hypha_cluster.identity.tokens import Tokens, listed_id
 from hypha_cluster.protocol.limits import LISTED_WORKSPACES, NAME
-from hypha_cluster.registry.accounts import Accounts
-from hypha_cluster.registry.issued import IssuedToken, IssuedTokens
-from hypha_cluster.registry.revocations import Revocations
+from hypha_cluster.registry.issued import IssuedToken
 from hypha_cluster.registry.workspaces import Workspaces
 
 OLD_PAGE: Final = "/apps/built-in/account-manager.html"
-ADMIN_PAGE: Final = "/account/admin"
 _DAY: Final = 86_400.0  # seconds
 _LIFETIMES: Final = (1, 7, 30, 90, 365)  # days
-
-
-class Book(NamedTuple):
-    """What the pages read and change."""
-
-    accounts: Accounts
-    workspaces: Workspaces
-    revocations: Revocations
-    issued: IssuedTokens
 
 
 class AccountPages:
     """Shows people what is theirs, and lets them end it."""
 
-    def __init__(self, pages: LoginPages, browsers: Browsers, tokens: Tokens, book: Book) -> None:
+    def __init__(
+        self,
+        pages: LoginPages,
+        browsers: Browsers,
+        tokens: Tokens,
+        workspaces: Workspaces,
+        book: TokenBook,
+    ) -> None:
         self._pages = pages
         self._browsers = browsers
         self._tokens = tokens
-        self._accounts, self._workspaces, self._revocations, self._issued = book
+        self._workspaces = workspaces
+        self._revocations, self._issued = book
 
     def routes(self) -> list[Route]:
         def post(path: str, endpoint: Endpoint) -> Route:
@@ -62,11 +59,9 @@ class AccountPages:
         return [
             Route(ACCOUNT, self._pages.guarded(self.show)),
             Route(OLD_PAGE, self._pages.guarded(self.moved)),
-            Route(ADMIN_PAGE, self._pages.guarded(self.admin)),
             post("make-token", self.make_token),
             post("end-token", self.end_token),
             post("end-all", self.end_all),
-            post("admin/user", self.change_user),
         ]
 
     async def moved(self, request: Request) -> Response:
@@ -89,17 +84,12 @@ class AccountPages:
             lifetimes=_LIFETIMES,
             made=made,
             name=name,
-            day=lambda seconds: time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)),
+            day=day,
         )
 
     async def _owned(self, user: Identity) -> list[Workspace]:
         mine = replace(user, roles=())  # an admin owns all, and looks for their own here
-        return [found for found in await self._all_workspaces() if owns(mine, found)]
-
-    async def _all_workspaces(self) -> list[Workspace]:
-        names = [name for name in await self._workspaces.names() if name != PUBLIC]
-        found = await asyncio.gather(*map(self._workspaces.find, names[:LISTED_WORKSPACES]))
-        return [workspace for workspace in found if workspace]
+        return [found for found in await listed(self._workspaces) if owns(mine, found)]
 
     # Tokens.
 
@@ -117,7 +107,8 @@ class AccountPages:
         for scope in scopes:
             await self._require(user, scope)
         maker = replace(user, origin=None)
-        token = self._tokens.issue_child(maker, {"scopes": scopes, "expires_in": lifetime})
+        config = {"scopes": scopes, "expires_in": lifetime}
+        token = self._tokens.issue_child(maker, config, listed_id())
         child = await self._tokens.verify(token)
         assert child.origin
         assert child.expires_at
@@ -147,47 +138,23 @@ class AccountPages:
         await self._browsers.form(request, signed)
         now = time.time()
         await self._revocations.note(Revocation.of_user(signed.identity.id, now, now))
-        for token in await self._issued.of_user(signed.identity.id):
-            await self._issued.take(signed.identity.id, token.id)
+        ended = await self._issued.of_user(signed.identity.id)
+        await self._issued.forget(signed.identity.id, *(token.id for token in ended))
         response = RedirectResponse(f"{self._browsers.root(request)}{PAGE}", 303)
         await self._browsers.sign_out(request, response)
         return response
 
-    def _back(self, request: Request, path: str = ACCOUNT) -> Response:
-        return RedirectResponse(f"{self._browsers.root(request)}{path}", 303)
+    def _back(self, request: Request) -> Response:
+        return RedirectResponse(f"{self._browsers.root(request)}{ACCOUNT}", 303)
 
-    # For admins.
 
-    async def _required_admin(self, request: Request) -> Signed:
-        signed = await self._pages.required(request)
-        if not may_oversee(signed.identity):
-            raise PermissionDenied("Only an admin may see this: a user with the role admin.")
-        return signed
+def day(seconds: float) -> str:
+    """A Unix time as the pages show it."""
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
 
-    async def admin(self, request: Request) -> Response:
-        signed = await self._required_admin(request)
-        return self._pages.show(
-            request,
-            "admin",
-            csrf=signed.csrf,
-            accounts=await self._accounts.all(),
-            workspaces=await self._all_workspaces(),
-            blocked=self._revocations.book.shut_out(),
-        )
 
-    async def change_user(self, request: Request) -> Response:
-        """End what a user has been given so far, shut them out, or let them in again."""
-        signed = await self._required_admin(request)
-        form = await self._browsers.form(request, signed)
-        user, action, now = form.get("user", "").strip(), form.get("action"), time.time()
-        if user == signed.identity.id and action == "block":
-            raise BadRequest("You cannot shut yourself out.")
-        if action == "end":
-            await self._revocations.note(Revocation.of_user(user, now, now))
-        elif action == "block":
-            await self._revocations.note(Revocation.of_user(user, FOR_GOOD, now))
-        elif action == "unblock":
-            await self._revocations.lift(Kind.USER, user)
-        else:
-            raise BadRequest("There is no such action.")
-        return self._back(request, ADMIN_PAGE)
+async def listed(workspaces: Workspaces) -> list[Workspace]:
+    """All workspaces but the public one, as many as are listed."""
+    names = [name for name in await workspaces.names() if name != PUBLIC]
+    found = await asyncio.gather(*map(workspaces.find, names[:LISTED_WORKSPACES]))
+    return [workspace for workspace in found if workspace]

@@ -18,10 +18,11 @@ from hypha_cluster.protocol.limits import FORM, PAGE_TOKEN, REVOCATIONS
 from hypha_cluster.registry.logins import Logins
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.web.bodies import Room, read_body
-from hypha_cluster.web.headers import header
+from hypha_cluster.web.forms import URLENCODED
+from hypha_cluster.web.headers import header, media_type
 from hypha_cluster.web.lookup import base_url_of
 
-_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_FIELDS: Final = 50  # more than any form of a page has
 
 
 class Signed(NamedTuple):
@@ -148,14 +149,7 @@ class Browsers:
         """
         if not self._is_own(request) or request.headers.get("sec-fetch-site") == "cross-site":
             raise PermissionDenied("This form is from another page.")
-        if request.headers.get("content-type", "").partition(";")[0].strip() != _FORM_TYPE:
-            raise BadRequest(f"A form is sent as {_FORM_TYPE}.")
-        with self._room.lease() as lease:
-            body = bytes(await read_body(request, lease, FORM))
-        try:
-            fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50))
-        except ValueError:
-            raise BadRequest("The form cannot be read.") from None
+        fields = await read_form(request, self._room)
         if signed and not hmac.compare_digest(
             fields.get("csrf", "").encode(), signed.csrf.encode()
         ):
@@ -169,6 +163,18 @@ class Browsers:
             return False
         is_visit = request.method == "GET" and headers.get("sec-fetch-mode") == "navigate"
         return is_visit or headers.get("sec-fetch-site") in (None, "same-origin", "none")
+
+
+async def read_form(request: Request, room: Room) -> dict[str, str]:
+    """The fields that were sent, as text; BadRequest."""
+    if media_type(request) != URLENCODED:
+        raise BadRequest(f"A form is sent as {URLENCODED}.")
+    with room.lease() as lease:
+        body = bytes(await read_body(request, lease, FORM))
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS))
+    except ValueError:
+        raise BadRequest("The form cannot be read.") from None
 
 
 def digest_of(secret: str) -> str:

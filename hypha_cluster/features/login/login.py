@@ -8,20 +8,23 @@ from typing import Final
 from starlette.routing import BaseRoute
 
 from hypha_cluster.features.feature import Feature, Grounds, Lookups
-from hypha_cluster.features.login.account import AccountPages, Book
+from hypha_cluster.features.login.account import AccountPages
+from hypha_cluster.features.login.admin import AdminPages
+from hypha_cluster.features.login.attempts import LoginAttempts
 from hypha_cluster.features.login.browser import Browsers
+from hypha_cluster.features.login.issuer_addresses import IssuerAddresses
 from hypha_cluster.features.login.pages import LoginPages
-from hypha_cluster.features.login.service import LoginService
+from hypha_cluster.features.login.service import LoginService, TokenBook
 from hypha_cluster.features.login.signing_in import SigningIn
 from hypha_cluster.features.login.terms import SESSION_LIFETIME, LoginSettings, providers_of
 from hypha_cluster.hub.services import HubService
-from hypha_cluster.identity.providers import Provider
-from hypha_cluster.protocol.limits import ATTEMPTS, ATTEMPTS_ANYWHERE
+from hypha_cluster.identity.providers import Provider, ProviderSettings
+from hypha_cluster.protocol.limits import ATTEMPTS, ATTEMPTS_ANYWHERE, LOGINS_BEGUN, REPORTS
 from hypha_cluster.registry.accounts import Accounts
 from hypha_cluster.registry.issued import IssuedTokens
 from hypha_cluster.registry.logins import Attempts, Logins
 
-_PERIOD: Final = 600.0  # seconds in which wrong passwords are counted
+_PERIOD: Final = 600.0  # seconds in which attempts are counted
 
 
 class Login(Feature):
@@ -48,17 +51,39 @@ class Login(Feature):
             settings, self._accounts, logins, attempts, self._providers, grounds.workspaces
         )
         browsers = Browsers(logins, revocations, grounds.public_base_url, SESSION_LIFETIME)
+        book = TokenBook(revocations, IssuedTokens(redis, keys))
         self._pages = LoginPages(
-            settings, browsers, signing_in, self._accounts, logins, grounds.tokens
+            settings, browsers, signing_in, self._accounts, (logins, book.issued), grounds.tokens
         )
-        book = Book(self._accounts, grounds.workspaces, revocations, IssuedTokens(redis, keys))
-        self._account = AccountPages(self._pages, browsers, grounds.tokens, book)
+        workspaces = grounds.workspaces
+        self._account = AccountPages(self._pages, browsers, grounds.tokens, workspaces, book)
+        self._admin = AdminPages(
+            self._pages, browsers, self._accounts, workspaces, revocations, (redis, keys)
+        )
+        begun = LoginAttempts(
+            Attempts(redis, keys, LOGINS_BEGUN, _PERIOD), Attempts(redis, keys, REPORTS, _PERIOD)
+        )
+        self._issuer = self._first_issuer(grounds)
         self._service = LoginService(
-            logins, grounds.gatekeeper, grounds.tokens, revocations, settings.login_time
+            logins, grounds.gatekeeper, grounds.tokens, book, begun, settings
         )
 
+    def _first_issuer(self, grounds: Grounds) -> Provider | None:
+        """Where users log in; or whose access tokens are accepted, if they log in elsewhere."""
+        if self._providers:
+            return next(iter(self._providers.values()))
+        if not grounds.issuer:
+            return None
+        about = ProviderSettings(self._settings.openid_name, grounds.issuer, "")
+        return Provider(about, grounds.supervisor)
+
     def routes(self, lookups: Lookups) -> Sequence[BaseRoute]:
-        return [*self._pages.routes(), *self._account.routes()]
+        return [
+            *self._pages.routes(),
+            *self._account.routes(),
+            *self._admin.routes(),
+            *IssuerAddresses(self._issuer).routes(),
+        ]
 
     def services(self) -> Sequence[HubService]:
         return [self._service.service()]

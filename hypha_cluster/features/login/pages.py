@@ -1,5 +1,6 @@
 """The pages by which people sign in, and let programs act as them."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import wraps
@@ -10,13 +11,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from hypha_cluster import audit
+from hypha_cluster.audit import Event
 from hypha_cluster.errors import BadRequest, HubError, InvalidToken, TooMany
 from hypha_cluster.features.login.browser import AWAY, Browsers, Signed
 from hypha_cluster.features.login.signing_in import AWAY_TIME, SigningIn, address_of
 from hypha_cluster.features.login.terms import PAGE, LoginSettings
-from hypha_cluster.identity.tokens import Tokens
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.identity.tokens import Tokens, listed_id
 from hypha_cluster.protocol.limits import SHORTEST_PASSWORD
 from hypha_cluster.registry.accounts import Accounts
+from hypha_cluster.registry.issued import IssuedToken, IssuedTokens
 from hypha_cluster.registry.logins import Logins, Waiting, public_part
 from hypha_cluster.web.rendering import Pages
 
@@ -36,14 +41,14 @@ class LoginPages:
         browsers: Browsers,
         signing_in: SigningIn,
         accounts: Accounts,
-        logins: Logins,
+        kept: tuple[Logins, IssuedTokens],
         tokens: Tokens,
     ) -> None:
         self._settings = settings
         self._browsers = browsers
         self._signing_in = signing_in
         self._accounts = accounts
-        self._logins = logins
+        self._logins, self._issued = kept
         self._tokens = tokens
         self._pages = Pages(_TEMPLATES, with_scripts=False)
 
@@ -159,8 +164,10 @@ class LoginPages:
         if form.get("answer") not in ("allow", "refuse"):
             raise BadRequest("The answer is to allow it or to refuse.")
         is_allowed = form["answer"] == "allow"
-        token = self._token(signed) if is_allowed else None
-        await self._logins.report(form.get("key", ""), token)
+        if is_allowed:
+            await self._allow(signed.identity, form.get("key", ""))
+        else:
+            await self._logins.report(form.get("key", ""), None)
         text = "The program goes on by itself." if is_allowed else "The program gets nothing."
         return self.show(
             request,
@@ -170,9 +177,15 @@ class LoginPages:
             back=ACCOUNT,
         )
 
-    def _token(self, signed: Signed) -> str:
-        user = replace(signed.identity, origin=None)
-        return self._tokens.issue(user, self._settings.login_token_lifetime)
+    async def _allow(self, user: Identity, key: str) -> None:
+        """Give a program a token, which its user then finds on the account page."""
+        program = await self._logins.program(key)
+        now, lifetime, token_id = time.time(), self._settings.login_token_lifetime, listed_id()
+        token = self._tokens.issue(replace(user, origin=None), lifetime, token_id)
+        await self._logins.report(key, token)
+        audit.note(Event.TOKEN_MADE, user=user.id, maker=user.id, scopes=(), program=program)
+        entry = IssuedToken(token_id, program, (), now, now + lifetime, by_login=True)
+        await self._issued.add(user.id, entry)
 
     async def required(self, request: Request) -> Signed:
         """Who has signed in; InvalidToken."""

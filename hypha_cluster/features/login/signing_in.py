@@ -10,7 +10,8 @@ from starlette.requests import Request
 
 from hypha_cluster import audit
 from hypha_cluster.audit import Event
-from hypha_cluster.errors import HubError, InvalidToken, NotFound, PermissionDenied, TooMany
+from hypha_cluster.errors import HubError, InvalidToken, NotFound, PermissionDenied
+from hypha_cluster.features.login.attempts import check
 from hypha_cluster.features.login.browser import digest_of
 from hypha_cluster.features.login.terms import LoginSettings
 from hypha_cluster.identity.access import Identity, Origin
@@ -66,21 +67,19 @@ class SigningIn:
         return _now(account.identity())
 
     async def _check_attempts(self, name: str, address: str) -> None:
-        waits = [
-            await self._close.left_out(f"{name} {address}"),
-            await self._anywhere.left_out(f"name {name}"),
-            await self._anywhere.left_out(f"address {address}"),
-        ]
-        if seconds := max(waits):
-            raise TooMany(
-                f"Too many wrong passwords; try again in {max(1, round(seconds / 60))} minutes.",
-                seconds,
-            )
+        for attempts, what in self._counted(name, address):
+            await check(attempts, what, "wrong passwords")
 
     async def _failed(self, name: str, address: str) -> None:
-        await self._close.failed(f"{name} {address}")
-        await self._anywhere.failed(f"name {name}")
-        await self._anywhere.failed(f"address {address}")
+        for attempts, what in self._counted(name, address):
+            await attempts.count(what)
+
+    def _counted(self, name: str, address: str) -> list[tuple[Attempts, str]]:
+        return [
+            (self._close, f"{name} {address}"),
+            (self._anywhere, f"name {name}"),
+            (self._anywhere, f"address {address}"),
+        ]
 
     async def by_invitation(self, code: str, name: str, email: str, password: str) -> Identity:
         """Choose a password, or make the first account, with an invitation that holds once."""

@@ -36,6 +36,12 @@ class LoginSettings:
         "seconds",
         within=(MINUTE, 10 * YEAR),
     )
+    login_report: str = setting(
+        "get",
+        "How a page of your own may report a token that ends a login: by POST alone, or by GET "
+        "too, as pages of the original do, which leave the token in logs and histories.",
+        choices=("get", "post"),
+    )
     openid_client_id: str = setting(
         "",
         "What this hub is called at the OpenID issuer that users log in at.",

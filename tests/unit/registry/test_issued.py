@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hypha_cluster.errors import Conflict, NotFound
-from hypha_cluster.protocol.limits import ISSUED_TOKENS
+from hypha_cluster.protocol.limits import ISSUED_TOKENS, LISTED_LOGINS
 from hypha_cluster.registry.issued import IssuedToken, IssuedTokens
 from hypha_cluster.registry.keys import Keys
 from tests.fake_redis import FakeRedis
@@ -21,7 +21,9 @@ def token(name: str, *, made: float = NOW, lasts: float = LASTS) -> IssuedToken:
 
 
 def stored(*tokens: IssuedToken) -> dict[bytes, bytes]:
-    return {each.id.encode(): json.dumps(each[1:]).encode() for each in tokens}
+    fields = {each.id: each.to_json() for each in tokens}
+    fields |= {f"used:{each.id}": f"{each.used}" for each in tokens if each.used}
+    return {name.encode(): value.encode() for name, value in fields.items()}
 
 
 @pytest.fixture
@@ -50,9 +52,47 @@ async def test_one_more_is_kept_and_what_is_over_goes(
 
     await issued.add("ann", token("new"))
 
-    ((key, name, value, *living),) = fake.words("note_token")
-    assert (key, name, living) == (keys.tokens("ann"), "new", ["old"])
-    assert json.loads(value) == ["the new", ["ann"], NOW, NOW + LASTS]
+    ((key, name, value, *over),) = fake.words("note_token")
+    assert (key, name, over) == (keys.tokens("ann"), "new", ["over"])
+    assert json.loads(value) == ["the new", ["ann"], NOW, NOW + LASTS, False]
+
+
+async def test_when_it_was_last_used_is_told(fake: FakeRedis, issued: IssuedTokens) -> None:
+    used = token("used")._replace(used=NOW - 5)
+    holds(fake, used, token("never")._replace(made=NOW - 9))
+
+    assert [each.used for each in await issued.of_user("ann")] == [NOW - 5, 0.0]
+
+
+async def test_what_an_older_gateway_has_kept_is_read(
+    fake: FakeRedis, issued: IssuedTokens
+) -> None:
+    fake.answers["hgetall"] = [b"old", json.dumps(["the old", ["ann"], NOW, NOW + LASTS]).encode()]
+
+    assert await issued.of_user("ann") == [token("old")]
+
+
+async def test_a_login_makes_the_oldest_ones_go(fake: FakeRedis, issued: IssuedTokens) -> None:
+    """And never what its user has made by hand, however many there are."""
+    logins = [
+        token(f"login{number}", made=NOW - number)._replace(by_login=True)
+        for number in range(LISTED_LOGINS)
+    ]
+    holds(fake, *logins, *(token(str(number)) for number in range(ISSUED_TOKENS)))
+
+    await issued.add("ann", token("new")._replace(by_login=True))
+
+    ((_, name, _, *over),) = fake.words("note_token")
+    assert (name, over) == ("new", [logins[-1].id])
+
+
+async def test_logins_take_no_room_of_others(fake: FakeRedis, issued: IssuedTokens) -> None:
+    logins = [token(f"login{n}")._replace(by_login=True) for n in range(LISTED_LOGINS)]
+    holds(fake, *logins, *(token(str(number)) for number in range(ISSUED_TOKENS - 1)))
+
+    await issued.add("ann", token("new"))
+
+    assert "note_token" in fake.names
 
 
 async def test_they_are_bounded(fake: FakeRedis, issued: IssuedTokens) -> None:
@@ -69,7 +109,7 @@ async def test_one_is_ended_by_its_id(fake: FakeRedis, issued: IssuedTokens) -> 
     fake.answers["hget"] = stored(mine)[b"mine"]
 
     assert await issued.take("ann", "mine") == mine
-    assert fake.words("note_token")[0][1:] == ("", "mine")
+    assert fake.words("note_token")[0][1:] == ("", "", "mine")
 
 
 async def test_nobody_ends_what_there_is_not(fake: FakeRedis, issued: IssuedTokens) -> None:

@@ -129,7 +129,7 @@ async def test_wrong_passwords_are_counted(redis_client: RedisClient, redis_pref
 
     for _ in range(3):
         assert await attempts.left_out("ann") == 0
-        await attempts.failed("ann")
+        await attempts.count("ann")
 
     assert 0 < await attempts.left_out("ann") <= 60
     assert await attempts.left_out("bob") == 0
@@ -139,7 +139,7 @@ async def test_what_was_counted_is_forgotten_in_time(
     redis_client: RedisClient, redis_prefix: str
 ) -> None:
     attempts = Attempts(redis_client, Keys(redis_prefix), 1, 0.1)
-    await attempts.failed("ann")
+    await attempts.count("ann")
 
     async def may_try_again() -> bool:
         return await attempts.left_out("ann") == 0
