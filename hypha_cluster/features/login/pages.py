@@ -242,6 +242,8 @@ class LoginPages:
             request,
             "invitation",
             error.status if error else 200,
+            # Its address is a secret, which a browser would repeat wherever it goes from there.
+            headers={"Referrer-Policy": "strict-origin"},
             complaint=str(error) if error else "",
             account=invitation.account,
             code=code,

@@ -6,7 +6,6 @@ People with a browser get it as a page.
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -17,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from hypha_cluster import log_fields
 from hypha_cluster.errors import HubError, MethodNotAllowed, TooMany
 from hypha_cluster.web.middleware.error_pages import ErrorPages
-from hypha_cluster.web.middleware.request_ids import HEADER
+from hypha_cluster.web.middleware.request_ids import HEADER, path_told
 
 _UNAVAILABLE: Final = 503
 _AGAIN: Final = {"Retry-After": "1"}  # seconds
@@ -42,7 +41,7 @@ def handlers(origins: Mapping[str, Any], pages: ErrorPages = _PLAIN) -> Mapping[
     async def on_failure(request: Request, error: Exception) -> Response:
         """It is raised again behind this, and logged."""
         request_id = log_fields.request_id.get()
-        what = (request.method, quote(request.url.path), type(error).__name__, request_id)
+        what = (request.method, path_told(request.scope), type(error).__name__, request_id)
         _log.error("%s %s failed by %s; what follows is of request %s.", *what)
         text = f"The hub failed; its operator finds the cause in its log, by the id {request_id}."
         response = pages.answer(request, 500, text, {HEADER: request_id})

@@ -46,8 +46,11 @@ class RequestIds:
         await self._app(scope, receive, sending)
 
 
+def path_told(scope: Scope) -> str:
+    """The path of a request as others may read it; and not the query, which may hold a token."""
+    return _TICKET.sub("/~***", urllib.parse.quote(scope["path"]))
+
+
 def _tell(scope: Scope, answer: Message, seconds: float) -> None:
-    path = urllib.parse.quote(scope["path"])  # and not the query, which may hold a token
-    path = _TICKET.sub("/~***", path)
-    what = (scope["method"], path, answer["status"], seconds * 1000)
+    what = (scope["method"], path_told(scope), answer["status"], seconds * 1000)
     _log.debug("%s %s: %d after %.1f ms.", *what)

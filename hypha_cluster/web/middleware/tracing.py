@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hypha_cluster import log_fields
+from hypha_cluster.web.middleware.request_ids import path_told
 
 _W3C: Final = TraceContextTextMapPropagator()
 _UNTRACED: Final = ("/health/", "/metrics")
@@ -32,7 +33,7 @@ class TraceRequests:
             scope.get("method", "CONNECT"),
             _W3C.extract(dict(Headers(scope=scope)), Context()),
             SpanKind.SERVER,
-            {"url.path": scope["path"], "hypha.request_id": log_fields.request_id.get()},
+            {"url.path": path_told(scope), "hypha.request_id": log_fields.request_id.get()},
         )
 
         async def sending(message: Message) -> None:
