@@ -8,7 +8,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, FormParser, parse_options_header
 
 from hypha_cluster.errors import BadRequest
-from hypha_cluster.protocol.limits import FORM_FIELDS
+from hypha_cluster.protocol.limits import FORM_FIELDS, SHOWN
 from hypha_cluster.web.arguments import Arguments, check, from_query
 from hypha_cluster.web.headers import JSON
 
@@ -50,7 +50,9 @@ def _from_multipart(body: bytes, boundary: bytes) -> Arguments:
         parser.write(body)
         parser.finalize()
     except (FormParserError, ValueError) as error:
-        raise BadRequest(f"The request body is not a valid {MULTIPART}: {error}") from None
+        # It repeats what it does not understand.
+        why = str(error)[:SHOWN]
+        raise BadRequest(f"The request body is not a valid {MULTIPART}: {why}") from None
     return parts.arguments()
 
 

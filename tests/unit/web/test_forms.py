@@ -50,3 +50,13 @@ def test_a_form_that_breaks_off_is_refused(whole: bytes) -> None:
 def test_a_form_that_is_none_is_refused(body: bytes, content_type: str, words: str) -> None:
     with pytest.raises(BadRequest, match=words):
         from_form(body, content_type)
+
+
+def test_an_error_is_short_whatever_is_wrong() -> None:
+    head = b"--b\r\nContent-Disposition: form-data; " + b"x" * 3_000
+    body = head + b"\r\n\r\n5\r\n--b--\r\n"
+
+    with pytest.raises(BadRequest, match="not a valid multipart") as refused:
+        from_form(body, "multipart/form-data; boundary=b")
+
+    assert len(str(refused.value)) < 300
