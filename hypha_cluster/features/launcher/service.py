@@ -151,9 +151,12 @@ class ServerApps:
         """Stop an app, and remove it with all its files."""
         app = await self._app(context, app_id)
         await self._keeper.release(app)
-        for instance in await self._instances.of_workspace(app.workspace):
-            if instance.app == app.key:
-                await self._instances.forget(instance.address)
+        instances = await self._instances.of_workspace(app.workspace)
+        mine = [each.address for each in instances if each.app == app.key]
+        for address in mine:
+            await self._instances.forget(address)
+        for address in mine:
+            await self._starter.until_closed(address)
         await self._apps.uninstall(app.workspace, app.key)
 
     async def list_apps(self, context: Context, workspace: Any = None) -> list[dict[str, Any]]:

@@ -143,13 +143,17 @@ class Starter:
         ended = await self._instances.end(address)
         if ended.state is None or (not ended.is_done and ended.state is not State.STOPPING):
             return False
+        await self.until_closed(address)
+        return True
+
+    async def until_closed(self, address: str) -> None:
+        """Wait for the page of an instance that is ending; while it is open, others may find it."""
         looks, end = iter(_LOOKS), time.monotonic() + _CLOSING
         while time.monotonic() < end:
             instance = await self._instances.find(address)
             if instance is None or instance.state is not State.STOPPING:
-                break
+                return
             await asyncio.sleep(next(looks, _LOOKS[-1]))
-        return True
 
     async def launch(
         self, workspace: str, query: dict[str, Any], launcher: Identity

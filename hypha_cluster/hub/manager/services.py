@@ -39,9 +39,14 @@ class ServiceFunctions:
     # Offering.
 
     async def register_service(
-        self, context: Context, service: dict[str, Any], /, **options: Any
+        self, context: Context, service: dict[str, Any], overwrite: Any = None, /, **options: Any
     ) -> dict[str, Any]:
-        """Have a client put a service in its place, and answer its info (protocol.md 5.3)."""
+        """Have a client put a service in its place, and answer its info (protocol.md 5.3).
+
+        overwrite: JavaScript, which has no names for arguments, passes that option by its place.
+        """
+        if overwrite is not None:
+            options["overwrite"] = bool(overwrite)
         connection = context.attached()
         _check_service(service)
         config = {**service.get("config", {}), "workspace": context.workspace}
