@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -84,13 +84,17 @@ class Runner:
         """End it without a warning; what it started ends by itself."""
         self.end(signal.SIGKILL)
 
+    def memory(self) -> int:
+        """Bytes that it and its browser take of the machine; shared ones count in parts."""
+        return sum(map(_proportional, _tree(self.pid)))
+
     def pages(self) -> int:
         """How many renderers its browser has, but the spare ones that have no page yet."""
         return sum("--type=renderer" in line for line in _command_lines(self.pid))
 
 
-def _command_lines(pid: int) -> list[str]:
-    """Return the command lines of a process and of all that it has started."""
+def _tree(pid: int) -> list[int]:
+    """A process, and all that it has started."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -103,11 +107,25 @@ def _command_lines(pid: int) -> list[str]:
     while todo:
         each = todo.pop()
         todo += parents.get(each, [])
-        try:
-            found.append((Path("/proc") / str(each) / "cmdline").read_bytes().decode())
-        except OSError:
-            continue
+        found.append(each)
     return found
+
+
+def _command_lines(pid: int) -> list[str]:
+    """Return the command lines of a process and of all that it has started."""
+    found = []
+    for each in _tree(pid):
+        with suppress(OSError):  # it has ended meanwhile
+            found.append((Path("/proc") / str(each) / "cmdline").read_bytes().decode())
+    return found
+
+
+def _proportional(pid: int) -> int:
+    with suppress(OSError):
+        text = (Path("/proc") / str(pid) / "smaps_rollup").read_text()
+        found = re.search(r"^Pss:\s+(\d+) kB$", text, re.MULTILINE)
+        return int(found[1]) * 1024 if found else 0
+    return 0
 
 
 def is_running(pid: int) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,6 +12,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.registry.instances import Instances
+from hypha_cluster.registry.keys import Keys
+from tests.cluster.instance_history import Beat, Launch, Record
+from tests.cluster.report import Report
 from tests.gateways import SECOND, Gateway
 from tests.raw_client import Rejected, call_envelope
 from tests.server_apps import ADDER, LIMIT, Cluster, Runner, User, app_cluster
@@ -21,7 +27,7 @@ SLOW = "await new Promise((done) => setTimeout(done, 1500)); api.export({ who: (
 BEATING = """
   const me = Math.random().toString(36);
   const heart = await api.getService("heart");
-  setInterval(() => heart.beat(me).catch(() => {}), 50);
+  setInterval(() => heart.beat(config.client_id, me).catch(() => {}), 50);
 """
 
 
@@ -57,45 +63,118 @@ async def holder(ann: User, runners: list[Runner], redis: Redis, prefix: str, ap
             await asyncio.sleep(0.05)
 
 
+class Crowd:
+    """Twenty who ask for one app, the heartbeats of its pages, and what they all saw."""
+
+    def __init__(self, redis: RedisClient, prefix: str) -> None:
+        self._redis = redis
+        self._instances = Instances(redis, Keys(prefix))
+        self._prefix = prefix
+        self.beats: list[Beat] = []
+        self.launches: list[Launch] = []
+
+    async def listen(self, user: User) -> None:
+        """Take heartbeats, as a client of the workspace."""
+
+        def beat(client: str, page: str) -> None:
+            self.beats.append(Beat(time.time(), f"ann/{client}", page))
+
+        await user.client.offer("heart", beat=beat)
+
+    async def hears(self, *, pages: int = 0, beats: int = 0) -> None:
+        """Wait for heartbeats, so many, and of so many pages."""
+        async with asyncio.timeout(LIMIT):
+            while len({beat.page for beat in self.beats}) < pages or len(self.beats) < beats:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    async def ask(self, users: list[User]) -> None:
+        many = [users[number % len(users)] for number in range(20)]
+        names = [f"ask {len(self.launches) + number}" for number in range(20)]
+        await asyncio.gather(*(self._ask(*each) for each in zip(names, many, strict=True)))
+
+    async def _ask(self, name: str, user: User) -> None:
+        asked = time.time()
+        service = await user.get_service({"client_name": "lazy", "launch": True})
+        address = service["id"].rpartition(":")[0]
+        self.launches.append(Launch(name, "lazy", asked, time.time(), (address,)))
+
+    async def record(self) -> Record:
+        key = Keys(self._prefix).instance_history("")
+        streams = [name async for name in self._redis.keys_like(f"{key}*")]
+        addresses = [name.removeprefix(key) for name in streams]
+        steps = {address: await self._instances.history(address) for address in addresses}
+        return Record(steps, dict.fromkeys(addresses, "lazy"), self.beats, self.launches)
+
+
 async def test_twenty_who_ask_get_one_instance_whatever_dies(
-    cluster: Cluster, users: AsyncExitStack, redis: Redis, redis_prefix: str
+    cluster: Cluster,
+    users: AsyncExitStack,
+    redis: Redis,
+    redis_client: RedisClient,
+    redis_prefix: str,
 ) -> None:
     gateways = [cluster.gateway() for _ in range(3)]
     runners = [cluster.runner(gateways[0].url) for _ in range(2)]
-    askers = [await enter(users, gateways[1 + number % 2]) for number in range(2)]
-    slow = f"const me = 'x'; {SLOW}"
-    await askers[0]("install", slow, config={"type": "window", "name": "lazy"})
-    query = {"client_name": "lazy", "launch": True}
+    first, second = [await enter(users, gateway) for gateway in gateways[1:]]
+    crowd = Crowd(redis_client, redis_prefix)
+    await crowd.listen(second)
+    await second("install", f"{BEATING} {SLOW}", config={"type": "window", "name": "lazy"})
+    clients = set()
 
-    asked = [asyncio.create_task(askers[number % 2].get_service(query)) for number in range(20)]
-    async with asyncio.timeout(LIMIT):
-        while not {"starting", "running"} & {*(await askers[0].states()).values()}:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    (client,) = await askers[0].states()
-    (await holder(askers[0], runners, redis, redis_prefix, client)).kill()
-    gateways[0].kill()
-    found = await asyncio.gather(*asked)
+    # The pages reach the hub by the first gateway, and by another one when that is gone.
+    for dying, askers in ((gateways[0], [first, second]), (gateways[1], [second])):
+        asked = asyncio.create_task(crowd.ask(askers))
+        async with asyncio.timeout(LIMIT):
+            while not {"starting", "running"} & {*(await second.states()).values()}:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        (client,) = await second.states()
+        (await holder(second, runners, redis, redis_prefix, client)).kill()
+        dying.kill()
+        await asked
+        clients.add(client)
+        assert await second.states() == {client: "running"}
+        runners.append(cluster.runner(gateways[0].url))
+        await second("stop_all")
 
-    assert {service["id"] for service in found} == {f"ann/{client}:default"}
-    assert await askers[1].states() == {client: "running"}
-    assert await askers[0].place(f"ann/{client}", "services.default.who") == "x"
+    record = await crowd.record()
+    record.check()
+    assert {launch.answers for launch in crowd.launches} == {(f"ann/{each}",) for each in clients}
+    assert len(crowd.launches) == 40
+    assert {beat.instance for beat in crowd.beats} == set(record.steps)
+    assert all(max(step.epoch for step in steps) >= 2 for steps in record.steps.values())
 
 
 async def test_an_app_runs_on_where_its_runner_is_killed_or_stopped(
-    cluster: Cluster, users: AsyncExitStack, redis: Redis, redis_prefix: str
+    cluster: Cluster, users: AsyncExitStack, redis: Redis, redis_prefix: str, report: Report
 ) -> None:
+    """A server app that adds two numbers is installed and started in a window, on one gateway and
+    two runners. Its runner is killed with SIGKILL, and the one that goes on with it is stopped with
+    SIGTERM when a third is there; it is called again and again until it answers.
+    """
     gateway = cluster.gateway()
     runners = [cluster.runner(gateway.url) for _ in range(2)]
     ann = await enter(users, gateway)
+    installed = time.monotonic()
     app = await ann.launch(ADDER)
+    await until_answered(ann, app)
+    answered = time.monotonic()
     first = await holder(ann, runners, redis, redis_prefix, app["id"])
     (second,) = (runner for runner in runners if runner is not first)
 
     first.kill()
+    killed = time.monotonic()
     await until_answered(ann, app)
+    ran_again = time.monotonic()
     third = cluster.runner(gateway.url)
+    stopped = time.monotonic()
     second.end(signal.SIGTERM)
     await until_answered(ann, app)
+    report.note(
+        "an app is installed, and its runner dies",
+        seconds_from_install_to_the_first_answer=answered - installed,
+        seconds_from_a_runners_death_to_an_answer=ran_again - killed,
+        seconds_from_a_runners_stop_to_an_answer=time.monotonic() - stopped,
+    )
 
     await ann.until(app["id"], "running")
     assert await holder(ann, [third], redis, redis_prefix, app["id"]) is third
@@ -103,6 +182,27 @@ async def test_an_app_runs_on_where_its_runner_is_killed_or_stopped(
     async with asyncio.timeout(LIMIT):
         while third.pages() > 1:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
+
+
+async def test_a_page_takes_memory(cluster: Cluster, users: AsyncExitStack, report: Report) -> None:
+    """A runner with its browser, where what several processes share is shared out among them (Pss):
+    idle, and how much more for each of four windows of an app that adds two numbers.
+    """
+    gateway = cluster.gateway()
+    runner = cluster.runner(gateway.url)
+    ann = await enter(users, gateway)
+    idle = runner.memory()
+
+    for number in range(4):
+        await ann.launch(f"{ADDER} // {number}")
+    each = (runner.memory() - idle) / 4
+
+    report.note(
+        "a runner, and the windows that it has",
+        MB_of_a_runner_that_is_idle=round(idle / 1e6),
+        MB_more_for_each_window=round(each / 1e6),
+    )
+    assert idle > each > 1e6
 
 
 async def until_answered(ann: User, app: dict[str, Any]) -> None:
@@ -118,36 +218,37 @@ async def until_answered(ann: User, app: dict[str, Any]) -> None:
 
 
 async def test_a_runner_that_freezes_is_fenced_off(
-    cluster: Cluster, users: AsyncExitStack, redis: Redis, redis_prefix: str
+    cluster: Cluster,
+    users: AsyncExitStack,
+    redis: Redis,
+    redis_client: RedisClient,
+    redis_prefix: str,
 ) -> None:
     gateway = cluster.gateway()
     runners = [cluster.runner(gateway.url) for _ in range(2)]
     ann = await enter(users, gateway)
-    beats: list[str] = []
-    await ann.client.offer("heart", beat=beats.append)
+    crowd = Crowd(redis_client, redis_prefix)
+    await crowd.listen(ann)
     app = await ann.launch(f"{BEATING} {ADDER}")
     first = await holder(ann, runners, redis, redis_prefix, app["id"])
-    instance = f"{redis_prefix}:{{:apps}}:instance:ann/{app['id']}"
 
     os.kill(first.pid, signal.SIGSTOP)  # its browser goes on
     try:
-        async with asyncio.timeout(LIMIT):
-            while len(set(beats)) < 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await crowd.hears(pages=2)
         await ann.until(app["id"], "running")
-        many = len(beats)
-        async with asyncio.timeout(LIMIT):
-            while len(beats) < many + 20:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await crowd.hears(beats=len(crowd.beats) + 20)
     finally:
         os.kill(first.pid, signal.SIGCONT)
     async with asyncio.timeout(LIMIT):
         while first.pages() > 1:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
+    record = await crowd.record()
+    record.check()
+    beats = [beat.page for beat in crowd.beats]
     old, new = dict.fromkeys(beats)
     assert old not in beats[beats.index(new) :]
-    assert await redis.hget(instance, "epoch") == b"2"
+    assert record.steps[f"ann/{app['id']}"][-1].epoch == 2
     assert await ann.states() == {app["id"]: "running"}
     assert await ann.ask(app, "add", 1, 2) == 3
 
