@@ -112,7 +112,6 @@ class Stores:
     nodes: Nodes
     reaper: Reaper
     revocations: Revocations
-    instances: Instances
     streams: Streams
 
 
@@ -136,6 +135,7 @@ class Means:
 
     tokens: Tokens
     gatekeeper: Gatekeeper
+    instances: Instances
     calls: HubCalls
     activity: Activity
     quotas: Quotas
@@ -189,7 +189,6 @@ def open_stores(site: Site, links: Links) -> Stores:
     reaper = Reaper(redis, keys, registry, nodes, links.unheard, config.reconnect_grace)
     workspaces = Workspaces(redis, keys)
     revocations = Revocations(redis, keys)
-    instances = Instances(redis, keys)
     streams = Streams(redis, keys, config.reconnect_grace)
     return Stores(
         recent,
@@ -201,7 +200,6 @@ def open_stores(site: Site, links: Links) -> Stores:
         nodes,
         reaper,
         revocations,
-        instances,
         streams,
     )
 
@@ -229,15 +227,17 @@ def open_means(site: Site, links: Links, store: Stores, relay: Frames, tokens: T
         site.supervisor,
         config.max_message_size,
     )
+    instances = Instances(links.redis, links.keys, tokens.page_seals)
     gatekeeper = Gatekeeper(
         tokens,
         store.revocations.book,
         store.workspaces,
         store.registry,
         Guests(config.anonymous),
-        store.instances,
+        instances,
     )
-    return Means(tokens, gatekeeper, calls, relay.activity, open_quotas(site, links))
+    quotas = open_quotas(site, links)
+    return Means(tokens, gatekeeper, instances, calls, relay.activity, quotas)
 
 
 def open_hub(site: Site, store: Stores, relay: Frames, means: Means, features: Features) -> Hub:
@@ -362,7 +362,7 @@ def open_features(site: Site, links: Links, store: Stores, means: Means) -> Feat
         revocations=store.revocations,
         redis=links.redis,
         keys=links.keys,
-        instances=store.instances,
+        instances=means.instances,
         supervisor=site.supervisor,
         counts=site.counts,
     )

@@ -15,6 +15,7 @@ from hypha_cluster.audit import Event
 from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied, StartupError
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.identity.openid import ES256, RS256, OpenIdKeys
+from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.identity.signed import claims_of, header_of, roles_of, text_of, time_of, user_of
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import CHILD_TOKEN, PAGE_TOKEN, TOKEN_LIFETIME, VERIFIED_TOKENS
@@ -92,6 +93,7 @@ class Tokens:
         self._settings = settings
         self._openid = openid
         self._on_use = on_use
+        self.page_seals = PageSeals(secret)
         # Hash of a token → until when it need not be verified again, and whom it speaks for.
         self._verified: dict[bytes, tuple[float, Identity]] = {}
         try:

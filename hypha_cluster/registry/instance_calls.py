@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Final
 
+from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.links.client import RedisClient, Word
 from hypha_cluster.protocol.limits import APP_INSTANCES
 from hypha_cluster.registry.encoding import flatten
@@ -56,14 +57,15 @@ class InstanceCalls:
 class KeptApps:
     """Apps of which there are always some instances, whatever happens."""
 
-    def __init__(self, redis: RedisClient, keys: Keys) -> None:
+    def __init__(self, redis: RedisClient, keys: Keys, seals: PageSeals) -> None:
+        self._seals = seals
         self._keys = keys
         self._keep = Script(redis, "keep_app")
         self._see_to = Script(redis, "see_to_kept")
 
     async def keep(self, wanted: Wanted) -> None:
         """Keep an app up from now on, started like this."""
-        fields: list[Word] = [*flatten({"app": wanted.app, **wanted.fields()})]
+        fields: list[Word] = [*flatten({"app": wanted.app, **wanted.fields(self._seals)})]
         await self._put(f"{wanted.workspace}/{wanted.app}", fields)
 
     async def release(self, app_id: str) -> None:

@@ -5,7 +5,6 @@ run an instance, by one runner; whatever is said by an earlier one is not heard 
 """
 
 import hashlib
-import json
 import random
 import secrets
 import time
@@ -15,7 +14,8 @@ from enum import StrEnum
 from typing import Final, NamedTuple, Self
 
 from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
-from hypha_cluster.identity.access import Identity, Origin
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.links.client import RedisClient, Word
 from hypha_cluster.protocol.address import client_of, workspace_of
 from hypha_cluster.protocol.limits import APP_ENDS, APP_HISTORY, APP_INSTANCES
@@ -89,11 +89,11 @@ class Wanted(NamedTuple):
     probe: ProbeTimes | None = None
     scale: Scale = ALONE
 
-    def fields(self) -> dict[str, str]:
+    def fields(self, seals: PageSeals) -> dict[str, str]:
         """What is known of it from its beginning."""
         return {
             "name": self.name,
-            "user": _user_to_json(self.user),
+            "user": seals.seal(self.user),
             "wait_for": self.wait_for,
             "timeout": str(self.timeout),
             **_times_of(self.probe),
@@ -181,9 +181,13 @@ Choose = Callable[[Sequence[str]], str]
 
 
 class Instances:
-    """Changes and reads the instances of all workspaces."""
+    """Changes and reads the instances of all workspaces.
 
-    def __init__(self, redis: RedisClient, keys: Keys) -> None:
+    seals: of those who may want instances and let their pages in; runners have none.
+    """
+
+    def __init__(self, redis: RedisClient, keys: Keys, seals: PageSeals | None = None) -> None:
+        self._seals = seals
         self._redis = redis
         self._keys = keys
         self._ask = Script(redis, "ask_instance")
@@ -204,6 +208,7 @@ class Instances:
         shared: one that there is of the app will do; `choose` says which. Conflict when the client
         id is in use.
         """
+        assert self._seals, "runners want no instances"
         address, keys = f"{wanted.workspace}/{wanted.client}", self._keys
         if await self._redis.exists(keys.client(address)):
             raise _taken(wanted.client)
@@ -227,7 +232,7 @@ class Instances:
                 secrets.token_hex(8),
                 *HISTORY,
                 wanted.scale.most,
-                *flatten(wanted.fields()),
+                *flatten(wanted.fields(self._seals)),
             ],
         )
         if outcome == b"taken":
@@ -427,7 +432,8 @@ class Instances:
         )
         if user is None:
             raise InvalidToken("This ticket is for the page of an app, for a minute, and once.")
-        admitted = _user_from_json(user)
+        assert self._seals, "runners let nobody in"
+        admitted = self._seals.open(user, workspace_of(address))
         if admitted.expires_at is not None and admitted.expires_at <= time.time():
             raise InvalidToken("The token by which the app was started has expired.")
         return admitted
@@ -455,14 +461,3 @@ def _taken(client: str) -> Conflict:
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
-
-
-def _user_to_json(user: Identity) -> str:
-    origin = user.origin or Origin("", 0.0)
-    return json.dumps({"user": user.to_wire(), "origin": origin})
-
-
-def _user_from_json(text: bytes) -> Identity:
-    fields = json.loads(text)
-    token, made_at, makers = fields["origin"]
-    return Identity.from_wire(fields["user"], Origin(token, made_at, tuple(makers)))

@@ -12,7 +12,7 @@ from hypha_cluster.protocol.limits import APP_INSTANCES
 from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
 from hypha_cluster.registry.instances import ACTIVE, HELD, Instances, Scale, State, Wanted
 from hypha_cluster.registry.keys import Keys
-from tests.integration.test_instances import PAGE
+from tests.integration.test_instances import PAGE, SEALS
 
 LAZY = Scale(idle=30.0)
 MANY = Scale(least=1, most=3, idle=30.0, target=2)
@@ -25,7 +25,7 @@ def keys(redis_prefix: str) -> Keys:
 
 @pytest.fixture
 def instances(redis_client: RedisClient, keys: Keys) -> Instances:
-    return Instances(redis_client, keys)
+    return Instances(redis_client, keys, SEALS)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def calls(redis_client: RedisClient, keys: Keys) -> InstanceCalls:
 
 @pytest.fixture
 def kept(redis_client: RedisClient, keys: Keys) -> KeptApps:
-    return KeptApps(redis_client, keys)
+    return KeptApps(redis_client, keys, SEALS)
 
 
 def wanted(client: str, scale: Scale, app: str = "adder") -> Wanted:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooLarge, TooMany
 from hypha_cluster.features.launcher.starting import page_user
 from hypha_cluster.identity.access import Identity, Origin
+from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.limits import (
     APP_ENDS,
@@ -29,6 +30,7 @@ from tests.cluster.instance_history import Record
 
 ANN = Identity("ann", is_anonymous=False, email="a@x.org", origin=Origin("t", 5.0, ("s",)))
 PAGE = page_user(ANN, "ann")
+SEALS = PageSeals("what gateways share")
 
 
 def wanted(client: str, app: str = "adder", **more: Any) -> Wanted:
@@ -42,7 +44,7 @@ def keys(redis_prefix: str) -> Keys:
 
 @pytest.fixture
 def instances(redis_client: RedisClient, keys: Keys) -> Instances:
-    return Instances(redis_client, keys)
+    return Instances(redis_client, keys, SEALS)
 
 
 async def let_lease_end(redis: Redis, keys: Keys, address: str) -> None:
@@ -193,6 +195,22 @@ async def test_a_ticket_ends(instances: Instances, redis: Redis, keys: Keys) -> 
         await instances.admit(address, ticket)
 
 
+async def test_nobody_but_a_gateway_says_who_a_page_is(
+    instances: Instances, redis: Redis, keys: Keys
+) -> None:
+    address, _ = await instances.ask(wanted("a"), shared=False)
+    await instances.see_to("r", 1)
+    ticket = await instances.issue_ticket(await instances.get(address))
+    assert ticket
+    admin = Identity("admin", parent="root", scopes=("ann",), roles=("admin",))
+    forged = PageSeals("what somebody else knows").seal(admin)
+
+    await redis.hset(keys.instance(address), "user", forged)
+
+    with pytest.raises(InvalidToken, match="No gateway has said who this page is"):
+        await instances.admit(address, ticket)
+
+
 async def test_a_page_is_made_with_what_its_launcher_came_with() -> None:
     child = Identity("child", parent="ann", scopes=("ann",), roles=("admin",))
 
@@ -309,7 +327,7 @@ async def test_a_gateway_hears_again_which_probes_are_its_own(
     instances: Instances, redis_client: RedisClient, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await probed(instances)
-    other = Instances(redis_client, keys)
+    other = Instances(redis_client, keys, SEALS)
     monkeypatch.setattr(secrets, "token_hex", lambda _: "this call")
 
     due = await instances.due_probes()

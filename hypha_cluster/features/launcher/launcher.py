@@ -39,7 +39,7 @@ class Launcher(Feature):
         self._grounds = grounds
         self._instances = grounds.instances
         self._apps = apps = Apps(grounds.redis, grounds.keys)
-        self._kept = KeptApps(grounds.redis, grounds.keys)
+        self._kept = KeptApps(grounds.redis, grounds.keys, grounds.tokens.page_seals)
         self._tidying = Tidying(
             apps, self._instances, grounds.workspaces, self._kept, grounds.redis, grounds.keys
         )

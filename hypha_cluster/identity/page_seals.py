@@ -1,0 +1,44 @@
+"""Who the page of an app will be, as Redis keeps it: so that nobody but a gateway can have said it.
+
+Runners write into the records of instances, and run pages of anybody; so what such a record says of
+the user counts only under the seal of those who know the secret that tokens are signed with.
+"""
+
+import hashlib
+import hmac
+import json
+from typing import Final
+
+from hypha_cluster.errors import InvalidToken
+from hypha_cluster.identity.access import Identity, Origin
+
+_PURPOSE: Final = b"pages of server apps"
+_LENGTH: Final = 64  # hexadecimal digits
+
+
+class PageSeals:
+    """Seals and opens identities. secret: what the gateways share."""
+
+    def __init__(self, secret: str) -> None:
+        self._key = hmac.digest(secret.encode(), _PURPOSE, hashlib.sha256)
+
+    def seal(self, user: Identity) -> str:
+        """Who a page will be, and under which seal."""
+        origin = user.origin or Origin("", 0.0)
+        text = json.dumps({"user": user.to_wire(), "origin": origin})
+        return self._mark(text.encode()) + text
+
+    def open(self, sealed: bytes, workspace: str) -> Identity:
+        """Who a page is; InvalidToken unless a gateway has said so, for this workspace alone."""
+        mark, text = sealed[:_LENGTH], sealed[_LENGTH:]
+        if not hmac.compare_digest(mark, self._mark(text).encode()):
+            raise InvalidToken("No gateway has said who this page is.")
+        fields = json.loads(text)
+        token, made_at, makers = fields["origin"]
+        user = Identity.from_wire(fields["user"], Origin(token, made_at, tuple(makers)))
+        if user.scopes != (workspace,):
+            raise InvalidToken("This page is for another workspace.")
+        return user
+
+    def _mark(self, text: bytes) -> str:
+        return hmac.digest(self._key, text, hashlib.sha256).hex()
