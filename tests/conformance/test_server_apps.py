@@ -92,15 +92,21 @@ type: window
     assert await ann.ask(app, "text") == "shown"
 
 
-async def test_a_page_of_ones_own_gets_its_files_and_connects(place: Place, ann: User) -> None:
-    page = """<script src="/assets/imjoy-rpc@0.5.59/dist/hypha-rpc-websocket.min.js"></script>
+@pytest.mark.parametrize("how", [{"template": ""}, {"config": {"type": "iframe"}}, {}])
+async def test_a_page_of_ones_own_gets_its_files_and_connects(
+    place: Place, ann: User, how: dict[str, Any]
+) -> None:
+    page = """<!doctype html><title>own</title>
+    <script src="/assets/imjoy-rpc@0.5.59/dist/hypha-rpc-websocket.min.js"></script>
     <script>(async () => {
       const text = await (await fetch("data/a.txt")).text();
       const api = await hyphaWebsocketClient.connectToServer(window.hyphaApp);
       await api.register_service({ id: "texts", get: () => text });
     })();</script>"""
     files = [{"name": "data/a.txt", "source": "from a file"}]
-    manifest = await ann("install", page, config={"name": "own"}, template="", attachments=files)
+    more = {"config": {"name": "own"}, **how} if how else {}
+    manifest = await ann("install", page, **more, attachments=files)
+    assert manifest["name"] == "own"
 
     app = await ann("start", manifest["id"], wait_for_service="texts")
 

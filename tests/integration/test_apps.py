@@ -16,9 +16,10 @@ import pytest
 
 from hypha_cluster.config import Config
 from hypha_cluster.features.built_in import BUILT_IN
+from hypha_cluster.features.launcher import installing
 from hypha_cluster.features.launcher.terms import LauncherSettings
 from hypha_cluster.identity.access import Identity
-from hypha_cluster.protocol.limits import APP_VERSIONS
+from hypha_cluster.protocol.limits import APP_FILE, APP_VERSIONS
 from tests.in_process import served
 from tests.raw_client import RawClient, Rejected
 from tests.token_rig import SECRET, token_of
@@ -126,6 +127,40 @@ async def test_an_app_is_installed_with_its_manifest(url: str, ann: User) -> Non
             "local_url": page,
             "public_url": page,
         }
+
+
+PAGE = """<!-- mine --> <!DOCTYPE html>
+<html><head><title>  A &amp; B
+</title></head><body><script>/* {{ nothing }} */</script></body></html>"""
+
+
+@pytest.mark.parametrize("config", [None, {}, {"type": "iframe"}, {"type": "window"}])
+async def test_a_page_is_served_as_it_is(
+    url: str, ann: User, config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fetch(address: str, limit: int) -> bytes:
+        assert (address, limit) == ("https://pages.example/a.html", APP_FILE)
+        return PAGE.encode()
+
+    monkeypatch.setattr(installing, "fetch", fetch)
+    for source in (PAGE, "https://pages.example/a.html"):
+        manifest = await ann("install", source, config=config)
+
+        answer = await get(manifest["public_url"], authorization=f"Bearer {token_of(ANN)}")
+        assert (manifest["name"], answer.text) == ("A & B", PAGE)
+        edited = await ann("edit", manifest["id"], config={"name": "mine"})
+        answer = await get(edited["public_url"], authorization=f"Bearer {token_of(ANN)}")
+        assert (edited["name"], answer.text) == ("mine", PAGE)
+        await ann("uninstall", manifest["id"])
+
+
+async def test_code_and_plugin_files_are_no_pages(url: str, ann: User) -> None:
+    plugin = f"<!doctype html>{PLUGIN}"
+    assert (await ann("install", plugin))["name"] == "Two Faces"
+    code = await ann("install", PAGE, config={"type": "web-worker"})
+
+    answer = await get(code["public_url"], authorization=f"Bearer {token_of(ANN)}")
+    assert answer.text != PAGE
 
 
 async def test_the_same_source_is_the_same_app(ann: User) -> None:

@@ -9,7 +9,7 @@ from hypha_cluster.errors import BadRequest, Conflict, TooLarge
 from hypha_cluster.features.launcher.fetching import fetch
 from hypha_cluster.features.launcher.identifiers import check_file_name, multihash
 from hypha_cluster.features.launcher.manifest import DEFAULTS, INDEX, RDF, manifest_of
-from hypha_cluster.features.launcher.plugins import check_source, parse_plugin
+from hypha_cluster.features.launcher.plugins import check_source, is_page, parse_plugin, title_of
 from hypha_cluster.features.launcher.probes import PROBES, Probe
 from hypha_cluster.features.launcher.rendering import Code, render, template_of
 from hypha_cluster.protocol.guard import shown
@@ -18,6 +18,7 @@ from hypha_cluster.registry.apps import App, AppFile, Apps
 from hypha_cluster.registry.encoding import to_json
 
 _IMJOY: Final = "imjoy"  # the template of plugin files
+_SHOWN: Final = (None, "window", "iframe")  # types of apps whose source may be a page
 _ATTEMPTS: Final = 5  # to edit an app that others change at the same time
 
 
@@ -132,6 +133,8 @@ class Installer:
         template, given, source = recipe.template, recipe.config, check_source(recipe.source)
         if given is not None and not isinstance(given, dict):
             raise BadRequest(f"'config' of an app is a dict, not {shown(given)}.")
+        if template is None and is_page(source) and (given or {}).get("type") in _SHOWN:
+            template, given = "", {"name": title_of(source), **(given or {})}
         if template == _IMJOY or (template is None and given is None):
             if given:
                 raise BadRequest("Config should not be provided for imjoy plugin.")

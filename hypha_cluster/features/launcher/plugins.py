@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from hypha_cluster.errors import BadRequest, TooLarge
 from hypha_cluster.protocol.guard import shown
-from hypha_cluster.protocol.limits import APP_FILE, APP_RECORD
+from hypha_cluster.protocol.limits import APP_FILE, APP_RECORD, SHOWN_TEXT
 
 BLOCKS: Final = ("config", "script", "link", "window", "style", "docs", "attachment")
 # What may say one thing for each tag.
@@ -19,6 +19,12 @@ CONFIGURABLE: Final = (
 )
 # A tag has an end nearby, or is none: else each would be read to the end of the source.
 _OPENING: Final = re.compile(rf"<!--|<({'|'.join(BLOCKS)})\b([^<>]{{0,1000}})>", re.IGNORECASE)
+# Comments may come first, each of them short, so that none is looked for without an end.
+_PAGE: Final = re.compile(
+    r"\ufeff?\s*(?:<!--.{0,1000}?-->\s*){0,10}<(?:!doctype\s+html|html)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_TITLE: Final = re.compile(r"<title\b[^<>]{0,1000}>([^<]{0,1000})</title", re.IGNORECASE)
 _ATTRIBUTE: Final = re.compile(r"""([\w:-]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
 _RAW: Final = frozenset(("script", "style", "window"))  # others have &amp; for &
 
@@ -152,6 +158,20 @@ def _of_tag(value: Any, tag: str | None, tags: list[str]) -> Any:
 
 def _broken(reason: str) -> BadRequest:
     return BadRequest(f"Failed to parse or compile the imjoy plugin, error: {reason}")
+
+
+def is_page(source: str) -> bool:
+    """Whether a source is a whole page, which is served as it is; no plugin file."""
+    if not _PAGE.match(source):
+        return False
+    return not any(block.name == "config" for block in _blocks(source))
+
+
+def title_of(page: str) -> str:
+    """What a page calls itself."""
+    found = _TITLE.search(page)
+    title = " ".join(html.unescape(found[1]).split()) if found else ""
+    return title[:SHOWN_TEXT] or "Untitled Page"
 
 
 def check_source(source: object) -> str:

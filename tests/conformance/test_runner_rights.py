@@ -1,0 +1,120 @@
+"""A runner with a Redis user of its own runs apps, and gets to nothing else."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from redis import Redis
+from redis.exceptions import NoPermissionError
+
+from tests.gateways import Gateway
+from tests.raw_client import RawClient
+from tests.redis_servers import HOST, RedisServer, plain_server
+from tests.server_apps import ADDER, Runner, User, app_cluster
+
+pytestmark = pytest.mark.browser
+
+DOCS = Path(__file__).parents[2] / "docs" / "redis.md"
+
+
+class Place(NamedTuple):
+    """A gateway and a runner, each with its user."""
+
+    server: RedisServer
+    prefix: str
+    gateway: Gateway
+    runner: Runner
+
+    def as_runner(self) -> Redis:
+        return Redis(host=HOST, port=self.server.port, username="runner", password="other")
+
+    def instance(self, app: dict[str, str]) -> str:
+        return f"{self.prefix}:{{:apps}}:instance:ann/{app['id']}"
+
+
+def rules(prefix: str) -> Iterator[list[str]]:
+    """The ACL rules that the documentation recommends, for another prefix."""
+    for rule in re.findall(r"^ACL SETUSER (.*)$", DOCS.read_text(encoding="utf-8"), re.MULTILINE):
+        yield rule.replace("hypha:", f"{prefix}:").split()
+
+
+@pytest.fixture
+def place(tmp_path: Path, redis_prefix: str) -> Iterator[Place]:
+    with plain_server(tmp_path / "redis") as server:
+        for rule in rules(redis_prefix):
+            server.ask("ACL", "SETUSER", *rule)
+        url = f"redis://{{}}@{HOST}:{server.port}"
+        with app_cluster(tmp_path, url.format("hypha:secret"), redis_prefix) as cluster:
+            # Without a secret of its own: so the shared one is in Redis.
+            gateway = cluster.gateway()
+            runner = cluster.runner(gateway.url, redis_url=url.format("runner:other"))
+            yield Place(server, redis_prefix, gateway, runner)
+
+
+async def test_a_runner_needs_no_secret_and_gets_to_none(place: Place) -> None:
+    async with await User.connect(place.gateway.url) as ann:
+        app = await ann.launch(f"console.log('here'); {ADDER}")
+        assert await ann.ask(app, "add", 2, 3) == 5
+        assert await ann("get_log", app["id"], "log") == ["here"]
+        await ann("stop", app["id"])
+        again = await ann("start", app["app_id"])
+        assert await ann.ask(again, "add", 2, 3) == 5
+
+        assert [entry["object"] for entry in place.server.ask("ACL LOG")] == []
+        with place.as_runner() as runner:
+            for command in forbidden(place.prefix):
+                with pytest.raises(NoPermissionError):
+                    runner.execute_command(*command)
+            script = "return redis.call('GET', KEYS[1])"
+            sha = runner.script_load(script)
+            with pytest.raises(NoPermissionError):
+                runner.evalsha(sha, 1, f"{place.prefix}:secret")
+
+
+def forbidden(prefix: str) -> Iterator[tuple[str, ...]]:
+    for key in ("secret", "first-invitation", "login:k", "sign-in:s", "browser:d", "invitation:d"):
+        yield "GET", f"{prefix}:{key}"
+    yield "HGETALL", f"{prefix}:{{:accounts}}"
+    yield "HGETALL", f"{prefix}:tokens:ann"
+    yield "HGETALL", f"{prefix}:user:ann"
+    yield "HGETALL", f"{prefix}:{{ann}}:app:adder"
+    yield "HSET", f"{prefix}:{{ann}}:apps", "a", "b"
+    yield "HSET", f"{prefix}:{{ann}}/client", "a", "b"
+    yield "LRANGE", f"{prefix}:{{ann}}/client:mail", "0", "-1"
+    yield "HSET", f"{prefix}:node:n", "a", "b"
+    yield "ZADD", f"{prefix}:revoked", "1", "a"
+    yield "SPUBLISH", f"{prefix}:events", ""
+    yield "SSUBSCRIBE", f"{prefix}:events"
+    yield "EVAL", "return 1", "0"
+    yield "KEYS", "*"
+    yield "SCAN", "0"
+    yield ("FLUSHALL",)
+    yield "CONFIG", "GET", "*"
+    yield "ACL", "WHOAMI"
+
+
+async def test_a_runner_makes_nobody_up(place: Place) -> None:
+    """Who has its user may write the record of an instance, but no gateway believes it."""
+    async with await User.connect(place.gateway.url) as ann:
+        app = await ann.launch(ADDER)
+        with place.as_runner() as runner:
+            sealed = str(runner.hget(place.instance(app), "user"), "utf-8")
+            forged = json.loads(sealed[64:])
+            forged["user"] |= {"roles": ["admin"], "scopes": []}
+            ticket = "hypha-app-forged"
+            fields = {"state": "starting", "ticket": hashlib.sha256(ticket.encode()).hexdigest()}
+
+            async def come_in(user: str) -> RawClient:
+                runner.hset(place.instance(app), mapping={**fields, "user": user})
+                return await RawClient.connect(
+                    place.gateway.url, app["id"], workspace="ann", token=ticket
+                )
+
+            with pytest.raises(Exception, match="403"):
+                await come_in(sealed[:64] + json.dumps(forged))
+            async with await come_in(sealed) as page:  # as whoever started it, and no more
+                assert page.info["user_info"]["roles"] == []
