@@ -360,6 +360,7 @@ def open_features(site: Site, links: Links, store: Stores, means: Means) -> Feat
         tokens=means.tokens,
         workspaces=store.workspaces,
         revocations=store.revocations,
+        servers=links.servers,
         redis=links.redis,
         keys=links.keys,
         instances=means.instances,

@@ -20,6 +20,7 @@ from hypha_cluster.hub.visiting import Visits
 from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.identity.tokens import Tokens
 from hypha_cluster.links.client import RedisClient
+from hypha_cluster.links.servers import Servers
 from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
@@ -61,6 +62,7 @@ class Grounds:
     tokens: Tokens
     workspaces: Workspaces
     revocations: Revocations
+    servers: Servers
     redis: RedisClient
     keys: Keys
     instances: Instances

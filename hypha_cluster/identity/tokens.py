@@ -23,6 +23,7 @@ from hypha_cluster.randomness import unguessable
 
 APP: Final = "app:"  # what the token ids of pages of server apps begin with
 _LISTED: Final = "listed_"  # and those that a user finds on the account page
+PAGE: Final = "page:"  # … and those of the hub's own pages
 _PREFIX: Final = "@imjoy@"
 _ALGORITHM: Final = "HS256"
 LEEWAY: Final = 30.0  # seconds by which an issuer's clock may be ahead
@@ -156,7 +157,8 @@ class Tokens:
         """
         _check_makes_tokens(identity)
         bearer = replace(identity, origin=_origin_of_child(identity))
-        return self._issue(bearer, _end_of_child(identity, PAGE_TOKEN))
+        end = _end_of_child(identity, PAGE_TOKEN)
+        return self._issue(bearer, end, token_id=PAGE + generated_id())
 
     def _issue(
         self,

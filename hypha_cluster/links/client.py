@@ -187,9 +187,15 @@ class RedisClient:
 
     # Streams.
 
-    def xrange(self, key: str, count: int) -> Reply[list[tuple[bytes, list[bytes]]]]:
-        """The oldest entries, each with its id, then its fields and their values in turn."""
-        return self._send(key, _as_it_is, "XRANGE", key, "-", "+", "COUNT", count)
+    def xrange(
+        self, key: str, count: int, *, after: str = ""
+    ) -> Reply[list[tuple[bytes, list[bytes]]]]:
+        """The oldest entries, each with its id, then its fields and their values in turn.
+
+        after: the id of an entry; only those behind it are wanted.
+        """
+        start = f"({after}" if after else "-"
+        return self._send(key, _as_it_is, "XRANGE", key, start, "+", "COUNT", count)
 
     def xlast(self, key: str) -> Reply[list[tuple[bytes, list[bytes]]]]:
         """The newest entry alone."""

@@ -858,6 +858,12 @@ APP_TARGET: Final = _apps.limit(
 APP_START_TIME: Final = _apps.limit(
     3_600.0, "seconds", "how long a start of an app may be waited for", "whoever waits keeps a page"
 )
+APP_FOLLOWERS: Final = _apps.limit(
+    1_000,
+    "followers",
+    "those who follow logs of instances at one gateway",
+    "each reads for itself what is new",
+)
 APP_LOG: Final = _apps.limit(
     2_048, "entries", "entries of each kind in the log of an instance", "the newest tell most"
 )

@@ -279,6 +279,10 @@ class Keys:
         """Stream of what an instance has logged. Expires."""
         return f"{self.prefix}:{{:apps}}:log:{kind}:{address}"
 
+    def log_channel(self, address: str) -> str:
+        """Channel on which is said that an instance has logged something."""
+        return f"{self.prefix}:{{:apps}}:logged:{address}"
+
     def told(self, what: str) -> str:
         """That a gateway has told its operator something. Expires in seconds."""
         return f"{self.prefix}:told:{what}"

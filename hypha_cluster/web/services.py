@@ -1,7 +1,7 @@
 """/{workspace}/services…: list services and call their functions over HTTP (protocol.md 8)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -106,9 +106,7 @@ class ServicesApi:
         with self._room.lease() as lease:
             arguments = await self._arguments(request, query, lease)
             result = await self._call(visitor, provider, member, arguments)
-        if type(result) is dict and is_stream(result):
-            return await self._stream(request, visitor, provider, result)
-        return await answer(request, result)
+        return await self._answer(request, visitor, provider, result)
 
     async def call_with(self, request: Request, arguments: Arguments) -> Response:
         """The same, with arguments that have been read."""
@@ -119,15 +117,17 @@ class ServicesApi:
         if not rpc.is_reference(member):
             return await answer(request, member)
         result = await self._call(visitor, provider, member, arguments)
-        if is_stream(result):
-            return await self._stream(request, visitor, provider, result)
-        return await answer(request, result)
+        return await self._answer(request, visitor, provider, result)
 
-    async def _stream(
-        self, request: Request, visitor: Visitor, provider: Provider, result: dict[str, Any]
+    async def _answer(
+        self, request: Request, visitor: Visitor, provider: Provider, result: Any
     ) -> Response:
-        items = self._visits.follow(visitor, provider, result)
-        return await answer_stream(request, items, is_file=result["_rtype"] == FILE)
+        if is_stream(result):
+            items = self._visits.follow(visitor, provider, result)
+            return await answer_stream(request, items, is_file=result["_rtype"] == FILE)
+        if isinstance(result, AsyncGenerator):  # of the hub's own
+            return await answer_stream(request, result, is_file=False)
+        return await answer(request, result)
 
     async def _call(
         self, visitor: Visitor, provider: Provider, function: Any, arguments: Arguments

@@ -7,20 +7,25 @@ from typing import Final
 from starlette.routing import BaseRoute
 
 from hypha_cluster.features.feature import Feature, Grounds, Lookups
+from hypha_cluster.features.launcher.following import Following
 from hypha_cluster.features.launcher.installing import Installer
 from hypha_cluster.features.launcher.keeping import Keeper
 from hypha_cluster.features.launcher.pages import AppPages
 from hypha_cluster.features.launcher.probes import Probes
 from hypha_cluster.features.launcher.python_client import route
-from hypha_cluster.features.launcher.service import ServerApps
+from hypha_cluster.features.launcher.service import Logbooks, ServerApps
 from hypha_cluster.features.launcher.starting import Starter
 from hypha_cluster.features.launcher.terms import LauncherSettings
 from hypha_cluster.features.launcher.tidying import Tidying
+from hypha_cluster.features.pages.apps_page import AppsPage
+from hypha_cluster.features.pages.looking import Lookers
+from hypha_cluster.features.pages.pages import TEMPLATES
 from hypha_cluster.features.webapps.entrance import Cookies
 from hypha_cluster.hub.services import HubService
 from hypha_cluster.registry.apps import Apps
 from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
 from hypha_cluster.registry.instance_logs import InstanceLogs
+from hypha_cluster.web.rendering import Pages
 
 _LOOKING: Final = 1.0  # seconds between two looks
 _SEEING_TO: Final = 2  # looks, after which lost runners are looked for
@@ -56,8 +61,10 @@ class Launcher(Feature):
             grounds.activity.waiting_for,
         )
         installer = Installer(apps, grounds.base_path)
+        self._following = Following(logs, grounds)
+        logbooks = Logbooks(logs, self._following)
         keeper = Keeper(self._kept)
-        self._service = ServerApps(apps, self._instances, logs, installer, starter, keeper)
+        self._service = ServerApps(apps, self._instances, logbooks, installer, starter, keeper)
 
     def routes(self, lookups: Lookups) -> Sequence[BaseRoute]:
         if not self._is_on:
@@ -65,28 +72,38 @@ class Launcher(Feature):
         grounds = self._grounds
         cookies, lookup = Cookies(grounds), lookups.lookup
         pages = AppPages(self._apps, grounds.gatekeeper, lookup, grounds.workspaces, cookies)
-        return [route(), *pages.routes()]
+        page = AppsPage(Lookers(grounds), Pages(TEMPLATES, with_scripts=True))
+        return [route(), *page.routes(), *pages.routes()]
 
     def services(self) -> Sequence[HubService]:
         return [self._service.service()] if self._is_on else ()
 
     async def run(self) -> None:
         """Ask apps whether they are well, and see to instances whose runner is lost."""
-        looks = 0
+        if not self._is_on:
+            return
         try:
-            while self._is_on:
-                await self._probes.look()
-                await self._tend()
-                if looks % _SEEING_TO == 0:
-                    await self._instances.see_to()
-                if looks % _ENDING == 0:
-                    await self._tidying.end_left_instances()
-                if looks % _TIDYING == 0:
-                    await self._tidying.remove_lost_apps()
-                looks += 1
-                await asyncio.sleep(_LOOKING)
+            async with self._following.listening():
+                await self._look()
         finally:
             await self._probes.stop()
+
+    async def drain(self) -> None:
+        self._following.end()
+
+    async def _look(self) -> None:
+        looks = 0
+        while True:
+            await self._probes.look()
+            await self._tend()
+            if looks % _SEEING_TO == 0:
+                await self._instances.see_to()
+            if looks % _ENDING == 0:
+                await self._tidying.end_left_instances()
+            if looks % _TIDYING == 0:
+                await self._tidying.remove_lost_apps()
+            looks += 1
+            await asyncio.sleep(_LOOKING)
 
     async def _tend(self) -> None:
         """Say who is called, and have as many instances as that takes."""

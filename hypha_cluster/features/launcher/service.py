@@ -1,9 +1,12 @@
 """The hub's service `server-apps`: what clients call to install apps and to run them."""
 
 import asyncio
-from typing import Any
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any, Final, NamedTuple
 
-from hypha_cluster.errors import BadRequest, NotFound, PermissionDenied
+from hypha_cluster.errors import BadRequest, Conflict, NotFound, PermissionDenied
+from hypha_cluster.features.launcher.following import Following, written
 from hypha_cluster.features.launcher.identifiers import check_key, split_app_id
 from hypha_cluster.features.launcher.installing import Installer, Place, Recipe
 from hypha_cluster.features.launcher.keeping import Keeper
@@ -13,14 +16,23 @@ from hypha_cluster.features.launcher.scaling import is_kept_up
 from hypha_cluster.features.launcher.starting import Start, Starter, service_of, timeout_of
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.services import HubService
+from hypha_cluster.identity.access import own_workspace
 from hypha_cluster.identity.names import check_client_id
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import APP_LOG
 from hypha_cluster.registry.apps import App, Apps
-from hypha_cluster.registry.instance_logs import KINDS, InstanceLogs
+from hypha_cluster.registry.instance_logs import KINDS, Cursor, InstanceLogs
 from hypha_cluster.registry.instances import OVER, Instance, Instances, State
 
 SERVICE = "server-apps"
+_LONGEST_WAIT: Final = 25.0  # seconds, so that nobody on the way gives up before
+
+
+class Logbooks(NamedTuple):
+    """What instances have logged, and those who follow it."""
+
+    kept: InstanceLogs
+    following: Following
 
 
 class ServerApps:
@@ -30,7 +42,7 @@ class ServerApps:
         self,
         apps: Apps,
         instances: Instances,
-        logs: InstanceLogs,
+        logs: Logbooks,
         installer: Installer,
         starter: Starter,
         keeper: Keeper,
@@ -38,7 +50,7 @@ class ServerApps:
         self._keeper = keeper
         self._apps = apps
         self._instances = instances
-        self._logs = logs
+        self._logs, self._following = logs
         self._installer = installer
         self._starter = starter
 
@@ -63,6 +75,8 @@ class ServerApps:
                 "stop_all": self.stop_all,
                 "logs": self.logs,
                 "history": self.history,
+                "follow": self.follow,
+                "get_source": self.get_source,
                 "parse": self.parse,
             },
             config={"require_context": True},
@@ -159,6 +173,10 @@ class ServerApps:
             await self._starter.until_closed(address)
         await self._apps.uninstall(app.workspace, app.key)
 
+    async def get_source(self, context: Context, app_id: Any) -> dict[str, Any]:
+        """What an app is made of, as `edit` takes it: `{source, config, template}`."""
+        return await self._apps.recipe(await self._app(context, app_id))
+
     async def list_apps(self, context: Context, workspace: Any = None) -> list[dict[str, Any]]:
         """The manifests of all apps of a workspace that the caller may enter."""
         place = await _workspace_of(context, workspace)
@@ -237,12 +255,14 @@ class ServerApps:
             await self._starter.stop(instance.address)
         return len(running)
 
-    async def list_running(self, context: Context, workspace: Any = None) -> list[dict[str, Any]]:
-        """The instances of a workspace, with what each is doing."""
+    async def list_running(
+        self, context: Context, workspace: Any = None, over: Any = False
+    ) -> list[dict[str, Any]]:
+        """The instances of a workspace, with what each is doing; also those that are `over`."""
         _check_named(context)
         place = await _workspace_of(context, workspace)
         found = await self._instances.of_workspace(place)
-        return [_described(each, context.base_url) for each in found if _is_up(each)]
+        return [_described(each, context.base_url) for each in found if over or _is_up(each)]
 
     async def get_log(
         self,
@@ -262,16 +282,24 @@ class ServerApps:
         found = await self._logs.all(address)
         return {kind: [entry.text for entry in entries] for kind, entries in found.items()}
 
-    async def logs(
+    async def logs(  # noqa: PLR0913  # the last two are for who follows
         self,
         context: Context,
         client_id: Any,
         offset: Any = 0,
         limit: Any = None,
         workspace: Any = None,
+        after: Any = None,
+        wait: Any = 0,
     ) -> dict[str, Any]:
-        """The same of all types by time: `{items, total, offset, limit}`, with times and types."""
+        """The same of all types by time: `{items, total, offset, limit}`, with times and types.
+
+        To follow it, ask for what comes `after` a cursor, "" at first: `{items, cursor}`, as soon
+        as there is some, and when `wait` seconds have passed in any case.
+        """
         address = await self._logged(context, client_id, workspace)
+        if after is not None:
+            return await self._more(address, _cursor(after), _patience(wait))
         start, many = _natural("offset", offset), _natural("limit", limit, APP_LOG)
         found = await self._logs.all(address)
         entries = sorted(each for kind in KINDS for each in found.get(kind, ()))
@@ -300,6 +328,24 @@ class ServerApps:
             }
             for step in await self._instances.history(address)
         ]
+
+    async def _more(self, address: str, cursor: Cursor, patience: float) -> dict[str, Any]:
+        found = await self._following.more(address, cursor, patience)
+        end = found[-1][1] if found else cursor
+        return {"items": [written(*each) for each in found], "cursor": str(end)}
+
+    async def follow(
+        self, context: Context, client_id: Any, after: Any = "", workspace: Any = None
+    ) -> AsyncGenerator[dict[str, Any]]:
+        """What an instance has logged, and logs until it is over, as a stream; over HTTP only.
+
+        Items of the type `state` say what it is doing. Whoever is cut off comes back `after` the
+        cursor of the last item that they have got, to any gateway.
+        """
+        if context.connection is not None:
+            raise BadRequest("A stream is for HTTP; ask for logs(client_id, after=…, wait=…).")
+        address = await self._logged(context, client_id, workspace)
+        return self._following.follow(address, _cursor(after))
 
     async def _logged(self, context: Context, client_id: Any, workspace: Any) -> str:
         _check_named(context)
@@ -335,13 +381,22 @@ def _check_named(context: Context) -> None:
 
 async def _workspace_of(context: Context, given: Any) -> str:
     """The workspace that is meant: by default the caller's, which it is connected to."""
-    if given is not None:
-        await context.require(str(given))
-        return str(given)
-    if context.connection is not None and context.home is not None:
+    if given is None and context.connection is not None and context.home is not None:
         return context.home
-    await context.require(context.identity.id)  # over HTTP: the user's own
-    return context.identity.id
+    name = context.identity.id if given is None else str(given)  # over HTTP: the user's own
+    if name == context.identity.id:
+        await _have_own(context)
+    await context.require(name)
+    return name
+
+
+async def _have_own(context: Context) -> None:
+    """Make the caller's own workspace, if they have never connected."""
+    user = context.identity
+    if user.is_anonymous or user.is_child or await context.workspaces.find(user.id) is not None:
+        return
+    with contextlib.suppress(Conflict):  # somebody else was faster
+        await context.workspaces.create(own_workspace(user))
 
 
 def _check_client(client_id: Any) -> str:
@@ -359,6 +414,18 @@ def _natural(name: str, value: Any, default: int = 0) -> int:
     return min(value, APP_LOG)
 
 
+def _cursor(value: Any) -> Cursor:
+    if not isinstance(value, str):
+        raise BadRequest(f"'after' is the cursor of an entry, not {shown(value)}.")
+    return Cursor.of(value)
+
+
+def _patience(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise BadRequest(f"'wait' is a number of seconds, not {shown(value)}.")
+    return min(float(value), _LONGEST_WAIT)
+
+
 def _is_up(instance: Instance) -> bool:
     return instance.state not in OVER and instance.state is not State.STOPPING
 
@@ -374,7 +441,9 @@ def _described(instance: Instance, base_url: str) -> dict[str, Any]:
         "status": "connected" if instance.state is State.RUNNING else "connecting",
         "watch": False,
         "app_id": instance.app_id,
+        "app_name": instance.name,
         "state": str(instance.state),
         "reason": instance.reason,
         "restarts": instance.restarts,
+        "since": instance.changed,
     }

@@ -23,7 +23,7 @@ from hypha_cluster.hub.selection import MODES, Load, check_mode, choose
 from hypha_cluster.hub.services import DEFAULT
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.identity.names import check_client_id
-from hypha_cluster.identity.tokens import APP, generated_id
+from hypha_cluster.identity.tokens import APP, PAGE, generated_id
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import APP_START_TIME, APP_STARTS
 from hypha_cluster.registry.apps import App, Apps
@@ -204,10 +204,12 @@ def page_user(launcher: Identity, workspace: str) -> Identity:
     """Who the page of an app is: its launcher's child, in one workspace, without a role.
 
     It ends when what its launcher came with is revoked, for it counts as made with that; that of a
-    child's comes in no more when the child's token is over.
+    child's comes in no more when the child's token is over. Who starts an app on a page of the hub
+    may log out, and the app goes on: until all that the user has been given is ended.
     """
     origin = launcher.origin
-    makers = (*origin.makers, origin.token) if origin else ()
+    is_on_page = origin is not None and origin.token.startswith(PAGE) and not launcher.is_child
+    makers = (*origin.makers, origin.token) if origin and not is_on_page else ()
     return Identity(
         id=generated_id(),
         parent=launcher.parent if launcher.is_child else launcher.id,

@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 from starlette.requests import Request
 
-from hypha_cluster.errors import PermissionDenied
+from hypha_cluster.errors import PermissionDenied, WorkspaceNotFound
 from hypha_cluster.features.feature import Grounds
 from hypha_cluster.features.login.browser import Browsers, Opener
 from hypha_cluster.features.login.terms import SESSION_LIFETIME
@@ -39,6 +39,7 @@ class Lookers:
     def __init__(self, grounds: Grounds) -> None:
         self._gatekeeper = grounds.gatekeeper
         self._tokens = grounds.tokens
+        self._workspaces = grounds.workspaces
         logins = Logins(grounds.redis, grounds.keys, SESSION_LIFETIME)
         self._browsers = Browsers(
             logins, grounds.revocations, grounds.public_base_url, SESSION_LIFETIME
@@ -63,6 +64,15 @@ class Lookers:
         if opener is not Opener.SCRIPT and (signed := await self._browsers.signed_in(request)):
             return self._known(signed.identity) if opener is Opener.PERSON else self._unsure()
         return Looker(self._gatekeeper.guest(), is_known=False)
+
+    async def may_enter(self, looker: Looker, workspace: str) -> bool:
+        """Whether they see all of a workspace; WorkspaceNotFound."""
+        try:
+            return await self._workspaces.may_enter_lately(looker.identity, workspace)
+        except WorkspaceNotFound:
+            if looker.is_known and workspace == looker.identity.id:
+                return True  # one's own is made when one first needs it
+            raise
 
     def _unsure(self) -> Looker:
         return Looker(self._gatekeeper.guest(), is_known=False, hint=_HINT)

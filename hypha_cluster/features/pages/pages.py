@@ -17,7 +17,7 @@ from hypha_cluster.features.pages.workspace_page import WorkspacePage
 from hypha_cluster.settings import setting
 from hypha_cluster.web.rendering import PageFiles, Pages
 
-_TEMPLATES: Final = Path(__file__).parent / "templates"
+TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ class HubPages(Feature):
 
     def routes(self, lookups: Lookups) -> Sequence[BaseRoute]:
         lookers = Lookers(self._grounds)
-        pages = Pages(_TEMPLATES, with_scripts=True)
+        pages = Pages(TEMPLATES, with_scripts=True)
         for_admins = self._settings.figures == "admins"
         hub = HubPage(lookups.directory, lookers, pages, self._pulse, for_admins=for_admins)
         return [
             *hub.routes(),
             *Playground(lookers, pages).routes(),
             *OldPages(lookers, pages).routes(),
-            *PageFiles(_TEMPLATES).routes(),
+            *PageFiles(TEMPLATES).routes(),
             *WorkspacePage(self._grounds, lookups, lookers, pages).routes(),
         ]
 

@@ -8,14 +8,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from hypha_cluster.errors import WorkspaceNotFound
+from hypha_cluster.errors import ServiceNotFound
 from hypha_cluster.features.feature import Grounds, Lookups
 from hypha_cluster.features.pages.functions import Place, functions_of, snippets
 from hypha_cluster.features.pages.looking import Looker, Lookers
 from hypha_cluster.hub.visiting import Visitor
 from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.links.client import settled
-from hypha_cluster.protocol.address import parse_service_id
+from hypha_cluster.protocol.address import MANAGER, ServiceQuery, parse_service_id
 from hypha_cluster.protocol.limits import SHOWN_CLIENTS, SHOWN_SERVICES, SHOWN_TEXT
 from hypha_cluster.registry.public import is_public
 from hypha_cluster.registry.services import BUILT_IN
@@ -31,6 +31,7 @@ _OTHERS: Final = frozenset(
 )
 _WEB_APPLICATIONS: Final = ("ASGI", "functions")
 _FORBIDDEN: Final = 403
+_SERVER_APPS: Final = ServiceQuery(PUBLIC, MANAGER, "server-apps")
 
 
 class Shown(NamedTuple):
@@ -46,7 +47,9 @@ class Shown(NamedTuple):
         return Visitor(self.looker.identity, self.inside, self.base_url)
 
 
-class _WorkspaceRoute(BrowserRoute):
+class WorkspaceRoute(BrowserRoute):
+    """A route whose first part is the name of a workspace, and none of the hub's own."""
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child = super().matches(scope)
         if match is Match.NONE or child["path_params"]["workspace"] in _OTHERS:
@@ -60,31 +63,22 @@ class WorkspacePage:
     def __init__(self, grounds: Grounds, lookups: Lookups, lookers: Lookers, pages: Pages) -> None:
         self._directory = lookups.directory
         self._visits = lookups.visits
-        self._workspaces = grounds.workspaces
         self._redis, self._keys = grounds.redis, grounds.keys
         self._lookers = lookers
         self._pages = pages
 
     def routes(self) -> list[BaseRoute]:
-        return [_WorkspaceRoute("/{workspace}/", self.show)]
+        return [WorkspaceRoute("/{workspace}/", self.show)]
 
     async def show(self, request: Request) -> Response:
         """The workspace, or one service of it; who may not enter sees what is public."""
         workspace: str = request.path_params["workspace"]
         looker = await self._lookers.identify(request)
-        inside = await self._may_enter(looker, workspace)
+        inside = await self._lookers.may_enter(looker, workspace)
         shown = Shown(looker, workspace, inside, self._lookers.base_url(request))
         if service := request.query_params.get("service"):
             return await self._show_service(request, shown, service)
         return await self._show_list(request, shown)
-
-    async def _may_enter(self, looker: Looker, workspace: str) -> bool:
-        try:
-            return await self._workspaces.may_enter_lately(looker.identity, workspace)
-        except WorkspaceNotFound:
-            if looker.is_known and workspace == looker.identity.id:
-                return True  # one's own is made when one first connects
-            raise
 
     def _common(self, shown: Shown) -> dict[str, Any]:
         known = shown.looker.is_known
@@ -113,8 +107,17 @@ class WorkspacePage:
             more=max(0, len(services) - SHOWN_SERVICES),
             clients=await self._clients(shown) if shown.inside else [],
             closed=is_closed,
+            has_apps=shown.inside and await self._has_apps(shown),
             **self._common(shown),
         )
+
+    async def _has_apps(self, shown: Shown) -> bool:
+        """Whether this hub runs server apps."""
+        try:
+            await self._visits.find(shown.visitor, _SERVER_APPS, PUBLIC)
+        except ServiceNotFound:
+            return False
+        return True
 
     async def _clients(self, shown: Shown) -> Sequence[dict[str, str]]:
         found = await self._redis.smembers(self._keys.clients(shown.workspace))

@@ -1,0 +1,136 @@
+"""Follows what instances log, whoever runs them: Redis tells a gateway when there is more.
+
+Being told only makes it quick. Whoever follows looks now and then by itself, too, for what an
+instance is doing is not told, and what is told may be lost.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, Final
+
+from hypha_cluster.errors import Overloaded
+from hypha_cluster.features.feature import Grounds
+from hypha_cluster.links.recovery import Recovery
+from hypha_cluster.links.subscriptions import Subscriptions
+from hypha_cluster.protocol.limits import APP_FOLLOWERS
+from hypha_cluster.registry.instance_logs import Cursor, Entry, InstanceLogs
+from hypha_cluster.registry.instances import OVER
+from hypha_cluster.supervision import Tasks
+
+_LOOKING: Final = 2.0  # seconds between two looks at an instance that logs nothing
+_PAUSE: Final = 0.1  # seconds between two readings of one that logs much
+_SILENCE: Final = 15.0  # seconds after which something is said, so that nobody on the way hangs up
+
+
+class Following:
+    """Those who follow logs at one gateway."""
+
+    def __init__(self, logs: InstanceLogs, grounds: Grounds) -> None:
+        self._logs = logs
+        self._instances = grounds.instances
+        self._servers = grounds.servers
+        self._keys = grounds.keys
+        self._node = grounds.node
+        self._leaving = Tasks(grounds.supervisor)
+        self._news: defaultdict[bytes, set[asyncio.Event]] = defaultdict(set)
+        self._many = 0
+        self._is_over = False
+        self._subscriptions: Subscriptions | None = None
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Meanwhile hear when something is logged; RedisUnavailable if that fails."""
+        name = f"hypha-{self._node}-logs"
+        subscriptions = Subscriptions(
+            self._servers, name, lambda channel, _: self._tell(channel), self._tell, Recovery()
+        )
+        try:
+            await subscriptions.start([*self._news])
+            self._subscriptions = subscriptions
+            yield
+        finally:
+            self._subscriptions = None
+            await self._leaving.stop()
+            await subscriptions.aclose()
+
+    def end(self) -> None:
+        """Let go of all who follow: they find another gateway."""
+        self._is_over = True
+        for channel in self._news:
+            self._tell(channel)
+
+    def _tell(self, channel: bytes) -> None:
+        for news in self._news.get(channel, ()):
+            news.set()
+
+    @contextlib.asynccontextmanager
+    async def _hearing(self, address: str) -> AsyncIterator[asyncio.Event]:
+        """What is set meanwhile when an instance has logged something; Overloaded."""
+        if self._many >= APP_FOLLOWERS:
+            raise Overloaded("Too many follow logs at this gateway; try again in a moment.")
+        channel, news = self._keys.log_channel(address).encode(), asyncio.Event()
+        self._many += 1
+        is_first = channel not in self._news
+        self._news[channel].add(news)
+        try:
+            if is_first and self._subscriptions is not None:
+                await self._subscriptions.join(channel)
+            yield news
+        finally:
+            self._many -= 1
+            self._news[channel].discard(news)
+            if not self._news[channel]:
+                del self._news[channel]
+                self._leave(channel)
+
+    def _leave(self, channel: bytes) -> None:
+        if self._subscriptions is not None:
+            self._leaving.spawn("unfollow", self._subscriptions.leave(channel))
+
+    async def follow(self, address: str, cursor: Cursor) -> AsyncGenerator[dict[str, Any]]:
+        """What an instance has logged, and logs until it is over; and its state, as it changes."""
+        said, said_at = "", 0.0
+        async with self._hearing(address) as news:
+            while not self._is_over:
+                news.clear()
+                instance = await self._instances.find(address)
+                for entry, place in await self._logs.since(address, cursor):
+                    yield written(entry, place)
+                    cursor, said_at = place, time.monotonic()
+                state = str(instance.state) if instance else "forgotten"
+                if state != said or time.monotonic() - said_at > _SILENCE:
+                    said, said_at = state, time.monotonic()
+                    yield written(Entry(time.time(), "state", state), cursor)
+                if instance is None or instance.state in OVER:
+                    return
+                await asyncio.sleep(_PAUSE)
+                await _heard(news, _LOOKING)
+
+    async def more(
+        self, address: str, cursor: Cursor, patience: float
+    ) -> list[tuple[Entry, Cursor]]:
+        """What an instance has logged meanwhile, waiting so many seconds until there is some."""
+        end = time.monotonic() + patience
+        async with self._hearing(address) as news:
+            while True:
+                news.clear()
+                found = await self._logs.since(address, cursor)
+                left = end - time.monotonic()
+                if found or left <= 0 or self._is_over:
+                    return found
+                await _heard(news, min(left, _LOOKING))
+
+
+async def _heard(news: asyncio.Event, patience: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            await news.wait()
+
+
+def written(entry: Entry, cursor: Cursor) -> dict[str, Any]:
+    """An entry as whoever follows gets it; `after` its cursor comes the next one."""
+    about = {"time": entry.at, "type": entry.kind, "text": entry.text}
+    return {**about, "cursor": str(cursor)}
