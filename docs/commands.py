@@ -52,7 +52,7 @@ def commands_page() -> str:
 def _generated() -> str:
     text = build().generate_docs(output_format="markdown")
     text = text[text.index("## hypha-cluster ") :]
-    text = re.sub(r"(?<=^hypha-cluster )(\w+) -m \S+", r"\1", text, flags=re.MULTILINE)
+    text = re.sub(r"(?<=^hypha-cluster )(\w+(?: \w+)?) -m \S+", r"\1", text, flags=re.MULTILINE)
     text = text.replace("```console", "```text").replace("*[default: ", "*(default ")
     text = re.sub(r"\]\*$", ")*", text, flags=re.MULTILINE)
     return re.sub(r"\*\*\[required\]\*\*", "*(required)*", text).rstrip() + "\n"

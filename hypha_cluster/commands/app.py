@@ -39,7 +39,6 @@ COMMANDS: Final[dict[Callable[..., int | None], bool]] = {
     kick.kick: True,
     token.token: True,
     revoke.revoke: True,
-    apps.apps: True,
     services.services: False,
     call.call: False,
     run.run: False,
@@ -59,5 +58,6 @@ def build() -> App:
     )
     for function, needs_cluster in COMMANDS.items():
         app.command(function, help_epilogue=CLUSTER if needs_cluster else None)
+    app.command(apps.build(CLUSTER))
     app.command(completion.for_app(app), name="completion")
     return app

@@ -1,8 +1,11 @@
-"""`hypha-cluster apps`."""
+"""`hypha-cluster apps`: what there is, as the Redis of a cluster knows it; the rest is users'."""
 
 import asyncio
 from typing import Any
 
+from cyclopts import App
+
+from hypha_cluster.commands import using_apps
 from hypha_cluster.commands.output import show_json, show_table
 from hypha_cluster.commands.target import cluster
 from hypha_cluster.registry.apps import Apps
@@ -13,33 +16,83 @@ RUNNING = ("INSTANCE", "APP", "STATE", "RUNNER", "RESTARTS", "REASON")
 _WIDTH = 60  # characters of a reason
 
 
-def apps(workspace: str = "", /, *, installed: bool = False, json: bool = False) -> None:
+def build(about_cluster: str) -> App:
+    """The command with those below it; by itself it lists."""
+    app = App(
+        name="apps",
+        help="List server apps, install, start, stop and watch them.",
+        help_epilogue=f"Listing asks a cluster. {about_cluster}",
+    )
+    app.default(listing)
+    app.command(listing, name="list")
+    for function in using_apps.COMMANDS:
+        app.command(function)
+    return app
+
+
+def listing(
+    workspace: str = "",
+    /,
+    *,
+    installed: bool = False,
+    asking: using_apps.Asking = using_apps.ASKING,
+) -> None:
     """List the server apps that run, of a workspace or of all; or those that are installed.
+
+    With --server-url or --token-file a hub is asked, as that user; else the cluster's Redis.
 
     For example:
 
     ```sh
     hypha-cluster apps
-    hypha-cluster apps ws-1 --installed --json
+    hypha-cluster apps list ws-1 --installed --json
+    hypha-cluster apps list --server-url https://hub.example --token-file ~/.hypha-token
     ```
 
     Parameters
     ----------
     workspace
-        Whose apps; those of all workspaces, if none is named.
+        Whose apps; those of all workspaces, or the user's own, if none is named.
     installed
         List what is installed, not what runs.
-    json
-        Print a list of objects, for programs.
     """
-    found = asyncio.run(_installed(workspace) if installed else _running(workspace))
+    if asking.names_hub:
+        found = _described(using_apps.found(asking, workspace, installed=installed), installed)
+    else:
+        found = asyncio.run(_installed(workspace) if installed else _running(workspace))
     rows = [[_short(value) for value in each.values()] for each in found]
-    if json:
+    if asking.json:
         show_json(found)
     elif installed:
         show_table(INSTALLED, rows, "No app is installed.")
     else:
         show_table(RUNNING, rows, "No app runs.")
+
+
+def _described(answer: list[dict[str, Any]], installed: bool) -> list[dict[str, Any]]:
+    """What a hub has answered, as it is listed; it does not say who owns or runs what."""
+    if installed:
+        return [
+            {
+                "app": app["id"],
+                "name": app["name"],
+                "version": app.get("version", ""),
+                "owner": "",
+                "files": 1 + len(app.get("attachments", {}).get("files", ())),
+            }
+            for app in answer
+        ]
+    return [
+        {
+            "instance": f"{each['workspace']}/{each['id']}",
+            "app": each["app_id"],
+            "state": each["state"],
+            "runner": "",
+            "restarts": each["restarts"],
+            "reason": each["reason"],
+        }
+        for each in answer
+    ]
 
 
 def _short(value: Any) -> str:

@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "kick": "End a client's connection.",
     "token": "Make a token for a user.",
     "revoke": "End tokens, of a user or a workspace.",
-    "apps": "List server apps.",
+    "apps": "List server apps, install, start, stop and watch them.",
     "runner": "Run server apps, in a browser on this machine.",
     "services": "List services.",
     "call": "Call a function of a service.",

@@ -1,13 +1,15 @@
 """What a command is about: a cluster, by its Redis, or a hub, by its address."""
 
+import json
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import httpx2
+import msgpack
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import CommandFailed, HubError, StartupError
@@ -19,6 +21,8 @@ from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.registry.secret import shared_secret
 from hypha_cluster.serving.embedded import running_store
 from hypha_cluster.settings import CLIENT_VARIABLES
+from hypha_cluster.web.arguments import MSGPACK
+from hypha_cluster.web.headers import JSON
 
 FLAGS: Final[ContextVar[Sequence[str]]] = ContextVar("flags", default=())
 ANSWER_TIME: Final = 60.0  # seconds; the hub itself ends a call sooner
@@ -72,6 +76,10 @@ def server_url_of(given: str, config: Config) -> str:
     return url.rstrip("/")
 
 
+class Interrupted(CommandFailed):
+    """An answer that broke off; whoever asks again may get the rest."""
+
+
 class Hub:
     """A hub that is asked over HTTP, as a user or, without a token, as anybody."""
 
@@ -80,22 +88,59 @@ class Hub:
         token = os.environ.get(CLIENT_VARIABLES["token"], "")
         self._token = read_token(token_file) if token_file else token
 
-    def ask(self, method: str, path: str, content: Any = None) -> Any:
-        """What it answers, decoded; CommandFailed with its own words if it refuses."""
-        headers = {"Accept": "application/json"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+    def ask(
+        self, method: str, path: str, content: Any = None, *, patience: float = ANSWER_TIME
+    ) -> Any:
+        """What it answers, decoded; CommandFailed with its own words if it refuses.
+
+        patience: seconds for which it may say nothing.
+        """
         try:
             answer = httpx2.request(
-                method, f"{self.url}/{path}", json=content, headers=headers, timeout=ANSWER_TIME
+                method, f"{self.url}/{path}", timeout=patience, **self._about(content)
             )
         except httpx2.HTTPError as error:
             raise CommandFailed(
                 f"no hub answers at {self.url}: {error}; say by --server-url where it is"
             ) from None
-        if not answer.is_success:
-            raise CommandFailed(f"{answer.status_code}: {_detail(answer)}")
-        return answer.json() if answer.content else None
+        _check(answer)
+        return _decoded(answer) if answer.content else None
+
+    def lines(self, path: str, content: Any, *, patience: float) -> Iterator[Any]:
+        """A stream that it answers, line by line; CommandFailed if it refuses, or breaks off."""
+        url = f"{self.url}/{path}"
+        try:
+            with httpx2.stream("POST", url, timeout=patience, **self._about(content)) as answer:
+                if not answer.is_success:
+                    answer.read()
+                _check(answer)
+                yield from map(json.loads, filter(None, answer.iter_lines()))
+        except httpx2.HTTPError as error:
+            raise Interrupted(f"the hub at {self.url} does not answer: {error}") from None
+
+    def _about(self, content: Any) -> dict[str, Any]:
+        """What a request says: as JSON, or as msgpack if there are bytes in it."""
+        headers = {"Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        if content is None:
+            return {"headers": headers}
+        try:
+            body, headers["Content-Type"] = json.dumps(content).encode(), JSON
+        except TypeError:
+            body, headers["Content-Type"] = msgpack.packb(content), MSGPACK
+        return {"headers": headers, "content": body}
+
+
+def _decoded(answer: httpx2.Response) -> Any:
+    """Its value; what was asked in msgpack is answered so."""
+    is_packed = answer.headers.get("content-type", "").startswith(MSGPACK)
+    return msgpack.unpackb(answer.content) if is_packed else answer.json()
+
+
+def _check(answer: httpx2.Response) -> None:
+    if not answer.is_success:
+        raise CommandFailed(f"{answer.status_code}: {_detail(answer)}")
 
 
 def read_token(path: Path) -> str:
@@ -108,6 +153,6 @@ def read_token(path: Path) -> str:
 
 def _detail(answer: httpx2.Response) -> str:
     try:
-        return str(answer.json()["detail"])
+        return str(_decoded(answer)["detail"])
     except (ValueError, KeyError, TypeError):
         return answer.reason_phrase

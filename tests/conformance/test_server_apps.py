@@ -3,7 +3,9 @@
 import asyncio
 import json
 import secrets
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -395,6 +397,40 @@ async def test_operators_see_what_runs(place: Place, ann: User) -> None:
     assert {"app": app["app_id"], "name": "Seen", "version": 1, "owner": "ann", "files": 1} in (
         json.loads(installed)
     )
+
+
+async def test_users_run_apps_by_commands(place: Place, ann: User, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(token_of(ANN), encoding="utf-8")
+    source = 'console.log(`said ${await (await fetch("a.txt")).text()}`); api.export({});'
+    (tmp_path / "said.js").write_text(source, encoding="utf-8")
+    (tmp_path / "a.txt").write_bytes("this – ".encode())
+    hub = [f"--server-url={place.second.url}", "--token-file=token"]
+
+    async def run(*words: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "hypha_cluster", "apps", *words, *hub),
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0, words
+        return output.decode().strip()
+
+    app = await run("install", "said.js", "a.txt", "--app-id", "said")
+    instance = await run("start", app)
+    following = asyncio.create_task(run("logs", instance, "--follow"))
+    running = json.loads(await run("list", "--json"))
+    await run("edit", app, "said.js")
+    await run("stop", instance)
+    followed = await following
+
+    assert app == "ann/said"
+    assert [(each["instance"], each["state"]) for each in running] == [(instance, "running")]
+    assert "log: said this – " in followed
+    assert followed.endswith("state: stopped")
+    assert "log: said this" in await run("logs", instance, "--type", "log")
+    assert app in await run("list", "--installed")
+    assert await run("remove", app) == "ann/said is removed."
 
 
 async def printed(name: str, **settings: Any) -> str:

@@ -43,7 +43,9 @@ def test_flags_exist() -> None:
         known |= set(re.findall(r'"(--[a-z][a-z0-9-]+)"', source.read_text(encoding="utf-8")))
     known -= set(UNAVAILABLE)
     app = build()
-    arguments = (app[name].assemble_argument_collection() for name in COMMANDS if name in app)
+    commands = [app[name] for name in COMMANDS if name in app]
+    commands += [each[name] for each in commands for name in each if not name.startswith("-")]
+    arguments = (command.assemble_argument_collection() for command in commands)
     known |= {name for each in arguments for argument in each for name in argument.names}
 
     named = set(of_every_page(r"(?<=[`\s(])(--[a-z][a-z0-9-]+)"))
