@@ -77,9 +77,16 @@ class Counts:
     cut_off: int = 0
     drains: int = 0
     streams: int = 0
+    app_runners: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     http_answers: Counter[str] = field(default_factory=Counter)
     posts: Counter[str] = field(default_factory=Counter)
+    app_instances: Mapping[str, float] = field(default_factory=dict)
+    app_entries: Mapping[str, float] = field(default_factory=dict)
+    app_slots: Mapping[str, float] = field(default_factory=dict)
+    app_starts: Counter[str] = field(default_factory=Counter)
+    app_failed_probes: Counter[str] = field(default_factory=Counter)
+    app_start_times: Histogram = field(default_factory=Histogram)
     calls: Histogram = field(default_factory=Histogram)
     http: Histogram = field(default_factory=Histogram)
     loop_delays: Histogram = field(default_factory=Histogram)
@@ -99,6 +106,13 @@ class Counts:
             "event_streams": lambda: self.streams,
             "posted_frames": lambda: self.posts,
             "http_answers": lambda: self.http_answers,
+            "app_instances": lambda: self.app_instances,
+            "app_states_entered": lambda: self.app_entries,
+            "app_runners": lambda: self.app_runners,
+            "app_slots": lambda: self.app_slots,
+            "app_starts": lambda: self.app_starts,
+            "app_start_seconds": lambda: self.app_start_times,
+            "app_failed_probes": lambda: self.app_failed_probes,
             "drains": lambda: self.drains,
             "task_failures": lambda: self.task_failures,
             "dropped_messages": lambda: self.dropped_messages,
@@ -136,6 +150,9 @@ EVENTS: Final = (
 REASONS: Final = (
     *("BadRequest", "Conflict", "InvalidToken", "PermissionDenied", "StillOnline"),
     *("Replaced", "WorkspaceNotFound", "RedisUnavailable", "NotYetBack", "TooMany"),
+)
+APP_STATES: Final = (
+    *("pending", "starting", "running", "backoff", "stopping", "stopped", "failed"),
 )
 CONNECTIONS: Final = ("store", "bus")
 LIMITS: Final = (
@@ -229,6 +246,51 @@ METRICS: Final = (
         "another client's (`refused`) or there is none (`over`).",
         "outcome",
         ("routed", "kept", "busy", "refused", "over"),
+    ),
+    About(
+        "app_instances",
+        "gauge",
+        "Instances of server apps in the whole cluster, by what they are doing; of those that are "
+        "over, the ones that are remembered. All gateways say the same, every ten seconds.",
+        "state",
+        APP_STATES,
+    ),
+    About(
+        "app_states_entered",
+        "counter",
+        "How often an instance has come into a state, in the whole cluster: `starting` is a page "
+        "that was opened, `backoff` one that crashed or did not feel well and is opened again. All "
+        "gateways say the same.",
+        "state",
+        APP_STATES,
+    ),
+    About("app_runners", "gauge", "Runners of server apps in the whole cluster; likewise."),
+    About(
+        "app_slots",
+        "gauge",
+        "Slots of all runners together, those that have an instance and those that wait for one; "
+        "likewise.",
+        "use",
+        ("used", "free"),
+    ),
+    About(
+        "app_starts",
+        "counter",
+        "Starts of instances that this gateway was asked for, and what came of them.",
+        "outcome",
+        ("running", "failed"),
+    ),
+    About(
+        "app_start_seconds",
+        "histogram",
+        "From the call that starts an instance at this gateway until it is ready.",
+    ),
+    About(
+        "app_failed_probes",
+        "counter",
+        "Probes of instances that this gateway has asked in vain.",
+        "probe",
+        ("readiness", "liveness"),
     ),
     About("http_answers", "counter", "Answers to HTTP requests.", "status", ("200",)),
     About("http_duration_seconds", "histogram", "From an HTTP request to the end of its answer."),

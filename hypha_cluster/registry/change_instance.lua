@@ -1,6 +1,7 @@
 -- Change an instance, if it is as it is taken to be.
 -- KEYS  1 the instance  2 instances  3 probes  4 those of its workspace that are over
 --       5 what becomes of the instance  6 those that are watched
+--       7 how often which state was entered
 -- ARGV  1 address  2 its epoch, or ''  3 states that it may be in, each with a comma behind it
 --       4 its state from now on  5 when it is to be looked at, in ms from now  6 name of this very call
 --       7 how many ends of a workspace are remembered  8 how many changes of an instance are known
@@ -37,6 +38,7 @@ if known[1] ~= ARGV[4] then
   redis.call('XADD', KEYS[5], 'MAXLEN', ARGV[8], '*', 'from', known[1], 'to', ARGV[4],
     'epoch', known[2], 'runner', runner or '', 'reason', redis.call('HGET', KEYS[1], 'reason') or '')
   redis.call('PEXPIRE', KEYS[5], ARGV[9])
+  redis.call('HINCRBY', KEYS[7], ARGV[4], 1)
 end
 redis.call('ZADD', KEYS[2], now + ARGV[5], ARGV[1])
 if ARGV[4] == 'failed' or ARGV[4] == 'stopped' then

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
 from hypha_cluster.identity.access import Identity
@@ -176,6 +176,20 @@ class Change(NamedTuple):
     epoch: int
 
 
+class Tally(NamedTuple):
+    """What there is in the whole cluster.
+
+    states: how many instances are in each. used, free: slots of runners. entered: how often an
+    instance has come into each state.
+    """
+
+    states: dict[str, int]
+    used: int
+    free: int
+    runners: int
+    entered: dict[str, int]
+
+
 # Which of several addresses.
 Choose = Callable[[Sequence[str]], str]
 
@@ -194,6 +208,7 @@ class Instances:
         self._take = Script(redis, "take_instances")
         self._change = Script(redis, "change_instance")
         self._admit = Script(redis, "admit_instance")
+        self._count = Script(redis, "count_instances")
         self._due_probes = Script(redis, "due_probes")
         self._note_probe = Script(redis, "note_probe")
         self._name = secrets.token_hex(8)  # of who probes
@@ -306,6 +321,7 @@ class Instances:
                 self._keys.ended_instances(workspace_of(address)),
                 self._keys.instance_history(address),
                 self._keys.watched_instances(),
+                self._keys.entered_states(),
             ],
             args=[
                 address,
@@ -356,7 +372,13 @@ class Instances:
         """Pass on what lost runners had, forget what is over; take some, and answer which."""
         keys = self._keys
         taken: Sequence[bytes] = await self._take(
-            keys=[keys.instances(), keys.runners(), keys.taken(runner)],
+            keys=[
+                keys.instances(),
+                keys.runners(),
+                keys.taken(runner),
+                keys.entered_states(),
+                keys.free_slots(),
+            ],
             args=[
                 runner,
                 free,
@@ -378,7 +400,17 @@ class Instances:
     async def leave(self, runner: str) -> None:
         """A runner is there no more."""
         await self._redis.zrem(self._keys.runners(), runner)
+        await self._redis.hdel(self._keys.free_slots(), runner)
         await self._redis.delete(self._keys.taken(runner))
+
+    async def count(self) -> Tally:
+        """How many there are, and how many there could be."""
+        keys = self._keys
+        states, used, free, runners, entered = await self._count(
+            [keys.instances(), keys.runners(), keys.free_slots(), keys.entered_states()],
+            [keys.instance()],
+        )
+        return Tally(_numbers(states), int(used), int(free), int(runners), _numbers(entered))
 
     # Probes.
 
@@ -461,3 +493,8 @@ def _taken(client: str) -> Conflict:
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+def _numbers(pairs: Sequence[Any]) -> dict[str, int]:
+    """Names and numbers that a script has answered in turn."""
+    return {name.decode(): int(many) for name, many in zip(pairs[::2], pairs[1::2], strict=True)}

@@ -235,6 +235,14 @@ class Keys:
         """Sorted set of runners of apps by the time, in ms, until which they are there."""
         return f"{self.prefix}:{{:apps}}:runners"
 
+    def free_slots(self) -> str:
+        """Hash, runner → how many more instances it would take. Expires when no runner is there."""
+        return f"{self.prefix}:{{:apps}}:free"
+
+    def entered_states(self) -> str:
+        """Hash, state → how often an instance has come into it, for the metrics. Stays."""
+        return f"{self.prefix}:{{:apps}}:entered"
+
     def taken(self, runner: str) -> str:
         """Hash, name of a call → instances that a runner, or who probes, took by it. Expires."""
         return f"{self.prefix}:{{:apps}}:taken:{runner}"

@@ -1,5 +1,6 @@
 -- See to instances that are due, and take some of those that wait.
--- KEYS  1 instances  2 runners  3 what the runner took last
+-- KEYS  1 instances  2 runners  3 what the runner took last  4 how often which state was entered
+--       5 free slots of runners
 -- ARGV  1 runner, or '' to take none  2 how many to take  3 how long a lease lasts (ms)
 --       4 how long the end of one is remembered (ms)
 --       5 what keys of instances begin with  6 … of instances of a workspace  7 … of shared ones
@@ -30,6 +31,7 @@ local function enter(address, state, due, ...)
   redis.call('XADD', history, 'MAXLEN', ARGV[12], '*', 'from', before[1], 'to', state,
     'epoch', after[2], 'runner', runner or '', 'reason', after[3] or '')
   redis.call('PEXPIRE', history, ARGV[13])
+  redis.call('HINCRBY', KEYS[4], state, 1)
 end
 local function forget(address)
   local workspace, client = address:match('^([^/]*)/(.*)$')
@@ -65,6 +67,10 @@ for _, address in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMI
     redis.call('HDEL', key, 'ticket')
     taken[#taken + 1] = address
   end
+end
+if ARGV[1] ~= '' then
+  redis.call('HSET', KEYS[5], ARGV[1], free)
+  redis.call('PEXPIRE', KEYS[5], ARGV[3])
 end
 if #taken > 0 then
   redis.call('DEL', KEYS[3])

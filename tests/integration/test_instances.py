@@ -157,7 +157,8 @@ async def test_who_is_stopped_is_stopped_by_its_runner_or_without(
 
     with pytest.raises(NotFound, match="Server app instance not found: a"):
         await instances.get(address)
-    assert [key async for key in redis.scan_iter(f"{keys.prefix}:*apps*")] == []
+    left = {key.decode() async for key in redis.scan_iter(f"{keys.prefix}:*apps*")}
+    assert left == {keys.entered_states()}  # numbers, of which there are always the same few
 
 
 async def test_a_ticket_is_for_one_page_of_one_epoch(
@@ -401,7 +402,8 @@ async def test_what_is_forgotten_leaves_nothing(
     await instances.see_to()
     await instances.leave("r")
 
-    assert [key async for key in redis.scan_iter(f"{keys.prefix}:*apps*")] == []
+    left = {key.decode() async for key in redis.scan_iter(f"{keys.prefix}:*apps*")}
+    assert left == {keys.entered_states()}  # numbers, of which there are always the same few
 
 
 async def test_looking_for_probes_reads_only_those_that_are_due(
@@ -573,3 +575,29 @@ async def test_an_install_that_is_sent_again_is_one_version(
     other = await apps.install(an_app("a", 1), content, {"source": "t"})
 
     assert [each.version for each in (*sent, same, other)] == [1, 1, 1, 2]
+
+
+async def test_what_there_is_is_counted(instances: Instances) -> None:
+    for client in ("a", "b", "c"):
+        await instances.ask(wanted(client), shared=False)
+    await instances.see_to("r1", 2)
+    await instances.see_to("r2", 0)
+    await instances.change("ann/a", HELD, State.RUNNING, due=10)
+    await instances.change("ann/b", HELD, State.BACKOFF, due=10, runner="")
+    await instances.end("ann/b", because="it had to")
+
+    tally = await instances.count()
+
+    assert tally.states == {"pending": 1, "running": 1, "failed": 1}
+    assert (tally.used, tally.free, tally.runners) == (1, 0, 2)
+    assert tally.entered == {"starting": 2, "running": 1, "backoff": 1, "failed": 1}
+
+
+async def test_slots_of_runners_that_have_left_are_not_counted(instances: Instances) -> None:
+    await instances.see_to("r1", 8)
+    await instances.see_to("r2", 5)
+    await instances.leave("r1")
+
+    tally = await instances.count()
+
+    assert (tally.free, tally.runners) == (5, 1)

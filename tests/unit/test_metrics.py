@@ -102,6 +102,7 @@ def test_a_label_never_names_a_workspace_a_client_or_a_user() -> None:
     known = {"version", "event", "reason", "route", "status", "operation", "connection", "task"}
     known.add("kind")  # of a message between gateways
     known.add("outcome")  # of a frame that was published, or posted
+    known |= {"state", "use", "probe"}  # of instances of apps, slots of runners
     known.add("limit")  # of users and addresses
     assert labels == known
 

@@ -14,7 +14,7 @@ from hypha_cluster.features.launcher.pages import AppPages
 from hypha_cluster.features.launcher.probes import Probes
 from hypha_cluster.features.launcher.python_client import route
 from hypha_cluster.features.launcher.service import Logbooks, ServerApps
-from hypha_cluster.features.launcher.starting import Starter
+from hypha_cluster.features.launcher.starting import Insight, Starter
 from hypha_cluster.features.launcher.terms import LauncherSettings
 from hypha_cluster.features.launcher.tidying import Tidying
 from hypha_cluster.features.pages.apps_page import AppsPage
@@ -30,6 +30,7 @@ from hypha_cluster.web.rendering import Pages
 _LOOKING: Final = 1.0  # seconds between two looks
 _SEEING_TO: Final = 2  # looks, after which lost runners are looked for
 _ENDING: Final = 5  # looks, after which instances are ended that nobody is there for
+_COUNTING: Final = 10  # looks, after which instances are counted for the metrics
 _TIDYING: Final = 60  # looks, after which apps of workspaces that have gone are removed
 
 
@@ -49,7 +50,8 @@ class Launcher(Feature):
             apps, self._instances, grounds.workspaces, self._kept, grounds.redis, grounds.keys
         )
         logs = InstanceLogs(grounds.redis, grounds.keys)
-        self._probes = Probes(apps, self._instances, grounds.calls, grounds.supervisor)
+        self._counts = counts = grounds.counts
+        self._probes = Probes(apps, self._instances, grounds.calls, grounds.supervisor, counts)
         self._calls = InstanceCalls(grounds.redis, grounds.keys, grounds.node)
         self._watched: Set[str] = frozenset()
         starter = Starter(
@@ -58,7 +60,7 @@ class Launcher(Feature):
             logs,
             grounds.workspaces,
             self._probes,
-            grounds.activity.waiting_for,
+            Insight(grounds.activity.waiting_for, counts),
         )
         installer = Installer(apps, grounds.base_path)
         self._following = Following(logs, grounds)
@@ -102,6 +104,8 @@ class Launcher(Feature):
                 await self._tidying.end_left_instances()
             if looks % _TIDYING == 0:
                 await self._tidying.remove_lost_apps()
+            if looks % _COUNTING == 0:
+                await self._count()
             looks += 1
             await asyncio.sleep(_LOOKING)
 
@@ -110,3 +114,10 @@ class Launcher(Feature):
         called = self._grounds.activity.watch(self._watched)
         self._watched = await self._calls.report(called)
         await self._kept.see_to()
+
+    async def _count(self) -> None:
+        """Read for the metrics what there is in the whole cluster."""
+        tally, counts = await self._instances.count(), self._counts
+        counts.app_instances, counts.app_entries = tally.states, tally.entered
+        counts.app_slots = {"used": tally.used, "free": tally.free}
+        counts.app_runners = tally.runners

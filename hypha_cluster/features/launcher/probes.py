@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 from hypha_cluster.errors import BadRequest, HubError
 from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instances import (
@@ -83,12 +84,18 @@ class Probes:
     """Asks the apps that are due, one after the other gateway."""
 
     def __init__(
-        self, apps: Apps, instances: Instances, calls: HubCalls, supervisor: Supervisor
+        self,
+        apps: Apps,
+        instances: Instances,
+        calls: HubCalls,
+        supervisor: Supervisor,
+        counts: Counts,
     ) -> None:
         self._tasks = Tasks(supervisor)
         self._apps = apps
         self._instances = instances
         self._calls = calls
+        self._failed = counts.app_failed_probes
 
     async def until_ready(self, app: App, address: str) -> None:
         """Return when the readiness probe has said yes as often as it has to."""
@@ -98,7 +105,9 @@ class Probes:
         await asyncio.sleep(probe.delay)
         yes = 0
         while True:
-            yes = yes + 1 if await probe.ask(self._calls, address) else 0
+            is_ready = await probe.ask(self._calls, address)
+            yes = yes + 1 if is_ready else 0
+            self._failed["readiness"] += not is_ready
             if yes >= probe.successes:
                 return
             await asyncio.sleep(probe.period)
@@ -118,6 +127,7 @@ class Probes:
         if instance is None or probe is None:
             return
         is_well = await probe.ask(self._calls, turn.address)
+        self._failed["liveness"] += not is_well
         failures = await self._instances.note_probe(
             turn, is_well=is_well, forgiven_after=_RECOVERED
         )

@@ -24,6 +24,7 @@ from hypha_cluster.hub.services import DEFAULT
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.identity.names import check_client_id
 from hypha_cluster.identity.tokens import APP, PAGE, generated_id
+from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import APP_START_TIME, APP_STARTS
 from hypha_cluster.registry.apps import App, Apps
@@ -55,6 +56,13 @@ class Start(NamedTuple):
     mode: str = MODES[0]
 
 
+class Insight(NamedTuple):
+    """What a gateway knows of how busy clients are, and what it counts."""
+
+    load: Load
+    counts: Counts
+
+
 class Starter:
     """Asks for instances, and hears what comes of it."""
 
@@ -65,10 +73,10 @@ class Starter:
         logs: InstanceLogs,
         workspaces: Workspaces,
         probes: Probes,
-        load: Load,
+        insight: Insight,
     ) -> None:
         self._probes = probes
-        self._load = load
+        self._load, self._counts = insight
         self._apps = apps
         self._instances = instances
         self._logs = logs
@@ -84,17 +92,33 @@ class Starter:
         wanted = wanted_of(app, launcher, how, client)
         choose = partial(self._choose, how.mode)
         with self._room():
+            began = time.monotonic()
             address, is_new = await self._instances.ask(wanted, shared=how.shared, choose=choose)
-            try:
-                async with asyncio.timeout(how.timeout if how.timeout > 0 else APP_START_TIME):
-                    instance = await self._ready(address)
-                    await self._probes.until_ready(app, address)
-                    return instance
-            except TimeoutError:
-                reason = await self._why_late(address)
-                if is_new:
-                    await self._instances.end(address, because=reason)
-                raise CallTimeout(f"Failed to start app: {reason}") from None
+            with self._counted(began) if is_new else contextlib.nullcontext():
+                return await self._until_ready(app, address, how, is_new=is_new)
+
+    @contextlib.contextmanager
+    def _counted(self, began: float) -> Iterator[None]:
+        """Count a start, and what comes of it."""
+        outcome = "failed"
+        try:
+            yield
+            outcome = "running"
+            self._counts.app_start_times.observe(time.monotonic() - began)
+        finally:
+            self._counts.app_starts[outcome] += 1
+
+    async def _until_ready(self, app: App, address: str, how: Start, *, is_new: bool) -> Instance:
+        try:
+            async with asyncio.timeout(how.timeout if how.timeout > 0 else APP_START_TIME):
+                instance = await self._ready(address)
+                await self._probes.until_ready(app, address)
+                return instance
+        except TimeoutError:
+            reason = await self._why_late(address)
+            if is_new:
+                await self._instances.end(address, because=reason)
+            raise CallTimeout(f"Failed to start app: {reason}") from None
 
     def _choose(self, mode: str, addresses: Sequence[str]) -> str:
         providers = [Provider(each, DEFAULT, {}, online=True) for each in addresses]

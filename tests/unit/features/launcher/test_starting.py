@@ -7,8 +7,9 @@ import pytest
 from hypha_cluster.errors import Overloaded, RedisUnavailable
 from hypha_cluster.features.launcher import starting
 from hypha_cluster.features.launcher.probes import LIVENESS, Probes
-from hypha_cluster.features.launcher.starting import Start, Starter
+from hypha_cluster.features.launcher.starting import Insight, Start, Starter
 from hypha_cluster.identity.access import Identity
+from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.apps import App
 from hypha_cluster.registry.instances import Change, Instance, ProbeTurn, State
 from hypha_cluster.supervision import Supervisor
@@ -64,7 +65,7 @@ class Place:
 
 
 def starter(place: Any) -> Starter:
-    return Starter(place, place, place, place, place, lambda address: 0)
+    return Starter(place, place, place, place, place, Insight(lambda address: 0, Counts()))
 
 
 async def test_who_has_no_room_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +88,7 @@ async def test_a_start_goes_on_while_redis_is_away() -> None:
 async def test_who_fails_often_enough_is_restarted(answer: bool, failures: int) -> None:
     place: Any = Place(INSTANCE, answer=answer)
     place.failures = failures
-    probes = Probes(place, place, place, Supervisor())
+    probes = Probes(place, place, place, Supervisor(), Counts())
 
     await probes.look()
     await probes._tasks.settled()
