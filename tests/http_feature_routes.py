@@ -16,6 +16,7 @@ ACCOUNT: Final = "/account"
 INVITATION: Final = "/login/invitation"
 WORKSPACE: Final = "/{workspace}/"
 ASSETS: Final = "/assets/{package}/{file:path}"
+WHEELS: Final = "/assets/python/{project}"
 CLIENT: Final = "/assets/imjoy-rpc@0.5.59/dist/hypha-rpc-websocket.min.js"
 
 _FORM: Final[dict[str, Any]] = {"accept": HTML, "body": b"", "content_type": FORM}
@@ -55,6 +56,8 @@ PAGES: Final = (
     Row(ASSETS, "HEAD", CLIENT, 200),
     Row(ASSETS, "GET", "/assets/imjoy-rpc@0.5.59/package.json", 404, "has LICENSE"),
     Row(ASSETS, "GET", "/assets/nothing@1/x", 404, "no such package"),
+    Row(WHEELS, "GET", "/assets/python/nothing", 404, "no wheel of"),
+    Row(WHEELS, "POST", "/assets/python/fastapi", 405, body=b""),
 )
 LOGGING_IN: Final = (
     Row(LOGIN, "GET", LOGIN, 200, "<!doctype html>", accept=HTML),

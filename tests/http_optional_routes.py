@@ -29,6 +29,7 @@ OPTIONAL_ROWS: Final = (
     Row(APP_FILES, "GET", "/apps/{app}/nothing.js", 404, "File not found", token="member"),
     Row(APP_FILES, "GET", "/apps/{app}/~old/index.html", 403, "too old"),
     Row(APP_FILES, "GET", "/apps/ann/nothing/index.html", 404, "nothing", token="member"),
+    Row(APP_FILES, "GET", "/apps/{app}/rdf.json", 200, "format_version", token="member"),
     Row(APP_FILES, "POST", "/apps/{app}/index.html", 405, body=b""),
     Row(CLIENT, "GET", "/assets/app-python.zip", 200),
     Row(CLIENT, "POST", "/assets/app-python.zip", 405, body=b""),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from hypha_cluster.web.assets.catalogue import find, is_complete
+from hypha_cluster.web.assets.catalogue import PACKAGES, find, is_complete
 from hypha_cluster.web.assets.fetching import FetchFailed, fetch
 from tests.conformance.python_scene import Connect
 from tests.gateways import Gateway, command
@@ -354,6 +354,73 @@ async def test_an_app_in_python_needs_nothing_but_the_hub(
             assert " up `2`" in await ann("get_log", app["id"], "log")
             with pytest.raises(Rejected, match="ZeroDivisionError"):
                 await ann.launch("1 / 0", "web-python")
+
+
+FASTAPI = """<config lang="json">
+{"name": "FastAPI", "type": "web-python", "requirements": ["fastapi==0.70.0"]}
+</config>
+<script lang="python">
+from typing import Optional
+
+from fastapi import FastAPI, Request
+
+from imjoy_rpc import api
+from pydantic import BaseModel
+
+app = FastAPI()
+
+class Item(BaseModel):
+    name: str
+    price: Optional[float] = None
+
+@app.get("/")
+async def root(request: Request):
+    return {"message": "Hello", "item": str(request.url_for("read", number="7"))}
+
+@app.get("/items/{number}")
+async def read(number: int, query: str = ""):
+    return {"number": number, "query": query}
+
+@app.post("/items")
+async def write(item: Item):
+    return item
+
+async def serve(args):
+    await app(args["scope"], args["receive"], args["send"])
+
+async def setup():
+    service = {"id": "hello-fastapi", "name": "hello-fastapi", "type": "ASGI", "serve": serve}
+    await api.register_service({**service, "config": {"visibility": "public"}})
+
+api.export({"setup": setup})
+</script>
+"""
+
+
+async def test_a_fastapi_of_2021_answers_with_the_network_cut(
+    valkey_url: str, redis_prefix: str, tmp_path: Any
+) -> None:
+    wheels = [package for package in PACKAGES if package.is_wheel]
+    for package in (find("pyodide"), *wheels):
+        assert package
+        if not is_complete(package):
+            pytest.skip(f"{package.label} is missing; `make install` fetches it")
+    with app_cluster(tmp_path, valkey_url, redis_prefix) as cluster:
+        gateway, other = cluster.gateway(), cluster.gateway()
+        cluster.runner(gateway.url, app_network="hub")
+        async with await User.connect(gateway.url) as ann:
+            await ann("launch", FASTAPI, wait_for_service="hello-fastapi")
+
+            site = f"{other.url}/ann/apps/hello-fastapi"
+            root = (await ask(f"{site}/")).value
+            assert root["message"] == "Hello"
+            assert (await ask(f"{site}/items/7?query=a%20b")).value == {"number": 7, "query": "a b"}
+            assert (await ask(f"{site}/items/seven")).status == 422
+            body = json.dumps({"name": "x", "price": "1.5"}).encode()
+            written = await ask(f"{site}/items", body, Content_Type="application/json")
+            assert written.value == {"name": "x", "price": 1.5}
+            with pytest.raises(Rejected, match="no-such-thing"):
+                await ann("launch", FASTAPI.replace("fastapi==0.70.0", "no-such-thing"), timeout=30)
 
 
 async def test_an_app_that_does_not_feel_well_is_started_again(ann: User) -> None:

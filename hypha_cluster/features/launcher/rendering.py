@@ -1,7 +1,7 @@
 """The pages of apps, made of their code and our templates; nothing comes from a CDN."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import jinja2
@@ -10,7 +10,7 @@ from hypha_cluster.errors import BadRequest
 from hypha_cluster.features.launcher.manifest import SHOWN_TO_PAGE
 from hypha_cluster.features.launcher.python_client import PATH, check_python
 from hypha_cluster.protocol.guard import shown
-from hypha_cluster.web.assets import url
+from hypha_cluster.web.assets.catalogue import PREFIX, find, how_to_get, is_complete, url
 
 # Type of an app → template. An iframe is a window that nobody sees.
 _TEMPLATES: Final = {
@@ -53,16 +53,17 @@ def template_of(name: str) -> str:
 
 def render(code: Code, template: str, root: str) -> str:
     """The page of an app. root: the path under which the hub serves everything."""
-    config = code.config
+    config, requirements = code.config, _requirements(code.config.get("requirements"))
     about = {
         "config": {key: config[key] for key in SHOWN_TO_PAGE if key in config},
-        "requirements": _requirements(config.get("requirements")),
+        "requirements": requirements,
         "script": code.script,
         "client": root + url("imjoy-rpc", "dist/hypha-rpc-websocket.min.js"),
         "root": root,
     }
     if template == _TEMPLATES["web-python"]:
         about |= {"pyodide": root + url("pyodide", "pyodide.mjs"), "python": root + PATH}
+        about |= _wheels(requirements, root)
     blocks = {name: _contents(config.get(name)) for name in _BLOCKS}
     return _pages.get_template(template).render(
         name=config["name"],
@@ -79,6 +80,20 @@ def _requirements(given: Any) -> list[str]:
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         raise BadRequest(f"'requirements' of an app is a list of texts, not {shown(given)}.")
     return found
+
+
+def _wheels(requirements: Sequence[str], root: str) -> dict[str, Any]:
+    """Which of them are addresses of wheels, and which names are to be looked for on the hub."""
+    named = [each for each in requirements if "/" not in each and not each.endswith(".whl")]
+    micropip = find("micropip")
+    if named and micropip is not None and not is_complete(micropip):
+        raise BadRequest(how_to_get(micropip))
+    return {
+        "requirements": [each for each in requirements if each not in named],
+        "named": named,
+        "micropip": root + url("micropip", micropip.files[0]) if micropip else "",
+        "index": f"{root}{PREFIX}/python/{{package_name}}",
+    }
 
 
 def _contents(blocks: Any) -> list[Any]:

@@ -7,6 +7,7 @@ The clients are part of the source. What is large is fetched when an image or a 
 This module and `fetching` import nothing but the standard library: images are made with them.
 """
 
+import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -101,6 +102,62 @@ PACKAGES: Final = (
         ("shortuuid-1.0.13-py3-none-any.whl",),
         "what the Python client imports",
     ),
+    Package(
+        "micropip",
+        "0.11.1",
+        "sha512-IS9Q+vbwflaxI0pkl75Q8ceNn65OTgOZT3XEZMK1EtDJM4aaAtY51BvlfDid2QWEimnE9rfLKX1Z51PfWFgHmw==",
+        ("micropip-0.11.1-py3-none-any.whl",),
+        "what apps in Python install their requirements with",
+    ),
+    Package(
+        "fastapi",
+        "0.70.0",
+        "sha512-6/z1BawY+53SMfRNvI4yTNTMK0FFfLzTxZlVqgndKMgXNjKBgtJcqX+rNO3zwOFk6n2z2qhqDWDgqGg8bjVRZg==",
+        ("fastapi-0.70.0-py3-none-any.whl",),
+        "FastAPI for apps in Python, of the last releases that need no compiled part",
+    ),
+    Package(
+        "starlette",
+        "0.16.0",
+        "sha512-0dbr98N13poyOEyBzsOD6e8BgTmU6CubLFP7pPWYjqrqerwSqLfWAYZi2UBazFeZu+4Gw7ufzmm5j+7HMJvA5Q==",
+        ("starlette-0.16.0-py3-none-any.whl",),
+        "what FastAPI imports",
+    ),
+    Package(
+        "pydantic",
+        "1.10.27",
+        "sha512-Xd5g6PbDer/ZOdgTFgEnunaVxcQ0CS1yPAppty+xeoxuoxfZDkHWMfWLbhran9oShBNAZK1C1VKOHAz2TwcDtg==",
+        ("pydantic-1.10.27-py3-none-any.whl",),
+        "what FastAPI imports",
+    ),
+    Package(
+        "anyio",
+        "3.7.1",
+        "sha512-98lF/BXsEwbwKLKQihzg2i+fORkaQmpZqXwjX2VqK19AXX/BrhKrdZguoBw3fEadcGXTH85mrkrSLTr6FtZ3zw==",
+        ("anyio-3.7.1-py3-none-any.whl",),
+        "what FastAPI imports",
+    ),
+    Package(
+        "idna",
+        "3.20",
+        "sha512-jxSHzOA8m7t0+rv8PhRDZMDwK53hP+7mZqf8Zh5BqABiQWHAyC6QxDIRLuIjfFq7lz1Zn3opctE8DCwrIctJiA==",
+        ("idna-3.20-py3-none-any.whl",),
+        "what FastAPI imports",
+    ),
+    Package(
+        "sniffio",
+        "1.3.1",
+        "sha512-+OWcIzBx9WKJ4Yj9xT9ajzEthpjv4VsKDzPxo/ajaga6ToDKE/WFp6FerU2NV4VRVHuaCsUAjL7cFNJ7HrgOGw==",
+        ("sniffio-1.3.1-py3-none-any.whl",),
+        "what FastAPI imports",
+    ),
+    Package(
+        "typing_extensions",
+        "4.16.0",
+        "sha512-HA/eEyEk1rbSgGSnZC7HxnxwIO7/QkhRcpQAgNLzySby08ZkmQ0ZTAicPV2e6HUL3gxleS/HugiZFUn5SKBXFg==",
+        ("typing_extensions-4.16.0-py3-none-any.whl",),
+        "what FastAPI imports",
+    ),
 )
 
 
@@ -110,6 +167,21 @@ def find(name: str, version: str = "") -> Package | None:
         if package.name == name and version in ("", package.version):
             return package
     return None
+
+
+def wheels(project: str, folder: Path = FOLDER) -> list[Package]:
+    """The wheels of a project of Python's that this hub has."""
+    return [
+        package
+        for package in PACKAGES
+        if package.is_wheel and project_name(package.name) == project_name(project)
+        if is_complete(package, folder)
+    ]
+
+
+def project_name(name: str) -> str:
+    """As the Python package index compares names."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def is_there(name: str, version: str = "", folder: Path = FOLDER) -> bool:

@@ -19,6 +19,11 @@ from typing import Final
 
 from hypha_cluster.web.assets.catalogue import FOLDER, PACKAGES, Package, is_complete
 
+# What Pyodide runs, not what this machine does.
+_PURE: Final = (
+    *("--only-binary", ":all:", "--platform", "any"),
+    *("--python-version", "3.14", "--implementation", "py", "--abi", "none"),
+)
 PATIENCE: Final = 300.0  # seconds for one archive; the largest has 6 MB
 
 
@@ -60,7 +65,7 @@ def _command(package: Package) -> list[str]:
     if not package.is_wheel:
         return [program, "pack", "--silent", package.label]
     release = f"{package.name}=={package.version}"
-    return [program, "download", "--quiet", "--no-deps", "--only-binary", ":all:", release]
+    return [program, "download", "--quiet", "--no-deps", *_PURE, release]
 
 
 def _download(command: list[str], package: Package, place: Path) -> Path:

@@ -1,5 +1,6 @@
 """Serves the files of packages; what is at an address never changes, for the version is in it."""
 
+import json
 import os
 from pathlib import Path
 from typing import Final
@@ -9,14 +10,18 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from hypha_cluster.protocol.guard import shown
 from hypha_cluster.web.assets.catalogue import (
     FOLDER,
     PREFIX,
     Package,
     find,
     how_to_get,
+    wheels,
 )
+from hypha_cluster.web.lookup import base_url_of
 
+_INDEX: Final = "application/vnd.pypi.simple.v1+json"
 _TYPES: Final = {
     ".css": "text/css",
     ".js": "text/javascript",
@@ -35,13 +40,32 @@ _HEADERS: Final = {
 
 
 class AssetsApi:
-    """/assets/{name}@{version}/{file}"""
+    """/assets/{name}@{version}/{file}, and which wheels there are of a project of Python's."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._folder = folder
 
     def routes(self) -> list[Route]:
-        return [Route(f"{PREFIX}/{{package}}/{{file:path}}", self.file)]
+        return [
+            Route(f"{PREFIX}/python/{{project}}", self.wheels),
+            Route(f"{PREFIX}/{{package}}/{{file:path}}", self.file),
+        ]
+
+    async def wheels(self, request: Request) -> Response:
+        """The wheels of a project, as package indexes of Python list them (PEP 691)."""
+        project: str = request.path_params["project"]
+        found = wheels(project, self._folder)
+        if not found:
+            raise HTTPException(404, f"This hub has no wheel of {shown(project)} for apps.")
+        base = base_url_of(request)  # addresses are whole, for whoever reads them has no page
+        files = [
+            {"filename": name, "url": f"{base}{PREFIX}/{each.label}/{name}", "hashes": {}}
+            for each in found
+            for name in each.files
+        ]
+        body = {"meta": {"api-version": "1.0"}, "name": project, "files": files}
+        headers = {**_HEADERS, "Cache-Control": "no-cache"}
+        return Response(json.dumps(body), headers=headers, media_type=_INDEX)
 
     async def file(self, request: Request) -> Response:
         """A file of the catalogue; others in the same folder are not served."""

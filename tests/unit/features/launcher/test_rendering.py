@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from hypha_cluster.errors import BadRequest
+from hypha_cluster.features.launcher import rendering
 from hypha_cluster.features.launcher.rendering import Code, render, template_of
 
 
@@ -57,3 +58,28 @@ def test_there_are_no_other_templates(name: str) -> None:
 def test_requirements_are_texts(requirements: object) -> None:
     with pytest.raises(BadRequest, match="'requirements' of an app"):
         render(Code("", {"name": "x", "requirements": requirements}), "window.html", "")
+
+
+def test_requirements_of_python_are_addresses_or_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "is_complete", lambda _: True)
+    given = ["fastapi==0.70.0", "mine-1.0-py3-none-any.whl", "https://x/a.whl", "starlette"]
+    code = Code("", {"name": "x", "requirements": given})
+
+    about = held(render(code, "web-python.html", "/hub"))
+
+    assert about["named"] == ["fastapi==0.70.0", "starlette"]
+    assert about["requirements"] == ["mine-1.0-py3-none-any.whl", "https://x/a.whl"]
+    assert about["index"] == "/hub/assets/python/{package_name}"
+    assert about["micropip"].startswith("/hub/assets/micropip@")
+
+
+def test_requirements_by_name_need_what_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "is_complete", lambda _: False)
+
+    for requirements, is_refused in ((["fastapi"], True), (["a.whl"], False), ([], False)):
+        code = Code("", {"name": "x", "requirements": requirements})
+        if is_refused:
+            with pytest.raises(BadRequest, match="hypha-cluster assets --get micropip"):
+                render(code, "web-python.html", "")
+        else:
+            render(code, "web-python.html", "")

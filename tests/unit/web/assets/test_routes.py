@@ -1,6 +1,7 @@
 """Files of packages over HTTP: kept for long, and only those of the catalogue."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,38 @@ def test_nothing_else_is_served(folder: Path, package: str, file: str, says: str
 
     assert caught.value.status_code == 404
     assert says in caught.value.detail
+
+
+def index(folder: Path, project: str) -> Response:
+    scope: dict[str, Any] = {
+        "type": "http",
+        "scheme": "http",
+        "root_path": "/hub",
+        "headers": [(b"host", b"h:1")],
+        "path_params": {"project": project},
+    }
+    return asyncio.run(AssetsApi(folder).wheels(Request(scope)))
+
+
+@pytest.mark.parametrize("project", ["typing-extensions", "Typing_Extensions"])
+def test_the_wheels_of_a_project_are_listed_as_package_indexes_do(
+    tmp_path: Path, project: str
+) -> None:
+    wheel = next(package for package in PACKAGES if package.name == "typing_extensions")
+    (tmp_path / wheel.label).mkdir()
+    (tmp_path / wheel.label / wheel.files[0]).write_text("")
+
+    answer = index(tmp_path, project)
+
+    assert answer.headers["content-type"] == "application/vnd.pypi.simple.v1+json"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    url = f"http://h:1/hub/assets/{wheel.label}/{wheel.files[0]}"
+    assert json.loads(bytes(answer.body))["files"] == [
+        {"filename": wheel.files[0], "url": url, "hashes": {}}
+    ]
+
+
+@pytest.mark.parametrize("project", ["typing-extensions", "pyodide", "nothing"])
+def test_of_what_is_not_there_no_wheel_is_listed(tmp_path: Path, project: str) -> None:
+    with pytest.raises(HTTPException, match="This hub has no wheel of"):
+        index(tmp_path, project)
