@@ -22,7 +22,10 @@ PROGRAM = Path(__file__).with_name("login_program.py")
 @pytest.mark.parametrize(
     ("release", "way"),
     [
+        # One of each kind: the 44 releases from 0.5.22 on have three `login`, and two in `sync`.
+        ("0.5.22", "async"),
         ("0.5.24", "async"),
+        ("0.5.32", "login_sync"),
         ("0.5.44", "async"),
         ("0.5.59", "async"),
         ("0.5.59", "sync"),
@@ -56,7 +59,9 @@ async def logged_in(site: Site, ann: Person, release: str, way: str) -> Any:
             told = json.loads(await program.stdout.readline())
             consent = await ann.log_in(site.second, "bob", key=key_of(told["login_url"]))
             await ann.answer(site.second, consent)
-            return json.loads(await program.stdout.readline())
+            said = json.loads(await program.stdout.readline())
+            assert said.pop("token").startswith("bob@imjoy@")
+            return said
     finally:
         program.kill()
         await program.wait()
