@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode
 
@@ -92,6 +92,7 @@ class RawClient:
         self._sessions = (f"{secrets.token_hex(6)}{number}" for number in itertools.count())
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._arrived = asyncio.Condition()
+        self._at_work: set[asyncio.Task[None]] = set()
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
@@ -264,11 +265,19 @@ class RawClient:
             self._settle(self._waiting[session], verb, received.args)
         elif received.method in self.functions and "promise" in received.body:
             result = self.functions[received.method](*received.args)
-            if result is NO_ANSWER:
-                return
-            resolve = received.body["promise"].get("resolve")
-            if resolve is None:
-                return
+            if asyncio.iscoroutine(result):  # it may call others, so what comes is read meanwhile
+                task = asyncio.create_task(self._answer_later(received, result))
+                self._at_work.add(task)
+                task.add_done_callback(self._at_work.discard)
+            else:
+                await self._answer(received, result)
+
+    async def _answer_later(self, received: Received, work: Coroutine[Any, Any, Any]) -> None:
+        await self._answer(received, await work)
+
+    async def _answer(self, received: Received, result: Any) -> None:
+        resolve = received.body["promise"].get("resolve")
+        if result is not NO_ANSWER and resolve is not None:
             target = absolute(resolve["_rtarget"], workspace_of(received.source))
             await self.send(call_envelope(target, resolve["_rmethod"]), {"args": [result]})
 
