@@ -446,6 +446,7 @@ def test_its_half_ends_the_connection(our_server: Server, our_peer: Peer) -> Non
 # What is no request.
 
 POST = f"POST /echo HTTP/1.1\r\n{HOST}"
+TOKEN = "Authorization: Bearer a\r\n"
 LENGTH, CHUNKED = "Content-Length: 1\r\n", "Transfer-Encoding: chunked\r\n"
 BAD_REQUESTS = {
     "no request line": "hello\r\n\r\n",
@@ -468,6 +469,8 @@ AMBIGUOUS = {
     "chunks, and a length": f"{POST}{CHUNKED}{LENGTH}\r\n0\r\n\r\n",
     "twice the same length": f"{POST}{LENGTH}{LENGTH}\r\na",
     "a list of lengths": f"{POST}Content-Length: 1, 1\r\n\r\na",
+    "two tokens": f"GET /echo HTTP/1.1\r\n{HOST}{TOKEN}Authorization: b\r\n\r\n",
+    "twice the same token": f"GET /echo HTTP/1.1\r\n{HOST}{TOKEN}{TOKEN}\r\n",
     "a folded header": f"{POST}A: b\r\n c: d\r\n\r\n",
     "bare line feeds": "GET /echo HTTP/1.1\nHost: localhost\n\n",
     "chunks that end in bare line feeds": f"{POST}{CHUNKED}\r\n1\na\n0\n\n",

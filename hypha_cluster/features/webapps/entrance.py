@@ -16,6 +16,7 @@ from hypha_cluster.features.login.terms import SESSION_LIFETIME
 from hypha_cluster.hub.visiting import Visitor
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.logins import Logins
+from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import Lookup, base_url_of, token_of
 
 
@@ -69,7 +70,7 @@ class Entrance:
 
     async def _user(self, connection: HTTPConnection) -> Identity | None:
         """Whom a header or the cookie speaks for; InvalidToken."""
-        if token := token_of(connection.headers.get("authorization")):
+        if token := token_of(header(connection, b"authorization")):
             return await self._gatekeeper.identify(token)
         return await self._cookies.user(connection)
 

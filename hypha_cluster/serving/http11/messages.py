@@ -13,6 +13,9 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODILESS: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _CLOSE: Final = b"connection: close\r\n\r\n"
 _VERSIONS: Final = ("1.0", "1.1")
+# Of these there is one at most: of several, a proxy may have judged another one than we do.
+_SINGLE: Final = (b"host", b"authorization")
+_SINGLE_ONCE: Final = ([b"host"], [b"host", b"authorization"], [b"authorization", b"host"])
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -156,9 +159,13 @@ def _checked(version: str, headers: Headers) -> dict[bytes, bytes]:
     """The headers by their names, if they have what llhttp leaves to us."""
     if version not in _VERSIONS:
         raise Malformed(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, f"version {version}")
-    hosts = [name for name, _ in headers].count(b"host")
-    if hosts > 1 or (hosts == 0 and version == "1.1"):
-        raise Malformed(HTTPStatus.BAD_REQUEST, f"{hosts} Host headers")
+    single = [name for name, _ in headers if name in _SINGLE]
+    if single not in _SINGLE_ONCE:
+        hosts = single.count(b"host")
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
+            raise Malformed(HTTPStatus.BAD_REQUEST, f"{hosts} Host headers")
+        if len(single) > hosts + 1:
+            raise Malformed(HTTPStatus.BAD_REQUEST, "several Authorization headers")
     fields = dict(headers)
     if b"transfer-encoding" in fields:
         codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
