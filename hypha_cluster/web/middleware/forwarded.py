@@ -1,13 +1,16 @@
 """What proxies say of where a request comes from: believed of those trusted, else dropped."""
 
 import ipaddress
+import logging
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hypha_cluster.protocol.limits import KNOWN_SOURCES, SOURCE
+from hypha_cluster.protocol.limits import KNOWN_SOURCES, PROXIES_TOLD, SOURCE
+
+_log = logging.getLogger(__name__)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -19,6 +22,14 @@ _PRIVATE: Final = (
 )
 _PREFIX: Final = b"x-forwarded-"
 _IPV4: Final = 4
+_NOT_BELIEVED: Final = (
+    "What %s says in X-Forwarded-… is not believed: it is none of --trusted-proxies. If it is a "
+    "proxy of yours, name it there; until then all who come by it count as one address."
+)
+_SAYS_NOT_WHO: Final = (
+    "The proxy %s does not say for whom it asks: have it send X-Forwarded-For. Until then no limit "
+    "of addresses holds for who comes by it, and those of users hold for who has a token."
+)
 
 
 def networks(text: str) -> tuple[Network, ...]:
@@ -58,6 +69,7 @@ class Forwarded:
         self._app = app
         self._trusted = tuple(trusted)
         self._is_trusted = lru_cache(maxsize=KNOWN_SOURCES)(self._look_up)
+        self._told: set[str] = set()  # about whom the operator has been told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = scope.get("headers", ())
@@ -69,8 +81,12 @@ class Forwarded:
         client = scope.get("client")
         if client and not self._is_trusted(client[0]):
             scope["headers"] = [pair for pair in scope["headers"] if pair[0][:12] != _PREFIX]
+            self._tell(client[0], _NOT_BELIEVED)
             return
         chain = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        if not chain:
+            self._tell(client[0] if client else "a socket of this machine", _SAYS_NOT_WHO)
+            return
         hops = b",".join(chain).decode("latin-1").split(",")
         for hop in reversed([hop.strip() for hop in hops]):
             if _address(hop) is None:
@@ -78,6 +94,12 @@ class Forwarded:
             scope["client"] = (hop, 0)
             if not self._is_trusted(hop):
                 return
+
+    def _tell(self, host: str, text: str) -> None:
+        """Warn the operator, once of each; strangers can send such headers from anywhere."""
+        if host not in self._told and len(self._told) < PROXIES_TOLD:
+            self._told.add(host)
+            _log.warning(text, host)
 
     def _look_up(self, host: str) -> bool:
         address = _address(host)

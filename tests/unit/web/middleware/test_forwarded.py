@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from hypha_cluster.protocol.limits import PROXIES_TOLD
 from hypha_cluster.web.middleware.forwarded import Forwarded, networks
 from tests.unit.web.middleware.asgi import ask
 
@@ -76,3 +77,47 @@ async def test_whom_to_trust_can_be_said() -> None:
 def test_what_is_no_network_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="network"):
         networks(text)
+
+
+async def logged(
+    caplog: pytest.LogCaptureFixture, clients: list[str], headers: list[tuple[bytes, bytes]]
+) -> list[str]:
+    """What the operator is told when these ask, one after the other."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    forwarded = Forwarded(app, networks("private"))
+    for client in clients:
+        await ask(forwarded, client=(client, 5), headers=headers)
+    return caplog.messages
+
+
+async def test_the_operator_is_told_once_of_a_proxy_that_is_not_believed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = await logged(caplog, ["93.184.216.34"] * 3, [*SAID, (b"x-forwarded-for", b"1.2.3.4")])
+
+    assert len(told) == 1
+    assert "What 93.184.216.34 says in X-Forwarded-… is not believed" in told[0]
+    assert "--trusted-proxies" in told[0]
+
+
+async def test_and_of_one_that_does_not_say_for_whom_it_asks(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = await logged(caplog, ["10.0.0.1", "10.0.0.1"], SAID)
+
+    assert len(told) == 1
+    assert "The proxy 10.0.0.1 does not say for whom it asks" in told[0]
+
+
+async def test_nobody_fills_the_log_by_it(caplog: pytest.LogCaptureFixture) -> None:
+    clients = [f"198.51.100.{number}" for number in range(100)]
+
+    assert len(await logged(caplog, clients, SAID)) == PROXIES_TOLD
+
+
+async def test_who_says_nothing_of_others_is_not_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    assert await logged(caplog, ["93.184.216.34", "10.0.0.1"], [(b"host", b"hub")]) == []
