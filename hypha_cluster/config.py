@@ -177,6 +177,13 @@ class Config:
         "bytes",
         within=(0, 1024 * GIB),
     )
+    max_mail: int = setting(
+        512 * MIB,
+        "What one user or address may have put into mailboxes of suspended clients within "
+        "--reconnect-grace.",
+        "bytes",
+        within=(0, 1024 * GIB),
+    )
     max_requests: int = setting(
         2000, "HTTP requests of one user or address in a second.", within=(0, 1_000_000_000)
     )

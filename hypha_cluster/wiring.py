@@ -281,6 +281,7 @@ def open_quotas(site: Site, links: Links) -> Quotas:
         config.max_workspaces,
         config.max_frames,
         config.max_traffic,
+        config.max_mail,
         config.max_requests,
         config.reconnect_grace,
     )

@@ -130,11 +130,13 @@ class MemoryPublisher:
         on_not_taken: OnNotTaken | None = None,
         *,
         is_call: bool = False,
+        may_mail: bool = True,
     ) -> None:
+        limits = self.limits if may_mail else Limits(0, 0, 0.0)
         self.published.append((address, frame))
 
         def work() -> None:
-            outcome = self._bus.deliver_or_mail(address, frame, limits=self.limits, is_call=is_call)
+            outcome = self._bus.deliver_or_mail(address, frame, limits=limits, is_call=is_call)
             if outcome is not None and on_not_taken is not None:
                 on_not_taken(outcome)
 

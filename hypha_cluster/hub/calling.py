@@ -182,7 +182,7 @@ class HubCalls:
             return
         sealed = b"".join((head, body))
         if "promise" in frame.body:
-            self._delivery.send(target, sealed, reject)
+            self._delivery.send(target, sealed, reject, frame.mail)
         else:
             self._delivery.answer(target, sealed)
 

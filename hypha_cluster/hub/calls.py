@@ -14,6 +14,7 @@ from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.chunks import Assembler
 from hypha_cluster.protocol.envelope import Frame, Seal
 from hypha_cluster.protocol.limits import SHOWN
+from hypha_cluster.relay.connections import UNBOUNDED, Allowance
 
 
 def arguments_of(frame: Frame) -> tuple[list[Any], dict[str, Any]]:
@@ -104,12 +105,13 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A frame of the hub's that is not sealed yet."""
+    """A frame of the hub's that is not sealed yet. mail: of the client for which it is sent."""
 
     source: str
     user: Identity
     envelope: dict[str, Any]
     body: dict[str, Any]
+    mail: Allowance = UNBOUNDED
 
     def sealed(self, envelope: dict[str, Any], body: bytes) -> bytes:
         """A frame to the same target, from the same sender as the target may see them."""

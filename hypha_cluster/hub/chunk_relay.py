@@ -95,4 +95,4 @@ def _outgoing(connection: Connection, target: str, method: str, args: list[Any])
     """A call that the hub passes on for a client."""
     envelope = rpc.call_envelope(target, method)
     identity = connection.attachment.identity
-    return Outgoing(connection.address, identity, envelope, {"args": args})
+    return Outgoing(connection.address, identity, envelope, {"args": args}, connection.mail)

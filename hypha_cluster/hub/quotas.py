@@ -5,7 +5,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +18,7 @@ from hypha_cluster.identity.access import ROOT, Identity
 from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.rates import Rate, Rates
 from hypha_cluster.registry.tallies import Tally
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connections import UNBOUNDED, Allowance, Connection
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -36,9 +36,9 @@ ADDRESS: Final = "address"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How much may be used; 0 is no limit. traffic: bytes.
+    """How much may be used; 0 is no limit. traffic, mail: bytes.
 
-    kept_for: seconds for which Redis keeps the services of a client that broke off.
+    kept_for: seconds for which Redis keeps the services of a client that broke off, and its mail.
     """
 
     admissions_a_minute: int = 0
@@ -47,6 +47,7 @@ class Terms:
     workspaces_a_day: int = 0
     frames_a_second: int = 0
     traffic_a_second: int = 0
+    mail: int = 0
     requests_a_second: int = 0
     kept_for: float = 0.0
 
@@ -57,6 +58,23 @@ class Kept(NamedTuple):
     subjects: Sequence[str]
     many: int
     until: float
+
+
+class MailAllowance:
+    """What a client of somebody's may yet put into mailboxes."""
+
+    __slots__ = ("_quotas", "_subjects", "spent")
+
+    def __init__(self, quotas: "Quotas", subjects: Sequence[str], spent: Collection[str]) -> None:
+        self._quotas = quotas
+        self._subjects = subjects
+        self.spent = spent
+
+    def refusal(self) -> TooMany | None:
+        return self._quotas.mail_refusal(self._subjects)
+
+    def spend(self, size: int) -> None:
+        self._quotas.mailed(self._subjects, size)
 
 
 class Quotas:
@@ -89,6 +107,8 @@ class Quotas:
         self._frames = _rate("frames", terms.frames_a_second, 1.0, _AT_ONCE)
         self._traffic = _rate("traffic", terms.traffic_a_second, 1.0, _AT_ONCE)
         self._requests = _rate("requests", terms.requests_a_second, 1.0, _AT_ONCE)
+        self._mail = Rate("mail", terms.mail / max(terms.kept_for, 1.0), max(terms.kept_for, 1.0))
+        self._spent: dict[str, float] = {}  # who has put too much into mailboxes, and until when
 
     async def run(self) -> None:
         """Exchange with the other gateways, and go on doing so."""
@@ -156,6 +176,8 @@ class Quotas:
     def give_up_places(self) -> None:
         """Count no more what Redis keeps no longer; to be called now and then."""
         now = self._clock()
+        for each in [each for each, until in self._spent.items() if until <= now]:
+            del self._spent[each]
         over = itertools.takewhile(lambda each: each[1].until < now, self._kept.items())
         for address, _ in list(over):
             self.came_back(address)
@@ -193,6 +215,37 @@ class Quotas:
                     if waits[-1]:
                         self._say(rate.name, each)
         return max(waits)
+
+    # What waits for clients that are suspended.
+
+    def allowance(self, subjects: Sequence[str]) -> Allowance:
+        """What a client may put into mailboxes."""
+        is_bounded = subjects and self._mail.per_second
+        return MailAllowance(self, subjects, self._spent) if is_bounded else UNBOUNDED
+
+    def mailed(self, subjects: Iterable[str], size: int) -> None:
+        """Somebody has put so many bytes into a mailbox."""
+        for each in subjects:
+            if wait := self._rates.charge(self._mail, each, size):
+                self._spent[each] = self._clock() + wait
+                self._say(self._mail.name, each)
+
+    def mail_refusal(self, subjects: Iterable[str]) -> TooMany | None:
+        """Why somebody may put nothing into a mailbox now; None if they may."""
+        now = self._clock()
+        for each in subjects:
+            if (until := self._spent.get(each, now)) > now:
+                seconds = math.ceil(until - now)
+                most = self._mail.per_second * self._mail.ahead
+                return TooMany(
+                    f"{_whose(each)} has put too much into mailboxes of suspended clients: "
+                    f"{most:,.0f} bytes in {self._mail.ahead:.0f} s may be, on all gateways; "
+                    f"try again in {seconds} s.",
+                    seconds,
+                )
+        return None
+
+    # What is asked over HTTP.
 
     def request(self, subjects: Iterable[str], size: int = 0) -> None:
         """Somebody asks over HTTP, with a body of so many bytes."""

@@ -555,6 +555,9 @@ _quotas.setting("--max-services", "services that their clients offer", "Redis ke
 _quotas.setting("--max-workspaces", "workspaces that they make in a day", "Redis keeps each")
 _quotas.setting("--max-frames", "frames that they send in a second", "others want their turn")
 _quotas.setting("--max-traffic", "bytes that they send in a second", "others want their turn")
+_quotas.setting(
+    "--max-mail", "bytes that they put into mailboxes of suspended clients", "Redis keeps them"
+)
 _quotas.setting("--max-requests", "HTTP requests of theirs in a second", "others want their turn")
 
 SOURCE: Final = _quotas.limit(
@@ -568,6 +571,12 @@ KNOWN_SOURCES: Final = _quotas.limit(
     "addresses",
     "addresses of which a gateway remembers for whom they count",
     "each request asks for its own",
+)
+PROXIES_TOLD: Final = _quotas.limit(
+    20,
+    "addresses",
+    "addresses of which a gateway logs that what they say of others is not believed, or missing",
+    "anybody can send such headers from anywhere; one or two are proxies of yours",
 )
 
 _tokens = _Topic("Tokens")

@@ -38,12 +38,13 @@ class Publisher(Protocol):
         on_not_taken: OnNotTaken | None = None,
         *,
         is_call: bool = False,
+        may_mail: bool = True,
     ) -> None:
         """Send a frame to whoever has joined `address`, or put it into the mailbox there.
 
         on_not_taken: told later, when nobody has taken it at once. is_call: somebody waits for an
         answer and can be told that there will be none, so the frame is not kept for a client that
-        stays away.
+        stays away. may_mail: else there is no room for it in a mailbox.
         """
 
     def publish_to_node(

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from enum import Enum, StrEnum, auto
 from typing import Any, Final, NamedTuple, Protocol
 
+from hypha_cluster.errors import HubError
 from hypha_cluster.identity.access import Guests
 from hypha_cluster.protocol.dialects.dialect import Dialect
 from hypha_cluster.registry.clients import Attachment
@@ -95,6 +96,37 @@ class Socket(Protocol):
         """End the connection at once."""
 
 
+class Allowance(Protocol):
+    """What a client may yet put into mailboxes: MailAllowance (hub/quotas.py).
+
+    spent: whoever has spent theirs; while it is empty, nobody need ask for a refusal.
+    """
+
+    @property
+    def spent(self) -> Collection[str]: ...
+
+    def refusal(self) -> HubError | None:
+        """Why it may put nothing there now, and when it may again; None if it may."""
+
+    def spend(self, size: int) -> None:
+        """It has put so many bytes there."""
+
+
+class Unbounded:
+    """The allowance of the hub itself, and of who does not count."""
+
+    spent: Collection[str] = ()
+
+    def refusal(self) -> None:
+        return None
+
+    def spend(self, size: int) -> None:
+        pass
+
+
+UNBOUNDED: Final = Unbounded()
+
+
 class Speech(NamedTuple):
     """How a client speaks. max_message_size: bytes of a message in chunks."""
 
@@ -124,6 +156,7 @@ class Connection:
         "home",
         "is_amnesic",
         "is_barred",
+        "mail",
         "offered",
         "open_services",
         "progress",
@@ -160,8 +193,7 @@ class Connection:
         self.home = f"{attachment.workspace.name}/"
         self.at_home = slice(len(self.home))
         self.dialect = speech.dialect
-        self.base_url = base_url
-        self.refresh_after = refresh_after
+        self.base_url, self.refresh_after = base_url, refresh_after
         self.socket = socket
         self.stage = Stage.ARRIVING
         # Whether it gets what clients of this node send it, after its mail when it is arriving. In
@@ -176,6 +208,7 @@ class Connection:
         self.open_services: Infos = {}
         # As whom it counts for the limits of users and addresses.
         self.subjects: Sequence[str] = ()
+        self.mail: Allowance = UNBOUNDED
         self.registering = asyncio.Lock()  # of `services`, which change together with Redis
         # Service id → the service as the client last announced it, and as it is kept.
         self.announced: dict[str, tuple[dict[str, Any], str]] = {}

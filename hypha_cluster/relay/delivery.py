@@ -16,7 +16,14 @@ from hypha_cluster.protocol.address import node_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, is_frame
 from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
 from hypha_cluster.relay.bus import Outcome, Publisher
-from hypha_cluster.relay.connections import Connection, Connections, Stage, Verdict
+from hypha_cluster.relay.connections import (
+    UNBOUNDED,
+    Allowance,
+    Connection,
+    Connections,
+    Stage,
+    Verdict,
+)
 from hypha_cluster.relay.events import (
     TAKEN,
     Note,
@@ -59,18 +66,26 @@ class Delivery:
 
     # To wherever it goes.
 
-    def send(self, target: str, sealed: bytes, reject: Reject | None = None) -> None:
-        """Bring a sealed frame to its target; the one delivery path."""
+    def send(
+        self,
+        target: str,
+        sealed: bytes,
+        reject: Reject | None = None,
+        mail: Allowance = UNBOUNDED,
+    ) -> None:
+        """Bring a sealed frame to its target; the one delivery path. mail: of who sends it."""
         if not self._hand_over(target, sealed):
             self._counts.frames_bus += 1
-            self._publish(target, self._ledger.relayed(target, sealed), reject)
+            self._publish(target, self._ledger.relayed(target, sealed), reject, mail)
 
-    def send_call(self, target: str, sealed: bytes, call: PendingCall) -> None:
+    def send_call(
+        self, target: str, sealed: bytes, call: PendingCall, mail: Allowance = UNBOUNDED
+    ) -> None:
         """The same for a call whose caller is told when it comes to nothing."""
         if not self._hand_over(target, sealed):
             self._counts.frames_bus += 1
             reject = partial(self.rejects.reject_pending, target, call)
-            self._publish(target, self._ledger.relayed(target, sealed), reject)
+            self._publish(target, self._ledger.relayed(target, sealed), reject, mail)
 
     def _hand_over(self, target: str, sealed: bytes) -> bool:
         """Say whether the target is here, so that it has the frame."""
@@ -123,12 +138,23 @@ class Delivery:
         else:
             self._counts.frames_refused += 1
 
-    def _publish(self, target: str, message: bytes, reject: Reject | None = None) -> None:
+    def _publish(
+        self,
+        target: str,
+        message: bytes,
+        reject: Reject | None = None,
+        mail: Allowance = UNBOUNDED,
+    ) -> None:
+        refusal = mail.refusal() if mail.spent else None
+
         def on_not_taken(outcome: Outcome) -> None:
             if outcome is Outcome.MAILED:
                 self._counts.mailed += 1
+                mail.spend(len(message))
                 return
             error = error_of(outcome, target, is_recovering=self._publisher.is_recovering)
+            if refusal is not None and outcome is Outcome.MAILBOX_FULL:
+                error = refusal
             if reject is not None:
                 reject(error)
             elif is_frame(message):
@@ -139,7 +165,9 @@ class Delivery:
             self._publisher.publish_to_node(node, message, on_not_taken)
         else:
             is_call = reject is not None
-            self._publisher.deliver_or_mail(target, message, on_not_taken, is_call=is_call)
+            self._publisher.deliver_or_mail(
+                target, message, on_not_taken, is_call=is_call, may_mail=refusal is None
+            )
 
     # From the bus.
 

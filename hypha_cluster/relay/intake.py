@@ -254,13 +254,13 @@ class Intake:
         source, method = connection.address, frame.envelope.get("method", "")
         if rpc.is_answer(method):
             self._ledger.answered(source, target, method)
-            self._delivery.send(target, sealed)
+            self._delivery.send(target, sealed, mail=connection.mail)
             return
         sealed, call = self._ledger.called(connection, target, frame, sealed)
         if call is None:
-            self._delivery.send(target, sealed)
+            self._delivery.send(target, sealed, mail=connection.mail)
         else:
-            self._delivery.send_call(target, sealed, call)
+            self._delivery.send_call(target, sealed, call, connection.mail)
 
 
 def _target(connection: Connection, frame: Frame) -> str | None:

@@ -32,10 +32,11 @@ class Posts:
         self._publisher = publisher
         self._waiting: dict[str, asyncio.Future[Verdict | None]] = {}
 
-    async def send(self, address: str, key: str, frame: bytes) -> Verdict:
+    async def send(self, address: str, key: str, frame: bytes, *, may_mail: bool = True) -> Verdict:
         """Have a frame routed as one of the client at `address`; RedisUnavailable.
 
-        key: of the client's stream, which whoever has that compares.
+        key: of the client's stream, which whoever has that compares. may_mail: else it is not kept
+        for a client that is away.
         """
         number = secrets.token_hex(8)
         waiting: asyncio.Future[Verdict | None] = asyncio.get_running_loop().create_future()
@@ -45,7 +46,7 @@ class Posts:
             _settle(waiting, _VERDICTS.get(outcome))
 
         message = write_posted(Posted(key, self._node, number, frame))
-        self._publisher.deliver_or_mail(address, message, on_not_taken)
+        self._publisher.deliver_or_mail(address, message, on_not_taken, may_mail=may_mail)
         try:
             async with asyncio.timeout(POST_PATIENCE):
                 verdict = await waiting

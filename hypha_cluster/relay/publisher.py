@@ -67,8 +67,9 @@ class RedisPublisher:
         )
         self._sha = script_hash(script).encode()
         self._kept_target = lru_cache(maxsize=KNOWN_TARGETS)(self._find_target)
-        bounds = (limits.mailbox_size, limits.mailbox_frames, int(limits.mail_lifetime * 1000))
-        self._bounds = tuple(str(bound).encode() for bound in bounds)
+        lifetime = b"%d" % (limits.mail_lifetime * 1000)
+        self._bounds = (b"%d" % limits.mailbox_size, b"%d" % limits.mailbox_frames, lifetime)
+        self._no_room = (b"0", b"0", lifetime)
         self._events_channel = keys.events().encode()
         self._unanswered = 0  # bytes of frames that Redis has not answered yet
 
@@ -97,6 +98,7 @@ class RedisPublisher:
         on_not_taken: OnNotTaken | None = None,
         *,
         is_call: bool = False,
+        may_mail: bool = True,
     ) -> None:
         size = len(frame)
         if self._unanswered > UNPUBLISHED:
@@ -106,7 +108,8 @@ class RedisPublisher:
         on_reply = partial(self._on_published, size, address if is_call else None, on_not_taken)
         deadline = time.monotonic() + self._timeout
         target = self._target(address)
-        command = (*target.head, frame, *self._bounds, b"1" if is_call else b"0")
+        bounds = self._bounds if may_mail else self._no_room
+        command = (*target.head, frame, *bounds, b"1" if is_call else b"0")
         # While a slot moves, its subscribers are still where they were.
         detour = (b"SPUBLISH", target.channel, frame) if self._servers.is_cluster else None
         self._commands.send(Request(target.slot, command, on_reply, deadline, True, detour))

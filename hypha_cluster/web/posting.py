@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import urllib.parse
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,7 +17,7 @@ from hypha_cluster.protocol.limits import (
     STREAM_PATIENCE,
 )
 from hypha_cluster.registry.streams import Streams
-from hypha_cluster.relay.connections import Verdict
+from hypha_cluster.relay.connections import Allowance, Verdict
 from hypha_cluster.relay.posts import Posts
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.bodies import Room, read_body
@@ -26,6 +26,10 @@ from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import token_of
 
 _PAUSE: Final = 0.1  # seconds until it is looked for again
+
+
+# By a token and the ASGI scope of a request: what whoever asks may put into mailboxes.
+AllowanceOf = Callable[[str, Mapping[str, Any]], Awaitable[Allowance]]
 
 
 class Asked(NamedTuple):
@@ -89,12 +93,18 @@ class Posting:
         if self._here.get(key) is here:  # the client may have come back already
             del self._here[key]
 
-    async def serve(self, request: Request) -> Response:
+    async def serve(self, request: Request, allowance_of: AllowanceOf) -> Response:
         """One frame. 200: it was routed; 202: it is kept until the client is back."""
         asked = read_query(request)
+        mail = await allowance_of(asked.fields["token"], request.scope)
+        refusal = mail.refusal()
         with self._room.lease() as lease:
             body = await read_body(request, lease, self._max_frame_size)
-            verdict = await self._bring(asked, bytes(body))
+            verdict = await self._bring(asked, bytes(body), may_mail=refusal is None)
+        if verdict is Verdict.KEPT:
+            mail.spend(len(body))
+        elif verdict is Verdict.BUSY and refusal is not None:
+            raise refusal
         self._counts.posts[verdict] += 1
         if verdict is Verdict.ROUTED:
             return JSONResponse({"success": True})
@@ -102,7 +112,7 @@ class Posting:
             return JSONResponse({"success": True, "detail": "It waits for the stream."}, 202)
         raise _error_of(verdict)
 
-    async def _bring(self, asked: Asked, frame: bytes) -> Verdict:
+    async def _bring(self, asked: Asked, frame: bytes, *, may_mail: bool) -> Verdict:
         """Have a frame routed, wherever the stream is; wait a while if it was there lately."""
         clock, sleep = self._supervisor.clock, self._supervisor.sleep
         deadline = clock() + STREAM_PATIENCE
@@ -112,22 +122,24 @@ class Posting:
             if address is None:  # its client posts only after Redis has been told of it
                 return Verdict.OVER
             _check(asked.fields, address)
-            verdict = await self._bring_once(here, address, asked.key, frame)
+            if here is None:
+                verdict = await self._posts.send(address, asked.key, frame, may_mail=may_mail)
+            else:
+                verdict = await _put(here, asked.key, frame)
             if verdict is not Verdict.OVER or clock() > deadline:
                 return verdict
             await sleep(_PAUSE)
 
-    async def _bring_once(self, here: Here | None, address: str, key: str, frame: bytes) -> Verdict:
-        if here is None:
-            return await self._posts.send(address, key, frame)
-        settled: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
 
-        def settle(verdict: Verdict) -> None:
-            if not settled.done():  # who posted may have gone
-                settled.set_result(verdict)
+async def _put(here: Here, key: str, frame: bytes) -> Verdict:
+    settled: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
 
-        here.stream.postbox.put(key, frame, settle)
-        return await settled
+    def settle(verdict: Verdict) -> None:
+        if not settled.done():  # who posted may have gone
+            settled.set_result(verdict)
+
+    here.stream.postbox.put(key, frame, settle)
+    return await settled
 
 
 def _check(fields: Mapping[str, str], address: str) -> None:

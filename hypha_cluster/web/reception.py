@@ -11,7 +11,7 @@ from hypha_cluster.errors import HubError, InvalidToken, TooMany
 from hypha_cluster.hub.quotas import Quotas
 from hypha_cluster.identity.tokens import Reconnection
 from hypha_cluster.protocol.limits import SHOWN
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connections import Allowance, Connection
 from hypha_cluster.relay.intake import Intake
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.lookup import Gatekeeper
@@ -103,6 +103,7 @@ class Reception:
             self._quotas.leave(subjects)
             raise
         connection.subjects = subjects
+        connection.mail = self._quotas.allowance(subjects)
         self._quotas.came_back(connection.address)
         self._quotas.offered(connection, len(connection.services))
         return connection
@@ -124,6 +125,15 @@ class Reception:
             yield partial(self._quotas.pace, subjects)
         finally:
             self._quotas.leave(subjects)
+
+    async def allowance(self, token: str, scope: Mapping[str, Any]) -> Allowance:
+        """What whoever posts with a token, or without, may put into mailboxes."""
+        sources = self._quotas.sources(scope)
+        if token:
+            with contextlib.suppress(HubError):  # whose stream it is, the token need not say
+                identity = await self._gatekeeper.identify(token)
+                return self._quotas.allowance(self._quotas.subjects(identity, sources))
+        return self._quotas.allowance(sources)
 
     def refused(self, error: HubError) -> None:
         """Somebody was not let in, or is put off."""

@@ -61,8 +61,11 @@ class SseApi:
     def routes(self) -> list[Route]:
         return [
             Route("/sse", _Stream(self), methods=["GET"]),
-            Route("/sse", self._posting.serve, methods=["POST"]),
+            Route("/sse", self._post, methods=["POST"]),
         ]
+
+    async def _post(self, request: Request) -> Response:
+        return await self._posting.serve(request, self._reception.allowance)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One stream. Browsers do not come back after any other answer than 200."""

@@ -101,7 +101,8 @@ class WebSocketApi:
         if isinstance(error, TooMany):
             if error.subjects is not None:
                 with contextlib.suppress(TooMany), self._reception.waiting(error) as spend:
-                    await put_off(websocket, error.close_code, "too many; come again", spend)
+                    reason = f"too many; try again in {error.seconds:.0f} s"
+                    await put_off(websocket, error.close_code, reason, spend)
                     return
             again = {"Retry-After": f"{error.seconds:.0f}"}
         await websocket.send_denial_response(PlainTextResponse(str(error), 403, again))

@@ -28,6 +28,7 @@ class FakePublisher:
         on_not_taken: OnNotTaken | None = None,
         *,
         is_call: bool = False,
+        may_mail: bool = True,
     ) -> None:
         raise NotImplementedError
 

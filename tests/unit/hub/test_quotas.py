@@ -13,6 +13,7 @@ from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.rates import Rates
 from hypha_cluster.registry.tallies import Tally
+from hypha_cluster.relay.connections import UNBOUNDED
 from tests.fakes import FakeClock, FakeSocket
 from tests.unit.relay.test_connections import connection
 
@@ -163,6 +164,33 @@ async def test_a_large_array_in_chunks_does_not_meet_the_defaults() -> None:
     rig = Rig(frames_a_second=50_000, traffic_a_second=268_435_456)
 
     assert {rig.quotas.pace(["user ann"], 2, 1_024_000) for _ in range(100)} == {0.0}
+
+
+async def test_who_has_put_too_much_into_mailboxes_is_told_when_to_go_on() -> None:
+    rig = Rig(mail=1_000_000, kept_for=100)
+    mine, others = rig.quotas.allowance(rig.of(CHILD)), rig.quotas.allowance(["user bob"])
+    mine.spend(1_000_000)
+    assert mine.refusal() is None
+    mine.spend(50_000)
+
+    refusal = mine.refusal()
+    assert "This user has put too much" in str(refusal)
+    assert "1,000,000 bytes in 100 s" in str(refusal)
+    assert "try again in 5 s" in str(refusal)
+    assert others.refusal() is None
+    assert rig.quotas.allowance(rig.of(ANN)).refusal()
+    assert rig.counts.limits_hit == {"mail": 1}
+
+    rig.clock.now += 5.1
+    assert mine.refusal() is None
+    rig.quotas.give_up_places()
+    assert mine.refusal() is None
+
+
+async def test_mail_without_a_limit_or_of_the_hub_itself_is_not_counted() -> None:
+    assert Rig().quotas.allowance(["user ann"]) is UNBOUNDED
+    assert Rig(mail=1).quotas.allowance(()) is UNBOUNDED
+    assert Rig(mail=1, kept_for=0).quotas.allowance(["user ann"]).refusal() is None
 
 
 async def test_requests_have_a_limit_and_their_bodies_too() -> None:

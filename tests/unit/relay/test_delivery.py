@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from hypha_cluster.errors import ClientLeft, HubError, RedisUnavailable
+from hypha_cluster.errors import ClientLeft, HubError, RedisUnavailable, TooMany
 from hypha_cluster.metrics import Counts, Histogram
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import FrameReader, Seal, pack
@@ -369,6 +369,47 @@ async def test_it_is_said_why_a_call_comes_to_nothing(
     await rig.bus.settled()
 
     assert says in str(errors[0])
+
+
+class Purse:
+    """An allowance of so many bytes."""
+
+    spent = ("somebody",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def refusal(self) -> HubError | None:
+        return TooMany("try again in 5 s", 5) if self.left <= 0 else None
+
+    def spend(self, size: int) -> None:
+        self.left -= size
+
+
+async def test_who_has_filled_mailboxes_is_refused_and_nobody_else(rig: Rig) -> None:
+    mine = await rig.live("you")
+    purse = Purse(len(note(FAR)))
+    rig.bus.known.add(FAR)
+    rig.delivery.send(FAR, note(FAR), mail=purse)
+    await rig.bus.settled()
+
+    rig.delivery.send_call(FAR, call(FAR), rig.wait(), purse)
+    rig.delivery.send(FAR, note(FAR, "of somebody else"))
+    await rig.bus.settled()
+
+    assert told(mine) == [("s.reject", "try again in 5 s")]
+    assert rig.bus.mail[FAR] == [note(FAR), note(FAR, "of somebody else")]
+    assert purse.left == 0
+
+
+async def test_who_has_filled_mailboxes_reaches_those_who_are_there(rig: Rig) -> None:
+    there = Rig(rig.bus, "there")
+    target = await there.live("far")
+
+    rig.delivery.send(FAR, note(FAR), mail=Purse(0))
+    await rig.bus.settled()
+
+    assert sent(target) == [note(FAR)]
 
 
 async def test_what_nobody_waits_for_comes_to_nothing_without_a_word(rig: Rig) -> None:

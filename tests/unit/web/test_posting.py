@@ -1,5 +1,6 @@
 """What a request says of the client that posts, or opens a stream."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
@@ -8,6 +9,7 @@ from starlette.requests import Request
 from hypha_cluster.errors import BadRequest, InvalidToken, NotFound
 from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.streams import Streams
+from hypha_cluster.relay.connections import UNBOUNDED, Allowance
 from hypha_cluster.relay.posts import Posts
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.bodies import Room
@@ -60,6 +62,10 @@ def test_a_session_has_its_bounds(query: bytes) -> None:
         read(query)
 
 
+async def unbounded(token: str, scope: Mapping[str, Any]) -> Allowance:
+    return UNBOUNDED
+
+
 class Nowhere:
     """Streams of nobody, and how often they were looked for."""
 
@@ -80,6 +86,6 @@ async def test_a_session_that_nobody_has_is_looked_for_once() -> None:
 
     scope = {"type": "http", "method": "POST", "query_string": SESSION, "headers": []}
     with pytest.raises(NotFound, match="no stream with this session_id"):
-        await posting.serve(Request(scope, receive))
+        await posting.serve(Request(scope, receive), unbounded)
 
     assert nowhere.looked == 1
