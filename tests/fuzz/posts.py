@@ -4,6 +4,7 @@ from typing import Any, Final, cast
 
 from hypha_cluster.errors import HubError
 from hypha_cluster.metrics import Counts
+from hypha_cluster.relay.connections import UNBOUNDED, Allowance
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.bodies import Room
 from hypha_cluster.web.event_stream import EventStream
@@ -54,6 +55,10 @@ def posts(data: bytes) -> None:
         check_whole(whole)
 
 
+async def _unbounded(token: str, scope: Any) -> Allowance:
+    return UNBOUNDED
+
+
 async def _post(asked: Any) -> FramePath:
     """Have it taken where one client has its stream."""
     path, supervisor = FramePath(), Supervisor()
@@ -63,7 +68,7 @@ async def _post(asked: Any) -> FramePath:
     stream.postbox.open(lambda message: path.route(cast(bytes, message)))
     posting.open(key, Here(ME, stream))
     try:
-        response = await posting.serve(asked)
+        response = await posting.serve(asked, _unbounded)
         assert response.status_code == 200
     except HubError as error:
         check_refusal(error)
