@@ -14,7 +14,7 @@ from hypha_cluster.protocol.guard import CACHE
 from hypha_cluster.protocol.limits import CLIENT_FRAME
 from hypha_cluster.protocol.references import Reference
 from hypha_cluster.registry.clients import Attachment
-from hypha_cluster.relay.connections import Connection, Speech, Stage
+from hypha_cluster.relay.connections import Allowance, Connection, Speech, Stage
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.intake import Intake, Onward
 from hypha_cluster.relay.ledger import Ledger
@@ -87,7 +87,7 @@ class FramePath:
 
     # As what frames go on to.
 
-    def send(self, target: str, sealed: bytes) -> None:
+    def send(self, target: str, sealed: bytes, *, mail: Allowance) -> None:
         self.passed.append(Passed(target, sealed, self._asked))
 
     def receive(self, frame: Frame, source: str, target: str) -> None:

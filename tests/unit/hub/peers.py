@@ -14,7 +14,7 @@ from hypha_cluster.hub.replies import Replies
 from hypha_cluster.hub.services import HubServices
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.connections import Connections
+from hypha_cluster.relay.connections import UNBOUNDED, Allowance, Connections
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.tracing import NullTracer
 from hypha_cluster.supervision import Supervisor
@@ -110,7 +110,11 @@ class FakeHub:
     # The relay, as the hub sees it.
 
     def send(
-        self, target: str, frame: bytes, reject: Callable[[HubError], None] | None = None
+        self,
+        target: str,
+        frame: bytes,
+        reject: Callable[[HubError], None] | None = None,
+        mail: Allowance = UNBOUNDED,
     ) -> None:
         client = self.clients.get(target)
         if client is not None:
