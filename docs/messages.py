@@ -35,6 +35,7 @@ the hub's log has the reason (at level `info`).
 | 1012 | going away | the gateway is stopping; the client connects to another one |
 | 1012 | the relay is unavailable | the hub cannot reach its Redis; the client tries again |
 | 1013 | too many; try again in … s | its user or address has too many connections; it tries again |
+| 1013 | unfinished; send it again | a message was begun and not ended; others need the memory |
 | 1013 | too slow | it took nothing for `--send-timeout`, or twice `--outbox-size` waited |
 """
 

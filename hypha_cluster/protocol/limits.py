@@ -235,6 +235,12 @@ _waiting.setting("--mailbox-frames", "how many frames wait for it", "each costs 
 _waiting.setting("--send-timeout", "how long a client may take nothing", "then it is gone")
 _waiting.setting("--reconnect-grace", "how long a suspended client keeps its place", "then it left")
 
+OUTBOXES: Final = _waiting.limit(
+    1_073_741_824,
+    "bytes",
+    "what waits for all slow clients of a gateway; for more, those for whom most waits are dropped",
+    "who reads nothing by many connections would have all of its memory",
+)
 PUT_OFF: Final = _waiting.limit(
     6.0,
     "seconds",
@@ -433,6 +439,14 @@ BACKLOG: Final = _connections.limit(
     "connections",
     "connections that the system keeps until a gateway takes them",
     "after a restart all clients come at once",
+)
+UNFINISHED_MESSAGES: Final = _connections.limit(
+    268_435_456,
+    "bytes",
+    "what has come of WebSocket messages that are not whole, of all connections of a gateway; for "
+    "more, the one that was begun first gives way and its connection is closed with 1013",
+    "who begins large messages and ends none would have all of its memory; an honest client ends "
+    "one of a megabyte in seconds",
 )
 LINGERING: Final = _connections.limit(
     5.0,

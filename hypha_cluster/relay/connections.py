@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from hypha_cluster.errors import HubError
 from hypha_cluster.identity.access import Guests
 from hypha_cluster.protocol.dialects.dialect import Dialect
+from hypha_cluster.protocol.limits import OUTBOXES
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.encoding import Infos
 from hypha_cluster.registry.public import as_listed
@@ -396,8 +397,17 @@ class Connections:
             connection.send(frame)
 
     def drop_stalled(self) -> None:
-        """Drop clients that have taken nothing for too long; to be called now and then."""
+        """Drop clients that have taken nothing for too long; to be called now and then.
+
+        So that all have room, those for whom most waits are dropped when too much waits in all.
+        """
         now = self._clock()
+        waiting = self.waiting()
+        for connection in sorted(self._stalled, key=_waits_for, reverse=True):
+            if waiting <= OUTBOXES:
+                break
+            waiting -= _waits_for(connection)
+            _drop(connection)
         for connection in list(self._stalled):
             buffered = connection.socket.buffered
             taken = connection.sent - buffered
@@ -408,6 +418,10 @@ class Connections:
                 connection.progress = (taken, now)
             elif now - connection.progress[1] > self._send_timeout:
                 _drop(connection)
+
+
+def _waits_for(connection: Connection) -> int:
+    return connection.socket.buffered
 
 
 def _drop(connection: Connection) -> None:

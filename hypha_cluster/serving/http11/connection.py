@@ -10,9 +10,16 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import hypercorn
 
-from hypha_cluster.protocol.limits import HEAD_PATIENCE, LINGERING, TURNS, UNTAKEN_BODY
+from hypha_cluster.protocol.limits import (
+    HEAD_PATIENCE,
+    LINGERING,
+    TURNS,
+    UNFINISHED_MESSAGES,
+    UNTAKEN_BODY,
+)
 from hypha_cluster.serving.http11.keep_alive import KeepAlive
 from hypha_cluster.serving.http11.messages import Malformed, Request, RequestParser, head_of
+from hypha_cluster.serving.http11.unfinished import Unfinished
 from hypha_cluster.serving.http11.websocket_connection import Timeouts
 from hypha_cluster.supervision import Supervisor, Tasks
 
@@ -38,6 +45,7 @@ class Site:
         self.timeouts = timeouts
         interval = config.websocket_ping_interval
         self.keep_alive = None if interval is None else KeepAlive(interval)
+        self.unfinished = Unfinished(UNFINISHED_MESSAGES)
         self.connections: set[HttpConnection] = set()
         self.is_leaving = False
         self.tasks = Tasks(Supervisor())

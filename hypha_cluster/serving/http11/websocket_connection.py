@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from hypha_cluster.protocol.limits import CLOSING, MESSAGE_OVERHEAD, UNTAKEN_MESSAGES
+from hypha_cluster.serving.http11.unfinished import Unfinished
 from hypha_cluster.serving.http11.websocket_frames import (
     ABNORMAL,
     CLOSE,
@@ -13,6 +14,7 @@ from hypha_cluster.serving.http11.websocket_frames import (
     PING,
     PONG,
     TEXT,
+    TRY_AGAIN,
     Close,
     FrameError,
     FrameParser,
@@ -123,16 +125,24 @@ class DirectWebSocket(asyncio.Protocol):
         "_reading_paused",
         "_timeouts",
         "_transport",
+        "_unfinished",
         "__weakref__",
     )
 
     postbox = None  # all that the peer sends comes by this connection
 
-    def __init__(self, limit: int, timeouts: Timeouts, on_writable: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        timeouts: Timeouts,
+        unfinished: Unfinished,
+        on_writable: Callable[[], None],
+    ) -> None:
         self.inbox = Inbox(self.pause, self.resume)
         self.writing_paused = False
         self.outlives = False  # its application, which has returned or will
-        self._parser = FrameParser(limit, self.inbox.put, self._take_control)
+        self._parser = FrameParser(limit, self.inbox.put, self._take_control, self._hold)
+        self._unfinished = unfinished
         self.loop = asyncio.get_running_loop()
         self._is_over = False
         self._over: asyncio.Future[None] | None = None  # made when it is first waited for
@@ -277,6 +287,16 @@ class DirectWebSocket(asyncio.Protocol):
         except FrameError as error:
             logger.info("A client broke the WebSocket protocol: %s.", error)
             self._fail(Close(error.code, error.reason))
+
+    def _hold(self, size: int) -> None:
+        if size:
+            self._unfinished.hold(self, size)
+        else:
+            self._unfinished.let_go(self)
+
+    def give_up(self) -> None:
+        """Make room for the messages of others: this peer began one, and does not end it."""
+        self._fail(Close(TRY_AGAIN, "unfinished; send it again"))
 
     def eof_received(self) -> None:
         """End the connection: a peer that sends no more cannot close it in order."""

@@ -14,11 +14,12 @@ MASKED = 0x80
 FIN_BINARY = FIN | BINARY
 SMALL, MEDIUM, LARGE = 125, 126, 127  # the longest 7-bit length, and the marks of 16 and 64 bits
 VIEW_FROM = 16384  # bytes: with less, copies are cheaper than views
+HELD_FROM = 65536  # bytes of an unfinished message that are worth counting
 
 # RFC 6455 section 7.4.1
 NORMAL, GOING_AWAY, PROTOCOL_ERROR = 1000, 1001, 1002
 NO_CODE, ABNORMAL = 1005, 1006  # never on the wire
-INVALID_DATA, TOO_BIG, INTERNAL_ERROR, SERVICE_RESTART = 1007, 1009, 1011, 1012
+INVALID_DATA, TOO_BIG, INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN = 1007, 1009, 1011, 1012, 1013
 _DEFINED_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 _FREE_CODES = range(3000, 5000)
 
@@ -98,6 +99,8 @@ class FrameParser:
     """Cuts a stream of bytes into messages and control frames, and calls back for each.
 
     `on_message` may be replaced at any time. After a close frame or an error the rest is ignored.
+    `on_held` is told how many bytes of an unfinished message are kept, if these are many, and 0
+    when they no longer are.
     """
 
     __slots__ = (
@@ -108,6 +111,8 @@ class FrameParser:
         "_limit",
         "_message",
         "_on_control",
+        "_on_held",
+        "_tells",
         "_text",
     )
 
@@ -116,9 +121,12 @@ class FrameParser:
         limit: int,
         on_message: Callable[[bytes | str], None],
         on_control: Callable[[int, bytes], None],
+        on_held: Callable[[int], None] = lambda size: None,
     ) -> None:
         self.on_message = on_message
         self._on_control = on_control
+        self._on_held = on_held
+        self._tells = False  # whether the last that was told is more than 0
         self._limit = limit
         self._fast = limit  # up to this size a binary frame is a message by itself
         self._held: bytearray | None = None  # the beginning of a frame
@@ -134,6 +142,7 @@ class FrameParser:
                 return
             self._held += chunk
             if len(self._held) < self._awaited:
+                self._tell()
                 return
             data, self._held, self._awaited = cast(bytes, self._held), None, 0
         if len(data) >= VIEW_FROM:
@@ -143,12 +152,22 @@ class FrameParser:
         except FrameError:
             self.stop()
             raise
+        if self._tells or self._message or self._awaited > HELD_FROM:
+            self._tell()
+
+    def _tell(self) -> None:
+        size = len(self._held or b"") + len(self._message or b"")
+        if size > HELD_FROM or self._tells:
+            self._tells = size > HELD_FROM
+            self._on_held(size if self._tells else 0)
 
     def stop(self) -> None:
         """Ignore whatever else comes."""
         self.on_message = _ignore_message
         self._held = self._message = None
         self._awaited = sys.maxsize
+        if self._tells:
+            self._tell()
 
     def _parse(self, data: bytes) -> None:
         start, end, size = 0, 2, len(data)

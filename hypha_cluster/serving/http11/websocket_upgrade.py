@@ -61,7 +61,7 @@ class WebSocketUpgrade(Exchange):
         super().__init__(connection, request)
         site = connection.site
         limit = site.config.websocket_max_message_size
-        self._socket = DirectWebSocket(limit, site.timeouts, self._let_write)
+        self._socket = DirectWebSocket(limit, site.timeouts, site.unfinished, self._let_write)
         self._keep_alive = site.keep_alive
         self._headers = dict(request.headers)
         self._writable: asyncio.Event | None = None  # made when it is first waited for

@@ -199,6 +199,23 @@ async def test_a_client_that_takes_nothing_is_dropped() -> None:
     assert not quick.closed
 
 
+async def test_those_for_whom_most_waits_are_dropped_when_too_much_waits_in_all(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By however many connections that read nothing, nobody has all the memory."""
+    monkeypatch.setattr("hypha_cluster.relay.connections.OUTBOXES", 200)
+    most, less, little = (
+        waiting_for(connections, name, taken=taken)
+        for name, taken in zip("abc", (0, 40, 80), strict=True)
+    )
+
+    connections.drop_stalled()
+
+    assert most.closed == [1013, "aborted"]
+    assert not less.closed
+    assert not little.closed
+
+
 async def test_a_client_is_given_time_for_its_first_frames(connections: Connections) -> None:
     socket = waiting_for(connections, "new", taken=0)
 

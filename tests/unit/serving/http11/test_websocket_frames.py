@@ -10,6 +10,7 @@ from hypha_cluster.serving.http11.websocket_frames import (
     CLOSE,
     CONTINUATION,
     FIN,
+    HELD_FROM,
     INVALID_DATA,
     NO_CODE,
     PING,
@@ -41,7 +42,8 @@ class Received:
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.everything: list[bytes | str | tuple[int, bytes]] = []
-        self.parser = FrameParser(limit, self.everything.append, self._control)
+        self.held: list[int] = []
+        self.parser = FrameParser(limit, self.everything.append, self._control, self.held.append)
 
     def _control(self, opcode: int, payload: bytes) -> None:
         self.everything.append((opcode, payload))
@@ -220,3 +222,46 @@ def test_a_long_reason_is_cut_between_characters() -> None:
 
     assert len(frame) <= 2 + 125
     assert parse_close(frame[2:]) == Close(1000, "é" * 61)
+
+
+# What is kept of messages that are not whole.
+
+
+def test_what_is_kept_of_a_large_message_is_told_until_it_is_whole() -> None:
+    received, frame = Received(), masked(FIN | BINARY, bytes(95_000))
+    for piece in pieces(frame, 30_000):
+        received.parser.feed(piece)
+
+    assert HELD_FROM == 65_536
+    assert received.held == [90_000, 0]
+    assert received.everything == [bytes(95_000)]
+
+
+def test_what_is_kept_of_fragments_counts_too() -> None:
+    received = Received()
+    received.parser.feed(masked(BINARY, bytes(60_000)))
+    assert received.held == []
+    received.parser.feed(masked(CONTINUATION, bytes(30_000)))
+    assert received.held == [90_000]
+    received.parser.feed(masked(FIN | CONTINUATION, bytes(5_000)))
+
+    assert received.held == [90_000, 0]
+    assert received.everything == [bytes(95_000)]
+
+
+def test_nothing_is_kept_after_an_error() -> None:
+    received = Received()
+    received.parser.feed(masked(BINARY, bytes(90_000)))
+    with pytest.raises(FrameError):
+        received.parser.feed(masked(CONTINUATION, bytes(90_000)))
+
+    received.parser.feed(bytes(100))
+    assert received.held == [90_000, 0]
+
+
+def test_small_messages_are_not_told_of() -> None:
+    received, frames = Received(), masked(FIN | BINARY, bytes(50_000)) * 10
+    for piece in pieces(frames, 7_000):
+        received.parser.feed(piece)
+
+    assert received.held == []

@@ -1,0 +1,36 @@
+"""Memory for messages of which only a part has come, of all connections of a server."""
+
+from typing import Protocol
+
+
+class Holder(Protocol):
+    """A connection with such a message."""
+
+    def give_up(self) -> None:
+        """Let go of the message, and of the peer that does not end it."""
+
+
+class Unfinished:
+    """Keeps what has come within `most` bytes: the message that was begun first gives way.
+
+    An honest peer ends a message soon after it was begun; so whoever holds others' memory goes
+    first. One that is alone may have any size.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._sizes: dict[Holder, int] = {}  # the first that was begun comes first
+        self._all = 0
+
+    def hold(self, holder: Holder, size: int) -> None:
+        """So much of a message has come by now."""
+        self._all += size - self._sizes.get(holder, 0)
+        self._sizes[holder] = size
+        while self._all > self._most and len(self._sizes) > 1:
+            first = next(iter(self._sizes))
+            self.let_go(first)
+            first.give_up()
+
+    def let_go(self, holder: Holder) -> None:
+        """It is whole, or nobody waits for it."""
+        self._all -= self._sizes.pop(holder, 0)
