@@ -13,7 +13,7 @@ HEAD = """\
 <!-- Made by `python -m docs.generate` from hypha_cluster/commands/. -->
 
 `hypha-cluster COMMAND --help` says the same. On a terminal there are colours, unless `NO_COLOR` is
-set; elsewhere, plain lines. With `--json` a command prints for programs.
+set; elsewhere tables are plain lines. With `--json` a command prints for programs.
 
 A command that asks a cluster finds it by its Redis, so it takes the flags and variables of `serve`:
 `--redis-url` and `--redis-prefix`, or `--data-dir` of a hub with an embedded store. One that asks a

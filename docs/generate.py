@@ -9,7 +9,7 @@ from docs.commands import commands_page
 from docs.http import http_page
 from docs.messages import messages_page
 from hypha_cluster.features.built_in import BUILT_IN
-from hypha_cluster.hub_settings import all_settings
+from hypha_cluster.hub_settings import all_settings, topics_of
 from hypha_cluster.identity.access import LEAST, RULES, Standing
 from hypha_cluster.metrics import BOUNDS, METRICS, About
 from hypha_cluster.protocol.limits import TABLE, Limit
@@ -66,7 +66,11 @@ buckets, with these upper ends in seconds: {bounds}.
 
 def pages() -> dict[Path, str]:
     """Every generated page, and what it should hold."""
-    settings = [_row(about) for about in all_settings(BUILT_IN)]
+    settings = [
+        row
+        for topic, found in topics_of(BUILT_IN).items()
+        for row in (f"| **{topic}** | | | | |\n", *map(_row, found))
+    ]
     metrics = [_metric_row(about) for about in METRICS]
     bounds = ", ".join(f"{bound:g}" for bound in BOUNDS)
     return {

@@ -35,6 +35,17 @@ REDIS_SCHEMES = (
     "rediss+cluster",
 )
 IN_MEMORY = ":memory:"
+# Topics of the settings below, each by the first setting that is about it.
+TOPICS = {
+    "host": "Where users reach it",
+    "redis_url": "Redis, or the embedded store",
+    "jwt_secret": "Tokens, and who may come",
+    "reconnect_grace": "Clients that are away",
+    "max_frame_size": "Sizes and times",
+    "max_admissions": "Limits of one user or address",
+    "lease_interval": "The gateways among each other",
+    "log_level": "Logs, traces and the process",
+}
 
 
 @dataclass(frozen=True, slots=True, repr=False)

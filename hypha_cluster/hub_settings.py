@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
-from hypha_cluster.config import Config, masked
+from hypha_cluster.config import TOPICS, Config, masked
 from hypha_cluster.errors import StartupError
 from hypha_cluster.features.built_in import all_features
 from hypha_cluster.features.feature import Feature
@@ -77,6 +77,19 @@ def all_settings(features: Kinds) -> tuple[Setting, ...]:
                     raise StartupError(f"{owner} and {found[name]} both have a setting {name}")
             settings.append(about)
     return tuple(settings)
+
+
+def topics_of(features: Kinds) -> dict[str, list[Setting]]:
+    """The same settings by what they are about, in their order."""
+    found: dict[str, list[Setting]] = {}
+    topic = ""
+    for about in settings_of(Config):
+        topic = TOPICS.get(about.name, topic)
+        found.setdefault(topic, []).append(about)
+    for kind in features:
+        if settings := settings_of(kind.Settings):
+            found.setdefault(kind.title or kind.name.capitalize(), []).extend(settings)
+    return found
 
 
 def _settings(kind: type[Feature], given: Mapping[str, Value]) -> Any:

@@ -158,6 +158,12 @@ def amount(number: float, unit: str) -> str:
 
 def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:
     """Teach `parser` one flag for each setting, and the flags of the original."""
+    add_settings(parser, settings)
+    add_foreign(parser, settings)
+
+
+def add_settings(parser: argparse._ActionsContainer, settings: Sequence[Setting]) -> None:
+    """Teach a parser, or a group of one, one flag for each setting."""
     for about in settings:
         extra: dict[str, Any] = {"metavar": (about.unit or type(about.default).__name__).upper()}
         if isinstance(about.default, bool):
@@ -176,6 +182,10 @@ def add_flags(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> N
         parser.add_argument(
             *about.flags, dest=about.name, default=argparse.SUPPRESS, help=text, **extra
         )
+
+
+def add_foreign(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:
+    """Teach `parser` the flags of the original that are no settings here."""
     hidden: dict[str, Any] = {"nargs": "*", "default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
     for flag in UNAVAILABLE - {flag for about in settings for flag in about.flags}:
         parser.add_argument(flag, action=_Unavailable, **hidden)

@@ -57,6 +57,6 @@ async def served(config: Config, features: Chosen | None = None) -> AsyncIterato
             yield f"http://127.0.0.1:{listener.getsockname()[1]}", app.state.node
         finally:
             stop.set()
-            await end_outliving(1.0)
             await serving
+            await end_outliving(1.0)  # sockets that were closing when the server ended
             uninstall()

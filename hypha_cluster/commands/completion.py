@@ -6,6 +6,10 @@ from typing import Literal
 
 from cyclopts import App
 
+from hypha_cluster.commands.outlines import add_outlines
+from hypha_cluster.features.built_in import all_features
+from hypha_cluster.hub_settings import all_settings
+
 
 def for_app(app: App) -> Callable[..., None]:
     """The command that completes this app."""
@@ -26,6 +30,7 @@ def for_app(app: App) -> Callable[..., None]:
         shell
             For which shell.
         """
+        add_outlines(app, all_settings(all_features()))
         sys.stdout.write(app.generate_completion(shell=shell) + "\n")
 
     return completion

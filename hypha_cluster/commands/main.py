@@ -9,8 +9,8 @@ from typing import Final
 from hypha_cluster.commands.target import FLAGS
 from hypha_cluster.errors import StartupError
 from hypha_cluster.features.built_in import all_features
-from hypha_cluster.hub_settings import HubSettings, all_settings
-from hypha_cluster.settings import FlagParser, add_flags
+from hypha_cluster.hub_settings import HubSettings, all_settings, topics_of
+from hypha_cluster.settings import FlagParser, add_flags, add_settings
 
 # What each is for; the first two and the runner get the flags of the hub as they are.
 COMMANDS: Final = {
@@ -62,12 +62,24 @@ def _serve(words: Sequence[str]) -> None:
 
     known = all_settings(all_features())
     if {"-h", "--help"} & set(words):
-        parser = FlagParser(prog="hypha-cluster serve", description=COMMANDS["serve"])
-        add_flags(parser, known)
-        parser.parse_args(["--help"])
+        sys.stdout.write(help_for_serve())
+        return
     settings = HubSettings.load(words)
     call_process(title_of("serve", words, known))
     run.serve(settings)
+
+
+def help_for_serve() -> str:
+    """Its flags by topics."""
+    parser = FlagParser(
+        prog="hypha-cluster serve",
+        usage="hypha-cluster serve [FLAG=VALUE …]",
+        description="Run a hub on this machine; without a flag on port 9000, with its own store.",
+        epilog="docs/settings.md has the same flags with their bounds.",
+    )
+    for topic, settings in topics_of(all_features()).items():
+        add_settings(parser.add_argument_group(topic), settings)
+    return parser.format_help()
 
 
 def _runner(words: Sequence[str]) -> None:

@@ -88,10 +88,12 @@ class Feature:
     """Something that the hub does besides passing frames on; a subclass says what.
 
     name: of its job in logs and metrics. Settings: a frozen dataclass of `setting(…)` fields, whose
-    flags, environment variables and rows in the docs are made from it.
+    flags, environment variables and rows in the docs are made from it. title: what help and docs
+    write above them.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""
     Settings: ClassVar[type[Any]] = NoSettings
 
     def __init__(self, settings: Any, grounds: Grounds) -> None:

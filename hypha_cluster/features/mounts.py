@@ -38,6 +38,7 @@ class Mounts(Feature):
     """The directories of --static-mounts."""
 
     name = "mounts"
+    title = "Directories of your own"
     Settings = MountSettings
 
     def __init__(self, settings: MountSettings, grounds: Grounds) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, Hub
 from tests.http import ask
+from tests.raw_client import RawClient
 
 ORIGIN = {"Origin": "https://page.example"}
 PREFLIGHT = {**ORIGIN, "Access_Control_Request_Method": "POST"}
@@ -69,8 +70,13 @@ def test_a_slash_leads_nowhere_where_nothing_is(hub: Hub, path: str) -> None:
 
 
 async def test_a_redirect_is_followed_to_the_answer(hub: Hub) -> None:
-    listed = (await ask(f"{hub.first}/public/services/")).value
-    assert listed == (await ask(f"{hub.first}/public/services")).value
+    """In a workspace of one's own, where nobody else comes or goes."""
+    async with await RawClient.connect(hub.first) as client:
+        await client.offer("echo", "public")
+        listed = (await ask(f"{hub.first}/{client.workspace}/services/")).value
+
+        assert [info["id"] for info in listed] == [f"{client.client_id}:echo"]
+        assert listed == (await ask(f"{hub.first}/{client.workspace}/services")).value
 
 
 def test_below_a_base_path_it_is_the_same(gateway_factory: GatewayFactory) -> None:

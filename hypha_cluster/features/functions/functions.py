@@ -37,6 +37,7 @@ class Functions(Feature):
     """Runs functions of the operator's as clients of the workspace `public`."""
 
     name = "functions"
+    title = "Startup functions"
     Settings = FunctionSettings
 
     def __init__(self, settings: FunctionSettings, grounds: Grounds) -> None:

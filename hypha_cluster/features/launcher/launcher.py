@@ -38,6 +38,7 @@ class Launcher(Feature):
     """Installs apps, serves their files, and asks runners to run them."""
 
     name = "launcher"
+    title = "Server apps"
     Settings = LauncherSettings
 
     def __init__(self, settings: LauncherSettings, grounds: Grounds) -> None:

@@ -31,6 +31,7 @@ class Login(Feature):
     """Lets users with a name in."""
 
     name = "login"
+    title = "Logging in"
     Settings = LoginSettings
 
     def __init__(self, settings: LoginSettings, grounds: Grounds) -> None:

@@ -35,6 +35,7 @@ class HubPages(Feature):
     """`/` and `/{workspace}/` for browsers, and the playground."""
 
     name = "pulse"
+    title = "Pages"
     Settings = PagesSettings
 
     def __init__(self, settings: PagesSettings, grounds: Grounds) -> None:

@@ -1,9 +1,13 @@
 """Which words are flags of the hub, and which the command's own."""
 
+import re
+
 import pytest
 
 from hypha_cluster.commands.main import COMMANDS, run, split
 from hypha_cluster.errors import StartupError
+from hypha_cluster.features.built_in import all_features
+from hypha_cluster.hub_settings import all_settings, topics_of
 
 
 @pytest.mark.parametrize(
@@ -26,6 +30,25 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
     shown = capsys.readouterr().out
     assert all(f"  {name} " in shown for name in COMMANDS)
+
+
+def test_the_flags_of_serve_stand_below_what_they_are_about(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["serve", "--help"]) == 0
+
+    topics = re.split(r"^(\S[^\n]*):$", capsys.readouterr().out, flags=re.MULTILINE)
+    shown = {
+        title: set(re.findall(r"--[a-z0-9-]+", text))
+        for title, text in zip(topics[1::2], topics[2::2], strict=True)
+    }
+    known = topics_of(all_features())
+    assert list(shown) == ["options", *known]
+    for title, settings in known.items():
+        assert {about.flag for about in settings} <= shown[title]
+    assert {about.flag for about in all_settings(all_features())} == {
+        about.flag for settings in known.values() for about in settings
+    }
 
 
 def test_an_unknown_command_is_told() -> None:
