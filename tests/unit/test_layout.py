@@ -1,44 +1,92 @@
-"""The unit tests mirror the package, but for what needs Redis, sockets or a whole node."""
+"""The unit tests mirror the package, but for what only wires, and what works with a whole node."""
 
 from pathlib import Path
+
+import pytest
 
 import hypha_cluster
 
 PACKAGE = Path(hypha_cluster.__file__).parent
-ELSEWHERE = {  # module or package: tested in tests/integration, tests/conformance or tests/cluster
-    "__main__", "app", "node", "server", "telemetry", "wiring",
-    "commands/apps", "commands/completion", "commands/status", "commands/token", "commands/users",
-    "features/login",
-    "features/pages/hub_page", "features/pages/looking", "features/pages/pages",
-    "features/pages/apps_page", "features/pages/old_pages", "features/pages/playground",
-    "features/pages/workspace_page",
-    "features/launcher/following", "features/launcher/installing", "features/launcher/keeping",
-    "features/launcher/launcher",
-    "features/launcher/pages",
-    "features/launcher/running/browser", "features/launcher/running/hosting",
-    "features/launcher/running/process", "features/launcher/running/runner",
-    "features/launcher/service", "features/launcher/starting", "features/launcher/terms",
-    "features/launcher/tidying", "registry/instance_history",
-    "commands/runner", "serving/runner",
-    "registry/apps", "registry/instances", "registry/instance_calls", "registry/instance_logs",
-    "features/webapps/asgi", "features/webapps/functions", "features/webapps/webapps",
-    "relay/bus", "relay/listener", "relay/publisher", "relay/spans",
-    "serving/embedded",
-    "serving/http11/connection", "serving/http11/exchange", "serving/http11/keep_alive",
-    "serving/http11/server", "serving/http11/websocket_connection",
-    "serving/http11/websocket_stream", "serving/http11/websocket_upgrade",
-    "web/middleware/stack", "web/middleware/tracing",
-    "web/reception", "web/services", "web/sse", "web/websocket",
+TESTS = Path(__file__).parents[1]
+WIRING = {  # nothing but constructors, and declarations
+    "__main__", "app", "server", "telemetry", "wiring",
+    "features/launcher/launcher", "features/launcher/terms", "features/login/login",
+    "features/pages/pages", "features/webapps/webapps", "relay/bus", "web/middleware/stack",
 }  # fmt: skip
+# What is tested by its contract with Redis, a browser, clients or a socket → which tests hold it.
+ELSEWHERE = {
+    "node": "integration/test_nodes",
+    "features/login/account": "integration/test_account",
+    "features/login/browser": "integration/test_login",
+    "features/login/pages": "integration/test_login",
+    "features/login/service": "integration/test_login",
+    "features/login/signing_in": "integration/test_login_openid",
+    "features/pages/hub_page": "integration/test_pages",
+    "features/pages/looking": "integration/test_pages",
+    "features/pages/apps_page": "integration/test_apps_page",
+    "features/pages/old_pages": "integration/test_pages",
+    "features/pages/playground": "integration/test_pages",
+    "features/pages/workspace_page": "integration/test_pages",
+    "commands/apps": "conformance/test_server_apps",
+    "features/launcher/following": "conformance/test_server_apps",
+    "features/launcher/installing": "integration/test_apps",
+    "features/launcher/keeping": "conformance/test_server_apps",
+    "features/launcher/pages": "integration/test_apps",
+    "features/launcher/service": "integration/test_apps",
+    "features/launcher/tidying": "integration/test_apps",
+    "features/launcher/running/browser": "conformance/test_server_apps",
+    "features/launcher/running/hosting": "conformance/test_server_apps",
+    "features/launcher/running/process": "conformance/test_server_apps",
+    "features/launcher/running/runner": "conformance/test_server_apps",
+    "serving/runner": "conformance/test_server_apps",
+    "registry/apps": "integration/test_instances",
+    "registry/instances": "integration/test_instances",
+    "registry/instance_calls": "integration/test_instances",
+    "registry/instance_history": "integration/test_instances",
+    "registry/instance_logs": "integration/test_instances",
+    "features/webapps/asgi": "conformance/test_webapps",
+    "features/webapps/functions": "conformance/test_webapps",
+    "relay/listener": "integration/test_bus",
+    "relay/publisher": "integration/test_bus",
+    "relay/spans": "observability/test_tracing",
+    "serving/embedded": "integration/test_embedded_store",
+    "serving/http11/connection": "integration/test_http_conformance",
+    "serving/http11/exchange": "integration/test_http_conformance",
+    "serving/http11/keep_alive": "integration/test_websocket_conformance",
+    "serving/http11/server": "integration/test_http_conformance",
+    "serving/http11/websocket_connection": "integration/test_websocket_conformance",
+    "serving/http11/websocket_stream": "integration/test_sockets",
+    "serving/http11/websocket_upgrade": "integration/test_websocket_conformance",
+    "web/middleware/tracing": "observability/test_tracing",
+    "web/reception": "integration/test_failed_admissions",
+    "web/services": "integration/test_http",
+    "web/sse": "integration/test_sse",
+    "web/websocket": "integration/test_sockets",
+}
+
+
+def modules() -> list[str]:
+    found = (each.relative_to(PACKAGE).with_suffix("") for each in PACKAGE.rglob("[!_]*.py"))
+    return sorted(each.as_posix() for each in found)
+
+
+def mirror(module: str) -> Path:
+    name = Path(module)
+    return TESTS / "unit" / name.parent / f"test_{name.name}.py"
 
 
 def test_every_other_module_has_its_unit_tests() -> None:
-    here = Path(__file__).parent
-    missing = []
-    for module in sorted(PACKAGE.rglob("[!_]*.py")):
-        name = module.relative_to(PACKAGE).with_suffix("")
-        exempt = {name.as_posix(), name.parent.as_posix()} & ELSEWHERE
-        if not exempt and not (here / name.parent / f"test_{name.name}.py").exists():
-            missing.append(name.as_posix())
+    missing = [
+        module
+        for module in modules()
+        if module not in WIRING | ELSEWHERE.keys() and not mirror(module).exists()
+    ]
 
     assert missing == []
+
+
+@pytest.mark.parametrize(("module", "tests"), ELSEWHERE.items())
+def test_what_holds_the_others_is_named(module: str, tests: str) -> None:
+    assert module in modules()
+    assert (TESTS / f"{tests}.py").exists()
+    assert not mirror(module).exists(), "it needs no exemption any more"
