@@ -70,7 +70,7 @@ def one(rendered: list[Object], kind: str, name: str = "") -> Object:
 
 def gateway(values: Values) -> Object:
     """Return the gateway's container."""
-    return container(one(render(values), "Deployment"))
+    return container(one(render(values), "Deployment", NAME))
 
 
 def container(workload: Object) -> Object:

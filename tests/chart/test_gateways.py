@@ -30,7 +30,7 @@ SELECTED = {
 
 
 def deployment(values: Values) -> Object:
-    return one(render(values), "Deployment")
+    return one(render(values), "Deployment", NAME)
 
 
 def pod(values: Values) -> Object:
@@ -123,7 +123,7 @@ def test_selectors_match_the_gateways_and_no_other_pods(name: str) -> None:
     ]
 
     selectors = [
-        one(rendered, "Deployment")["spec"]["selector"]["matchLabels"],
+        one(rendered, "Deployment", NAME)["spec"]["selector"]["matchLabels"],
         one(rendered, "Service", NAME)["spec"]["selector"],
         one(rendered, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
         one(rendered, "NetworkPolicy", NAME)["spec"]["podSelector"]["matchLabels"],

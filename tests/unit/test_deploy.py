@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hypha_cluster.config import Config
 from hypha_cluster.features.built_in import BUILT_IN
+from hypha_cluster.features.launcher.terms import LauncherSettings
 from hypha_cluster.hub_settings import HubSettings, all_settings
 from hypha_cluster.settings import FILE, MIB
 
@@ -71,3 +72,18 @@ def test_nginx_lets_through_what_the_hub_takes() -> None:
     assert body
     assert int(body[1]) * MIB == Config().max_message_size
     assert min(map(int, silence)) >= 3 * Config().ping_interval
+
+
+def test_a_runner_in_a_container_is_told_what_is_a_runners() -> None:
+    runner = COMPOSE[
+        COMPOSE.index("  runner:\n") : COMPOSE.index("  # docker-compose --profile obs")
+    ]
+    told = set(re.findall(r"^ +(HYPHA_APP_\w+):", runner, re.MULTILINE))
+    patience = re.search(r"RUNNER_GRACE_PERIOD:-(\d+)s", runner)
+
+    gateways = {"HYPHA_APP_RUNNERS", "HYPHA_APP_BROWSER"}  # its browser is that of the image
+    known = {about.env for about in all_settings(BUILT_IN) if about.name.startswith("app_")}
+    assert told == known - gateways
+    assert "jwt" not in runner
+    assert patience
+    assert int(patience[1]) >= LauncherSettings().app_drain_time + 20

@@ -37,6 +37,12 @@
 {{- if and $values.httpRoute.enabled (not $values.httpRoute.parentRefs) -}}
 {{- fail "An HTTPRoute belongs to a Gateway: name it in httpRoute.parentRefs." -}}
 {{- end -}}
+{{- if and $values.runners.enabled (eq (include "hypha-cluster.redisKind" .) "") -}}
+{{- fail "Runners need a Redis that they share with the gateways: set settings.redis_url, redis.existingSecret or redis.bundled.enabled." -}}
+{{- end -}}
+{{- if gt (int $values.runners.autoscaling.minReplicas) (int $values.runners.autoscaling.maxReplicas) -}}
+{{- fail "runners.autoscaling.minReplicas is more than runners.autoscaling.maxReplicas." -}}
+{{- end -}}
 {{- if $values.autoscaling.enabled -}}
 {{- if not (or $values.autoscaling.targetCPU $values.autoscaling.targetConnections) -}}
 {{- fail "Autoscaling needs something to go by: set autoscaling.targetCPU, autoscaling.targetConnections or both." -}}

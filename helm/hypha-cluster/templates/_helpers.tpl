@@ -15,6 +15,10 @@
 {{ include "hypha-cluster.fullname" . }}-redis
 {{- end -}}
 
+{{- define "hypha-cluster.runnerName" -}}
+{{ include "hypha-cluster.fullname" . }}-runner
+{{- end -}}
+
 {{- define "hypha-cluster.serviceAccountName" -}}
 {{- $default := ternary (include "hypha-cluster.fullname" .) "default" .Values.serviceAccount.create -}}
 {{- default $default .Values.serviceAccount.name -}}
