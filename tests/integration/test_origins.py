@@ -8,6 +8,7 @@ from websockets.typing import Origin
 from tests.conftest import GatewayFactory
 from tests.gateways import Gateway
 from tests.http import ask
+from tests.raw_client import RawClient
 
 
 @pytest.fixture
@@ -15,8 +16,8 @@ def gateway(gateway_factory: GatewayFactory) -> Gateway:
     return gateway_factory(allow_origins="https://page.example")
 
 
-async def status(gateway: Gateway, origin: str | None) -> int:
-    url = f"{gateway.url.replace('http', 'ws', 1)}/ws?client_id=page"
+async def status(gateway: Gateway, origin: str | None, token: str = "") -> int:
+    url = f"{gateway.url.replace('http', 'ws', 1)}/ws?client_id=page&token={token}"
     try:
         async with open_websocket(url, origin=Origin(origin) if origin else None):
             return 101
@@ -30,6 +31,16 @@ async def test_only_pages_of_allowed_origins_connect(gateway: Gateway) -> None:
     assert await status(gateway, gateway.url) == 101
     for foreign in ("https://evil.example", "null", "https://page.example.evil.example"):
         assert await status(gateway, foreign) == 403
+
+
+async def test_a_page_in_a_sandbox_connects_by_its_token_alone(gateway: Gateway) -> None:
+    """As the playground does, which comes from nowhere; what a browser adds by itself is none."""
+    async with await RawClient.connect(gateway.url) as user:
+        token = await user.manager("generate_token")
+
+    assert await status(gateway, "null", token) == 101
+    for origin, other in (("null", ""), ("null", "nonsense"), ("https://evil.example", token)):
+        assert await status(gateway, origin, other) == 403
 
 
 async def test_answers_of_the_hubs_own_say_what_they_are(gateway: Gateway) -> None:

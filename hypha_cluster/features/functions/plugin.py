@@ -88,12 +88,24 @@ async def _run(file: str, connection: dict[str, Any], *, quit_on_ready: bool) ->
     raise Failed(Exit.LOST, f"the connection to {connection['server_url']} is lost")
 
 
+class OnlyHttps(urllib.request.HTTPRedirectHandler):
+    """Follows no address to where anybody on the way could write what is run here."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        if not newurl.startswith("https://"):
+            raise Failed(Exit.BAD_FILE, f"{req.full_url} leads to {newurl}: only https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _content(file: str) -> str:
     try:
         if file.startswith("http://"):
             raise Failed(Exit.BAD_FILE, f"{file}: only https, for what comes is run here")
         if file.startswith("https://"):
-            with urllib.request.urlopen(file, timeout=PATIENCE) as answer:
+            opener = urllib.request.build_opener(OnlyHttps)
+            with opener.open(file, timeout=PATIENCE) as answer:
                 content: bytes = answer.read()
                 return content.decode("utf-8")
         return Path(file).read_text(encoding="utf-8")

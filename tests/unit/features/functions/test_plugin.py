@@ -1,8 +1,11 @@
 """What a plugin file says, and what is wrong with one that says nothing."""
 
+from email.message import Message
+from urllib.request import Request
+
 import pytest
 
-from hypha_cluster.features.functions.plugin import Exit, Failed, read_plugin
+from hypha_cluster.features.functions.plugin import Exit, Failed, OnlyHttps, read_plugin
 
 HTML = '<config lang="{lang}">\n{config}\n</config>\n<script lang="python">\nprint(1)\n</script>'
 
@@ -37,3 +40,14 @@ def test_what_is_no_plugin_is_told(file: str, content: str, reason: str) -> None
         read_plugin(file, content)
 
     assert failed.value.code is Exit.BAD_FILE
+
+
+def test_a_file_is_not_fetched_where_anybody_on_the_way_could_write_it() -> None:
+    asked = Request("https://lab.example/a.py")
+
+    onward = OnlyHttps().redirect_request(asked, None, 302, "Found", Message(), "https://b.org/a")
+    assert onward is not None
+    assert onward.full_url == "https://b.org/a"
+    for address in ("http://b.org/a", "file:///etc/passwd", "ftp://b.org/a"):
+        with pytest.raises(Failed, match="only https"):
+            OnlyHttps().redirect_request(asked, None, 302, "Found", Message(), address)
