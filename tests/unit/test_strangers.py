@@ -1,7 +1,7 @@
-"""What a stranger makes the hub keep and do, for each byte sent, by every way in.
+"""What a stranger makes the hub keep and do, for each byte sent: frames, chunks and arguments.
 
-Memory is counted; work is compared with that of ordinary calls in the same run, so that neither
-depends on the machine.
+Routes and functions of the hub are in tests/integration/test_strangers.py. Memory is counted; work
+is compared with that of ordinary calls in the same run, so that neither depends on the machine.
 """
 
 import gc
