@@ -28,7 +28,7 @@ ASSETS := $(VENV)/.assets-installed
 BENCH := $(VENV)/.bench-installed
 FUZZ := $(VENV)/.fuzz-installed
 
-.PHONY: help install assets format check test test-quick test-all compose-test test-hypercorn fuzz chaos bench bench-page docs walk clean
+.PHONY: help install assets format check test test-quick test-all compose-test test-hypercorn fuzz chaos bench bench-page bench-beside docs walk clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -82,6 +82,9 @@ bench: $(BENCH) $(CLIENTS)  ## Measure everything, for hours
 bench-page: $(BENCH) $(CLIENTS)  ## Measure for a quarter of an hour, and write docs/performance.md
 	$(BIN)/python -m benchmarks --for-page
 	$(BIN)/python -m benchmarks.page
+
+bench-beside: $(BENCH)  ## Measure COMMIT=… beside what is here, in turns: frames, HTTP, connections
+	$(BIN)/python -m benchmarks.beside $(COMMIT)
 
 docs: $(PACKAGE)  ## Make a site of docs/, in site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

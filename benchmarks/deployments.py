@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -83,17 +83,31 @@ def running(subject: str, nodes: int, cores: set[int]) -> Iterator[Deployment]:
         yield SUBJECTS[subject](nodes, Place(home, cores), stack)
 
 
-def _ours(*flags: str, program: tuple[str, ...] = ("-m", "hypha_cluster")) -> Subject:
+def with_path(*folders: Path) -> tuple[str, ...]:
+    """Python as it is here, that imports from these folders first."""
+    return "/usr/bin/env", f"PYTHONPATH={':'.join(map(str, folders))}", sys.executable
+
+
+def ours(
+    *flags: str, program: tuple[str, ...] = (sys.executable, "-m", "hypha_cluster")
+) -> Subject:
     """Gateways with these settings beside the default ones."""
 
     def start(nodes: int, place: Place, stack: ExitStack) -> Deployment:
         store = stack.enter_context(_store(place))
-        command = [sys.executable, *program, "serve", "--host=127.0.0.1", *_UNLIMITED, *flags]
+        command = [*program, "serve", "--host=127.0.0.1", *_known(program, _UNLIMITED), *flags]
         command += [f"--redis-url={store.unix_url}", "--drain-delay=0", "--drain-time=0"]
         gateways = [_gateway(command, "/health/ready", place, stack) for _ in range(nodes)]
         return _deployment(gateways, [store.pid])
 
     return start
+
+
+def _known(program: tuple[str, ...], flags: Iterable[str]) -> list[str]:
+    """Those of the flags that a program has, which may be an older one."""
+    command = [*program, "serve", "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return [flag for flag in flags if flag.partition("=")[0] in told]
 
 
 def _original(nodes: int, place: Place, stack: ExitStack) -> Deployment:
@@ -121,11 +135,11 @@ def _echo_server(name: str) -> Subject:
 
 
 SUBJECTS: dict[str, Subject] = {
-    OURS: _ours(),
+    OURS: ours(),
     ORIGINAL: _original,
-    ON_ASYNCIO: _ours("--event-loop=asyncio"),
-    HYPERCORNS_PATH: _ours("--no-fast-websockets"),
-    PLAIN_MALLOC: _ours(program=("-P", str(FOLDER / "plain_malloc.py"))),
+    ON_ASYNCIO: ours("--event-loop=asyncio"),
+    HYPERCORNS_PATH: ours("--no-fast-websockets"),
+    PLAIN_MALLOC: ours(program=(sys.executable, "-P", str(FOLDER / "plain_malloc.py"))),
     **{name: _echo_server(name) for name in ECHO_SERVERS},
 }
 

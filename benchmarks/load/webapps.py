@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.load.http import Caller
+from benchmarks.load.http_caller import Caller
 from benchmarks.load.job import Job, Measurement, Operation, repeat
 from benchmarks.load.real import team
 
