@@ -104,10 +104,15 @@ async def partly_away(url: str, part: str) -> AsyncIterator[RedisClient]:
 
 @asynccontextmanager
 async def failing_redis(
-    url: str, number: int, failure: Failure
+    url: str, number: int, failure: Failure, *, is_single: bool = True
 ) -> AsyncIterator[tuple[RedisClient, FailingCommands]]:
-    """What a registry works with, whose `number`th command fails."""
-    commands = FailingCommands(find_servers(url, 5.0), number, failure)
+    """What a registry works with, whose `number`th command fails.
+
+    is_single: else it does nothing by one command for which a cluster would need several servers.
+    """
+    servers = find_servers(url, 5.0)
+    servers.is_cluster = not is_single
+    commands = FailingCommands(servers, number, failure)
     redis = RedisClient(commands, read_scripts())
     try:
         await redis.start()

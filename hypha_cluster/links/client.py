@@ -81,6 +81,11 @@ class RedisClient:
         """What the connections have been used for."""
         return self._commands.meter
 
+    @property
+    def is_single(self) -> bool:
+        """Whether all keys are at one server, so that one script may have any of them."""
+        return not self._commands.servers.is_cluster
+
     def by_slot(self, items: Iterable[T], key: Callable[[T], str]) -> list[list[T]]:
         """Items in groups whose keys one script may have."""
         groups: defaultdict[int, list[T]] = defaultdict(list)
@@ -93,7 +98,7 @@ class RedisClient:
 
         One server does what it is sent in that order, so nothing has to be waited for.
         """
-        if self._commands.servers.is_cluster:
+        if not self.is_single:
             await settled(replies)
 
     # Any type.

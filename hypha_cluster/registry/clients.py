@@ -107,16 +107,16 @@ class ClientRegistry:
         InvalidToken when the client has left. After RedisUnavailable it may be taken all the same:
         then it has to be suspended.
         """
-        # The reaper has to know of it before: a node may die at any moment.
-        tenure = Tenure(attachment.address, attachment.holder)
-        told = self._redis.sadd(self._keys.node_clients(attachment.node), str(tenure))
-        await self._redis.ordered(told)
+        tenure, is_single = Tenure(attachment.address, attachment.holder), self._redis.is_single
+        if not is_single:
+            # The reaper has to know of it before: a node may die at any moment.
+            await self._redis.sadd(self._keys.node_clients(attachment.node), str(tenure))
         identity = json.dumps(attachment.identity.to_wire())
         answer = await self._ask_for(attachment, identity, mode)
-        await told
         outcome = answer[0].decode()
         if outcome not in ("claimed", "resumed"):
-            self.suspensions.forget(tenure)
+            if not is_single:
+                self.suspensions.forget(tenure)
             raise _refusal(outcome, attachment)
         holder, node, user = (answer[index].decode() for index in (1, 2, 5))
         many = answer[6]
@@ -145,6 +145,7 @@ class ClientRegistry:
                 keys.left(address),
                 keys.unsettled(address),
                 keys.departed(address),
+                *(self._elsewhere(attachment) if self._redis.is_single else ()),
             ],
             args=[
                 attachment.client,
@@ -156,9 +157,16 @@ class ClientRegistry:
                 int(attachment.patience * 1000),
                 attachment.program,
                 attachment.identity.family,
+                workspace,
                 *flatten(to_hash(attachment.workspace)),
             ],
         )
+
+    def _elsewhere(self, attachment: Attachment) -> tuple[str, str, str]:
+        """Keys of other slots in which a claim is noted."""
+        keys = self._keys
+        user = keys.user(attachment.identity.id)
+        return keys.node_clients(attachment.node), user, keys.workspaces()
 
     def _note(
         self, attachment: Attachment, identity: str, before: str, times: tuple[int, int]
@@ -166,11 +174,11 @@ class ClientRegistry:
         """before: the holder that it had. times: those of its suspension, in ms."""
         keys, redis, address = self._keys, self._redis, attachment.address
         end, away = times
-        user = {"identity": identity, address: attachment.holder}
-        notes: list[Reply[Any]] = [
-            redis.hset(keys.user(attachment.identity.id), user),
-            redis.sadd(keys.workspaces(), attachment.workspace.name),
-        ]
+        notes: list[Reply[Any]] = []
+        if not redis.is_single:
+            user = {"identity": identity, address: attachment.holder}
+            notes.append(redis.hset(keys.user(attachment.identity.id), user))
+            notes.append(redis.sadd(keys.workspaces(), attachment.workspace.name))
         if before not in ("", attachment.holder):
             notes.append(self.suspensions.forget(Tenure(address, before)))
         if end:

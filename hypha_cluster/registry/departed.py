@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from hypha_cluster.links.client import RedisClient, Reply, settled
+from hypha_cluster.links.client import RedisClient, Reply, Word, settled
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.public import NOT_LISTED, PublicListing
@@ -77,6 +77,7 @@ class Departures:
         self._public = public
         self._on_departure = on_departure
         self._suspensions = suspensions
+        self._depart = Script(redis, "depart")
         self._finish = Script(redis, "finish")
         self._forget_user = Script(redis, "forget_user")
 
@@ -88,9 +89,22 @@ class Departures:
         if remains.unsettled:
             await self._public.settle(address, dict.fromkeys(remains.unsettled, NOT_LISTED))
         if remains.departures:
-            await self._forget(remains)
+            at_once = self._redis.is_single
+            await (self._forget_at_once(remains) if at_once else self._forget(remains))
+
+    def _forget_at_once(self, remains: Remains) -> Reply[None]:
+        keys, workspace = self._keys, workspace_of(remains.address)
+        lists = [keys.workspaces(), keys.suspended(), keys.away()]
+        names = [keys.departed(remains.address), keys.workspace(workspace), *lists]
+        words: list[Word] = [remains.address, workspace]
+        for each in remains.departures:
+            tenure = Tenure(each.address, each.holder)
+            names += [keys.user(each.user), keys.node_clients(tenure.node)]
+            words += [each.holder, each.end, each.away]
+        return self._depart(keys=names, args=words)
 
     async def _forget(self, remains: Remains) -> None:
+        """The same where the keys may be at several servers, one after the other."""
         keys, redis, address = self._keys, self._redis, remains.address
         workspace = workspace_of(address)
         follow = [

@@ -12,6 +12,7 @@ from hypha_cluster.protocol.limits import DEPTH, SHOWN
 T = TypeVar("T")
 Infos = dict[str, str]  # service id → service info as JSON
 
+_encode: Final = json.JSONEncoder(allow_nan=False).encode  # `dumps` would make one each time
 _SCALARS: Final = (str, bool, int, type(None))
 # Clients take a map with the one for an encoded value, and JavaScript's refuse one with the other.
 _RESERVED: Final = ("_rtype", "__proto__")
@@ -29,7 +30,7 @@ def to_json(what: str, value: object) -> str:
             f"{what} cannot be kept: {reason}{where}. Use text, numbers, lists, and maps with text "
             "for keys."
         )
-    return json.dumps(value, allow_nan=False)
+    return _encode(value)
 
 
 def _cut(name: str) -> str:

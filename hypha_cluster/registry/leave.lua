@@ -11,10 +11,11 @@
 --          holder of a departure, what is to be known of it, …}
 local HOLDER = 'owner' -- as keys.py says
 local client = redis.call('HMGET', KEYS[3], HOLDER, 'state', 'until', 'user_id', 'node', 'away_after')
-local time = redis.call('TIME')
-local now = time[1] * 1000 + time[2] / 1000
-local is_suspended = client[2] == 'suspended'
-local is_over = is_suspended and tonumber(client[3]) <= now
+local is_suspended, is_over = client[2] == 'suspended', false
+if is_suspended then
+  local time = redis.call('TIME')
+  is_over = tonumber(client[3]) <= time[1] * 1000 + time[2] / 1000
+end
 if client[1] and (client[1] == ARGV[2] or (ARGV[2] == '' and is_over)) then
   for _, service in ipairs(redis.call('SMEMBERS', KEYS[4])) do
     redis.call('HDEL', KEYS[5], ARGV[1] .. ':' .. service)

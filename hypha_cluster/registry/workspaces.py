@@ -32,7 +32,9 @@ PUBLIC_WORKSPACE: Final = Workspace(
 )
 
 
-_NOTHING_SET: Final = Workspace(name="")
+_DEFAULTS: Final = {
+    field.name: getattr(Workspace(name=""), field.name) for field in fields(Workspace)
+}
 
 
 def to_hash(workspace: Workspace, *, whole: bool = False) -> dict[str, str]:
@@ -40,11 +42,10 @@ def to_hash(workspace: Workspace, *, whole: bool = False) -> dict[str, str]:
 
     BadRequest for what it does not keep: what is too large, or is no plain data.
     """
-    settings = {field.name: getattr(workspace, field.name) for field in fields(Workspace)}
     kept = {
         name: to_json(f"{name!r} of a workspace", value)
-        for name, value in settings.items()
-        if whole or value != getattr(_NOTHING_SET, name)
+        for name, default in _DEFAULTS.items()
+        if (value := getattr(workspace, name)) != default or whole
     }
     size = sum(map(len, kept.values()))
     if size > WORKSPACE_SETTINGS:

@@ -5,6 +5,7 @@ import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from hypha_cluster.registry.public import PublicListing
 from hypha_cluster.registry.reaper import Reaper
 from hypha_cluster.registry.services import RecentlyFound, Services
 from hypha_cluster.registry.unheard import Unheard
-from tests.failing_commands import Failure, Killed, failing_redis
+from tests.failing_commands import FailingCommands, Failure, Killed, failing_redis
 
 ANN = Identity("ann")
 LAB = Workspace("lab", owners=["ann"])
@@ -107,6 +108,7 @@ class World:
 
 
 Step = Callable[[World], Awaitable[Any]]
+Failing = AbstractAsyncContextManager[tuple[RedisClient, FailingCommands]]
 
 
 class Trials:
@@ -116,6 +118,7 @@ class Trials:
         self._url = url
         self._redis = redis
         self._failure = failure
+        self.is_single = True
 
     async def run(
         self, prepare: Step, operate: Step, on_killed: Step, check: Step, retry: Step | None = None
@@ -124,8 +127,8 @@ class Trials:
         for number in itertools.count(1):
             assert number < MOST
             async with (
-                failing_redis(self._url, NEVER, Failure.KILLED) as (working, _),
-                failing_redis(self._url, number, self._failure) as (broken, commands),
+                self._redis_with(NEVER, Failure.KILLED) as (working, _),
+                self._redis_with(number, self._failure) as (broken, commands),
             ):
                 keys = Keys(f"test-{secrets.token_hex(4)}")
                 world = World(working, broken, self._redis, keys)
@@ -135,6 +138,9 @@ class Trials:
                 await check(world)
                 if not commands.has_failed:
                     return
+
+    def _redis_with(self, number: int, failure: Failure) -> Failing:
+        return failing_redis(self._url, number, failure, is_single=self.is_single)
 
     async def _once(self, world: World, operate: Step, on_killed: Step, retry: Step) -> None:
         try:
@@ -185,7 +191,12 @@ async def nothing(world: World) -> None:
     """Leave all as it is."""
 
 
-async def test_a_client_that_left_leaves_nothing_and_all_are_told(trials: Trials) -> None:
+@pytest.mark.parametrize("is_single", [True, False], ids=["server", "cluster"])
+async def test_a_client_that_left_leaves_nothing_and_all_are_told(
+    trials: Trials, is_single: bool
+) -> None:
+    trials.is_single = is_single
+
     async def leave(world: World) -> None:
         await world.failing.registry.leave("lab/me", world.failing.attachment().holder)
 
@@ -196,9 +207,12 @@ async def test_a_client_that_left_leaves_nothing_and_all_are_told(trials: Trials
     await trials.run(offer, leave, reap, check)
 
 
+@pytest.mark.parametrize("is_single", [True, False], ids=["server", "cluster"])
 async def test_a_client_that_did_not_come_back_leaves_nothing_and_all_are_told(
-    trials: Trials,
+    trials: Trials, is_single: bool
 ) -> None:
+    trials.is_single = is_single
+
     async def go_away(world: World) -> None:
         await offer(world)
         attachment = world.same.attachment()
@@ -211,7 +225,12 @@ async def test_a_client_that_did_not_come_back_leaves_nothing_and_all_are_told(
     await trials.run(go_away, lambda world: world.failing.reap(), reap, check)
 
 
-async def test_a_client_that_could_not_attach_leaves_nothing(trials: Trials) -> None:
+@pytest.mark.parametrize("is_single", [True, False], ids=["server", "cluster"])
+async def test_a_client_that_could_not_attach_leaves_nothing(
+    trials: Trials, is_single: bool
+) -> None:
+    trials.is_single = is_single
+
     async def claim(world: World) -> None:
         await world.failing.claim()
 
@@ -228,7 +247,10 @@ async def test_a_client_that_could_not_attach_leaves_nothing(trials: Trials) -> 
     await trials.run(nothing, claim, reap, check, retry=suspend)
 
 
-async def test_a_client_that_came_back_is_nowhere_else(trials: Trials) -> None:
+@pytest.mark.parametrize("is_single", [True, False], ids=["server", "cluster"])
+async def test_a_client_that_came_back_is_nowhere_else(trials: Trials, is_single: bool) -> None:
+    trials.is_single = is_single
+
     async def go_away(world: World) -> None:
         attachment = await world.other.claim()
         await world.other.services.register(attachment, {"open": info("public")})
@@ -256,8 +278,12 @@ async def test_a_client_that_came_back_is_nowhere_else(trials: Trials) -> None:
     await trials.run(go_away, come_back, give_up, check, retry=suspend_again)
 
 
-async def test_a_place_that_a_new_token_takes_is_nobody_elses(trials: Trials) -> None:
+@pytest.mark.parametrize("is_single", [True, False], ids=["server", "cluster"])
+async def test_a_place_that_a_new_token_takes_is_nobody_elses(
+    trials: Trials, is_single: bool
+) -> None:
     """Another token of the same maker comes, as that of a program that was started again."""
+    trials.is_single = is_single
 
     async def break_off(world: World) -> None:
         attachment = world.same.attachment()

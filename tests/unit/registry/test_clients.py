@@ -30,7 +30,19 @@ def registry(fake: FakeRedis, keys: Keys) -> ClientRegistry:
     return ClientRegistry(fake.client, keys, PublicListing(fake.client, keys))
 
 
+async def test_one_server_notes_a_claim_at_once(fake: FakeRedis, registry: ClientRegistry) -> None:
+    claim = await registry.claim(ME, ClaimMode.NEW)
+    await registry.noted(claim)
+
+    assert fake.names == ["claim"]
+    (words,) = fake.words("claim")
+    assert words[8:11] == ("p:node:node:clients", "p:user:ann", "p:workspaces")
+    assert (claim.resumed, claim.previous, claim.services) == (False, None, {})
+
+
 async def test_the_reaper_is_told_first(fake: FakeRedis, registry: ClientRegistry) -> None:
+    fake.servers.is_cluster = True
+
     claim = await registry.claim(ME, ClaimMode.NEW)
     await registry.noted(claim)
 
@@ -42,6 +54,7 @@ async def test_the_reaper_is_told_first(fake: FakeRedis, registry: ClientRegistr
 async def test_a_claim_of_which_the_reaper_may_not_know_does_not_count(
     fake: FakeRedis, registry: ClientRegistry
 ) -> None:
+    fake.servers.is_cluster = True
     fake.answers["sadd"] = AWAY
 
     with pytest.raises(RedisUnavailable):
@@ -60,6 +73,7 @@ async def test_a_claim_of_which_the_reaper_may_not_know_does_not_count(
 async def test_whoever_is_refused_is_nothing_for_the_reaper(
     fake: FakeRedis, registry: ClientRegistry, outcome: bytes, error: type[Exception]
 ) -> None:
+    fake.servers.is_cluster = True
     fake.answers["claim"] = [outcome]
 
     with pytest.raises(error):
@@ -119,6 +133,18 @@ async def test_who_leaves_is_answered_once_it_is_finished(
 
     assert departure is not None
     assert (departure.user, departure.holder) == ("ann", "node#1")
+    assert fake.names == ["leave", "depart"]
+
+
+async def test_who_leaves_a_cluster_is_answered_once_it_is_finished(
+    fake: FakeRedis, registry: ClientRegistry
+) -> None:
+    fake.servers.is_cluster = True
+    fake.answers["leave"] = [0, 0, 1, 0, b"node#1", b'["ann","node","0","0"]']
+
+    departure = await registry.leave("ann/me", "node#1")
+
+    assert departure is not None
     assert fake.names == ["leave", "forget_user", "finish", "srem"]
 
 

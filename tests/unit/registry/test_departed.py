@@ -35,6 +35,8 @@ class Stage:
 
 @pytest.fixture
 def stage(fake: FakeRedis, keys: Keys) -> Stage:
+    """Where the keys may be at several servers."""
+    fake.servers.is_cluster = True
     return Stage(fake, keys)
 
 
@@ -68,6 +70,30 @@ async def test_what_led_to_the_note_stays_when_something_is_not_done(
 
     assert "ws/me node#1" not in [words[-1] for words in fake.words("srem")]
     assert "done" not in fake.names
+
+
+async def test_one_server_does_all_that_follows_at_once(fake: FakeRedis, keys: Keys) -> None:
+    stage = Stage(fake, keys)
+    again = GONE._replace(user="bob", node="other", holder="other#2", end=0, away=0)
+
+    await stage.departures.finish(remains(GONE, again, unsettled=("s",)))
+
+    assert stage.announced == ["ws/me"]
+    assert [name for name in fake.names if name in ("hdel", "depart")] == ["hdel", "depart"]
+    assert fake.words("depart") == [
+        (
+            *("p:{ws}/me:departed", "p:{ws}", "p:workspaces", "p:suspended", "p:away"),
+            *("p:user:ann", "p:node:node:clients", "p:user:bob", "p:node:other:clients"),
+            *("ws/me", "ws", "node#1", 50, 20, "other#2", 0, 0),
+        )
+    ]
+
+
+async def test_one_server_that_fails_is_said_to(fake: FakeRedis, keys: Keys) -> None:
+    fake.answers["depart"] = AWAY
+
+    with pytest.raises(RedisUnavailable):
+        await Stage(fake, keys).departures.finish(remains(GONE))
 
 
 async def test_who_is_there_anew_is_not_announced(fake: FakeRedis, stage: Stage) -> None:
