@@ -11,10 +11,11 @@ That Redis is away is no fault of a job: it waits for Redis, and liveness stays 
 import asyncio
 import logging
 import time
+import types
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from hypha_cluster.errors import RedisUnavailable
 
@@ -43,6 +44,47 @@ async def outcome(work: Awaitable[Any]) -> BaseException | None:
     except Exception as error:  # noqa: BLE001  # the one place that takes any; all others come here
         return error
     return None
+
+
+class Done(NamedTuple, Generic[T]):
+    """What a coroutine has returned."""
+
+    result: T
+
+
+def begin(work: Coroutine[Any, Any, T]) -> Done[T] | Coroutine[Any, Any, T]:
+    """Do at once what waits for nothing; answer its result, or the rest, which is for a task.
+
+    So what is over at once costs no task. It must not look for the task that it is in before it
+    waits, as timeouts do. What it fails with is raised by the rest, where a task's failure belongs.
+    """
+    try:
+        awaited = work.send(None)
+    except StopIteration as end:
+        return Done(end.value)
+    except Exception as error:  # noqa: BLE001  # as above
+        return _raise(error)
+    return _going_on(work, awaited)
+
+
+async def _raise(error: Exception) -> Any:
+    raise error
+
+
+@types.coroutine
+def _going_on(work: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any, T]:
+    """Await what `work` waits for already, and whatever comes after that."""
+    try:
+        while True:
+            try:
+                sent = yield awaited
+            except BaseException as error:  # noqa: BLE001  # as asyncio throws it: not ours
+                awaited = work.throw(error)
+            else:
+                awaited = work.send(sent)
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 class _Job:

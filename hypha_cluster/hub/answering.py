@@ -19,12 +19,13 @@ from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.calls import Call, Heartbeat, Outgoing, arguments_of
 from hypha_cluster.hub.own_functions import OwnFunctions
 from hypha_cluster.hub.replies import Replies
-from hypha_cluster.hub.sessions import Callback
+from hypha_cluster.hub.sessions import Callback, CallSession
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.envelope import Frame, FrameReader
 from hypha_cluster.protocol.limits import HUB_MESSAGES
 from hypha_cluster.relay.tracing import Tracer
+from hypha_cluster.supervision import Done, begin
 
 _log = logging.getLogger(__name__)
 
@@ -94,16 +95,27 @@ class HubClient:
         if callback is None:
             self._replies.send(caller, caller.resolve, None)
         else:
-            work = self._answer_callback(caller, callback)
-            callback.session.tasks.spawn(
-                "callback", work, lambda error: self._replies.failed(caller)
-            )
+            self._begin_callback(caller, callback)
 
-    async def _answer_callback(self, caller: rpc.Caller, callback: Callback) -> None:
+    def _begin_callback(self, caller: rpc.Caller, callback: Callback) -> None:
+        """Answer at once, if that waits for nothing: else, and what is long, in a task."""
+        session, work = callback.session, callback.session.answer(callback)
+        begun = begin(work) if callback.is_prompt else work
+        if isinstance(begun, Done):
+            if self._replies.send_short(caller, begun.result):
+                return
+            work = self._reply(caller, caller.resolve, begun.result)
+        else:
+            work = self._answer_callback(caller, session, begun)
+        session.tasks.spawn("callback", work, lambda error: self._replies.failed(caller))
+
+    async def _answer_callback(
+        self, caller: rpc.Caller, session: CallSession, work: Coroutine[Any, Any, Any]
+    ) -> None:
         try:
-            await self._answer_with(caller, callback.session.answer(callback))
+            await self._answer_with(caller, work)
         except asyncio.CancelledError:
-            text = f"Parent session was closed: {callback.session.name}"
+            text = f"Parent session was closed: {session.name}"
             self._replies.send(caller, caller.reject, rpc.error(text))
             raise
 

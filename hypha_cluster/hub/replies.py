@@ -2,13 +2,21 @@
 
 from collections import Counter
 from collections.abc import Coroutine
+from functools import lru_cache
 from typing import Any
 
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Seal, pack
+from hypha_cluster.protocol.limits import SINGLE_FRAME
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.supervision import Supervisor, Tasks
+
+
+@lru_cache(maxsize=256)
+def _seal(called: str) -> Seal:
+    """The hub itself, at one of its addresses, which are made of the name of a workspace."""
+    return Seal(called, ROOT.to_wire())
 
 
 class Replies:
@@ -29,10 +37,22 @@ class Replies:
     def send(self, caller: rpc.Caller, method: str | None, *values: Any) -> None:
         """Call a callback of the caller's, if there is one, in one frame."""
         if method is not None:
-            seal = Seal(caller.target, ROOT.to_wire())
             envelope = rpc.call_envelope(caller.address, method)
             body = pack({"args": values}) if values else b""
-            self._delivery.answer(caller.address, seal.call(envelope, body))
+            self._delivery.answer(caller.address, _seal(caller.target).call(envelope, body))
+
+    def send_short(self, caller: rpc.Caller, value: Any) -> bool:
+        """Answer a call, if that goes in one frame; say whether it does."""
+        if caller.resolve is None:
+            return True
+        envelope = rpc.call_envelope(caller.address, caller.resolve)
+        if caller.session is not None:
+            envelope["parent"] = caller.session
+        sealed = _seal(caller.target).call(envelope, pack({"args": [value]}))
+        if len(sealed) > SINGLE_FRAME:
+            return False
+        self._delivery.answer(caller.address, sealed)
+        return True
 
     def run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller) -> None:
         """Have a call at work until it is answered, or fails."""

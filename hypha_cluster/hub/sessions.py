@@ -25,13 +25,17 @@ Place = Callable[[str, list[Any], dict[str, Any] | None], Awaitable[Any]]
 
 
 class Callback(NamedTuple):
-    """A call of a function that a session offers; `session.answer` does it."""
+    """A call of a function that a session offers; `session.answer` does it.
+
+    is_prompt: it may begin outside of any task (supervision.begin).
+    """
 
     session: "CallSession"
     function: str
     args: list[Any]
     kwargs: dict[str, Any]
     size: int
+    is_prompt: bool
 
 
 class CallSession:
@@ -47,17 +51,23 @@ class CallSession:
         self._address = address
         self._place = place
         self._offers: dict[str, Offered] = {}
+        self._prompt: set[str] = set()
         # Calls of one function are answered in the order in which they came.
         self._turns: dict[str, asyncio.Lock] = {}
         self._many = self._bytes = 0  # of calls that wait
 
-    def offer(self, name: str, function: Offered) -> dict[str, Any]:
-        """A function that the client may call from now on; answer how it travels."""
+    def offer(self, name: str, function: Offered, *, prompt: bool = False) -> dict[str, Any]:
+        """A function that the client may call from now on; answer how it travels.
+
+        prompt: most calls of it wait for nothing, and it may begin outside of any task.
+        """
         path = f"{self.name}.{name}"
         if name in self._offers or "." in name or rpc.is_answer(path):
             raise ValueError(f"{name!r} cannot be offered in this session")
         self._offers[name] = function
         self._turns[name] = asyncio.Lock()
+        if prompt:
+            self._prompt.add(name)
         return rpc.reference(self._address, path)
 
     async def call(self, method: str, args: list[Any], kwargs: dict[str, Any] | None = None) -> Any:
@@ -74,7 +84,7 @@ class CallSession:
         check_arguments(self._offers[function], function, args, kwargs)
         self._many += 1
         self._bytes += len(frame.raw)
-        return Callback(self, function, args, kwargs, len(frame.raw))
+        return Callback(self, function, args, kwargs, len(frame.raw), function in self._prompt)
 
     async def answer(self, callback: Callback) -> Any:
         """Do what the client asks for, when it is its turn."""

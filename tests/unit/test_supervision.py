@@ -7,7 +7,16 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from hypha_cluster.errors import RedisUnavailable
-from hypha_cluster.supervision import HOPELESS, PAUSES, STEADY, Supervisor, Tasks, outcome
+from hypha_cluster.supervision import (
+    HOPELESS,
+    PAUSES,
+    STEADY,
+    Done,
+    Supervisor,
+    Tasks,
+    begin,
+    outcome,
+)
 
 
 class Clock:
@@ -284,3 +293,67 @@ async def test_who_awaits_an_outcome_can_be_cancelled() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_what_waits_for_nothing_is_done_at_once() -> None:
+    async def add() -> int:
+        async with asyncio.Lock():
+            return 1 + 1
+
+    assert begin(add()) == Done(2)
+
+
+async def test_the_rest_goes_on_where_it_waits_and_waits_again() -> None:
+    loop, steps = asyncio.get_running_loop(), []
+
+    async def work() -> str:
+        for name in ("first", "second"):
+            steps.append(name)
+            await asyncio.sleep(0)
+            future = loop.create_future()
+            loop.call_soon(future.set_result, f"{name} is over")
+            steps.append(await future)
+        return "done"
+
+    rest = begin(work())
+
+    assert steps == ["first"]
+    assert not isinstance(rest, Done)
+    assert await loop.create_task(rest) == "done"
+    assert steps == ["first", "first is over", "second", "second is over"]
+
+
+async def test_what_is_begun_is_told_that_it_is_cancelled_and_may_clean_up() -> None:
+    steps = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            steps.append("cleaned up")
+
+    rest = begin(work())
+    assert not isinstance(rest, Done)
+    task = asyncio.get_running_loop().create_task(rest)
+    await asyncio.sleep(0)
+    task.cancel()
+
+    await asyncio.wait([task])
+
+    assert task.cancelled()
+    assert steps == ["cleaned up"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_what_fails_at_once_or_later_is_raised_where_it_is_awaited(waits: bool) -> None:
+    async def work() -> None:
+        if waits:
+            await asyncio.sleep(0)
+        raise KeyError("x")
+
+    rest = begin(work())
+
+    assert not isinstance(rest, Done)
+    with pytest.raises(KeyError):
+        await rest

@@ -2,19 +2,19 @@
 
 import logging
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from starlette.types import Message, Receive, Scope, Send
 
 from hypha_cluster.errors import ClientLeft, HubError, InvalidToken, RemoteError, ServiceNotFound
-from hypha_cluster.features.webapps.inlet import Inlet
+from hypha_cluster.features.webapps.inlet import Inlet, Reading
 from hypha_cluster.features.webapps.outlets import HttpOutlet, WebSocketOutlet
 from hypha_cluster.features.webapps.providers import REPEATABLE, Application
 from hypha_cluster.features.webapps.scopes import FULL_PATH, app_scope, with_full_path
 from hypha_cluster.hub.visiting import Visits
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.services import Provider
-from hypha_cluster.supervision import Supervisor, Tasks
+from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.bodies import too_slow
 
 _log = logging.getLogger(__name__)
@@ -48,10 +48,12 @@ class AsgiServer:
         """Answer one request or WebSocket; a HubError as long as nothing has been answered."""
         inlet = Inlet(receive)
         outlet = (WebSocketOutlet if scope["type"] == "websocket" else HttpOutlet)(send, inlet)
-        reading = Tasks(self._supervisor)
-        reading.spawn("read a request", inlet.read())
+        reading = Reading(inlet, self._supervisor)
+        if scope["type"] == "websocket":
+            reading.begin()
         plain = app_scope(scope, application.guest.visitor, application.workspace)
-        converse = partial(self._converse, application, plain, inlet, outlet)
+        interface = _Interface(inlet, outlet, reading)
+        converse = partial(self._converse, application, plain, interface)
         farewell = partial(inlet.end, _END[scope["type"]])
         may_ask_again = partial(_may_ask_again, scope, inlet, outlet)
         guest = application.guest.visitor.identity
@@ -70,22 +72,20 @@ class AsgiServer:
         self,
         application: Application,
         plain: dict[str, Any],
-        inlet: Inlet,
-        outlet: HttpOutlet | WebSocketOutlet,
+        interface: "_Interface",
         provider: Provider,
     ) -> None:
-        outlet.forget()
-        inlet.rewind()
-        await self._call(application, plain, inlet, outlet, provider)
-        if not outlet.has_begun:
+        interface.outlet.forget()
+        interface.inlet.rewind()
+        await self._call(application, plain, interface, provider)
+        if not interface.outlet.has_begun:
             raise RemoteError("It returned without an answer.")
 
     async def _call(
         self,
         application: Application,
         plain: dict[str, Any],
-        inlet: Inlet,
-        outlet: HttpOutlet | WebSocketOutlet,
+        interface: "_Interface",
         provider: Provider,
     ) -> None:
         visitor, config = application.guest.visitor, provider.info["config"]
@@ -98,13 +98,32 @@ class AsgiServer:
             )
         serve = await self._visits.member(visitor, provider, SERVE)
         async with self._visits.session(visitor, provider) as session:
-            interface = {
+            passed = {
                 "scope": plain,
-                "receive": session.offer("receive", inlet.receive),
-                "send": session.offer("send", outlet.send),
+                "receive": session.offer("receive", interface.receive, prompt=True),
+                "send": session.offer("send", interface.send, prompt=True),
             }
-            await session.call(self._visits.method(provider, serve), [interface])
+            await session.call(self._visits.method(provider, serve), [passed])
             await session.settled("send")
+
+
+class _Interface(NamedTuple):
+    """What an application calls."""
+
+    inlet: Inlet
+    outlet: HttpOutlet | WebSocketOutlet
+    reading: Reading
+
+    async def receive(self) -> Message:
+        """The next piece of what the browser sends."""
+        self.reading.begin()
+        return await self.inlet.receive()
+
+    async def send(self, message: Any) -> None:
+        """A piece of the answer; whoever sends one that is not the last hears of the browser."""
+        if isinstance(message, dict) and message.get("more_body"):
+            self.reading.begin()
+        await self.outlet.send(message)
 
 
 def _may_ask_again(scope: Scope, inlet: Inlet, outlet: HttpOutlet | WebSocketOutlet) -> bool:

@@ -7,7 +7,9 @@ from typing import Final
 from starlette.types import Message, Receive
 
 from hypha_cluster.protocol.limits import BODY_PACE, BODY_PATIENCE, STREAM_PIECE
+from hypha_cluster.supervision import Supervisor, Tasks
 
+SLOW: Final = 0.1  # seconds for an answer; whoever takes longer hears when the browser leaves
 _DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
 
 
@@ -98,3 +100,25 @@ def pieces(message: Message) -> Iterator[Message]:
         more = message.get("more_body", False) or start + STREAM_PIECE < len(body)
         part = body[start : start + STREAM_PIECE]
         yield {"type": "http.request", "body": part, "more_body": more}
+
+
+class Reading:
+    """Reads on once that matters: many answer at once, and never ask what comes."""
+
+    def __init__(self, inlet: Inlet, supervisor: Supervisor) -> None:
+        self._inlet = inlet
+        self._tasks = Tasks(supervisor)
+        self._has_begun = False
+        self._timer = asyncio.get_running_loop().call_later(SLOW, self.begin)
+
+    def begin(self) -> None:
+        """Somebody wants to know what comes, or whether the browser has left."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._timer.cancel()
+            self._tasks.spawn("read a request", self._inlet.read())
+
+    async def stop(self) -> None:
+        self._timer.cancel()
+        if self._has_begun:
+            await self._tasks.stop()

@@ -120,18 +120,32 @@ class Application:
         may_ask_again: Callable[[], bool],
     ) -> T:
         work = asyncio.ensure_future(converse(provider))
-        watch = asyncio.ensure_future(self._watch(provider, may_ask_again))
         try:
-            await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
-            return work.result() if work.done() else watch.result()
+            await asyncio.wait((work,), timeout=LOOKING)  # most of it is over by then
+            if not work.done():
+                await self._watched(provider, work, may_ask_again)
+            return work.result()
         except asyncio.CancelledError:
             self._farewell()
             await asyncio.wait((work,), timeout=LAST_WORDS)
             raise
         finally:
-            work.cancel()
+            if not work.done():
+                work.cancel()
+                await asyncio.wait((work,))
+
+    async def _watched(
+        self, provider: Provider, work: asyncio.Future[T], may_ask_again: Callable[[], bool]
+    ) -> None:
+        """Wait until it is done; ClientAway when its provider does not come back in time."""
+        watch = asyncio.ensure_future(self._watch(provider, may_ask_again))
+        try:
+            await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                await watch
+        finally:
             watch.cancel()
-            await asyncio.wait((work, watch))
+            await asyncio.wait((watch,))
 
     async def _watch(self, provider: Provider, may_ask_again: Callable[[], bool]) -> NoReturn:
         """Raise ClientAway when a provider is suspended, and another one can do its work.
@@ -141,12 +155,12 @@ class Application:
         """
         suspended_for = 0.0
         while suspended_for < SUSPENDED_PATIENCE:
-            await asyncio.sleep(LOOKING)
             with contextlib.suppress(RedisUnavailable):
                 is_online = await self._visits.is_online(provider)
                 suspended_for = 0.0 if is_online else suspended_for + LOOKING
                 if not is_online and may_ask_again() and await self._another(provider):
                     break
+            await asyncio.sleep(LOOKING)
         raise ClientAway.at(provider.address)
 
 

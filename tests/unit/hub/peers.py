@@ -90,7 +90,12 @@ class FakeClient:
 
 
 class FakeHub:
-    """Everything of the hub but the relay. call_timeout: seconds."""
+    """Everything of the hub but the relay. call_timeout: seconds.
+
+    prompt: whether what a session offers may begin outside of any task.
+    """
+
+    prompt = False
 
     def __init__(self, call_timeout: float = 30.0) -> None:
         self.supervisor = Supervisor()

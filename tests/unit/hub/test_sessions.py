@@ -18,9 +18,10 @@ METHOD = "services.app.serve"
 LIMIT = 5.0
 
 
-@pytest.fixture
-async def hub() -> AsyncIterator[FakeHub]:
+@pytest.fixture(params=[False, True], ids=["in a task", "at once"])
+async def hub(request: pytest.FixtureRequest) -> AsyncIterator[FakeHub]:
     made = FakeHub()
+    made.prompt = request.param
     yield made
     await made.client.stop()
 
@@ -76,7 +77,10 @@ async def passed(hub: FakeHub, callee: FakeClient, **offers: Any) -> AsyncIterat
     came = asyncio.Event()
     callee.on_call = lambda frame: came.set()
     async with hub.calls.session(callee.address) as session:
-        references = {name: session.offer(name, offered) for name, offered in offers.items()}
+        references = {
+            name: session.offer(name, offered, prompt=hub.prompt)
+            for name, offered in offers.items()
+        }
         call = asyncio.create_task(session.call(METHOD, []))
         await came.wait()
         try:
@@ -169,6 +173,30 @@ async def test_who_awaits_its_calls_goes_at_the_pace_of_the_taker(
 
     assert before == [b"1"]
     assert taken == [b"1", b"2"]
+
+
+async def test_what_waits_for_nothing_is_answered_before_anything_else_happens(
+    hub: FakeHub, callee: FakeClient
+) -> None:
+    async with passed(hub, callee, double=double) as (session, references):
+        answer = callee.begin(references["double"], 1)
+
+        assert bool([*session.tasks]) is not hub.prompt
+        assert await asyncio.wait_for(answer, LIMIT) == 2
+
+
+async def test_a_long_answer_goes_in_chunks(hub: FakeHub, callee: FakeClient) -> None:
+    """Which wait for each other, as nothing can that is answered at once."""
+
+    async def read() -> bytes:
+        return b"x" * 600_000
+
+    async with passed(hub, callee, read=read) as (_, references):
+        callee.on_call = callee.resolve
+        callee.begin(references["read"])
+        methods = [frame.envelope["method"] for frame in await callee.has(5)]
+
+    assert [each.rpartition(".")[2] for each in methods[1:] if "cache" in each][-1] == "append"
 
 
 async def test_functions_do_not_wait_for_each_other(hub: FakeHub, callee: FakeClient) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from hypha_cluster.features.webapps import inlet as inlets
-from hypha_cluster.features.webapps.inlet import Inlet, pieces
+from hypha_cluster.features.webapps.inlet import Inlet, Reading, pieces
 from hypha_cluster.protocol.limits import STREAM_PIECE
+from hypha_cluster.supervision import Supervisor
 
 LIMIT = 5.0
 GONE = {"type": "http.disconnect"}
@@ -146,3 +147,41 @@ async def test_the_time_that_the_application_takes_does_not_count(
             assert (await inlet.receive())["body"] == letter
         await asyncio.sleep(0.1)  # the browser waits for the answer
         assert not inlet.has_left.is_set()
+
+
+async def test_nothing_is_read_for_who_answers_at_once_and_never_asks() -> None:
+    server = Server(part(b"x"))
+    reading = Reading(Inlet(server.receive), Supervisor())
+
+    await settle()
+    await reading.stop()
+
+    assert len(server.left) == 1
+
+
+async def test_who_asks_is_read_for_from_then_on() -> None:
+    server = Server(part(b"x", more=False))
+    inlet = Inlet(server.receive)
+    reading = Reading(inlet, Supervisor())
+
+    reading.begin()
+    reading.begin()
+    async with asyncio.timeout(LIMIT):
+        assert await inlet.receive() == part(b"x", more=False)
+        server.gone.set()
+        await inlet.has_left.wait()
+    await reading.stop()
+
+
+async def test_who_takes_its_time_hears_that_the_browser_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inlets, "SLOW", 0.01)
+    server = Server()
+    server.gone.set()
+    inlet = Inlet(server.receive)
+    reading = Reading(inlet, Supervisor())
+
+    async with asyncio.timeout(LIMIT):
+        await inlet.has_left.wait()
+    await reading.stop()
