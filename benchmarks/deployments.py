@@ -95,7 +95,8 @@ def ours(
 
     def start(nodes: int, place: Place, stack: ExitStack) -> Deployment:
         store = stack.enter_context(_store(place))
-        command = [*program, "serve", "--host=127.0.0.1", *_known(program, _UNLIMITED), *flags]
+        unlimited = _known(program, _UNLIMITED, place.home)
+        command = [*program, "serve", "--host=127.0.0.1", *unlimited, *flags]
         command += [f"--redis-url={store.unix_url}", "--drain-delay=0", "--drain-time=0"]
         gateways = [_gateway(command, "/health/ready", place, stack) for _ in range(nodes)]
         return _deployment(gateways, [store.pid])
@@ -103,10 +104,10 @@ def ours(
     return start
 
 
-def _known(program: tuple[str, ...], flags: Iterable[str]) -> list[str]:
+def _known(program: tuple[str, ...], flags: Iterable[str], home: Path) -> list[str]:
     """Those of the flags that a program has, which may be an older one."""
     command = [*program, "serve", "--help"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=home).stdout
     return [flag for flag in flags if flag.partition("=")[0] in told]
 
 

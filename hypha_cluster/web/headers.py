@@ -16,11 +16,17 @@ def header(connection: HTTPConnection, name: bytes) -> str:
 
 def header_of(scope: Scope, name: bytes) -> str:
     """The same of a scope, whose headers nobody changes any more."""
+    fields: dict[bytes, bytes] | None = scope.get(_FIELDS)  # which is most often there
+    value = (fields_of(scope) if fields is None else fields).get(name)
+    return value.decode("latin-1") if value else ""
+
+
+def fields_of(scope: Scope) -> dict[bytes, bytes]:
+    """All headers of a scope, the last one of each name."""
     fields: dict[bytes, bytes] | None = scope.get(_FIELDS)
     if fields is None:
         fields = scope[_FIELDS] = dict(scope["headers"])
-    value = fields.get(name)
-    return value.decode("latin-1") if value else ""
+    return fields
 
 
 def media_type(connection: HTTPConnection) -> str:

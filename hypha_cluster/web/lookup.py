@@ -34,7 +34,7 @@ from hypha_cluster.registry.clients import ClientRegistry, has_left
 from hypha_cluster.registry.instances import TICKET, Instances
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.web.headers import header
+from hypha_cluster.web.headers import fields_of, header
 
 
 class Gatekeeper:
@@ -220,8 +220,10 @@ def base_url_of(connection: HTTPConnection, base_path: str | None = None) -> str
     base_path: where everything is; by default, where the route is.
     """
     scope = connection.scope
-    scheme = header(connection, b"x-forwarded-proto") or scope["scheme"]
-    host = header(connection, b"x-forwarded-host") or header(connection, b"host")
+    fields = fields_of(scope)
+    told = fields.get(b"x-forwarded-proto")
+    scheme = told.decode("latin-1") if told else scope["scheme"]
+    host = (fields.get(b"x-forwarded-host") or fields.get(b"host", b"")).decode("latin-1")
     if len(host) > HOST:
         raise BadRequest(f"The name of a host has at most {HOST} characters, not {len(host)}.")
     base_path = scope.get("root_path", "") if base_path is None else base_path

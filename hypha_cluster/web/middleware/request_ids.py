@@ -33,13 +33,14 @@ class RequestIds:
         request_id = log_fields.good_request_id(header_of(scope, _HEADER))
         # Never taken back: what fails further out is logged in the same task.
         log_fields.request_id.set(request_id)
-        began = time.monotonic()
+        is_told = _log.isEnabledFor(logging.DEBUG)
+        began = time.monotonic() if is_told else 0.0
 
         async def sending(message: Message) -> None:
             if message["type"] in _STARTS:
                 named = (_HEADER, request_id.encode("ascii"))
                 message["headers"] = [*message.get("headers", ()), named]
-            if message["type"] == "http.response.start" and _log.isEnabledFor(logging.DEBUG):
+            if is_told and message["type"] == "http.response.start":
                 _tell(scope, message, time.monotonic() - began)
             await send(message)
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from hypha_cluster.errors import StartupError
 from hypha_cluster.metrics import Counts
 from hypha_cluster.web.middleware.compression import Compress
 from hypha_cluster.web.middleware.counting import CountAnswers
+from hypha_cluster.web.middleware.cross_origin import CrossOrigin
 from hypha_cluster.web.middleware.forwarded import PRIVATE, Forwarded, networks
 from hypha_cluster.web.middleware.own_headers import OwnHeaders
 from hypha_cluster.web.middleware.request_ids import HEADER, RequestIds
@@ -29,7 +29,7 @@ def stack(
         Middleware(RequestIds),
         *(_tracing(base_path) if tracing else ()),
         Middleware(CountAnswers, counts=counts),
-        Middleware(CORSMiddleware, **origins(allow_origins)),
+        Middleware(CrossOrigin, **origins(allow_origins)),
         Middleware(Compress),
         Middleware(OwnHeaders),
     ]
