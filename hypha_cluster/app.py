@@ -28,6 +28,7 @@ from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.assets.routes import AssetsApi
 from hypha_cluster.web.bodies import Room
+from hypha_cluster.web.by_name import ByName
 from hypha_cluster.web.health import PROBES, HealthApi
 from hypha_cluster.web.middleware.asking import CountRequests
 from hypha_cluster.web.middleware.error_pages import ErrorPages
@@ -269,10 +270,7 @@ def _routes(
         site.config.max_message_size,
     )
     services = ServicesApi(lookup, store.workspaces, directory, visits, most, site.room)
-    return [
-        # First what is asked for most; no other route has paths like these.
-        *websocket.routes(),
-        services.call_route(),
+    others = [
         *sse.routes(),
         *OldAddresses(services, lookup, store.workspaces).routes(),
         *services.routes(),
@@ -283,3 +281,6 @@ def _routes(
         *features.routes(hub.lookups),
         *PagesApi().routes(),
     ]
+    # First what is asked for most; no other route has paths like the first two.
+    short_way = ByName("/{workspace}/apps/{service}", others)
+    return [*websocket.routes(), services.call_route(), short_way, *others]

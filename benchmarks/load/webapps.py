@@ -17,6 +17,7 @@ MEGABYTE = 1_000_000
 MIB = 1_048_576
 PIECE = 262_144
 WARM = 16  # megabytes that go through before anything is measured
+SETTLING = 0.5  # seconds in which all that was begun ends
 LOOKING = 0.05  # seconds between two looks at the gateway's memory
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -76,6 +77,8 @@ async def site(job: Job) -> AsyncIterator[tuple[App, str]]:
             {"id": APP, "type": "ASGI", "config": config, "serve": app.serve}
         )
         yield app, f"/{clients.founder.config['workspace']}/apps/{APP}"
+        # A client that disconnects while `serve` is at work connects anew to say so, for ever.
+        await asyncio.sleep(SETTLING)
 
 
 async def get(job: Job) -> Measurement:

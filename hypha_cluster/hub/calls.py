@@ -30,9 +30,11 @@ def check_arguments(
 ) -> None:
     """Match arguments with parameters first, so that a mismatch is the caller's mistake."""
     keywords = tuple(names)
+    # A method of an object that is there for one call only is the same for all of its class.
+    plain = getattr(function, "__func__", None)
     try:
         check = _check_again if len("".join(keywords)) <= SHOWN else _check_shape
-        check(function, len(args), keywords)
+        check(plain or function, len(args) + (plain is not None), keywords)
     except TypeError as error:
         raise BadRequest(f"{name}: {error}") from None
 

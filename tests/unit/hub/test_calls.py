@@ -1,6 +1,7 @@
 """What a call passes, and how a caller that waits is kept from giving up."""
 
 import asyncio
+import weakref
 from typing import Any
 
 import pytest
@@ -45,6 +46,36 @@ def function(first: int, second: int = 0, *, third: int = 0) -> None:
 @pytest.mark.parametrize(("args", "names"), [([1], []), ([1, 2], ["third"]), ([], ["first"])])
 def test_arguments_that_fit_pass(args: list[Any], names: list[str]) -> None:
     check_arguments(function, "f", args, names)
+
+
+class Owner:
+    def method(self, first: int, *, third: int = 0) -> None:
+        """Take something."""
+
+
+@pytest.mark.parametrize(
+    ("args", "names", "fits"),
+    [([1], [], True), ([], ["first", "third"], True), ([], [], False), ([1, 2], [], False)]
+    + [([1], ["self"], False)],
+)
+def test_a_method_takes_what_stands_behind_its_object(
+    args: list[Any], names: list[str], fits: bool
+) -> None:
+    if fits:
+        check_arguments(Owner().method, "m", args, names)
+    else:
+        with pytest.raises(BadRequest, match="^m: "):
+            check_arguments(Owner().method, "m", args, names)
+
+
+def test_nobody_is_kept_because_a_method_was_looked_at() -> None:
+    owner = Owner()
+    gone = weakref.ref(owner)
+    check_arguments(owner.method, "m", [1], [])
+
+    del owner
+
+    assert gone() is None
 
 
 @pytest.mark.parametrize(
