@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from starlette.routing import BaseRoute, Match, Mount, NoMatchFound, Route
+from starlette.types import Receive, Scope, Send
 
 from hypha_cluster.web.by_name import ByName
 
@@ -11,16 +12,19 @@ from hypha_cluster.web.by_name import ByName
 async def page(request: Any) -> Any: ...
 
 
+async def mounted(scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
 ROUTES: list[BaseRoute] = [
     Route("/health", page),
     Route("/public/apps/login/", page),
     Route("/public/apps/login/send", page, methods=["POST"]),
     Route("/public/{kind}/login/other", page),
-    Mount("/assets", app=page),
+    Mount("/assets", app=mounted),
     Route("/{workspace}/services/{service}", page),
     Route("/files/{name:path}", page),
     Route("/{workspace}/apps/{service}", page),
-    Mount("/{workspace}/apps/{service}", app=page),
+    Mount("/{workspace}/apps/{service}", app=mounted),
     Route("/{workspace}/{page}", page),
 ]
 PATHS = [
