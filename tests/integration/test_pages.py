@@ -331,6 +331,22 @@ async def test_a_form_calls_a_function_as_the_one_who_looks(bob: Bob) -> None:
     await is_fit_for_all(bob.window)
 
 
+@pytest.mark.parametrize("look", LOOKS)
+async def test_what_a_person_sees_who_has_signed_in_is_fit_for_all(
+    visit: Visiting, bob: Bob, look: str
+) -> None:
+    window = await visit(bob.site.second, **LOOKS[look])
+    await sign_in(window, "bob")
+    service = f"/bob/?service={bob.program.client_id}:math"
+
+    for path in ("/", "/bob/", service, "/api-docs"):
+        assert await window.go(path) == 200
+        if path == "/api-docs":
+            await window.until("document.querySelectorAll('.opblock').length > 0")
+        assert (path, await window.obstacles(await axe())) == (path, [])
+        assert (path, await window.is_too_wide()) == (path, False)
+
+
 async def test_a_stranger_is_led_to_the_login(visit: Visiting, bob: Bob) -> None:
     window = await visit(bob.site.first, **LOOKS["phone"])
 

@@ -35,7 +35,27 @@ _SCRIPT: Final = """
 const named = new URLSearchParams(location.search).get("workspace");
 const base = location.pathname.replace(/\\/api-docs$/, "");
 const url = base + (named ? "/" + encodeURIComponent(named) : "") + "/openapi.json";
-SwaggerUIBundle({ url, dom_id: "#docs", deepLinking: true, validatorUrl: null });
+const label = () => {
+  for (const select of document.querySelectorAll("#docs select:not([aria-label])")) {
+    select.setAttribute("aria-label", select.id === "servers" ? "Server" : "Choice");
+  }
+};
+const docs = document.getElementById("docs");
+new MutationObserver(label).observe(docs, { childList: true, subtree: true });
+SwaggerUIBundle({ url, dom_id: "#docs", validatorUrl: null });
+"""
+# Its own colours are too faint for many; without deep links no link is within a button.
+_STYLE: Final = """
+.swagger-ui .info .title small { background: #5b626f; }
+.swagger-ui .info .title small.version-stamp { background: #3f6200; }
+.swagger-ui .info .link .url, .swagger-ui .info a { color: #14599e; }
+.swagger-ui .btn.authorize { border-color: #17693f; color: #17693f; }
+.swagger-ui .btn.authorize svg { fill: #17693f; }
+.swagger-ui .opblock .opblock-summary-method { background: #14599e !important; }
+.swagger-ui .opblock.opblock-post .opblock-summary-method { background: #17693f !important; }
+.swagger-ui .opblock.opblock-put .opblock-summary-method { background: #874a00 !important; }
+.swagger-ui .opblock.opblock-delete .opblock-summary-method { background: #b3161b !important; }
+.swagger-ui .json-schema-2020-12-expand-deep-button { color: #3b4151; }
 """
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -44,6 +64,7 @@ _PAGE: Final = """<!doctype html>
 <title>What this hub offers over HTTP</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="{base}{style}">
+<style>{colours}</style>
 <div id="docs"><p>The description is loading.</p></div>
 <noscript>It needs JavaScript; <a href="{base}/openapi.json">openapi.json</a> does not.</noscript>
 <script src="{base}{bundle}" nonce="{nonce}"></script>
@@ -107,7 +128,9 @@ class OpenApi:
         style, bundle = (
             assets.url(_PACKAGE, file) for file in ("swagger-ui.css", "swagger-ui-bundle.js")
         )
-        page = _PAGE.format(base=base, style=style, bundle=bundle, script=_SCRIPT, nonce=nonce)
+        page = _PAGE.format(
+            base=base, style=style, bundle=bundle, colours=_STYLE, script=_SCRIPT, nonce=nonce
+        )
         return HTMLResponse(page, headers=headers)
 
     async def lead_to_page(self, request: Request) -> Response:
