@@ -111,6 +111,7 @@ class Revocations:
     async def lift(self, kind: Kind, name: str) -> None:
         """Let hold again what a revocation has ended; tokens that were revoked stay so."""
         await self._revoke(keys=[self._key], args=["", "", f"{kind}:{name}"])
+        audit.note(Event.LIFTED, what=kind, name=name)
         await self.load()
 
     def _noted(self, revocation: Revocation) -> Reply[int]:

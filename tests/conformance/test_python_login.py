@@ -22,7 +22,7 @@ PROGRAM = Path(__file__).with_name("login_program.py")
 @pytest.mark.parametrize(
     ("release", "way"),
     [
-        # One of each kind: the 44 releases from 0.5.22 on have three `login`, and two in `sync`.
+        # One of each kind: the 44 releases from 0.5.22 on have three `login`, and one in `sync`.
         ("0.5.22", "async"),
         ("0.5.24", "async"),
         ("0.5.32", "login_sync"),

@@ -311,6 +311,25 @@ async def test_nobody_else_comes_in_by_a_ticket(place: Place, ann: User) -> None
     assert await ann.ask(app, "add", 1, 1) == 2
 
 
+async def test_an_app_ends_when_what_its_launcher_came_with_is_revoked(
+    place: Place, ann: User
+) -> None:
+    token = token_of(ANN)
+    spared = await ann.launch(ADDER)
+    async with User(await RawClient.connect(place.second.url, token=token)) as launcher:
+        app = await launcher.launch(ADDER)
+        assert await ann.ask(app, "add", 1, 1) == 2
+
+        await ann.place("public/workspace-manager", "services.hypha-login.revoke_token", token)
+
+        assert await launcher.client.closed() == 1000
+    await ann.until(app["id"], None)
+    with pytest.raises(Rejected):
+        await ann.ask(app, "add", 1, 1)
+    assert await ann.states() == {spared["id"]: "running"}
+    assert await ann.ask(spared, "add", 1, 1) == 2
+
+
 PYTHON = """
 from imjoy_rpc import api as same
 

@@ -23,6 +23,7 @@ from hypha_cluster.protocol.limits import SHORTEST_PASSWORD
 from hypha_cluster.registry.accounts import Accounts
 from hypha_cluster.registry.issued import IssuedToken, IssuedTokens
 from hypha_cluster.registry.logins import Logins, Waiting, public_part
+from hypha_cluster.web.middleware.failures import note_refusal
 from hypha_cluster.web.rendering import Pages
 
 ACCOUNT: Final = "/account"
@@ -73,6 +74,7 @@ class LoginPages:
             try:
                 return await endpoint(request)
             except HubError as error:
+                note_refusal(request, error)
                 return self.failed(request, error)
 
         return guarded

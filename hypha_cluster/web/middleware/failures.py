@@ -13,8 +13,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hypha_cluster import log_fields
-from hypha_cluster.errors import HubError, MethodNotAllowed, TooMany
+from hypha_cluster import audit, log_fields
+from hypha_cluster.audit import Event
+from hypha_cluster.errors import (
+    HubError,
+    InvalidToken,
+    MethodNotAllowed,
+    PermissionDenied,
+    TooMany,
+)
 from hypha_cluster.web.middleware.error_pages import ErrorPages
 from hypha_cluster.web.middleware.request_ids import HEADER, path_told
 
@@ -32,6 +39,7 @@ def handlers(origins: Mapping[str, Any], pages: ErrorPages = _PLAIN) -> Mapping[
 
     async def on_hub_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HubError)
+        note_refusal(request, error)
         return pages.answer(request, error.status, str(error), _besides(error))
 
     async def on_http_error(request: Request, error: Exception) -> Response:
@@ -48,6 +56,14 @@ def handlers(origins: Mapping[str, Any], pages: ErrorPages = _PLAIN) -> Mapping[
         return _ForPages(response, origins)
 
     return {HubError: on_hub_error, HTTPException: on_http_error, Exception: on_failure}
+
+
+def note_refusal(request: Request, error: HubError) -> None:
+    """Write down who may not do what they ask for; what is behind `?` may be a secret."""
+    is_client = request.url.path.endswith("/sse")  # which counts as one that comes in
+    if isinstance(error, InvalidToken | PermissionDenied) and not is_client:
+        about = {"method": request.method, "path": request.url.path, "reason": str(error)}
+        audit.note(Event.REFUSED, **about)
 
 
 def _besides(error: HubError) -> Mapping[str, str] | None:
