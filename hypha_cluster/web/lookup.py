@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from starlette.requests import HTTPConnection, Request
 
@@ -35,6 +36,8 @@ from hypha_cluster.registry.instances import TICKET, Instances
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.web.headers import fields_of, header
+
+_REVOKED: Final = "What its launcher came with has been revoked."
 
 
 class Gatekeeper:
@@ -96,7 +99,13 @@ class Gatekeeper:
         check_workspace_name(name)
         if self._instances is None:
             raise InvalidToken("This gateway runs no apps.")
-        identity = self._revoked.admit(await self._instances.admit(f"{name}/{client}", token))
+        identity = await self._instances.admit(f"{name}/{client}", token)
+        try:
+            identity = self._revoked.admit(identity)
+        except InvalidToken:
+            # Else its runner would begin again and again.
+            await self._instances.end(f"{name}/{client}", because=_REVOKED)
+            raise
         return Admission(identity, await self._workspace(identity, name), client, takes=True)
 
     def guest(self) -> Identity:
