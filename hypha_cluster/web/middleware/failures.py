@@ -60,10 +60,10 @@ def handlers(origins: Mapping[str, Any], pages: ErrorPages = _PLAIN) -> Mapping[
 
 def note_refusal(request: Request, error: HubError) -> None:
     """Write down who may not do what they ask for; what is behind `?` may be a secret."""
-    is_client = request.url.path.endswith("/sse")  # which counts as one that comes in
+    method, path = request.scope.get("method"), request.scope.get("path", "")
+    is_client = path.endswith("/sse")  # which is noted as one that comes in
     if isinstance(error, InvalidToken | PermissionDenied) and not is_client:
-        about = {"method": request.method, "path": request.url.path, "reason": str(error)}
-        audit.note(Event.REFUSED, **about)
+        audit.note(Event.REFUSED, method=method, path=path, reason=str(error))
 
 
 def _besides(error: HubError) -> Mapping[str, str] | None:
