@@ -1,9 +1,12 @@
 """Server apps in a real browser: what they do, what they may, and what is said when they fail."""
 
 import asyncio
+import hashlib
+import io
 import json
 import secrets
 import sys
+import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -440,6 +443,75 @@ async def test_a_fastapi_of_2021_answers_with_the_network_cut(
             assert written.value == {"name": "x", "price": 1.5}
             with pytest.raises(Rejected, match="no-such-thing"):
                 await ann("launch", FASTAPI.replace("fastapi==0.70.0", "no-such-thing"), timeout=30)
+
+
+def a_wheel(name: str, code: str) -> bytes:
+    """A package of one module."""
+    found = io.BytesIO()
+    about = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(found, "w") as wheel:
+        wheel.writestr(f"{name}.py", code)
+        wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        wheel.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{about}/RECORD", "")
+    return found.getvalue()
+
+
+async def an_index(user: User, url: str, name: str, wheel: bytes) -> None:
+    """Offer a package index as a web application, at this URL, with one package in it."""
+    file = f"{name}-1.0-py3-none-any.whl"
+    headers = {"access-control-allow-origin": "*"}
+    digest = hashlib.sha256(wheel).hexdigest()
+    listing = {
+        "meta": {"api-version": "1.0"},
+        "name": name,
+        "files": [{"filename": file, "url": f"{url}/wheel", "hashes": {"sha256": digest}}],
+    }
+    kind = {"content-type": "application/vnd.pypi.simple.v1+json"}
+
+    def package(event: dict[str, Any]) -> dict[str, Any]:
+        return {"status": 200, "headers": headers | kind, "body": json.dumps(listing)}
+
+    def download(event: dict[str, Any]) -> dict[str, Any]:
+        return {"status": 200, "headers": headers, "body": wheel}
+
+    offered = {name: package, "wheel": download}
+    config = {"visibility": "public"}
+    own = {"id": "index", "name": "index", "type": "functions", "config": config}
+    await user.client.offer("index", visibility="public", **offered)
+    service = user.client.functions["services.built-in.get_service"]("index") | own
+    user.client.functions["services.built-in.get_service"] = lambda _: service
+    info = {**own, "id": f"{user.client.client_id}:index"}
+    listed = {"id": user.client.client_id, "services": [info]}
+    await user.client.manager("update_client_info", listed)
+
+
+async def test_an_app_in_python_gets_what_it_may_require(
+    valkey_url: str, redis_prefix: str, tmp_path: Any
+) -> None:
+    for name in ("pyodide", "micropip"):
+        package = find(name)
+        if not package or not is_complete(package):
+            pytest.skip(f"{name} is missing; `make install` fetches it")
+    source = "import mine, tiny; api.export({'said': lambda: mine.TEXT + tiny.TEXT})"
+    wheel = {"name": "mine-1.0-py3-none-any.whl", "source": a_wheel("mine", "TEXT = 'a'")}
+    config = {"requirements": ["tiny>=1", "imjoy-rpc", wheel["name"]]}
+    with app_cluster(tmp_path, valkey_url, redis_prefix) as cluster:
+        gateway = cluster.gateway(
+            app_packages="tiny", app_package_index="/ann/apps/index/{package_name}"
+        )
+        cluster.runner(gateway.url, app_network="hub")
+        async with await User.connect(gateway.url) as ann:
+            await an_index(
+                ann, f"{gateway.url}/ann/apps/index", "tiny", a_wheel("tiny", "TEXT = 'b'")
+            )
+            app = await ann.launch(source, "web-python", config=config, attachments=[wheel])
+
+            assert await ann.ask(app, "said") == "ab"
+            with pytest.raises(Rejected, match="'pandas' is no package that apps of this hub may"):
+                await ann.launch(source, "web-python", config={"requirements": ["pandas"]})
 
 
 async def test_an_app_that_does_not_feel_well_is_started_again(ann: User) -> None:

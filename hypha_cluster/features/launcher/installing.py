@@ -9,9 +9,16 @@ from hypha_cluster.errors import BadRequest, Conflict, TooLarge
 from hypha_cluster.features.launcher.fetching import fetch
 from hypha_cluster.features.launcher.identifiers import check_file_name, multihash
 from hypha_cluster.features.launcher.manifest import DEFAULTS, INDEX, RDF, manifest_of
+from hypha_cluster.features.launcher.packages import Packages
 from hypha_cluster.features.launcher.plugins import check_source, is_page, parse_plugin, title_of
 from hypha_cluster.features.launcher.probes import PROBES, Probe
-from hypha_cluster.features.launcher.rendering import Code, render, template_of
+from hypha_cluster.features.launcher.rendering import (
+    PYTHON,
+    Code,
+    render,
+    requirements_of,
+    template_of,
+)
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import APP_FILE, APP_FILES, APP_RECORD, APP_SIZE
 from hypha_cluster.registry.apps import App, AppFile, Apps
@@ -51,9 +58,10 @@ class Contents(NamedTuple):
 
 
 class Installer:
-    """root: the path under which the hub serves everything."""
+    """root: the path under which the hub serves everything. packages: what Python may require."""
 
-    def __init__(self, apps: Apps, root: str) -> None:
+    def __init__(self, apps: Apps, root: str, packages: Packages) -> None:
+        self._packages = packages
         self._apps = apps
         self._root = root
 
@@ -140,12 +148,18 @@ class Installer:
                 raise BadRequest("Config should not be provided for imjoy plugin.")
             config = {**DEFAULTS, **parse_plugin(source)}
             code = Code(config["script"], config)
-            return config, render(code, template_of(_type_of(config)), self._root)
+            return config, self._render(code, _type_of(config))
         config = {**DEFAULTS, **(given or {})}
         if template == "":
             return config, source
         name = _type_of(config) if template is None else template
-        return config, render(Code(source, config), template_of(name), self._root)
+        return config, self._render(Code(source, config), name)
+
+    def _render(self, code: Code, kind: str) -> str:
+        template = template_of(kind)
+        if template == PYTHON:
+            self._packages.check(requirements_of(code.config))
+        return render(code, template, self._root, self._packages)
 
 
 def _check_record(app: App) -> None:

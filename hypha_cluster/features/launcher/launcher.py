@@ -10,6 +10,7 @@ from hypha_cluster.features.feature import Feature, Grounds, Lookups
 from hypha_cluster.features.launcher.following import Following
 from hypha_cluster.features.launcher.installing import Installer
 from hypha_cluster.features.launcher.keeping import Keeper
+from hypha_cluster.features.launcher.packages import Packages
 from hypha_cluster.features.launcher.pages import AppPages
 from hypha_cluster.features.launcher.probes import Probes
 from hypha_cluster.features.launcher.python_client import route
@@ -63,7 +64,8 @@ class Launcher(Feature):
             self._probes,
             Insight(grounds.activity.waiting_for, counts),
         )
-        installer = Installer(apps, grounds.base_path)
+        packages = Packages(settings.app_packages, settings.app_package_index)
+        installer = Installer(apps, grounds.base_path, packages)
         self._following = Following(logs, grounds)
         logbooks = Logbooks(logs, self._following)
         keeper = Keeper(self._kept)

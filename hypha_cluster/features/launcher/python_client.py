@@ -17,7 +17,7 @@ from hypha_cluster.web.assets.catalogue import find, how_to_get, is_there
 
 PATH: Final = "/assets/app-python.zip"
 # Without their compiled parts; msgpack does without its own.
-_PACKAGES: Final = ("imjoy_rpc", "msgpack", "shortuuid")
+PACKAGES: Final = ("imjoy_rpc", "msgpack", "shortuuid")
 _MISSING: Final = (
     "This gateway does not have the Python client for apps; its operator gets it by "
     "pip install 'hypha-cluster[server-apps]'."
@@ -29,7 +29,7 @@ def check_python() -> None:
     pyodide = find("pyodide")
     if pyodide is not None and not is_there("pyodide"):
         raise BadRequest(how_to_get(pyodide))
-    if any(importlib.util.find_spec(name) is None for name in _PACKAGES):
+    if any(importlib.util.find_spec(name) is None for name in PACKAGES):
         raise BadRequest(_MISSING)
 
 
@@ -53,7 +53,7 @@ def _archive() -> bytes:
     """The packages in one archive; nothing, if one of them is missing."""
     found = io.BytesIO()
     with zipfile.ZipFile(found, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in _PACKAGES:
+        for name in PACKAGES:
             spec = importlib.util.find_spec(name)
             if spec is None or not spec.origin:
                 return b""

@@ -8,18 +8,21 @@ import jinja2
 
 from hypha_cluster.errors import BadRequest
 from hypha_cluster.features.launcher.manifest import SHOWN_TO_PAGE
+from hypha_cluster.features.launcher.packages import Packages
 from hypha_cluster.features.launcher.python_client import PATH, check_python
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.web.assets.catalogue import PREFIX, find, how_to_get, is_complete, url
 
+PYTHON: Final = "web-python.html"
 # Type of an app → template. An iframe is a window that nobody sees.
 _TEMPLATES: Final = {
     "window": "window.html",
     "iframe": "window.html",
     "web-worker": "web-worker.html",
-    "web-python": "web-python.html",
+    "web-python": PYTHON,
 }
 _FILE: Final = "-plugin.html"  # behind a type, as the original names its templates
+NOTHING_ELSE: Final = Packages("", "")
 _BLOCKS: Final = ("window", "style", "link")
 
 _pages: Final = jinja2.Environment(
@@ -51,19 +54,23 @@ def template_of(name: str) -> str:
     return _TEMPLATES[kind]
 
 
-def render(code: Code, template: str, root: str) -> str:
-    """The page of an app. root: the path under which the hub serves everything."""
-    config, requirements = code.config, _requirements(code.config.get("requirements"))
-    about = {
+def render(code: Code, template: str, root: str, packages: Packages = NOTHING_ELSE) -> str:
+    """The page of an app. root: the path under which the hub serves everything.
+
+    packages: what an app in Python may require, besides what the hub has.
+    """
+    config, requirements = code.config, requirements_of(code.config)
+    about: dict[str, Any] = {
         "config": {key: config[key] for key in SHOWN_TO_PAGE if key in config},
         "requirements": requirements,
         "script": code.script,
         "client": root + url("imjoy-rpc", "dist/hypha-rpc-websocket.min.js"),
         "root": root,
     }
-    if template == _TEMPLATES["web-python"]:
+    if template == PYTHON:
         about |= {"pyodide": root + url("pyodide", "pyodide.mjs"), "python": root + PATH}
-        about |= _wheels(requirements, root)
+        about |= _wheels(packages.missing(requirements), root)
+        about["indexes"] = packages.indexes
     blocks = {name: _contents(config.get(name)) for name in _BLOCKS}
     return _pages.get_template(template).render(
         name=config["name"],
@@ -73,7 +80,9 @@ def render(code: Code, template: str, root: str) -> str:
     )
 
 
-def _requirements(given: Any) -> list[str]:
+def requirements_of(config: Mapping[str, Any]) -> list[str]:
+    """BadRequest when they are no texts."""
+    given = config.get("requirements")
     if given is None:
         return []
     found = [given] if isinstance(given, str) else given

@@ -59,6 +59,17 @@ class LauncherSettings:
         "What pages of apps reach besides the hub: what is public on the internet, or nothing.",
         choices=("internet", "hub"),
     )
+    app_packages: str = setting(
+        "",
+        "Names of packages that apps in Python may require besides those that the hub has, with "
+        "commas between; * allows all.",
+        many=True,
+    )
+    app_package_index: str = setting(
+        "",
+        "The index for them: a URL, with {package_name} in it or without; one that begins with a "
+        "slash is the hub's. Empty = https://pypi.org/simple.",
+    )
     app_hub_url: str = setting(
         "",
         "Address under which the pages of apps reach the hub; empty = that of its users.",
