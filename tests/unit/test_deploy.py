@@ -81,7 +81,10 @@ def test_a_runner_in_a_container_is_told_what_is_a_runners() -> None:
     told = set(re.findall(r"^ +(HYPHA_APP_\w+):", runner, re.MULTILINE))
     patience = re.search(r"RUNNER_GRACE_PERIOD:-(\d+)s", runner)
 
-    gateways = {"HYPHA_APP_RUNNERS", "HYPHA_APP_BROWSER"}  # its browser is that of the image
+    gateways = {
+        *("HYPHA_APP_RUNNERS", "HYPHA_APP_PACKAGES", "HYPHA_APP_PACKAGE_INDEX"),
+        "HYPHA_APP_BROWSER",  # its browser is that of the image
+    }
     known = {about.env for about in all_settings(BUILT_IN) if about.name.startswith("app_")}
     assert told == known - gateways
     assert "jwt" not in runner
