@@ -170,6 +170,7 @@ class ClientLife:
             refresh_after=refresh_after,
             clock=self._terms.clock,
         )
+        connection.is_unready = admission.takes
         self._connections.expect(connection)
         try:
             claim = await self._claim(connection.attachment, admission)

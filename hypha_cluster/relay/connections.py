@@ -157,6 +157,7 @@ class Connection:
         "home",
         "is_amnesic",
         "is_barred",
+        "is_unready",
         "mail",
         "offered",
         "open_services",
@@ -218,12 +219,14 @@ class Connection:
         self.is_barred = attachment.identity.guest is Guests.OFF
         self.chunks = speech.dialect.chunks(attachment.address, speech.max_message_size)
         # Until its mail was delivered, frames wait: those from the bus are older than the others.
-        self.waiting_from_bus: list[bytes] = []
-        self.waiting_local: list[bytes] = []
+        self.waiting_from_bus, self.waiting_local = list[bytes](), list[bytes]()
         # Frames that it has sent after one that waits for the registry.
         self.waiting_to_route: list[bytes] | None = None
         self.routed = asyncio.Event()  # whether none of them waits
         self.routed.set()
+        # Whether it has taken an address over, and offers nothing yet. Published clients never
+        # answer calls of what they do not offer.
+        self.is_unready = False
         self.is_amnesic = False  # it came back, but the hub no longer knew what it offers
         self.clock = clock
         self.attached_at = self.refreshed_at = self.heard_at = clock()

@@ -11,7 +11,7 @@ from typing import Final
 
 from hypha_cluster.errors import BadFrame, ClientAway, ClientBusy, HubError
 from hypha_cluster.metrics import Counts
-from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol import guard, rpc
 from hypha_cluster.protocol.address import node_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, is_frame
 from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
@@ -120,10 +120,24 @@ class Delivery:
             self.send(target, sealed)
 
     def _offer(self, connection: Connection, sealed: bytes) -> None:
+        if connection.is_unready and self._is_turned_away(connection, sealed):
+            return
         if not self._connections.offer(connection, sealed):
             self._busy(connection, sealed)
         elif self._owed.are_watched:
             self._owed.note(connection.address, sealed)
+
+    def _is_turned_away(self, connection: Connection, sealed: bytes) -> bool:
+        """Whether it is a call of a service that the client does not offer yet; it is rejected."""
+        frame, target = self._read(sealed), connection.address
+        if frame is None or not isinstance(frame.body.get("promise"), dict):
+            return False
+        method = frame.envelope.get("method", "")
+        if not method.startswith("services.") or method.startswith(guard.BUILT_IN):
+            return False
+        error = ClientAway(f"Client {target} has started anew, and offers nothing yet; try again.")
+        self.rejects.reject(frame, rpc.answers_to(frame), target, error)
+        return True
 
     def _busy(self, connection: Connection, sealed: bytes) -> None:
         """The target is slow: answers are still let through, what is new is turned away."""

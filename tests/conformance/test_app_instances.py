@@ -191,9 +191,9 @@ async def test_the_page_of_a_runner_that_stops_answers_until_the_next_one_does(
                 while not answers or answers[-1][0] in (old, ""):
                     epoch = int(await redis.hget(instance, "epoch") or 0)
                     try:
-                        async with asyncio.timeout(3 * SECOND):
+                        async with asyncio.timeout(10 * SECOND):
                             answers.append((await ann.ask(app, "who"), epoch))
-                    except (Rejected, TimeoutError):
+                    except Rejected:
                         answers.append(("", epoch))
                     await asyncio.sleep(0.02)
 

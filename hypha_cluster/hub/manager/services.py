@@ -72,6 +72,7 @@ class ServiceFunctions:
                     self._quotas.offer(connection, len(connection.services | put))
                     await self._registered.register(connection.attachment, put)
                     connection.services |= put
+            connection.is_unready = False
         except ClientLeft:  # to another gateway, which has to know
             await self.recover(connection)
             for service_id in put:
@@ -100,6 +101,7 @@ class ServiceFunctions:
             if put or remove:
                 await self._registered.register(connection.attachment, put, remove)
             connection.services = infos
+            connection.is_unready &= not infos
             for service_id in remove:
                 connection.announced.pop(service_id, None)
         if DEFAULT in put and DEFAULT not in known:

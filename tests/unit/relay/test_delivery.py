@@ -517,6 +517,38 @@ async def test_what_nobody_waits_for_is_dropped_before_who_is_slow(rig: Rig) -> 
     assert rig.counts.frames_refused == 1
 
 
+# A page of an app that is new where another one was.
+
+
+async def test_a_call_to_who_offers_nothing_yet_is_turned_away(rig: Rig) -> None:
+    mine, yours = await rig.live("me"), await rig.live("you")
+    mine.is_unready = True
+    rig.wait(target=ME)
+
+    rig.delivery.send(ME, call())
+
+    assert told(yours) == [
+        ("s.reject", f"Client {ME} has started anew, and offers nothing yet; try again.")
+    ]
+    assert sent(mine) == []
+    mine.is_unready = False
+    rig.delivery.send(ME, call())
+    assert sent(mine) == [call()]
+
+
+@pytest.mark.parametrize("method", ["services.built-in.get_service", "abc.callbacks.run"])
+async def test_what_it_has_nevertheless_reaches_it(rig: Rig, method: str) -> None:
+    mine = await rig.live("me")
+    mine.is_unready = True
+    body = {"args": [], "promise": rpc.promise(YOU, "s")}
+    frame = Seal(YOU, {}).call(rpc.call_envelope(ME, method, "s"), pack(body))
+
+    for each in (frame, answer(ME), note()):
+        rig.delivery.send(ME, each)
+
+    assert sent(mine) == [frame, answer(ME), note()]
+
+
 # Mailboxes.
 
 
