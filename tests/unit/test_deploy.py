@@ -1,6 +1,9 @@
 """What lies in deploy/ and beside docker-compose.yml agrees with the settings of the hub."""
 
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 from hypha_cluster.config import Config
@@ -90,3 +93,16 @@ def test_a_runner_in_a_container_is_told_what_is_a_runners() -> None:
     assert "jwt" not in runner
     assert patience
     assert int(patience[1]) >= LauncherSettings().app_drain_time + 20
+
+
+def test_the_image_of_a_runner_gets_what_drives_its_browser() -> None:
+    dockerfile = (ROOT / "deploy" / "Dockerfile.runner").read_text(encoding="utf-8")
+    program = re.search(r"python3 -c '([^']+)'", dockerfile)
+    assert program
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    said = subprocess.run(
+        [sys.executable, "-c", program[1]], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert {*said.split()} == {*project["optional-dependencies"]["server-apps"]}
