@@ -253,14 +253,16 @@ async def test_the_cookie_opens_no_function_no_connection_and_no_application_to_
     inside = {"Referer": f"{site.first}/bob/apps/site/", "Origin": site.first}
     async with httpx2.AsyncClient(trust_env=False) as client:
         for url in (site.first, site.second):
-            for path in (
-                "/bob/info",
-                "/bob/services/site/index",
-                "/public/services/hypha-login/revoke_user?user=bob",
-                "/api/stats",
+            for method, path in (
+                ("GET", "/bob/info"),
+                ("GET", "/bob/services/site/index"),
+                ("POST", "/bob/services/site/index"),
+                ("POST", "/public/services/hypha-login/revoke_user?user=bob"),
+                ("GET", "/api/stats"),
             ):
                 for headers in ({}, script, opened, {**script, **inside}):
-                    answer = await client.get(f"{url}{path}", headers={**cookie, **headers})
+                    named = {**cookie, **headers}
+                    answer = await client.request(method, f"{url}{path}", headers=named)
                     assert answer.status_code == 403, (path, headers)
             for headers in ({}, script, framed, {**script, **inside}, inside):
                 answer = await client.get(f"{url}/bob/apps/site/", headers={**cookie, **headers})

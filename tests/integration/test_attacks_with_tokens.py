@@ -18,6 +18,7 @@ from hypha_cluster.identity.tokens import Place
 from tests.conformance.python_scene import eventually
 from tests.gateways import Gateway, Value
 from tests.http import ask
+from tests.metrics import metric
 from tests.raw_client import RawClient, Rejected
 from tests.sse_client import Refused, SseClient
 from tests.token_rig import BAD, SECRET, token_of, tokens_of
@@ -209,7 +210,8 @@ async def test_what_was_revoked_opens_nothing_by_any_way(victim: Victim) -> None
         child = await thief.manager("generate_token")
         assert len(await ways_that_take(victim, child)) == len(WAYS) * 2
         victim.client.received.clear()
-        await ask(f"{victim.urls[1]}/public/services/hypha-login/revoke_token?token={stolen}")
+        url = f"{victim.urls[1]}/public/services/hypha-login/revoke_token?token={stolen}"
+        assert (await ask(url, b"")).status == 200
         assert await thief.closed() == 1000
 
     async def is_over() -> bool:
@@ -244,6 +246,10 @@ async def test_a_token_for_coming_back_is_of_no_use_when_its_client_has_left(
             await RawClient.connect(url, leaving.client_id, **found)
 
 
+async def connections(url: str) -> float:
+    return await asyncio.to_thread(metric, url, "hypha_connections")
+
+
 async def test_nobody_takes_the_place_of_a_client_that_broke_off(victim: Victim) -> None:
     """Not even who may enter its workspace: it comes back, to its services and its mail."""
     name = f"square-{secrets.token_hex(3)}"
@@ -256,8 +262,14 @@ async def test_nobody_takes_the_place_of_a_client_that_broke_off(victim: Victim)
     ):
         mine = await RawClient.connect(victim.urls[0], token=token_of(ANN), **at_it)
         await mine.offer("tool", work=lambda *_: "mine")
+        before = await connections(victim.urls[0])
         mine.break_off()
         await mine.closed()
+
+        async def is_suspended() -> bool:
+            return await connections(victim.urls[0]) < before
+
+        await eventually(is_suspended)
         await mate.send(
             {"type": "method", "to": mine.address, "method": "services.tool.work"}, {"args": [7]}
         )
