@@ -29,11 +29,11 @@ class Case:
     subjects: tuple[str, ...] = BOTH
 
     def by_real_client(self) -> bool:
-        return not self.scenario.startswith("raw.")
+        return not self.scenario.startswith(("raw.", "sse."))
 
     def is_idle(self) -> bool:
         """Whether there are no operations that could cost something each."""
-        return self.scenario == "raw.idle"
+        return self.scenario in ("raw.idle", "sse.idle")
 
 
 def _calls() -> list[Case]:
@@ -112,6 +112,14 @@ def _raw() -> list[Case]:
     ]
 
 
+def _event_streams() -> list[Case]:
+    """The original has none."""
+    return [
+        Case("sse-call", "sse.call", subjects=(OURS,)),
+        Case("sse-idle-1000", "sse.idle", {"connections": 1_000}, subjects=(OURS,)),
+    ]
+
+
 def _many_clients() -> list[Case]:
     ways = (*BOTH, ON_ASYNCIO, HYPERCORNS_PATH)
     idle = [
@@ -145,5 +153,6 @@ CASES = [
     *_http(),
     *_web_applications(),
     *_raw(),
+    *_event_streams(),
     *_many_clients(),
 ]

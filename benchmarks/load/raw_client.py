@@ -34,6 +34,11 @@ def masked(payload: bytes, first: int = FIN_BINARY) -> bytes:
 
 
 def call_frame(to: str, method: str, args: list[Any], session: str, client: str) -> bytes:
+    """A call as it goes through a WebSocket."""
+    return masked(call_payload(to, method, args, session, client))
+
+
+def call_payload(to: str, method: str, args: list[Any], session: str, client: str) -> bytes:
     """A call as the published clients make it (protocol.md 5.2), without a heartbeat."""
 
     def callback(name: str) -> dict[str, Any]:
@@ -42,7 +47,8 @@ def call_frame(to: str, method: str, args: list[Any], session: str, client: str)
 
     main = {"type": "method", "from": client, "to": to, "method": method, "session": session}
     promise = {"resolve": callback("resolve"), "reject": callback("reject")}
-    return masked(_pack(main) + _pack({"args": args, "promise": promise}))
+    packed: bytes = _pack(main) + _pack({"args": args, "promise": promise})
+    return packed
 
 
 def reply_frame(to: str, session: str, client: str, result: Any) -> bytes:

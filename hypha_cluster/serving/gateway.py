@@ -34,7 +34,8 @@ GRACE = 2.0
 
 # mallopt's parameters in glibc, and what they are set to.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-KEPT_MEMORY = 32 * MIB
+LARGEST_KEPT = 4 * MIB  # of a piece: more than a frame; what grows to more leaves nothing behind
+KEPT_MEMORY = 64 * MIB
 
 MOST_FILES = 1 << 20
 
@@ -193,8 +194,8 @@ def keep_freed_memory() -> None:
     """Stop glibc from giving a large frame's memory back only to fault it in again."""
     libc = ctypes.CDLL(None)
     with contextlib.suppress(AttributeError):  # another libc, with habits of its own
-        libc.mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY)
-        libc.mallopt(M_TRIM_THRESHOLD, 2 * KEPT_MEMORY)
+        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+        libc.mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY)
 
 
 def collect_less() -> None:

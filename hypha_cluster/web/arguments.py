@@ -124,7 +124,10 @@ def _json_parameter(name: str, text: str) -> Any:
 
 def _from_json(body: bytes | bytearray) -> Any:
     _check_json_size(body)
-    return json.loads(body)
+    text = body.decode(json.detect_encoding(body), "surrogatepass")  # as json itself does
+    if isinstance(body, bytearray):
+        body.clear()  # else a large one would be there three times
+    return json.loads(text)
 
 
 def _check_json_size(body: bytes | bytearray) -> None:

@@ -9,6 +9,17 @@ from benchmarks.__main__ import main
 from benchmarks.cases import CASES
 from benchmarks.load.__main__ import find
 
+SCENARIOS = sorted({case.scenario for case in CASES if not case.by_real_client()})
+
+
+@pytest.mark.parametrize("name", ["sse-call", "sse-idle-1000"])
+def test_event_streams_are_measured(name: str, tmp_path: Path) -> None:
+    main(["--quick", "--seconds=0.2", f"--only={name}", f"--out={tmp_path}"])
+
+    (result,) = json.loads((tmp_path / "benchmarks.json").read_text())["results"]
+    assert (result["case"], result["error"]) == (name, "")
+    assert result["median"]["server_ms"] > 0
+
 
 def test_a_case_is_measured_and_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -34,6 +45,6 @@ def test_case_names_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("scenario", sorted({c.scenario for c in CASES if "raw." in c.scenario}))
-def test_every_raw_scenario_is_there(scenario: str) -> None:
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_scenario_that_needs_no_published_client_is_there(scenario: str) -> None:
     assert callable(find(scenario))

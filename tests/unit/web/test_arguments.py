@@ -72,6 +72,18 @@ def test_an_empty_body_has_no_arguments(content_type: str) -> None:
     assert from_body(b"", content_type) == {}
 
 
+def test_a_body_as_json_is_not_kept_beside_its_text() -> None:
+    body = bytearray(b'{"a": 1}')
+
+    assert from_body(body, "application/json") == {"a": 1}
+    assert not body
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_json_is_read_in_any_encoding_that_it_may_have(encoding: str) -> None:
+    assert from_body('{"a": "ä"}'.encode(encoding), "application/json") == {"a": "ä"}
+
+
 def test_a_body_of_another_kind_is_refused() -> None:
     with pytest.raises(UnsupportedMediaType, match="application/msgpack, not 'text/csv'"):
         from_body(b"x", "text/csv")
