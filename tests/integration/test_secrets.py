@@ -230,7 +230,7 @@ async def open_the_pages(scene: Scene, visit: Visit) -> None:
         for number, token in enumerate(filter(None, holders)):
             scene.note(f"token {number} in {path}", token)
     await visit.go("/account")
-    await visit.do(lambda page: page.click("text=All users and workspaces"))
+    await visit.do(lambda page: page.click('a[href$="/account/admin"]'))
     await visit.do(lambda page: page.wait_for_url("**/account/admin"))
 
 

@@ -230,6 +230,7 @@ def test_every_way_in_is_tried(lab: Lab) -> None:
     assert tried == {row.route for row in (*ROWS, *OPTIONAL_ROWS) if row.route} - {TOOLS}
 
 
+@pytest.mark.timeout(600)
 async def test_no_function_of_the_hub_keeps_or_does_more_than_was_sent(lab: Lab) -> None:
     async with await RawClient.connect(lab.url) as stranger:
         ordinary = await work_of(lambda number: attempt(stranger, "default.echo", number))
