@@ -14,6 +14,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
+from hypha_cluster.web import assets
+from hypha_cluster.web.assets.catalogue import SWAGGER
+
 FILES: Final = "/pages"
 _SHARED: Final = Path(__file__).parent / "templates"
 _POLICY: Final = (
@@ -75,7 +78,9 @@ class Pages:
         """The nonce of a page's scripts and styles, and its text."""
         nonce = secrets.token_urlsafe(12)
         template = self._templates.get_template(f"{page}.html")
-        return nonce, template.render(root=root, nonce=nonce, **values)
+        # Fetched while the hub runs, the page of the API is there at once.
+        has_api_docs = assets.is_there(SWAGGER)
+        return nonce, template.render(root=root, nonce=nonce, has_api_docs=has_api_docs, **values)
 
 
 class PageFiles:

@@ -115,9 +115,10 @@ async def test_two_processes_of_one_name_do_not_share_a_lease(cluster: Cluster) 
 async def test_a_process_waits_whether_the_lease_of_its_name_is_renewed(cluster: Cluster) -> None:
     await cluster.start("a")
     await cluster.redis.pexpire(cluster.keys.node("a"), 4_000)
-    other = cluster.process()
+    other, asked = cluster.process(), cluster.client.meter.commands
     waiting = asyncio.create_task(other.wait_for("a"))
-    await asyncio.sleep(0.1)
+    while cluster.client.meter.commands == asked:  # noqa: ASYNC110  (it tells nobody)
+        await asyncio.sleep(0.001)
 
     await cluster.nodes.renew_lease("a")
 

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 PREFIX: Final = "/assets"
 FOLDER: Final = Path(__file__).parent / "files"
+SWAGGER: Final = "swagger-ui-dist"  # what shows the description of the API
 
 
 class Package(NamedTuple):

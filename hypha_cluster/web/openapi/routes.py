@@ -25,12 +25,12 @@ from hypha_cluster.protocol.limits import (
 )
 from hypha_cluster.web import assets
 from hypha_cluster.web.answers import answer
+from hypha_cluster.web.assets.catalogue import SWAGGER
 from hypha_cluster.web.lookup import Lookup
 from hypha_cluster.web.openapi.functions import measured
 from hypha_cluster.web.openapi.hub import hub_document
 from hypha_cluster.web.openapi.parts import Json, document
 
-_PACKAGE: Final = "swagger-ui-dist"
 _SCRIPT: Final = """
 const named = new URLSearchParams(location.search).get("workspace");
 const base = location.pathname.replace(/\\/api-docs$/, "");
@@ -123,10 +123,10 @@ class OpenApi:
     async def page(self, request: Request) -> Response:
         base, nonce = request.scope.get("root_path", ""), secrets.token_urlsafe(12)
         headers = _HEADERS | {"Content-Security-Policy": _POLICY.format(nonce=nonce)}
-        if not assets.is_there(_PACKAGE):
+        if not assets.is_there(SWAGGER):
             return HTMLResponse(_missing(), 503, headers)
         style, bundle = (
-            assets.url(_PACKAGE, file) for file in ("swagger-ui.css", "swagger-ui-bundle.js")
+            assets.url(SWAGGER, file) for file in ("swagger-ui.css", "swagger-ui-bundle.js")
         )
         page = _PAGE.format(
             base=base, style=style, bundle=bundle, colours=_STYLE, script=_SCRIPT, nonce=nonce
@@ -170,7 +170,7 @@ class OpenApi:
 
 
 def _missing() -> str:
-    package = assets.find(_PACKAGE)
+    package = assets.find(SWAGGER)
     assert package is not None
     how = html.escape(assets.how_to_get(package))
     rest = '<a href="openapi.json">openapi.json</a> is there without it.'

@@ -22,16 +22,19 @@ class Client:
         self._answers = list(answers)
         self.asked: list[tuple[str, list[Any]]] = []
         self.told: list[str] = []
+        self.is_asked, self.is_told = asyncio.Event(), asyncio.Event()
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
     async def call(self, function: dict[str, Any], args: list[Any]) -> Any:
         self.asked.append((function["_rmethod"], args))
+        self.is_asked.set()
         await self.may_answer.wait()
         return self._answers.pop(0)
 
     def tell(self, function: dict[str, Any]) -> None:
         self.told.append(function["_rmethod"])
+        self.is_told.set()
 
 
 async def items(stream: dict[str, Any], client: Client) -> list[Any]:
@@ -81,14 +84,15 @@ async def test_whoever_leaves_closes_it_when_the_client_has_answered() -> None:
     async with contextlib.aclosing(follow(GENERATOR, client.call, client.tell)) as stream:
         await anext(stream)
         client.may_answer.clear()
+        client.is_asked.clear()
         waiting = asyncio.ensure_future(anext(stream))
-        await asyncio.sleep(0.01)
+        await client.is_asked.wait()
         waiting.cancel()
         await asyncio.wait([waiting])
 
     assert client.told == []
     client.may_answer.set()
-    await asyncio.sleep(0.01)
+    await client.is_told.wait()
     assert client.told == ["s.close"]
 
 

@@ -28,6 +28,19 @@ def test_what_is_put_into_a_page_is_text(pages: Pages) -> None:
     assert 'href="/hub/pages/style.css"' in text
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_way_to_the_api_is_shown_where_its_page_can_be_had(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """Else it would lead to an error."""
+    monkeypatch.setattr("hypha_cluster.web.assets.is_there", lambda name: is_there)
+
+    text = bytes(pages.show("own", "/hub", x="").body).decode()
+
+    assert ('href="/hub/api-docs"' in text) is is_there
+    assert 'href="/hub/playground"' in text
+
+
 def test_each_answer_names_its_own_nonce(pages: Pages) -> None:
     policies = {pages.show("own", "", x="").headers["content-security-policy"] for _ in range(2)}
 
