@@ -136,7 +136,8 @@ class Visits:
     def method(self, provider: Provider, function: Any) -> str:
         """By which a function of a provider's is called; FunctionNotFound if it is none of its."""
         if not rpc.is_reference(function):
-            raise FunctionNotFound(f"Service {provider.address}:{provider.service} has no such.")
+            where = f"{provider.address}:{provider.service}"
+            raise FunctionNotFound(f"Service {where} has no such function.")
         method: str = function["_rmethod"]
         is_own = method.startswith(guard.BUILT_IN) and method != guard.PING
         if is_own or function["_rtarget"] != provider.address:

@@ -139,7 +139,7 @@ class ChunkGuard:
 
     def _go_on(self, key: tuple[str, str], message: Message, call: CacheCall, now: float) -> Step:
         if message.in_flight:
-            raise BadFrame("Wait for the answer to one part of a message before the next.")
+            raise BadFrame("Wait for the answer to one part of a message before you send the next.")
         if call.action == "append":
             self._size += len(call.data)
             references = message.append(call.data)

@@ -88,7 +88,7 @@ class Message:
         except (ValueError, TypeError, msgpack.UnpackException) as error:
             raise BadFrame(f"The message in chunks is not valid msgpack: {error}.") from None
         if self._is_whole and self._reader.data:
-            raise BadFrame("The message in chunks goes on behind its end.")
+            raise BadFrame("The message in chunks goes on after its end.")
 
     def finish(self) -> Carried:
         """The whole message has come; answer what it is."""

@@ -44,7 +44,7 @@ class Keys:
         """Raise StartupError for a prefix by which keys could be taken for another cluster's."""
         if any(f"{part}:" in _BEGINNINGS for part in prefix.split(":")[1:]):
             words = ", ".join(word.removesuffix(":") for word in _BEGINNINGS[1:])
-            raise StartupError(f"redis_prefix has none of {words} behind a ':', unlike {prefix!r}")
+            raise StartupError(f"redis_prefix may not have {words} after a ':', as {prefix!r} has")
         self.prefix = prefix
 
     def workspace(self, workspace: str) -> str:

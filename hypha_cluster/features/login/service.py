@@ -227,7 +227,8 @@ def _check_named(identity: Identity) -> None:
 
 def _text(name: str, value: object, limit: int | None = LOGIN_KEY) -> str:
     if not isinstance(value, str) or not value or (limit is not None and len(value) > limit):
-        raise BadRequest(f"{name!r} is a text, and not too long.")
+        most = f" of at most {limit} characters" if limit else ""
+        raise BadRequest(f"{name!r} is a text{most}, and not empty.")
     return value
 
 

@@ -80,7 +80,7 @@ def test_nothing_follows_its_end(size: int) -> None:
             came.append(data[start : start + size])
         came.finish()
 
-    with pytest.raises(BadFrame, match="goes on behind its end"):
+    with pytest.raises(BadFrame, match="goes on after its end"):
         come()
 
 
