@@ -1,4 +1,4 @@
-"""A client's life on this node: attached, between two connections, gone (docs/architecture.md).
+"""A client's life on this node: attached, suspended, gone (docs/architecture.md).
 
 Two things have a state each. A *connection* has its stage here (relay/connections.py), a *client*
 has its record in Redis (registry/claim.lua, suspend.lua, leave.lua):

@@ -31,7 +31,7 @@ def departure(address: str) -> bytes:
 
 
 class Presence:
-    """grace: seconds for which a client that is between two connections keeps its place."""
+    """grace: seconds for which a suspended client keeps its place."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Presence:
         self._untold: dict[str, tuple[Attachment, Tell]] = {}
 
     async def suspend(self, attachment: Attachment) -> None:
-        """A client is between two connections."""
+        """A client is suspended."""
         await self._tell(attachment, self._suspend)
 
     async def leave(self, attachment: Attachment) -> None:
@@ -84,7 +84,7 @@ class Presence:
         done = await self._registry.suspend(address, holder=attachment.holder, grace=self._grace)
         if done:
             self._counts.suspended += 1
-            _log.info("%s is between two connections.", address, extra={"client": address})
+            _log.info("%s is suspended.", address, extra={"client": address})
 
     async def _leave(self, attachment: Attachment) -> None:
         address = attachment.address

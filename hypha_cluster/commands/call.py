@@ -38,7 +38,7 @@ def call(
     server_url
         Where the hub is; else HYPHA_SERVER_URL, or the hub of these settings on this machine.
     token_file
-        File with the token of who calls; else HYPHA_TOKEN, or nobody in particular.
+        File with the token of whoever calls; else HYPHA_TOKEN, or nobody in particular.
     """
     hub = Hub(server_url, token_file)
     path, keywords = path_of(target), dict(map(keyword, arguments))

@@ -14,7 +14,7 @@ COLUMNS = ("CLIENT", "STATE", "GATEWAY", "USER", "SERVICES")
 def clients(workspace: str = "", /, *, json: bool = False) -> None:
     """List the clients of a workspace, or of all.
 
-    A client that is *suspended* is between two connections, and keeps its place for a while.
+    The connection of a *suspended* client broke; it keeps its place for a while.
 
     For example:
 

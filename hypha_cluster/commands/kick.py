@@ -46,9 +46,7 @@ async def _kick(address: str) -> None:
             raise CommandFailed(f"there is no client {address}")
         if known.state != "online":
             grace = target.config.reconnect_grace
-            raise CommandFailed(
-                f"{address} is between two connections; it is gone in {grace:g} s at the latest"
-            )
+            raise CommandFailed(f"{address} is suspended; it is gone in {grace:g} s at the latest")
         now = time.time()
         await Revocations(target.redis, target.keys).note(Revocation.of_client(address, now))
         await _until_gone(target, address, now + PATIENCE)

@@ -34,7 +34,7 @@ def services(
     server_url
         Where the hub is; else HYPHA_SERVER_URL, or the hub of these settings on this machine.
     token_file
-        File with the token of who asks; else HYPHA_TOKEN, or nobody in particular.
+        File with the token of whoever asks; else HYPHA_TOKEN, or nobody in particular.
     json
         Print all that is known of them, for programs.
     """

@@ -94,7 +94,7 @@ class Files(StaticFiles):
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
-        """The file; as it is compressed beforehand, for who takes that."""
+        """The file; as it is compressed beforehand, for whoever takes that."""
         asked = Headers(scope=scope)
         compressed = f"{os.fspath(full_path)}{_COMPRESSED}"
         if "gzip" not in asked.get("accept-encoding", "") or not _is_file(compressed):

@@ -24,7 +24,9 @@ from hypha_cluster.registry.services import Provider, RecentServices, Services
 
 Description = dict[str, Any]
 
-LOOKING: Final = 2.0  # seconds between two looks, for who waits for a service: an event may be lost
+LOOKING: Final = (
+    2.0  # seconds between two looks, for whoever waits for a service: an event may be lost
+)
 
 
 class _Fetched(NamedTuple):

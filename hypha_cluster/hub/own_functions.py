@@ -1,4 +1,4 @@
-"""Calls functions of the hub's own services, for clients and for who asks over HTTP."""
+"""Calls functions of the hub's own services, for clients and for whoever asks over HTTP."""
 
 import secrets
 from typing import Any

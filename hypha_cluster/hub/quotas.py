@@ -122,7 +122,7 @@ class Quotas:
     # Who it is.
 
     def sources(self, scope: Mapping[str, Any]) -> Sequence[str]:
-        """As whom a request counts, of this ASGI scope, before it is known whose it is."""
+        """As whom a request of this ASGI scope counts, before its user is known."""
         client = scope.get("client")
         source = client and self._source_of(client[0])
         return [f"{ADDRESS} {source}"] if source else ()
@@ -145,7 +145,7 @@ class Quotas:
             self._connections.change(each, 1)
 
     def wait(self, subjects: Sequence[str]) -> None:
-        """A client of theirs is put off: as many may be as may be connected, beside those."""
+        """A client of theirs is put off; as many may be put off as may be connected."""
         self._require_room(self._connections, subjects, 1 - self._connections.limit)
         for each in subjects:
             self._connections.change(each, 1)

@@ -48,7 +48,7 @@ def check_mode(mode: object) -> str:
 def choose(
     providers: Sequence[Provider], mode: str = "random", load: Load = lambda address: 0
 ) -> Provider | None:
-    """One of several providers; those that are between two connections come last."""
+    """One of several providers; suspended ones come last."""
     candidates = [provider for provider in providers if provider.online] or list(providers)
     if not candidates:
         return None

@@ -43,7 +43,7 @@ class HubService:
     aliases: other names of functions.
     workspace: the one that it is offered in, None for each.
     visibility: `public` for everybody, `protected` for those who may enter the workspace.
-    judging: functions of a protected one that look themselves at who calls, so that anybody may.
+    judging: functions of a protected one that check their callers, so that anybody may call.
     posted: functions that HTTP calls by POST alone: they end something, or are told a secret, which
     must not stand in an address.
     is_listed: whether listings show it.
@@ -180,7 +180,7 @@ class HubServices:
         return Provider(f"{workspace}/{MANAGER}", service, info, online=True)
 
     def named(self, workspace: str, service: str) -> Provider | None:
-        """The same, for who asks by name alone; not what listings do not show."""
+        """The same, for whoever asks by name alone; not what listings do not show."""
         found = self.find(workspace, service)
         return self.provider(workspace, service) if found and found.is_listed else None
 

@@ -66,7 +66,7 @@ class Visits:
         mode: str = "random",
         without: Container[str] = (),
     ) -> Provider:
-        """The provider of a service of one workspace, but for some; ServiceNotFound."""
+        """The provider of a service of one workspace, with some left out; ServiceNotFound."""
         if wanted.client == MANAGER:
             self._check_own(workspace, wanted.service)
         wanted = wanted._replace(workspace=workspace)
@@ -134,7 +134,7 @@ class Visits:
             )
 
     def method(self, provider: Provider, function: Any) -> str:
-        """By which a function of a provider's is called; FunctionNotFound if it is none of its."""
+        """The method of a provider's function; FunctionNotFound for a function of somebody else."""
         if not rpc.is_reference(function):
             where = f"{provider.address}:{provider.service}"
             raise FunctionNotFound(f"Service {where} has no such function.")

@@ -36,8 +36,8 @@ class Origin(NamedTuple):
 class Identity:
     """Whom a token speaks for, or an anonymous user (protocol.md 7.2).
 
-    origin: None for who came without a token, and for who is known by name only. guest: what they
-    may do, if they came without a token.
+    origin: None for whoever came without a token, or is known by name only. guest: what they may
+    do, if they came without a token.
     """
 
     id: str

@@ -60,7 +60,7 @@ class Fetcher:
         return await self._fetch(self._client.build_request("GET", self._checked(url)))
 
     async def get_with(self, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
-        """The object at an address, for who has the secret in these headers; no redirects."""
+        """The object at an address, for whoever has the secret in these headers; no redirects."""
         request = self._client.build_request("GET", self._checked(url), headers=dict(headers))
         return await self._fetch(request, redirects=0)
 

@@ -147,7 +147,9 @@ class Provider:
         endpoint = await self.endpoint("userinfo_endpoint")
         claims = await fetcher.get_with(endpoint, {"Authorization": f"Bearer {token}"})
         if claims.get("sub") != subject:
-            raise InvalidToken("Invalid token: the issuer says it is of one user, and tells of another.")
+            raise InvalidToken(
+                "Invalid token: the issuer says it is of one user, and tells of another."
+            )
         return claims
 
     def _identity(self, claims: dict[str, Any]) -> Identity:

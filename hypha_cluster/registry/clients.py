@@ -1,4 +1,4 @@
-"""Clients: who is attached where, who is between two connections, who has left."""
+"""Clients: who is attached where, who is suspended, who has left."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ class Attachment(NamedTuple):
 class ClaimMode(StrEnum):
     """Whom an address may be taken from."""
 
-    NEW = "new"  # nobody, or the same user's client that is between two connections
+    NEW = "new"  # nobody, or the same user's client that is suspended
     RESUME = "resume"  # the same program, even if its old connection still looks open
     TAKE = "take"  # the same user's client, even if its connection looks open: it does not answer
     ASSERT = "assert"  # the connection itself, whose record may have been lost
@@ -270,7 +270,7 @@ class ClientRegistry:
     # Listings.
 
     async def holders(self, addresses: Sequence[str]) -> list[str | None]:
-        """The connection that each client has, None for who is not known."""
+        """The connection that each client has, None for whoever is not known."""
         replies = [self._redis.hget(self._keys.client(each), HOLDER) for each in addresses]
         holders = await settled(replies)
         return [holder.decode() if holder is not None else None for holder in holders]

@@ -211,7 +211,7 @@ class Instances:
         self._count = Script(redis, "count_instances")
         self._due_probes = Script(redis, "due_probes")
         self._note_probe = Script(redis, "note_probe")
-        self._name = secrets.token_hex(8)  # of who probes
+        self._name = secrets.token_hex(8)  # of whoever probes
 
     # For whoever wants one.
 

@@ -90,7 +90,7 @@ class Keys:
         return f"{self.client(address)}:departed"
 
     def mail(self, address: str) -> str:
-        """List of frames for a client between two connections. Expires with the suspension."""
+        """List of frames for a suspended client. Expires with the suspension."""
         return f"{self.client(address)}:mail"
 
     def mail_size(self, address: str) -> str:

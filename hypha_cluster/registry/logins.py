@@ -81,7 +81,7 @@ class Logins:
         return (program or b"").decode()
 
     async def report(self, key: str, token: str | None) -> None:
-        """End a login with a token, or with None for who does not want it."""
+        """End a login with a token, or with None for whoever does not want it."""
         state = LoginState.REFUSED if token is None else LoginState.DONE
         answer = await self._report(
             keys=[self._keys.login(public_part(key))],

@@ -1,4 +1,4 @@
-"""Clients that are between two connections: until when they keep their place."""
+"""Suspended clients: until when they keep their place."""
 
 import logging
 from collections.abc import Sequence

@@ -75,7 +75,7 @@ class Socket(Protocol):
 
     @property
     def postbox(self) -> Postbox | None:
-        """Where goes what the client sends by other connections; None if it sends by this one."""
+        """Takes what the client posts by other connections; None if it sends by this one."""
 
     def send(self, frame: bytes) -> None:
         """Send one binary message; never waits, does nothing once closed."""
@@ -297,13 +297,13 @@ class Connection:
             self.socket.send(frame)
 
     def hold_back(self) -> None:
-        """One of its frames waits for the registry: so do those behind it."""
+        """One of its frames waits for the registry: so do those after it."""
         self.waiting_to_route = []
         self.routed.clear()
         self.socket.pause()
 
     def let_go(self) -> list[bytes]:
-        """Answer what has waited behind that frame, which is to be routed now."""
+        """Answer what has waited after that frame, which is to be routed now."""
         unread, self.waiting_to_route = self.waiting_to_route or [], None
         self.socket.resume()
         return unread

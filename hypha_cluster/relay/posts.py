@@ -35,8 +35,8 @@ class Posts:
     async def send(self, address: str, key: str, frame: bytes, *, may_mail: bool = True) -> Verdict:
         """Have a frame routed as one of the client at `address`; RedisUnavailable.
 
-        key: of the client's stream, which whoever has that compares. may_mail: else it is not kept
-        for a client that is away.
+        key: of the client's stream; whoever has the stream compares it. may_mail: else it is not
+        kept for a client that is away.
         """
         number = secrets.token_hex(8)
         waiting: asyncio.Future[Verdict | None] = asyncio.get_running_loop().create_future()

@@ -69,4 +69,4 @@ async def test_who_computes_for_longer_than_between_two_pings_stays_connected(
 
         assert await client["echo"]("here") == "here"
         assert "Connection is broken" not in program.log()
-        assert "is between two connections" not in gateway.log()
+        assert "is suspended" not in gateway.log()

@@ -1,4 +1,4 @@
-"""Frames for a client that is between two connections wait for it, in their order."""
+"""Frames for a suspended client wait for it, in their order."""
 
 import asyncio
 from collections.abc import Iterator

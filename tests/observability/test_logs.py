@@ -59,14 +59,14 @@ async def test_the_life_of_a_client_is_told_with_its_name(gateway: Gateway) -> N
     client = await RawClient.connect(gateway.url)
     address, token = client.address, client.info["reconnection_token"]
     client.break_off()
-    await line_with(gateway, lambda line: "between two connections" in line["message"])
+    await line_with(gateway, lambda line: "is suspended" in line["message"])
     client = await RawClient.connect(gateway.url, client.client_id, reconnection_token=token)
     await client.close()
     await line_with(gateway, lambda line: "has left" in line["message"])
 
     told = [line for line in lines(gateway) if line.get("client") == address]
 
-    words = ("is attached", "is between two connections", "is back", "has left")
+    words = ("is attached", "is suspended", "is back", "has left")
     assert [line["message"] for line in told if line["level"] == "info"] == [
         f"{address} {word}." for word in words
     ]

@@ -83,7 +83,9 @@ async def fetch(url: str, limit: int) -> bytes:
         raise ProviderFailed(f"{shown(url)} does not answer in time.") from None
     except httpx2.HTTPError as error:
         raise ProviderFailed(f"{shown(url)} cannot be fetched: {type(error).__name__}") from None
-    raise ProviderFailed(f"A source leads to another address {_REDIRECTS} times at most; then to {shown(url)}.")
+    raise ProviderFailed(
+        f"A source leads to another address {_REDIRECTS} times at most; then to {shown(url)}."
+    )
 
 
 class _Source(NamedTuple):

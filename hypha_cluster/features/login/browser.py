@@ -145,7 +145,7 @@ class Browsers:
         """The fields that a page of the hub's own has sent.
 
         PermissionDenied when it comes from another page: by what browsers say of themselves and,
-        for who has signed in, by what only pages of the hub's own know.
+        for whoever has signed in, by what only pages of the hub's own know.
         """
         if not self._is_own(request) or request.headers.get("sec-fetch-site") == "cross-site":
             raise PermissionDenied("This form is from another page.")

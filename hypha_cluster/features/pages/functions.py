@@ -1,7 +1,7 @@
 """What a service offers, as a page shows it: functions, what they take, and how to call them.
 
-All of it is strangers' words. They are shortened here, and escaped by who puts them into a page;
-into code they come as literals, or not at all.
+All of it is strangers' words. They are shortened here, and escaped by whoever puts them into a
+page; into code they come as literals, or not at all.
 """
 
 import json

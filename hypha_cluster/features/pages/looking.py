@@ -20,11 +20,11 @@ _HINT: Final = (
 
 
 class Looker(NamedTuple):
-    """identity: somebody new for who has not logged in. is_known: whether they have.
+    """identity: somebody new for whoever has not logged in. is_known: whether they have.
 
     hint: why a page does not know them though they have a cookie; empty, unless it is so.
-    token: what the page's script may call with; empty for who came with a token in a header, who
-    would else renew it for ever, and for who is not known.
+    token: what the page's script may call with; empty for whoever came with a token in a header,
+    who would else renew it for ever, and for whoever is not known.
     """
 
     identity: Identity

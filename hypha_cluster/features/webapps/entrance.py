@@ -37,7 +37,7 @@ class Cookies:
         self._public_base_url = grounds.public_base_url
 
     async def user(self, connection: HTTPConnection) -> Identity | None:
-        """Whom the cookie speaks for, if it counts here; InvalidToken for who is shut out."""
+        """Whom the cookie speaks for, if it counts here; InvalidToken for whoever is shut out."""
         base_url = self._public_base_url or base_url_of(connection)
         secret = cookie_of(connection, secure=base_url.startswith("https:"))
         signed_in = await self._logins.remembered(secret) if secret else None

@@ -208,7 +208,7 @@ def url(name: str, file: str, version: str = "") -> str:
 
 
 def how_to_get(package: Package) -> str:
-    """A sentence for who looks for what is not there."""
+    """A sentence for whoever looks for what is not there."""
     return (
         f"This gateway does not have {package.label}; "
         f"its operator gets it by `hypha-cluster assets --get {package.name}`."

@@ -1,4 +1,4 @@
-"""Answers are compressed for who accepts it, but for streams: those would be held back."""
+"""Answers are compressed for whoever accepts it, but for streams: those would be held back."""
 
 from typing import Final
 

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 _PIECE: Final = 65_536  # bytes
 _HEAD: Final = 65_536  # bytes of the head of a request
 _PATIENCE: Final = 30.0  # seconds for a head, or to connect
-# Fields that are for this proxy, and those that hubs believe of who is on their own network.
+# Fields that are for this proxy, and those that hubs believe of whoever is on their own network.
 _DROPPED: Final = (
     *(b"connection", b"proxy-connection", b"proxy-authorization"),
     *(b"forwarded", b"x-forwarded-", b"x-real-ip"),
