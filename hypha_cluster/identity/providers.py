@@ -148,7 +148,7 @@ class Provider:
         claims = await fetcher.get_with(endpoint, {"Authorization": f"Bearer {token}"})
         if claims.get("sub") != subject:
             raise InvalidToken(
-                "Invalid token: the issuer says it is of one user, and tells of another."
+                "Invalid token: what its issuer says of the user is about another user."
             )
         return claims
 
