@@ -81,9 +81,12 @@ class FramePath:
         settle: Callable[[HubError | None], None],
         route: Callable[[Connection, bytes], None],
     ) -> None:
-        self._asked = references
-        settle(None if self._has_rights else HubError("You may not."))
-        self._asked = frozenset()
+        if self._has_rights:
+            self._asked = references
+            settle(None)
+            self._asked = frozenset()
+        else:  # what goes on instead, such as a reject, has nothing to do with them
+            settle(HubError("You may not."))
 
     # As what frames go on to.
 
