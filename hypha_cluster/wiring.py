@@ -300,7 +300,14 @@ def open_clients(
     )
     mail = Mail(store.mailboxes, relay.connections, relay.delivery)
     grace = config.reconnect_grace
-    presence = Presence(store.registry, store.services, links.publisher, counts, grace)
+    presence = Presence(
+        store.registry,
+        store.services,
+        links.publisher,
+        counts,
+        grace,
+        means.instances.comes_again,
+    )
     asked = Asked(handover, relay.posts)
     rejects = relay.delivery.rejects
     events = Events(asked, rejects, hub.client, store.recent, links.recovery, counts)

@@ -90,7 +90,12 @@ class Runner:
 
     def pages(self) -> int:
         """How many renderers its browser has, but the spare ones that have no page yet."""
-        return sum("--type=renderer" in line for line in _command_lines(self.pid))
+        return renderers(self.pid)
+
+
+def renderers(pid: int) -> int:
+    """How many renderers the browsers have that a process has started."""
+    return sum("--type=renderer" in line for line in _command_lines(pid))
 
 
 def _tree(pid: int) -> list[int]:
@@ -208,13 +213,18 @@ class Cluster:
         return self._stack.enter_context(Runner(self._log("runner"), **{**shared, **settings}))
 
 
-@contextmanager
-def app_cluster(folder: Path, redis_url: str, prefix: str) -> Iterator[Cluster]:
+def need_browser() -> None:
+    """Skip the test where there is no browser."""
     from tests.browser import Missing, install_chromium  # a plugin of pytest's in other modules
 
     try:
         install_chromium()
     except Missing as missing:
         pytest.skip(str(missing))
+
+
+@contextmanager
+def app_cluster(folder: Path, redis_url: str, prefix: str) -> Iterator[Cluster]:
+    need_browser()
     with ExitStack() as stack:
         yield Cluster(folder, stack, redis_url=redis_url, redis_prefix=prefix)

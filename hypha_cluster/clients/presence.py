@@ -30,8 +30,15 @@ def departure(address: str) -> bytes:
     return write_event(LEFT, address)
 
 
+async def _comes_again(attachment: Attachment) -> bool:
+    return True
+
+
 class Presence:
-    """grace: seconds for which a suspended client keeps its place."""
+    """grace: seconds for which a suspended client keeps its place.
+
+    comes_again: whether a client may do so at all; the page of a stopped app does not.
+    """
 
     def __init__(
         self,
@@ -40,12 +47,14 @@ class Presence:
         publisher: Publisher,
         counts: Counts,
         grace: float,
+        comes_again: Callable[[Attachment], Awaitable[bool]] = _comes_again,
     ) -> None:
         self._registry = registry
         self._services = services
         self._publisher = publisher
         self._counts = counts
         self._grace = grace
+        self._comes_again = comes_again
         # The latest of each connection that Redis may not know yet, by its holder.
         self._untold: dict[str, tuple[Attachment, Tell]] = {}
 
@@ -81,6 +90,9 @@ class Presence:
 
     async def _suspend(self, attachment: Attachment) -> None:
         address = attachment.address
+        if not await self._comes_again(attachment):
+            await self._leave(attachment)
+            return
         done = await self._registry.suspend(address, holder=attachment.holder, grace=self._grace)
         if done:
             self._counts.suspended += 1

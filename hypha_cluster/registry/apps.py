@@ -198,6 +198,10 @@ class Apps:
         """Have it open them for as long again."""
         await self._redis.pexpire(self._keys.app_ticket(_digest_of(ticket)), _TICKET_LIFE)
 
+    async def withdraw_ticket(self, ticket: str) -> None:
+        """Have it open nothing any more."""
+        await self._redis.delete(self._keys.app_ticket(_digest_of(ticket)))
+
     async def opens(self, ticket: str, app_id: str) -> int | None:
         """Of which version of an app a ticket opens the files; None when it does not."""
         found = await self._redis.get(self._keys.app_ticket(_digest_of(ticket)))

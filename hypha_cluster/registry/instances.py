@@ -16,9 +16,11 @@ from typing import Any, Final, NamedTuple, Self
 from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.identity.page_seals import PageSeals
+from hypha_cluster.identity.tokens import is_page_of_app
 from hypha_cluster.links.client import RedisClient, Word
 from hypha_cluster.protocol.address import client_of, workspace_of
 from hypha_cluster.protocol.limits import APP_ENDS, APP_HISTORY, APP_INSTANCES
+from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.encoding import flatten
 from hypha_cluster.registry.instance_history import Step, read_steps
 from hypha_cluster.registry.instance_logs import KINDS
@@ -271,6 +273,13 @@ class Instances:
         if found is None:
             raise NotFound(f"Server app instance not found: {client_of(address)}")
         return found
+
+    async def comes_again(self, attachment: Attachment) -> bool:
+        """Whether a client may: not the page of an instance that is stopped, or has failed."""
+        if not is_page_of_app(attachment.identity):
+            return True
+        instance = await self.find(attachment.address)
+        return instance is not None and instance.state in ACTIVE
 
     async def history(self, address: str) -> list[Step]:
         """What has become of an instance, the oldest change first."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import fastapi
-from fastapi.responses import RedirectResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from webapp_program import Json, main, tell  # type: ignore[import-not-found]
 
@@ -19,8 +19,10 @@ def fast_application() -> Any:
     app = fastapi.FastAPI()
     folder = Path(tempfile.mkdtemp())
     (folder / "page.txt").write_text("from a file")
+    (folder / "page.js").write_text(PAGE_SCRIPT)
     app.mount("/static", StaticFiles(directory=folder), name="static")
     add_pages(app)
+    add_page_for_people(app)
     add_forms(app)
     add_streams(app)
     return app
@@ -42,6 +44,39 @@ def add_pages(app: Any) -> None:
     @app.get("/old")
     async def old(request: fastapi.Request) -> RedirectResponse:
         return RedirectResponse(str(request.url_for("item", number="1")))
+
+
+# A page as people open it: all that it loads, and where it leads, `url_for` has said.
+PAGE = """<!doctype html>
+<title>A page</title>
+<script src="{script}" defer></script>
+<p id="socket"></p><p id="events"></p>
+<a href="{item}">an item</a>
+"""
+PAGE_SCRIPT = """
+const show = (id, text) => { document.getElementById(id).textContent += text; };
+const socket = new WebSocket(new URL("socket", location.href.replace("http", "ws")));
+socket.onopen = () => socket.send(JSON.stringify({ said: "hello" }));
+socket.onmessage = ({ data }) => show("socket", data);
+const events = new EventSource("events");
+events.onmessage = ({ data }) => { show("events", data); if (data === "3") events.close(); };
+"""
+
+
+def add_page_for_people(app: Any) -> None:
+    @app.get("/page")
+    async def page(request: fastapi.Request) -> HTMLResponse:
+        script = request.url_for("static", path="page.js")
+        return HTMLResponse(PAGE.format(script=script, item=request.url_for("item", number="7")))
+
+    @app.get("/events")
+    async def events() -> StreamingResponse:
+        async def pieces() -> Any:
+            for number in range(1, 4):
+                yield f"data: {number}\n\n"
+                await asyncio.sleep(0.05)
+
+        return StreamingResponse(pieces(), media_type="text/event-stream")
 
 
 def add_forms(app: Any) -> None:

@@ -5,6 +5,7 @@ import json
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import pytest
 from websockets.asyncio.client import connect as open_websocket
@@ -13,6 +14,10 @@ from tests.gateways import SECOND, Hub
 from tests.http import Answer, ask
 from tests.webapps import Provider
 
+if TYPE_CHECKING:  # a plugin, which pytest imports itself
+    from tests.browser import Chromium
+
+pytest_plugins = ["tests.browser"]
 pytestmark = pytest.mark.clients
 
 FAST = {"fast": "public"}
@@ -108,6 +113,25 @@ async def test_fastapi_talks_over_a_websocket(fast: Site) -> None:
         assert json.loads(await socket.recv()) == {"got": {"a": 1}}
 
     assert (await fast.provider.notice("socket closed"))["code"] == 1000
+
+
+@pytest.mark.browser
+async def test_a_page_of_fastapi_works_in_a_browser(current: Site, chromium: "Chromium") -> None:
+    visit = await chromium.visit(current.base.removesuffix(current.path))
+    try:
+        assert await visit.go(f"{current.path}/fast/page") == 200
+        await visit.until("document.getElementById('events').textContent === '123'")
+        await visit.until("document.getElementById('socket').textContent !== ''")
+        answered = json.loads(await visit.text("#socket"))
+        await visit.do(lambda page: page.click("a"))
+        await visit.until("document.body.textContent.includes('number')")
+
+        assert answered == {"got": {"said": "hello"}}
+        assert json.loads(await visit.text("body"))["number"] == 7
+        assert visit.complaints == []
+        assert visit.foreign == []
+    finally:
+        await visit.close()
 
 
 async def test_flask_is_served_by_an_adapter(current: Site) -> None:

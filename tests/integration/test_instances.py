@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooLarge, TooMany
 from hypha_cluster.features.launcher.starting import page_user
-from hypha_cluster.identity.access import Identity, Origin
+from hypha_cluster.identity.access import Identity, Origin, Workspace
 from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.limits import (
@@ -23,6 +23,7 @@ from hypha_cluster.protocol.limits import (
     APPS_SIZE,
 )
 from hypha_cluster.registry.apps import App, AppFile, Apps
+from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.instance_logs import InstanceLogs
 from hypha_cluster.registry.instances import HELD, Instances, ProbeTimes, ProbeTurn, State, Wanted
 from hypha_cluster.registry.keys import Keys
@@ -601,3 +602,17 @@ async def test_slots_of_runners_that_have_left_are_not_counted(instances: Instan
     tally = await instances.count()
 
     assert (tally.free, tally.runners) == (5, 1)
+
+
+async def test_only_the_page_of_what_is_wanted_comes_again(instances: Instances) -> None:
+    address, _ = await instances.ask(wanted("a"), shared=False)
+    page = Attachment(address, "a", Workspace("ann"), PAGE, "h", "n")
+    stranger = page._replace(identity=ANN)
+
+    assert await instances.comes_again(page)
+    await instances.see_to("r", 1)
+    assert await instances.comes_again(page)
+    await instances.end(address)  # its runner closes the page now
+    assert not await instances.comes_again(page)
+    assert await instances.comes_again(stranger)
+    assert not await instances.comes_again(page._replace(address="ann/forgotten"))

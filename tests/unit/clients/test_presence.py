@@ -1,9 +1,13 @@
 """What Redis is told of clients: at once, or later, and again when it has forgotten."""
 
+from typing import cast
+
 import pytest
 
-from hypha_cluster.clients.presence import departure
+from hypha_cluster.clients.presence import Presence, departure
 from hypha_cluster.errors import ClientLeft, Conflict
+from hypha_cluster.registry.clients import Attachment, ClientRegistry
+from hypha_cluster.registry.services import Services
 from hypha_cluster.relay.events import LEFT, MISJUDGED, Event, read_event
 from tests.unit.clients.rig import ME, Cluster, Node
 
@@ -82,3 +86,24 @@ async def test_an_address_is_not_taken_from_another_connection(
 
     with pytest.raises((Conflict, ClientLeft)):
         await node.presence.assert_again(mine)
+
+
+async def test_who_does_not_come_again_leaves_for_good(cluster: Cluster, node: Node) -> None:
+    mine = await node.attach()
+
+    async def comes_again(attachment: Attachment) -> bool:
+        return attachment is not mine.attachment
+
+    node.presence = Presence(
+        cast(ClientRegistry, cluster.registry),
+        cast(Services, cluster.registry),
+        node.publisher,
+        node.counts,
+        60.0,
+        comes_again,
+    )
+
+    await node.presence.suspend(mine.attachment)
+
+    assert ME not in cluster.registry.states
+    assert (node.counts.suspended, node.counts.left) == (0, 1)

@@ -112,6 +112,8 @@ class Hosting:
         await self._log.write()
         with contextlib.suppress(RedisUnavailable):  # then its lease ends, which says as much
             await self._conclude(end)
+        with contextlib.suppress(RedisUnavailable):  # then it ends within the hour
+            await self._outlook.apps.withdraw_ticket(self._ticket)
 
     # What goes on meanwhile; each ends with an exception that says why.
 
