@@ -37,7 +37,12 @@ class InstanceCalls:
         """
         keys = self._keys
         watched: list[bytes] = await self._tend(
-            keys=[keys.watched_instances(), keys.instances(), keys.probes()],
+            keys=[
+                keys.watched_instances(),
+                keys.instances(),
+                keys.probes(),
+                keys.entered_states(),
+            ],
             args=[
                 keys.instance(),
                 keys.instances_of(),

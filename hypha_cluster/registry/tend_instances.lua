@@ -1,6 +1,6 @@
 -- See who is called: have more instances where too many calls wait, stop those that nobody calls.
 -- KEYS  1 those that are watched, by when nobody will have called them for too long  2 instances
---       3 probes
+--       3 probes  4 how often which state was entered
 -- ARGV  1 what keys of instances begin with  2 … of instances of a workspace
 --       3 name of the gateway  4 how long what it says holds (ms)  5 how long a lease lasts (ms)
 --       6 how many instances there may be in a workspace  7 what new client ids begin with
@@ -103,6 +103,7 @@ local function stop(address, idle)
   local known = redis.call('HMGET', ARGV[1] .. address, 'epoch', 'runner')
   redis.call('HSET', ARGV[1] .. address, 'state', 'stopping', 'changed', now, 'then', 'stopped',
     'reason', reason)
+  redis.call('HINCRBY', KEYS[4], 'stopping', 1)
   note(address, 'running', 'stopping', known[1], known[2] or '', reason)
   redis.call('ZADD', KEYS[2], now + ARGV[5], address)
   redis.call('ZREM', KEYS[3], address)

@@ -77,6 +77,7 @@ async def test_who_is_not_called_for_so_long_stops(
     stopped = await instances.get(address)
     assert (stopped.state, stopped.then) == (State.STOPPING, State.STOPPED)
     assert stopped.reason == "Nobody has called it for 30 s."
+    assert await redis.hget(keys.entered_states(), "stopping") == b"1"
     assert (await states(instances))["always"] is State.RUNNING
     assert await instances.ask(wanted("b", LAZY), shared=True) == ("ann/b", True)
 

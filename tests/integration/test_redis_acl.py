@@ -43,6 +43,16 @@ def test_the_documented_rule_has_every_command() -> None:
     assert used - NO_COMMANDS - allowed == set()
 
 
+def test_the_rule_of_runners_has_every_command_of_their_scripts() -> None:
+    (rule,) = re.findall(r"^ACL SETUSER (runner .*)$", DOCS.read_text("utf-8"), re.MULTILINE)
+    scripts = ("take_instances", "change_instance", "log_instance")
+    texts = [(PACKAGE / "registry" / f"{name}.lua").read_text("utf-8") for name in scripts]
+
+    called = {name.lower() for text in texts for name in re.findall(r"call\('(\w+)'", text)}
+
+    assert called - {word[1:] for word in rule.split() if word.startswith("+")} == set()
+
+
 async def use(server: RedisServer, gateway_factory: GatewayFactory) -> None:
     url = f"redis://hypha:secret@{HOST}:{server.port}"
     here, there = gateway_factory(redis_url=url), gateway_factory(redis_url=url)
