@@ -39,7 +39,7 @@ class ServiceFunctions:
     # Offering.
 
     async def register_service(
-        self, context: Context, service: dict[str, Any], overwrite: Any = None, /, **options: Any
+        self, context: Context, service: dict[str, Any], /, overwrite: Any = None, **options: Any
     ) -> dict[str, Any]:
         """Have a client put a service in its place, and answer its info (protocol.md 5.3).
 
