@@ -11,6 +11,8 @@ from tests.http_row import Row
 TOOLS: Final = "/tools"
 APP_FILES: Final = "/apps/{workspace}/{app}/{path:path}"
 CLIENT: Final = "/assets/app-python.zip"
+PAGE: Final = "/{workspace}/apps/"
+HTML: Final = "text/html"
 
 OPTIONAL_ROWS: Final = (
     Row(TOOLS, "GET", "/tools", 200, "The tools of the lab"),
@@ -31,6 +33,9 @@ OPTIONAL_ROWS: Final = (
     Row(APP_FILES, "GET", "/apps/ann/nothing/index.html", 404, "nothing", token="member"),
     Row(APP_FILES, "GET", "/apps/{app}/rdf.json", 200, "format_version", token="member"),
     Row(APP_FILES, "POST", "/apps/{app}/index.html", 405, body=b""),
+    Row(PAGE, "GET", "/ann/apps/", 200, "<!doctype html>", accept=HTML, token="member"),
+    Row(PAGE, "GET", "/ann/apps/", 403, "<!doctype html>", accept=HTML),
+    Row(PAGE, "POST", "/ann/apps/", 405, body=b""),
     Row(CLIENT, "GET", "/assets/app-python.zip", 200),
     Row(CLIENT, "POST", "/assets/app-python.zip", 405, body=b""),
 )

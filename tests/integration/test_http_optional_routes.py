@@ -67,7 +67,8 @@ async def lab(config: Config, features: Chosen) -> AsyncIterator[Lab]:
 )
 async def test_a_request_is_answered_as_the_table_says(lab: Lab, row: Row) -> None:
     token = token_of(ANN) if row.token == "member" else row.token
-    headers = {"Authorization": token} if token else {}
+    given = {"Authorization": token, "Accept": row.accept}
+    headers = {name: value for name, value in given.items() if value}
     async with httpx2.AsyncClient(trust_env=False) as client:
         url = lab.url + row.path.replace("{app}", lab.app)
         answer = await client.request(row.method, url, content=row.body, headers=headers)
