@@ -27,7 +27,7 @@ from hypha_cluster.relay.connections import Connection
 from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.assets.routes import AssetsApi
-from hypha_cluster.web.bodies import Room
+from hypha_cluster.web.bodies import Bodies, Room
 from hypha_cluster.web.by_name import ByName
 from hypha_cluster.web.health import PROBES, HealthApi
 from hypha_cluster.web.middleware.asking import CountRequests
@@ -264,12 +264,9 @@ def _routes(
     features: Features,
 ) -> list[BaseRoute]:
     (websocket, sse), lookup = entrances, hub.lookups.lookup
-    directory, visits, most = (
-        hub.lookups.directory,
-        hub.lookups.visits,
-        site.config.max_message_size,
-    )
-    services = ServicesApi(lookup, store.workspaces, directory, visits, most, site.room)
+    directory, visits = hub.lookups.directory, hub.lookups.visits
+    bodies = Bodies(site.room, site.config.max_message_size)
+    services = ServicesApi(lookup, store.workspaces, directory, visits, store.revocations, bodies)
     others = [
         *sse.routes(),
         *OldAddresses(services, lookup, store.workspaces).routes(),

@@ -18,6 +18,7 @@ class Event(StrEnum):
     LOGIN_FAILED = "login failed"
     TOKEN_MADE = "token made"
     REVOKED = "revoked"
+    REVOCATION_LEARNED = "revocation learned"  # from another gateway, or from a command
     LIFTED = "revocation lifted"
     WORKSPACE_MADE = "workspace made"
     WORKSPACE_CHANGED = "workspace changed"

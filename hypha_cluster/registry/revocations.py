@@ -5,7 +5,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,7 @@ from hypha_cluster.registry.scripts import Script
 _log = logging.getLogger(__name__)
 
 _VERSION: Final = "version"
+_NOTHING_READ: Final = -1  # in the place of a version
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,7 +49,8 @@ class Revocations:
         self._key = keys.revoked()
         self._revoke = Script(redis, "revoke")
         self._known: dict[str, Revocation] = {}
-        self._version = 0
+        self._own: set[Revocation] = set()  # that are being noted here
+        self._version = _NOTHING_READ
         self._watches: set[_Watch] = set()
         self.book = RevocationBook()
 
@@ -65,15 +67,25 @@ class Revocations:
         if version < self._version:
             await self._restore()
         fields = await self._redis.hgetall(self._key)
+        is_first = self._version == _NOTHING_READ
         self._version = int(fields.pop(_VERSION.encode(), 0))
-        self._know({name.decode(): value for name, value in fields.items()})
+        self._know({name.decode(): value for name, value in fields.items()}, is_first=is_first)
 
-    def _know(self, fields: dict[str, bytes]) -> None:
+    def _know(self, fields: dict[str, bytes], *, is_first: bool) -> None:
         entries = (_revocation(name, value) for name, value in fields.items())
-        self._known = {entry.key: entry for entry in entries if entry.until > time.time()}
+        known = {entry.key: entry for entry in entries if entry.until > time.time()}
+        if not is_first:
+            self._tell_of(set(known.values()) - set(self._known.values()) - self._own)
+        self._known = known
         self.book.replace(self._known)
         for watch in self._watches:
             watch.look(self.book)
+
+    @staticmethod
+    def _tell_of(learned: Iterable[Revocation]) -> None:
+        """Note in the audit log what other gateways, or commands, have revoked."""
+        for each in learned:
+            audit.note(Event.REVOCATION_LEARNED, what=each.kind, name=each.name)
 
     @contextlib.asynccontextmanager
     async def holding(self, identity: Identity, workspace: str) -> AsyncIterator[None]:
@@ -104,9 +116,13 @@ class Revocations:
         known = self._known.get(revocation.key)
         if known is not None and known.before >= revocation.before:
             return
-        await self._noted(revocation)
-        audit.note(Event.REVOKED, what=revocation.kind, name=revocation.name)
-        await self.load()
+        self._own.add(revocation)
+        try:
+            await self._noted(revocation)
+            audit.note(Event.REVOKED, what=revocation.kind, name=revocation.name)
+            await self.load()
+        finally:
+            self._own.discard(revocation)
 
     async def lift(self, kind: Kind, name: str) -> None:
         """Let hold again what a revocation has ended; tokens that were revoked stay so."""

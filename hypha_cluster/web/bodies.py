@@ -3,7 +3,7 @@
 import asyncio
 import zlib
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from starlette.requests import Request
 
@@ -36,6 +36,13 @@ class Room:
         if after > before and others and others + after > self._size:
             raise Overloaded("Too many large requests are in work; try again in a moment.")
         self.taken = others + after
+
+
+class Bodies(NamedTuple):
+    """Where bodies are read, and how many bytes each may have."""
+
+    room: Room
+    largest: int
 
 
 class Lease:

@@ -18,11 +18,12 @@ from hypha_cluster.hub.visiting import Visitor, Visits
 from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.limits import SMALL_BODY
+from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.web.answers import answer
 from hypha_cluster.web.arguments import Arguments, do_not_fit, from_body, from_query
-from hypha_cluster.web.bodies import Lease, Room, read_body
+from hypha_cluster.web.bodies import Bodies, Lease, read_body
 from hypha_cluster.web.forms import FORMS, from_form
 from hypha_cluster.web.headers import JSON, header, media_type
 from hypha_cluster.web.lookup import Lookup
@@ -42,15 +43,15 @@ class ServicesApi:
         workspaces: Workspaces,
         directory: Directory,
         visits: Visits,
-        max_body: int,
-        room: Room,
+        revocations: Revocations,
+        bodies: Bodies,
     ) -> None:
         self._lookup = lookup
         self._workspaces = workspaces
         self._directory = directory
         self._visits = visits
-        self._max_body = max_body
-        self._room = room
+        self._revocations = revocations
+        self._bodies = bodies
 
     def call_route(self) -> Route:
         """What is asked for most, and so is to stand before all others."""
@@ -103,7 +104,7 @@ class ServicesApi:
             return Response(media_type=JSON)
         if not rpc.is_reference(member):
             return await answer(request, member)
-        with self._room.lease() as lease:
+        with self._bodies.room.lease() as lease:
             arguments = await self._arguments(request, query, lease)
             result = await self._call(visitor, provider, member, arguments)
         return await self._answer(request, visitor, provider, result)
@@ -122,11 +123,13 @@ class ServicesApi:
     async def _answer(
         self, request: Request, visitor: Visitor, provider: Provider, result: Any
     ) -> Response:
+        workspace = request.path_params["workspace"]
+        held = partial(self._revocations.holding, visitor.identity, workspace)
         if is_stream(result):
             items = self._visits.follow(visitor, provider, result)
-            return await answer_stream(request, items, is_file=result["_rtype"] == FILE)
+            return await answer_stream(request, items, held, is_file=result["_rtype"] == FILE)
         if isinstance(result, AsyncGenerator):  # of the hub's own
-            return await answer_stream(request, result, is_file=False)
+            return await answer_stream(request, result, held, is_file=False)
         return await answer(request, result)
 
     async def _call(
@@ -153,11 +156,11 @@ class ServicesApi:
 
     def lease(self) -> Lease:
         """Room for the body of a request."""
-        return self._room.lease()
+        return self._bodies.room.lease()
 
     async def body(self, request: Request, lease: Lease) -> Arguments | None:
         """The map that a body is; None if there is none."""
-        body = await read_body(request, lease, self._max_body)
+        body = await read_body(request, lease, self._bodies.largest)
         if not body:
             return None
         decode: Callable[[], Arguments] = partial(from_body, body, kind := media_type(request))

@@ -7,7 +7,7 @@ that nobody takes it for whole.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -29,11 +29,16 @@ TEXT: Final = "text/plain; charset=utf-8"
 _JSON: Final = Json()
 _END: Final = object()
 
+Held = Callable[[], contextlib.AbstractAsyncContextManager[None]]
 
-async def answer_stream(request: Request, items: AsyncGenerator[Any], *, is_file: bool) -> Response:
+
+async def answer_stream(
+    request: Request, items: AsyncGenerator[Any], held: Held, *, is_file: bool
+) -> Response:
     """Send what comes in the form that was asked for; by default each item as a line of JSON.
 
-    is_file: its items are pieces of one content, which is sent as it is.
+    held: ends what is done within, by an error, when whoever asks may do it no longer. is_file: its
+    items are pieces of one content, which is sent as it is.
     """
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(items.aclose)
@@ -41,7 +46,7 @@ async def answer_stream(request: Request, items: AsyncGenerator[Any], *, is_file
         writer = _writer_for(header(request, b"accept"), first, is_file=is_file)
         start = [] if first is _END else await writer.write(first)
         stack.pop_all()  # the answer closes it
-    return _Stream(start, items, writer)
+    return _Stream(start, items, writer, held)
 
 
 class _Writer:
@@ -103,7 +108,9 @@ def _writer_for(accept: str, first: Any, *, is_file: bool) -> _Writer:
 class _Stream(Response):
     """An answer without an end that is known; it ends early when whoever asked for it leaves."""
 
-    def __init__(self, start: list[bytes], items: AsyncGenerator[Any], writer: _Writer) -> None:
+    def __init__(
+        self, start: list[bytes], items: AsyncGenerator[Any], writer: _Writer, held: Held
+    ) -> None:
         super().__init__(media_type=writer.media_type)
         del self.headers["content-length"]
         self.headers["cache-control"] = "no-store"
@@ -111,6 +118,7 @@ class _Stream(Response):
         self._start = start
         self._items = items
         self._writer = writer
+        self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(self._send(as_it_is(scope, send)))
@@ -128,7 +136,7 @@ class _Stream(Response):
         start = {"type": "http.response.start", "status": self.status_code}
         await send({**start, "headers": self.raw_headers})
         try:
-            async with contextlib.aclosing(self._items):
+            async with self._held(), contextlib.aclosing(self._items):
                 await self._send_pieces(send, self._start)
                 async for item in self._items:
                     await self._send_pieces(send, await self._writer.write(item))

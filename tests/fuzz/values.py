@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 
@@ -17,7 +18,7 @@ from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.protocol.limits import HOST
 from hypha_cluster.web.answers import answer
 from hypha_cluster.web.arguments import from_query
-from hypha_cluster.web.bodies import Room
+from hypha_cluster.web.bodies import Bodies, Room
 from hypha_cluster.web.headers import media_type
 from hypha_cluster.web.lookup import base_url_of, token_of
 from hypha_cluster.web.middleware.forwarded import Forwarded, networks
@@ -33,7 +34,7 @@ _TYPES: Final = (
     *(b"multipart/form-data; boundary=b", b""),
 )
 _ANY: Final = cast(Any, None)  # what these do not need
-_API: Final = ServicesApi(_ANY, _ANY, _ANY, _ANY, _MAX_BODY, Room())
+_API: Final = ServicesApi(_ANY, _ANY, _ANY, _ANY, _ANY, Bodies(Room(), _MAX_BODY))
 _BROWSERS: Final = Browsers(_ANY, _ANY, "", 1.0)
 
 
@@ -115,7 +116,10 @@ async def _answer(asked: Any, result: object) -> None:
     async def items() -> Any:
         yield result
 
-    for answering in (answer(asked, result), answer_stream(asked, items(), is_file=False)):
+    for answering in (
+        answer(asked, result),
+        answer_stream(asked, items(), nullcontext, is_file=False),
+    ):
         try:
             response = await answering
         except HubError as error:

@@ -7,12 +7,14 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
+import httpx2
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.identity.revocation import FOR_GOOD, Kind, Revocation
 from hypha_cluster.links.client import RedisClient
+from hypha_cluster.protocol import rpc
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.revocations import Revocations
 from tests.conformance.python_scene import eventually
@@ -105,6 +107,35 @@ async def test_a_revoked_token_and_its_children_are_refused_and_their_connection
     await scene.admits(token_of(ANN))
     await scene.admits(scene.tokens["bob"])
     assert await scene.bob.manager("echo", 1) == 1
+
+
+async def test_an_answer_that_comes_bit_by_bit_ends_with_the_token_of_who_asked(
+    scene: Scene,
+) -> None:
+    """And not with that of somebody else."""
+    following = rpc.reference(scene.bob.address, "counted.next")
+    values = iter([{"value": 1}])
+
+    async def next_item() -> object:
+        return next(values, None) or await asyncio.Future[object]()  # there is never another one
+
+    scene.bob.functions["counted.next"] = next_item
+    await scene.bob.offer(
+        "counting", "public", count=lambda *_: {"_rtype": "generator", "next": following}
+    )
+    path = f"/{scene.bob.workspace}/services/counting/count"
+    async with httpx2.AsyncClient(base_url=scene.urls[0], trust_env=False, timeout=LIMIT) as http:
+        asked = {"Authorization": f"Bearer {scene.tokens['ann']}", "Accept": "text/event-stream"}
+        async with http.stream("GET", path, headers=asked) as answer:
+            lines = answer.aiter_lines()
+            assert await anext(lines) == "data: 1"
+            token, expires_at = await token_id(scene.tokens["ann"])
+
+            await scene.revocations.note(Revocation.of_token(token, expires_at, time.time()))
+
+            rest = [line async for line in lines]
+    assert "event: error" in rest
+    assert "has been revoked" in rest[-2]
 
 
 async def test_who_is_expelled_has_left(scene: Scene) -> None:

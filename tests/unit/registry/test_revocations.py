@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hypha_cluster.audit import LOGGER
 from hypha_cluster.errors import InvalidToken
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.identity.revocation import Kind, Revocation
@@ -90,6 +91,26 @@ async def test_what_is_noted_holds_here_at_once(store: Store, revocations: Revoc
 
     assert is_revoked(revocations, "bob")
     assert set(store.entries) == {"user:bob"}
+
+
+async def test_the_audit_log_says_what_was_revoked_elsewhere(
+    store: Store, revocations: Revocations, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not what was revoked before this gateway started, nor what it has revoked itself."""
+    caplog.set_level("INFO", LOGGER)
+    store.holds(OVER)
+    await revocations.load()
+
+    await revocations.note(Revocation.of_user("ann", NOW, NOW))
+    store.entries[BOB.key] = json.dumps([BOB.before, BOB.until])
+    store.version += 1
+    await revocations.load()
+
+    said = [json.loads(record.getMessage()) for record in caplog.records if record.name == LOGGER]
+    assert said == [
+        {"event": "revoked", "what": "user", "name": "ann"},
+        {"event": "revocation learned", "what": "user", "name": "bob"},
+    ]
 
 
 async def test_what_is_noted_already_and_is_later_stays(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ async def stream(*items: Any) -> AsyncGenerator[Any]:
 async def sent(accept: str, *items: Any, is_file: bool = False) -> tuple[str, bytes, bool]:
     """The content type, what was sent, and whether it was ended as a whole."""
     scope = {"type": "http", "headers": [(b"accept", accept.encode())]}
-    answer = await answer_stream(Request(scope), stream(*items), is_file=is_file)
+    answer = await answer_stream(Request(scope), stream(*items), nullcontext, is_file=is_file)
     messages: list[Message] = []
 
     async def receive() -> Message:
