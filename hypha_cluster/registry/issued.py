@@ -65,12 +65,11 @@ class IssuedTokens:
         over = [each.id for each in kept if each not in living]
         await self._note(keys=[self._keys.tokens(user)], args=[token.id, token.to_json(), *over])
 
-    async def take(self, user: str, token: str) -> IssuedToken:
-        """Forget one of a user's; NotFound."""
+    async def get(self, user: str, token: str) -> IssuedToken:
+        """One of a user's; NotFound."""
         kept = await self._redis.hget(self._keys.tokens(user), token)
         if kept is None or token.startswith(_USED):
             raise NotFound("You have no such token any more.")
-        await self.forget(user, token)
         return _read({token: kept})[0]
 
     async def forget(self, user: str, *tokens: str) -> None:

@@ -43,13 +43,16 @@ class OldAddresses:
         if _ARGUMENTS in query:
             query[_ARGUMENTS] = _from_json(query[_ARGUMENTS])
         with self._services.lease() as lease:
-            given = query | (await self._services.body(request, lease) or {})
+            body = await self._services.body(request, lease) or {}
+            given = query | body
             arguments = given.get(_ARGUMENTS) or {}
             if not isinstance(arguments, dict):
                 raise BadRequest(f"{_ARGUMENTS!r} is a map of the function's arguments.")
             check(arguments)
             request.scope["path_params"] = place_of(given)
-            return await self._services.call_with(request, arguments)
+            return await self._services.call_with(
+                request, arguments, in_address=_ARGUMENTS not in body
+            )
 
     async def list_services(self, request: Request) -> Response:
         return await self._services.list_services(_at_workspace(request))

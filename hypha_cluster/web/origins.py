@@ -1,6 +1,6 @@
 """Pages of which origins may do something here: what browsers say of the page that asks."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +13,9 @@ from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import base_url_of
 
 _READING: Final = ("GET", "HEAD")
+_LOOKING: Final = (*_READING, "OPTIONS")
+_APPS: Final = "apps"
+_LONGEST_CALL: Final = 5  # parts of /{workspace}/services/{service}/{function}
 
 
 class Origins:
@@ -69,9 +72,20 @@ class CheckOrigins:
         if path.startswith(f"{self._base_path}/"):
             path = path.removeprefix(self._base_path)
         parts = path.split("/")
-        if "apps" in parts[1:3]:
+        if _is_an_applications(parts, scope["method"]):
             return False
         return scope["method"] not in _READING or _is_call(parts)
+
+
+def _is_an_applications(parts: Sequence[str], method: str) -> bool:
+    """Whether it is for /{workspace}/apps/{service}…, or for a file at /apps/{workspace}/{app}/….
+
+    A workspace may be called `apps` too, and its services are no files.
+    """
+    if parts[2:3] == [_APPS] and parts[3:]:
+        return True
+    is_of_workspace = parts[2:3] == ["services"] and len(parts) <= _LONGEST_CALL
+    return parts[1:2] == [_APPS] and method in _LOOKING and not is_of_workspace
 
 
 def _is_call(parts: Container[str]) -> bool:

@@ -95,7 +95,7 @@ class ServicesApi:
         return await answer(request, service, describe=True)
 
     async def call(self, request: Request) -> Response:
-        """Call a function with the parameters of the query or the body as keyword arguments."""
+        """Call a function with keyword arguments: those of the body; without one, of the query."""
         query = _query_of(request)
         visitor, provider = await self._find(request, query)
         path: str = request.path_params["function"]
@@ -105,13 +105,20 @@ class ServicesApi:
         if not rpc.is_reference(member):
             return await answer(request, member)
         with self._bodies.room.lease() as lease:
-            arguments = await self._arguments(request, query, lease)
+            arguments = await self.body(request, lease) if request.method == "POST" else None
+            if arguments is None:
+                arguments = from_query([pair for pair in query if pair[0] != MODE])
+                visitor = _saying_in_address(visitor, arguments)
             result = await self._call(visitor, provider, member, arguments)
         return await self._answer(request, visitor, provider, result)
 
-    async def call_with(self, request: Request, arguments: Arguments) -> Response:
-        """The same, with arguments that have been read."""
+    async def call_with(
+        self, request: Request, arguments: Arguments, *, in_address: bool
+    ) -> Response:
+        """The same, with arguments that have been read. in_address: they stand in the query."""
         visitor, provider = await self._find(request, [])
+        if in_address:
+            visitor = _saying_in_address(visitor, arguments)
         member = await self._visits.member(visitor, provider, request.path_params["function"])
         if request.method == "HEAD":
             return Response(media_type=JSON)
@@ -147,13 +154,6 @@ class ServicesApi:
         mode = dict(query).get(MODE, "random")
         return await self._lookup.find(request, place["workspace"], place["service"], mode)
 
-    async def _arguments(self, request: Request, query: Query, lease: Lease) -> Arguments:
-        """Those of the body; those of the query if there is no body."""
-        given = await self.body(request, lease) if request.method == "POST" else None
-        if given is None:
-            return from_query([pair for pair in query if pair[0] != MODE])
-        return given
-
     def lease(self) -> Lease:
         """Room for the body of a request."""
         return self._bodies.room.lease()
@@ -167,6 +167,11 @@ class ServicesApi:
         if kind in FORMS:
             decode = partial(from_form, body, header(request, b"content-type"))
         return decode() if len(body) <= SMALL_BODY else await asyncio.to_thread(decode)
+
+
+def _saying_in_address(visitor: Visitor, arguments: Arguments) -> Visitor:
+    """Whoever has arguments in the query of a POST is as one who asks by GET."""
+    return visitor if visitor.by_get or not arguments else visitor._replace(by_get=True)
 
 
 def _query_of(request: Request) -> Query:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
@@ -179,6 +180,12 @@ async def test_nothing_ends_by_get_nor_is_told_a_secret(
 
     assert answer.status == old_answer.status == 405
     assert "by POST" in answer.value["detail"]
+    # Nor by a POST whose arguments stand in the address all the same.
+    named = json.dumps(dict(parse_qsl(query)))
+    old_query = f"{asked}&{urlencode({'function_kwargs': named})}"
+    posted = await ask(f"{site.first}{SERVICE}/{function}?{query}", b"", **said)
+    old_posted = await ask(f"{site.first}/services/call?{old_query}", b"", **said)
+    assert posted.status == old_posted.status == 405
     assert (await info_of(site.first, token=user))["workspace"] == "bob"
 
 

@@ -128,8 +128,10 @@ class AccountPages:
     async def end_token(self, request: Request) -> Response:
         signed = await self._pages.required(request)
         form = await self._browsers.form(request, signed)
-        token = await self._issued.take(signed.identity.id, form.get("token", ""))
+        token = await self._issued.get(signed.identity.id, form.get("token", ""))
         await self._revocations.note(Revocation.of_token(token.id, token.expires, time.time()))
+        # After that: what is not on the list cannot be ended by its name any more.
+        await self._issued.forget(signed.identity.id, token.id)
         return self._back(request)
 
     async def end_all(self, request: Request) -> Response:

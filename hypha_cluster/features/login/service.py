@@ -170,8 +170,7 @@ class LoginService:
         """
         token = _text("token", token, None)
         if "." not in token:
-            found = await self._issued.take(context.identity.id, token)
-            await self._note(context, Revocation.of_token(found.id, found.expires, time.time()))
+            await self._revoke_listed(context, token)
             return
         identity = await self._tokens.verify(token)
         assert identity.origin
@@ -182,6 +181,12 @@ class LoginService:
         await self._note(context, Revocation.of_token(token_id, expires_at, time.time()))
         if is_listed(token_id):
             await self._issued.forget(identity.family, token_id)
+
+    async def _revoke_listed(self, context: Context, token: str) -> None:
+        """It leaves the list once it has ended; so who is refused finds it there again."""
+        found = await self._issued.get(context.identity.id, token)
+        await self._note(context, Revocation.of_token(found.id, found.expires, time.time()))
+        await self._issued.forget(context.identity.id, found.id)
 
     async def revoke_user(self, context: Context, user: Any = None, before: Any = None) -> None:
         """End all tokens that a user has had so far; other users' only for an admin.

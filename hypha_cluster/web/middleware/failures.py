@@ -59,8 +59,8 @@ def handlers(origins: Mapping[str, Any], pages: ErrorPages = _PLAIN) -> Mapping[
 
 
 def note_refusal(request: Request, error: HubError) -> None:
-    """Write down who may not do what they ask for; what is behind `?` may be a secret."""
-    method, path = request.scope.get("method"), request.scope.get("path", "")
+    """Write down who may not do what they ask for; never a ticket, nor what is behind `?`."""
+    method, path = request.scope.get("method"), path_told(request.scope)
     is_client = path.endswith("/sse")  # which is noted as one that comes in
     if isinstance(error, InvalidToken | PermissionDenied) and not is_client:
         audit.note(Event.REFUSED, method=method, path=path, reason=str(error))

@@ -49,7 +49,7 @@ class RequestIds:
 
 def path_told(scope: Scope) -> str:
     """The path of a request as others may read it; and not the query, which may hold a token."""
-    return _TICKET.sub("/~***", urllib.parse.quote(scope["path"]))
+    return _TICKET.sub("/~***", urllib.parse.quote(scope.get("path", "")))
 
 
 def _tell(scope: Scope, answer: Message, seconds: float) -> None:

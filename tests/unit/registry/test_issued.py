@@ -108,10 +108,13 @@ async def test_one_is_ended_by_its_id(fake: FakeRedis, issued: IssuedTokens) -> 
     mine = token("mine")
     fake.answers["hget"] = stored(mine)[b"mine"]
 
-    assert await issued.take("ann", "mine") == mine
+    assert await issued.get("ann", "mine") == mine
+    assert "note_token" not in fake.names, "it is forgotten when it has ended, not before"
+
+    await issued.forget("ann", "mine")
     assert fake.words("note_token")[0][1:] == ("", "", "mine")
 
 
 async def test_nobody_ends_what_there_is_not(fake: FakeRedis, issued: IssuedTokens) -> None:
     with pytest.raises(NotFound, match="no such token"):
-        await issued.take("ann", "theirs")
+        await issued.get("ann", "theirs")

@@ -39,9 +39,15 @@ async def passes(
 ACTS = [
     *(
         ("POST", path)
-        for path in ("/sse", "/", "/login/sign-in", "/a/services/b/f", "/services/call")
+        for path in (
+            *("/sse", "/", "/login/sign-in", "/a/services/b/f", "/services/call"),
+            *("/apps/services/b/f", "/a/apps", "/apps/a/b/x.js"),
+        )
     ),
     *(("GET", path) for path in ("/sse", "/a/services/b/f", "/services/call", "/a/services")),
+    *(
+        ("GET", path) for path in ("/apps/services/b/f", "/apps/services")
+    ),  # of the workspace `apps`
     ("DELETE", "/a/info"),
 ]
 
@@ -72,6 +78,7 @@ async def test_who_may_does(method: str, path: str) -> None:
     [
         *(("GET", "/"), ("GET", "/health/live"), ("HEAD", "/assets/a/b.js"), ("GET", "/pages/x")),
         *(("POST", "/a/apps/b/f"), ("GET", "/apps/a/b/~ticket/x.js")),
+        *(("POST", "/apps/apps/b/f"), ("GET", "/apps/services/b/~ticket/services/x.js")),
     ],
 )
 async def test_what_is_looked_at_and_what_is_an_applications_is_for_all(

@@ -43,6 +43,18 @@ async def test_who_asks_too_often_is_told_when_to_try_again() -> None:
     assert headers["retry-after"] == "30"
 
 
+async def test_a_refusal_is_written_down_without_a_ticket(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "hypha_cluster.audit")
+    scope = {"type": "http", "method": "GET", "path": "/apps/a/b/~secret/x.js", "headers": []}
+
+    await HANDLERS[errors.HubError](Request(scope), errors.PermissionDenied("No."))
+
+    assert '"path": "/apps/a/b/~***/x.js"' in caplog.text
+    assert "secret" not in caplog.text
+
+
 async def test_headers_of_an_http_error_are_kept() -> None:
     error = HTTPException(405, "Method Not Allowed", {"Allow": "GET"})
 
