@@ -35,7 +35,7 @@ OPTIONAL_ROWS: Final = (
     Row(APP_FILES, "POST", "/apps/{app}/index.html", 405, body=b""),
     Row(PAGE, "GET", "/ann/apps/", 200, "<!doctype html>", accept=HTML, token="member"),
     Row(PAGE, "GET", "/ann/apps/", 403, "<!doctype html>", accept=HTML),
-    Row(PAGE, "POST", "/ann/apps/", 405, body=b""),
+    Row(PAGE, "POST", "/ann/apps/", 404, body=b""),
     Row(CLIENT, "GET", "/assets/app-python.zip", 200),
     Row(CLIENT, "POST", "/assets/app-python.zip", 405, body=b""),
 )
