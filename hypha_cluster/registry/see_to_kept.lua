@@ -11,6 +11,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ACTIVE = {pending = true, starting = true, running = true, backoff = true}
 local new = {}
+local number = 0
 
 local function count(workspace, app)
   local found = {active = 0, all = 0, failed = 0}
@@ -28,8 +29,12 @@ local function count(workspace, app)
 end
 
 local function begin(workspace, app, fields)
-  local client = ARGV[7] .. #new
-  local address = workspace .. '/' .. client
+  local client, address
+  repeat -- some names are in use when this is sent again, because its answer was lost
+    client = ARGV[7] .. number
+    address = workspace .. '/' .. client
+    number = number + 1
+  until redis.call('EXISTS', ARGV[2] .. address) == 0
   redis.call('HSET', ARGV[2] .. address, 'state', 'pending', 'epoch', 0, 'asked', now, 'changed', now,
     unpack(fields))
   redis.call('ZADD', KEYS[2], now, address)

@@ -56,6 +56,9 @@ end
 
 local function begin(workspace, client, sibling)
   local key = ARGV[1] .. workspace .. '/' .. client
+  if redis.call('EXISTS', key) == 1 then
+    return -- this was sent again, because its answer was lost
+  end
   local fields = redis.call('HMGET', sibling, unpack(COPIED))
   redis.call('HSET', key, 'state', 'pending', 'epoch', 0, 'asked', now, 'changed', now)
   for i, name in ipairs(COPIED) do

@@ -1,14 +1,17 @@
 """Who is called decides in a real Redis how many instances of an app there are."""
 
 import asyncio
+import secrets
 import time
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from hypha_cluster.features.launcher.keeping import Keeper
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.limits import APP_INSTANCES
+from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
 from hypha_cluster.registry.instances import ACTIVE, HELD, Instances, Scale, State, Wanted
 from hypha_cluster.registry.keys import Keys
@@ -240,3 +243,53 @@ async def test_keeping_up_keeps_to_the_bound_of_a_workspace(
     assert sum(each.state in ACTIVE for each in await instances.of_workspace("ann")) == (
         APP_INSTANCES
     )
+
+
+async def test_who_is_more_is_begun_once_though_it_is_sent_again(
+    instances: Instances, calls: InstanceCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = await run(instances, "a", MANY)
+    monkeypatch.setattr(secrets, "token_urlsafe", lambda _: "new")
+    await calls.report({address: 99})
+    await run_all(instances)
+    before = await instances.of_workspace("ann")
+
+    await calls.report({address: 99})
+
+    assert await instances.of_workspace("ann") == before
+    assert [(each.client, each.state, each.epoch) for each in before] == [
+        ("a", State.RUNNING, 1),
+        ("new1", State.RUNNING, 1),
+    ]
+
+
+async def test_what_is_started_unasked_stays_when_it_is_sent_again(
+    instances: Instances, kept: KeptApps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "token_urlsafe", lambda _: "new")
+    await kept.keep(wanted("", Scale(least=1)))
+    await kept.see_to()
+    await run_all(instances)
+    (before,) = await instances.of_workspace("ann")
+    await kept.keep(wanted("", Scale(least=2, most=2), "other"))
+
+    await kept.see_to()
+
+    first, *others = await instances.of_workspace("ann")
+    assert first == before
+    assert [(each.app, each.state) for each in others] == [("other", State.PENDING)] * 2
+
+
+async def test_an_app_that_is_not_there_is_kept_up_no_longer(
+    instances: Instances, kept: KeptApps, redis_client: RedisClient, redis: Redis, keys: Keys
+) -> None:
+    apps = Apps(redis_client, keys)
+    await apps.install(App("ann", "there", {"name": "there"}, {}, "ann", 1, {}), {}, {})
+    for app in ("gone", "there"):
+        await kept.keep(wanted("", Scale(least=1), app))
+
+    await Keeper(kept, apps, instances).see_to()
+    await instances.see_to()
+
+    assert await redis.zrange(keys.kept_apps(), 0, -1) == [b"ann/there"]
+    assert [each.app for each in await instances.of_workspace("ann")] == ["there"]

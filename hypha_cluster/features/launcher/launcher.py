@@ -47,9 +47,9 @@ class Launcher(Feature):
         self._grounds = grounds
         self._instances = grounds.instances
         self._apps = apps = Apps(grounds.redis, grounds.keys)
-        self._kept = KeptApps(grounds.redis, grounds.keys, grounds.tokens.page_seals)
+        kept = KeptApps(grounds.redis, grounds.keys, grounds.tokens.page_seals)
         self._tidying = Tidying(
-            apps, self._instances, grounds.workspaces, self._kept, grounds.redis, grounds.keys
+            apps, self._instances, grounds.workspaces, kept, grounds.redis, grounds.keys
         )
         logs = InstanceLogs(grounds.redis, grounds.keys)
         self._counts = counts = grounds.counts
@@ -68,7 +68,7 @@ class Launcher(Feature):
         installer = Installer(apps, grounds.base_path, packages)
         self._following = Following(logs, grounds)
         logbooks = Logbooks(logs, self._following)
-        keeper = Keeper(self._kept)
+        self._keeper = keeper = Keeper(kept, apps, self._instances)
         self._service = ServerApps(apps, self._instances, logbooks, installer, starter, keeper)
 
     def routes(self, lookups: Lookups) -> Sequence[BaseRoute]:
@@ -116,7 +116,7 @@ class Launcher(Feature):
         """Say who is called, and have as many instances as that takes."""
         called = self._grounds.activity.watch(self._watched)
         self._watched = await self._calls.report(called)
-        await self._kept.see_to()
+        await self._keeper.see_to()
 
     async def _count(self) -> None:
         """Read for the metrics what there is in the whole cluster."""
