@@ -828,6 +828,15 @@ APP_SIZE: Final = _apps.limit(
     8_388_608, "bytes", "all files of one app", "they are installed with one command"
 )
 APP_FILES: Final = _apps.limit(200, "files", "files of one app", "all are named in its record")
+APP_INSTALLS: Final = _apps.limit(
+    4,
+    "calls",
+    "calls of one user at one gateway that install or edit apps; the others wait",
+    "the files of each are in memory",
+)
+APP_FETCHES: Final = _apps.limit(
+    32, "sources", "sources that one gateway fetches at once; the others wait", "as above"
+)
 APPS: Final = _apps.limit(
     100, "apps", "apps that are installed in one workspace", "listings show all of them"
 )

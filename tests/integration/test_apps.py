@@ -15,11 +15,19 @@ import httpx2
 import pytest
 
 from hypha_cluster.config import Config
+from hypha_cluster.errors import BadRequest
 from hypha_cluster.features.built_in import BUILT_IN
 from hypha_cluster.features.launcher import installing
+from hypha_cluster.features.launcher.installing import Installer, Place, Recipe
 from hypha_cluster.features.launcher.terms import LauncherSettings
 from hypha_cluster.identity.access import Identity
-from hypha_cluster.protocol.limits import APP_FILE, APP_VERSIONS
+from hypha_cluster.protocol.limits import (
+    APP_FETCHES,
+    APP_FILE,
+    APP_INSTALLS,
+    APP_SIZE,
+    APP_VERSIONS,
+)
 from tests.in_process import served
 from tests.raw_client import RawClient, Rejected
 from tests.token_rig import SECRET, token_of
@@ -152,6 +160,85 @@ async def test_a_page_is_served_as_it_is(
         answer = await get(edited["public_url"], authorization=f"Bearer {token_of(ANN)}")
         assert (edited["name"], answer.text) == ("mine", PAGE)
         await ann("uninstall", manifest["id"])
+
+
+async def test_of_what_gets_too_large_no_more_is_fetched(
+    ann: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+
+    async def fetch(address: str, limit: int) -> bytes:
+        fetched.append(address)
+        return bytes(limit)
+
+    monkeypatch.setattr(installing, "fetch", fetch)
+    app_id = (await ann("install", "<p>", template="", config={}))["id"]
+    files = [{"name": f"{n}.bin", "source": f"https://files.example/{n}"} for n in range(20)]
+    for function, first in {"install": "<p>", "edit": app_id}.items():
+        fetched.clear()
+        with pytest.raises(Rejected, match=f"at most {APP_SIZE} bytes"):
+            await ann(function, first, template="", config={}, attachments=files)
+
+        assert len(fetched) == APP_SIZE // APP_FILE + 1
+
+
+class Slow:
+    """Sources that come when they are let."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self.go = asyncio.Event()
+        self._news = asyncio.Event()
+        monkeypatch.setattr(installing, "fetch", self.fetch)
+
+    async def fetch(self, address: str, limit: int) -> bytes:
+        self.asked.append(address)
+        self._news.set()
+        await self.go.wait()
+        return SOURCE.encode()
+
+    async def until_asked(self, many: int) -> None:
+        async with asyncio.timeout(30):
+            while len(self.asked) < many:
+                self._news.clear()
+                await self._news.wait()
+
+
+async def test_a_user_installs_a_few_at_a_time_and_others_need_not_wait(
+    ann: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(monkeypatch)
+    async with asyncio.TaskGroup() as group:
+        for number in range(APP_INSTALLS + 3):
+            about = {"config": {"type": "window"}, "app_id": f"a{number}"}
+            group.create_task(ann("install", "https://ann.example/", **about))
+        await slow.until_asked(APP_INSTALLS)
+        await ann("list_apps")  # by now all of them are under way
+        group.create_task(bob("install", "https://bob.example/", config={"type": "window"}))
+        await slow.until_asked(APP_INSTALLS + 1)
+
+        assert slow.asked.count("https://ann.example/") == APP_INSTALLS
+        slow.go.set()
+
+    assert len(await ann("list_apps")) == APP_INSTALLS + 3
+
+
+async def test_a_gateway_fetches_a_few_sources_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing: Any = None  # it only fetches
+    slow, installer = Slow(monkeypatch), Installer(nothing, "", nothing)
+    place, recipe = Place("ann", "ann", "a"), Recipe("https://ann.example/")
+    installs = [
+        asyncio.ensure_future(installer.install(place, recipe, source_hash="another"))
+        for _ in range(APP_FETCHES + 5)
+    ]
+    await slow.until_asked(APP_FETCHES)
+    await asyncio.sleep(0)
+
+    assert len(slow.asked) == APP_FETCHES
+    slow.go.set()
+    outcomes = await asyncio.gather(*installs, return_exceptions=True)
+    assert [type(each) for each in outcomes] == [BadRequest] * (APP_FETCHES + 5)
+    assert len(slow.asked) == APP_FETCHES + 5
 
 
 async def test_code_and_plugin_files_are_no_pages(url: str, ann: User) -> None:

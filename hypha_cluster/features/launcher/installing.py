@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
+from weakref import WeakValueDictionary
 
 from hypha_cluster.errors import BadRequest, Conflict, TooLarge
 from hypha_cluster.features.launcher.fetching import fetch
@@ -20,7 +21,14 @@ from hypha_cluster.features.launcher.rendering import (
     template_of,
 )
 from hypha_cluster.protocol.guard import shown
-from hypha_cluster.protocol.limits import APP_FILE, APP_FILES, APP_RECORD, APP_SIZE
+from hypha_cluster.protocol.limits import (
+    APP_FETCHES,
+    APP_FILE,
+    APP_FILES,
+    APP_INSTALLS,
+    APP_RECORD,
+    APP_SIZE,
+)
 from hypha_cluster.registry.apps import App, AppFile, Apps
 from hypha_cluster.registry.encoding import to_json
 
@@ -64,6 +72,12 @@ class Installer:
         self._packages = packages
         self._apps = apps
         self._root = root
+        self._fetches = asyncio.Semaphore(APP_FETCHES)
+        self._turns = WeakValueDictionary[str, asyncio.Semaphore]()
+
+    def turn(self, user: str) -> asyncio.Semaphore:
+        """What a user waits for before they install or edit, as what they fetch is in memory."""
+        return self._turns.setdefault(user, asyncio.Semaphore(APP_INSTALLS))
 
     async def install(
         self, place: Place, recipe: Recipe, *, source_hash: Any = None, overwrite: bool = False
@@ -73,7 +87,7 @@ class Installer:
         overwrite: it may take the place of one of the same key. BadRequest, TooLarge, or what is
         wrong with an address that its source is at.
         """
-        source = await _text_of(recipe.source)
+        source = await self._text_of(recipe.source)
         digest = multihash(source.encode())
         if source_hash not in (None, digest):
             raise BadRequest(
@@ -84,7 +98,7 @@ class Installer:
         elif not overwrite:
             await self._check_free(place)
             place = place._replace(after=0)
-        contents = _described(await _attachments(recipe.attachments))
+        contents = _described(await self._attachments(recipe.attachments))
         return await self._put(place, recipe._replace(source=source), contents)
 
     async def _check_free(self, place: Place) -> None:
@@ -101,10 +115,10 @@ class Installer:
         """
         given = {key: each for key, each in changes.items() if each is not None}
         if "source" in given:
-            given["source"] = await _text_of(given["source"])
+            given["source"] = await self._text_of(given["source"])
         attachments = None
         if "attachments" in given:
-            attachments = _described(await _attachments(given.pop("attachments")))
+            attachments = _described(await self._attachments(given.pop("attachments")))
         for attempt in range(_ATTEMPTS):
             recipe = Recipe(**await self._apps.recipe(app))._replace(**given)
             place = Place(app.workspace, owner, app.key, app.version)
@@ -161,6 +175,51 @@ class Installer:
             self._packages.check(requirements_of(code.config))
         return render(code, template, self._root, self._packages)
 
+    async def _text_of(self, source: Any) -> str:
+        """The source of an app, fetched if it is an address."""
+        text = check_source(source)
+        if not text.startswith(("http://", "https://")):
+            return text
+        content = await self._fetch(text.strip())
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            raise BadRequest(f"What is at {shown(text)} is no text.") from None
+
+    async def _attachments(self, given: Any) -> dict[str, bytes]:
+        if given is None:
+            return {}
+        if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
+            raise BadRequest("'attachments' of an app is a list of {name, source}.")
+        if len(given) > APP_FILES:
+            raise TooLarge(f"An app has at most {APP_FILES} attachments, not {len(given)}.")
+        found: dict[str, bytes] = {}
+        size = 0
+        for each in given:
+            name = check_file_name(each.get("name"))
+            if name in (INDEX, RDF) or name in found:
+                raise BadRequest(f"Two files of the app would be called {shown(name)}.")
+            found[name] = await self._content(name, each.get("source"))
+            size += len(found[name])
+            if size > APP_SIZE:  # before the next one is fetched
+                raise TooLarge(f"An app has at most {APP_SIZE} bytes; its attachments have more.")
+        return found
+
+    async def _content(self, name: str, source: Any) -> bytes:
+        if isinstance(source, dict):  # an array of JavaScript's, as it travels
+            source = source.get("_rvalue")
+        if isinstance(source, str) and source.startswith(("http://", "https://")):
+            return await self._fetch(source)
+        if isinstance(source, str):
+            return source.encode()
+        if isinstance(source, bytes | bytearray | memoryview):
+            return bytes(source)
+        raise BadRequest(f"'source' of the attachment {shown(name)} is text or bytes.")
+
+    async def _fetch(self, url: str) -> bytes:
+        async with self._fetches:
+            return await fetch(url, APP_FILE)
+
 
 def _check_record(app: App) -> None:
     text = to_json("The manifest of an app", [app.manifest, app.probes])
@@ -175,46 +234,6 @@ def _type_of(config: Mapping[str, Any]) -> str:
     if not isinstance(kind, str) or not kind:
         raise BadRequest("The config of an app has a type, such as window or web-worker.")
     return kind
-
-
-async def _text_of(source: Any) -> str:
-    """The source of an app, fetched if it is an address."""
-    text = check_source(source)
-    if not text.startswith(("http://", "https://")):
-        return text
-    content = await fetch(text.strip(), APP_FILE)
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise BadRequest(f"What is at {shown(text)} is no text.") from None
-
-
-async def _attachments(given: Any) -> dict[str, bytes]:
-    if given is None:
-        return {}
-    if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
-        raise BadRequest("'attachments' of an app is a list of {name, source}.")
-    if len(given) > APP_FILES:
-        raise TooLarge(f"An app has at most {APP_FILES} attachments, not {len(given)}.")
-    found: dict[str, bytes] = {}
-    for each in given:
-        name = check_file_name(each.get("name"))
-        if name in (INDEX, RDF) or name in found:
-            raise BadRequest(f"Two files of the app would be called {shown(name)}.")
-        found[name] = await _content(name, each.get("source"))
-    return found
-
-
-async def _content(name: str, source: Any) -> bytes:
-    if isinstance(source, dict):  # an array of JavaScript's, as it travels
-        source = source.get("_rvalue")
-    if isinstance(source, str) and source.startswith(("http://", "https://")):
-        return await fetch(source, APP_FILE)
-    if isinstance(source, str):
-        return source.encode()
-    if isinstance(source, bytes | bytearray | memoryview):
-        return bytes(source)
-    raise BadRequest(f"'source' of the attachment {shown(name)} is text or bytes.")
 
 
 def _check_sizes(files: Mapping[str, AppFile]) -> None:

@@ -105,9 +105,10 @@ class ServerApps:
         key = "" if app_id is None else check_key(app_id)
         place = Place(await _workspace_of(context, workspace), context.identity.id, key)
         recipe = Recipe(source, config, template, attachments)
-        app = await self._installer.install(
-            place, recipe, source_hash=source_hash, overwrite=bool(overwrite)
-        )
+        async with self._installer.turn(context.identity.family):
+            app = await self._installer.install(
+                place, recipe, source_hash=source_hash, overwrite=bool(overwrite)
+            )
         await self._keeper.keep(app, context.identity)
         return with_urls(app, context.base_url)
 
@@ -128,7 +129,8 @@ class ServerApps:
             "template": template,
             "attachments": attachments,
         }
-        edited = await self._installer.edit(app, context.identity.id, changes)
+        async with self._installer.turn(context.identity.family):
+            edited = await self._installer.edit(app, context.identity.id, changes)
         await self._keeper.keep(edited, context.identity)
         return with_urls(edited, context.base_url)
 

@@ -93,7 +93,7 @@ class Egress:
                 head = _read(await reader.readuntil(b"\r\n\r\n"))
                 onward = await self._connect(head.target)
         except HubError as error:
-            _log.info("The page of an app is refused something: %s", error)
+            _log.debug("The page of an app is refused something: %s", error)
             tell("warning", f"The hub's proxy refuses what the page asks for: {error}")
             await _refuse(writer, 403, str(error))
         except (OSError, EOFError, ValueError, TimeoutError, asyncio.LimitOverrunError) as error:

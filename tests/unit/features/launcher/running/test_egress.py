@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -121,6 +122,17 @@ async def test_nothing_else_is_reached_where_the_operator_says_so(
         answer = await ask(proxy, "CONNECT 1.1.1.1:443 HTTP/1.1\r\n\r\n")
 
     assert b"Pages of apps reach the hub only." in answer
+
+
+async def test_a_page_that_is_refused_things_fills_no_log_of_the_operator(
+    hub: tuple[int, list[bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with egress(hub[0]) as proxy:
+        answer = await ask(proxy, "CONNECT 10.0.0.1:443 HTTP/1.1\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert caplog.records == []
 
 
 @pytest.fixture
