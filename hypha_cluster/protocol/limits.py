@@ -657,6 +657,18 @@ LOGINS_BEGUN: Final = _accounts.limit(
     "logins that programs begin at one address, within ten minutes",
     "each is kept until it ends",
 )
+ISSUER_REFUSALS: Final = _accounts.limit(
+    100,
+    "codes",
+    "codes and refresh tokens of one address that the issuer refuses, within ten minutes",
+    "an issuer may shut out the hub's own address, and then nobody logs in",
+)
+ISSUER_REQUESTS: Final = _accounts.limit(
+    16,
+    "requests",
+    "codes and refresh tokens that one gateway has redeemed at once for pages",
+    "each is a connection to the issuer, which people who log in need too",
+)
 REPORTS: Final = _accounts.limit(
     10,
     "tokens",

@@ -190,6 +190,10 @@ class Lookup:
         base_url = self._public_base_url or base_url_of(request)
         return Visitor(identity, inside, base_url, by_get=request.scope["method"] == "GET")
 
+    def source(self, request: Request) -> str:
+        """As which address a request counts; empty for one that does not."""
+        return next(iter(self._quotas.sources(request.scope)), "")
+
     def base_url(self, request: Request) -> str:
         """The URL by which whoever asks reaches the hub."""
         return self._public_base_url or base_url_of(request)
@@ -206,8 +210,7 @@ class Lookup:
         else:
             visitor = await self.enter(request, workspace)
         if is_login:
-            source = next(iter(self._quotas.sources(request.scope)), "")
-            visitor = visitor._replace(source=source)
+            visitor = visitor._replace(source=self.source(request))
         return visitor, await self._visits.find(visitor, wanted, workspace, mode=mode)
 
 

@@ -10,6 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.protocol.limits import ISSUER_REFUSALS
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.logins import Attempts
 from tests.conformance.python_scene import eventually
 from tests.conftest import GatewayFactory
 from tests.gateways import Gateway
@@ -263,6 +267,26 @@ async def test_the_original_pages_find_the_issuer_at_the_hub(lab: Lab, person: P
     assert 400 <= wrong.status_code < 600
     assert secret.status_code == odd.status_code == 400
     assert "grant_type" in secret.json()["detail"]
+
+
+async def test_who_tries_codes_out_is_refused_by_all_gateways(
+    gateway_factory: GatewayFactory, redis_client: RedisClient, redis_prefix: str
+) -> None:
+    """Else the issuer shuts out the address of the hub, and nobody logs in any more."""
+    settings: dict[str, str] = {"trusted_proxies": "203.0.113.0/24", "login": "openid"}
+    settings |= {"openid_issuer": "http://127.0.0.1:1", "openid_client_id": "hub"}
+    url = gateway_factory(**settings).url
+    form = {"grant_type": "authorization_code", "code": "x"}
+    refused = Attempts(redis_client, Keys(redis_prefix), ISSUER_REFUSALS, 600)
+    async with httpx2.AsyncClient(trust_env=False) as page:
+        before = await page.post(f"{url}/oauth/token", data=form)
+        for _ in range(ISSUER_REFUSALS):
+            await refused.count("redeem address 127.0.0.1")
+        answer = await page.post(f"{url}/oauth/token", data=form)
+
+    assert before.status_code != 429, "an issuer that is away refuses nothing"
+    assert answer.status_code == 429
+    assert "try again in 10 minutes" in answer.json()["detail"]
 
 
 async def test_without_an_issuer_there_are_no_such_addresses(

@@ -19,7 +19,13 @@ from hypha_cluster.features.login.signing_in import SigningIn
 from hypha_cluster.features.login.terms import SESSION_LIFETIME, LoginSettings, providers_of
 from hypha_cluster.hub.services import HubService
 from hypha_cluster.identity.providers import Provider, ProviderSettings
-from hypha_cluster.protocol.limits import ATTEMPTS, ATTEMPTS_ANYWHERE, LOGINS_BEGUN, REPORTS
+from hypha_cluster.protocol.limits import (
+    ATTEMPTS,
+    ATTEMPTS_ANYWHERE,
+    ISSUER_REFUSALS,
+    LOGINS_BEGUN,
+    REPORTS,
+)
 from hypha_cluster.registry.accounts import Accounts
 from hypha_cluster.registry.issued import IssuedTokens
 from hypha_cluster.registry.logins import Attempts, Logins
@@ -65,6 +71,7 @@ class Login(Feature):
             Attempts(redis, keys, LOGINS_BEGUN, _PERIOD), Attempts(redis, keys, REPORTS, _PERIOD)
         )
         self._issuer = self._first_issuer(grounds)
+        self._refused = Attempts(redis, keys, ISSUER_REFUSALS, _PERIOD)
         self._service = LoginService(
             logins, grounds.gatekeeper, grounds.tokens, book, begun, settings
         )
@@ -83,7 +90,7 @@ class Login(Feature):
             *self._pages.routes(),
             *self._account.routes(),
             *self._admin.routes(),
-            *IssuerAddresses(self._issuer).routes(),
+            *IssuerAddresses(self._issuer, self._refused, lookups.lookup.source).routes(),
         ]
 
     def services(self) -> Sequence[HubService]:
