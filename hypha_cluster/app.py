@@ -123,7 +123,9 @@ async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
             features = open_features(site, links, store, means)
             hub = open_hub(site, store, relay, means, features)
             clients = open_clients(site, links, store, relay, means, hub)
-            await stack.enter_async_context(_expelling(site, store, relay, clients.parts.life))
+            await stack.enter_async_context(
+                _expelling(site, store, relay, means, clients.parts.life)
+            )
             node = open_node(site, links, store, relay, clients)
             stack.push_async_callback(node.stop)
             await node.start(address=config.node_url, version=__version__)
@@ -199,11 +201,12 @@ async def _tokens(site: Site, links: Links) -> tuple[Tokens, LastUses]:
 
 @contextlib.asynccontextmanager
 async def _expelling(
-    site: Site, store: Stores, relay: Frames, life: ClientLife
+    site: Site, store: Stores, relay: Frames, means: Means, life: ClientLife
 ) -> AsyncIterator[None]:
     """Know what is revoked before anybody is let in, and go on looking."""
     await store.revocations.load()
-    expulsion = Expulsion(store.revocations, relay.connections, life, site.supervisor)
+    is_over = means.instances.is_over
+    expulsion = Expulsion(store.revocations, relay.connections, life, site.supervisor, is_over)
     expulsion.start()
     try:
         yield

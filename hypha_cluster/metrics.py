@@ -170,6 +170,7 @@ JOBS: Final = (
         "link",
         "mail",
         "overdue",
+        "pages",
         "reaper",
         "reassertion",
     ),

@@ -1,14 +1,20 @@
-"""Ends the connections of those whose token was revoked, on every gateway within a second."""
+"""Ends the connections of those who may be here no longer, on every gateway.
+
+Those whose token was revoked go within a second, pages of apps that are over within some.
+"""
 
 import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from hypha_cluster.clients.life import GOING_AWAY, ClientLife
 from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.identity.tokens import is_page_of_app
 from hypha_cluster.protocol.limits import EXPULSION
+from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.relay.connections import Connection, Connections
 from hypha_cluster.supervision import Supervisor, Tasks
@@ -16,10 +22,15 @@ from hypha_cluster.supervision import Supervisor, Tasks
 _log = logging.getLogger(__name__)
 
 LOOK_EVERY: Final = 0.4  # seconds
+LOOK_AT_PAGES_EVERY: Final = 2.0  # seconds
 
 
 class Expulsion:
-    """Looks for revocations, and at all connections when there are new ones."""
+    """Looks for revocations, and at all connections when there are new ones.
+
+    is_over: whether a client is the page of an app that does not run any more. Its runner closes
+    such a page; but its code may have taken the way back in to where no runner sees it.
+    """
 
     def __init__(
         self,
@@ -27,7 +38,9 @@ class Expulsion:
         connections: Connections,
         clients: ClientLife,
         supervisor: Supervisor,
+        is_over: Callable[[Attachment], Awaitable[bool]],
     ) -> None:
+        self._is_over = is_over
         self._revocations = revocations
         self._connections = connections
         self._clients = clients
@@ -38,6 +51,7 @@ class Expulsion:
     def start(self) -> None:
         """Go on until `stop`."""
         self._tasks.keep("revocations", self._run)
+        self._tasks.keep("pages", self._look_at_pages)
 
     async def stop(self) -> None:
         await self._tasks.stop()
@@ -52,6 +66,15 @@ class Expulsion:
                 self._changed_at = time.monotonic()
             if time.monotonic() - self._changed_at < EXPULSION:
                 self._look_at_all()
+
+    async def _look_at_pages(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_AT_PAGES_EVERY)
+            pages = [c for c in self._connections if is_page_of_app(c.attachment.identity)]
+            with contextlib.suppress(RedisUnavailable):  # its links say so
+                for page in pages:
+                    if await self._is_over(page.attachment):
+                        self._expel(page, "its app does not run any more")
 
     def _look_at_all(self) -> None:
         book = self._revocations.book

@@ -276,10 +276,32 @@ class Instances:
 
     async def comes_again(self, attachment: Attachment) -> bool:
         """Whether a client may: not the page of an instance that is stopped, or has failed."""
-        if not is_page_of_app(attachment.identity):
+        return await self.may_return(attachment.address, attachment.identity)
+
+    async def may_return(self, address: str, identity: Identity) -> bool:
+        """The same, of whoever brings a token for coming back to an address."""
+        if not is_page_of_app(identity):
             return True
-        instance = await self.find(attachment.address)
-        return instance is not None and instance.state in ACTIVE
+        return await self._state_for(address, identity) in ACTIVE
+
+    async def is_over(self, attachment: Attachment) -> bool:
+        """Whether a client is a page of what no runner has any more: it has got out of there."""
+        if not is_page_of_app(attachment.identity):
+            return False
+        state = await self._state_for(attachment.address, attachment.identity)
+        return state is None or state in OVER
+
+    async def _state_for(self, address: str, page: Identity) -> State | None:
+        """What an instance is doing; None if there is none whose page this is."""
+        assert self._seals, "runners let nobody in"
+        state, user = await self._redis.hmget(self._keys.instance(address), "state", "user")
+        if state is None or user is None:
+            return None
+        try:
+            meant = self._seals.open(user, workspace_of(address))
+        except InvalidToken:
+            return None
+        return State(state.decode()) if meant.id == page.id else None
 
     async def history(self, address: str) -> list[Step]:
         """What has become of an instance, the oldest change first."""

@@ -125,6 +125,8 @@ class Gatekeeper:
             raise InvalidToken("The reconnection token belongs to another workspace.")
         if await self._registry.has_left(f"{name}/{client}"):
             raise has_left()
+        if self._instances and not await self._instances.may_return(f"{name}/{client}", identity):
+            raise has_left()
         try:
             workspace = await self._workspace(identity, name)
         except WorkspaceNotFound as error:

@@ -616,3 +616,26 @@ async def test_only_the_page_of_what_is_wanted_comes_again(instances: Instances)
     assert not await instances.comes_again(page)
     assert await instances.comes_again(stranger)
     assert not await instances.comes_again(page._replace(address="ann/forgotten"))
+
+
+async def test_a_page_is_over_when_its_instance_is_or_another_one_has_its_address(
+    instances: Instances,
+) -> None:
+    address, _ = await instances.ask(wanted("a"), shared=False)
+    page = Attachment(address, "a", Workspace("ann"), PAGE, "h", "n")
+    await instances.see_to("r", 1)
+    assert not await instances.is_over(page)
+    await instances.end(address)  # its runner closes the page now
+    assert not await instances.is_over(page)
+    await instances.change(address, frozenset((State.STOPPING,)), State.STOPPED)
+    assert await instances.is_over(page)
+    assert not await instances.is_over(page._replace(identity=ANN))
+
+    next_user = page_user(ANN, "ann")
+    await instances.ask(wanted("a")._replace(user=next_user), shared=False)
+
+    assert await instances.is_over(page)
+    assert not await instances.may_return(address, PAGE)
+    assert await instances.may_return(address, next_user)
+    assert not await instances.is_over(page._replace(identity=next_user))
+    assert await instances.is_over(page._replace(address="ann/forgotten"))

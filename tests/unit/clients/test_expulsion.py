@@ -10,7 +10,9 @@ from hypha_cluster.clients import expulsion as module
 from hypha_cluster.clients.expulsion import Expulsion
 from hypha_cluster.clients.life import GOING_AWAY, ClientLife
 from hypha_cluster.errors import RedisUnavailable
-from hypha_cluster.identity.access import Identity
+from hypha_cluster.identity.access import Identity, Origin
+from hypha_cluster.identity.tokens import APP
+from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.relay.connections import Connection, Connections
 from hypha_cluster.supervision import Supervisor
@@ -18,6 +20,7 @@ from tests.fakes import FakeSocket
 from tests.unit.relay.test_connections import connection
 
 LIMIT = 10.0  # seconds
+PAGE = Identity("page", parent="ann", scopes=("ann",), origin=Origin(f"{APP}1", 5.0))
 
 
 class FakeBook:
@@ -67,12 +70,28 @@ class Rig:
         self.connections = Connections(1_000, 10.0)
         self.mine = connection(FakeSocket())
         self.connections.attach(self.mine)
+        self.over = set[str]()
+        self.asked, self.is_redis_away, self.looked_at_pages = 0, False, asyncio.Event()
         self.expulsion = Expulsion(
             cast(Revocations, self.revocations),
             self.connections,
             cast(ClientLife, self.life),
             Supervisor(),
+            self.is_over,
         )
+
+    async def is_over(self, attachment: Attachment) -> bool:
+        self.asked += 1
+        self.looked_at_pages.set()
+        if self.is_redis_away:
+            raise RedisUnavailable("Redis is away.")
+        return attachment.address in self.over
+
+    async def looks_at_pages(self, times: int = 3) -> None:
+        until = self.asked + times
+        while self.asked < until:
+            self.looked_at_pages.clear()
+            await asyncio.wait_for(self.looked_at_pages.wait(), LIMIT)
 
     async def looks(self, times: int = 2) -> None:
         """Wait until it has looked so often, and has done what follows."""
@@ -89,6 +108,7 @@ class Rig:
 @pytest.fixture
 async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     monkeypatch.setattr(module, "LOOK_EVERY", 0.001)
+    monkeypatch.setattr(module, "LOOK_AT_PAGES_EVERY", 0.001)
     rig = Rig()
     rig.expulsion.start()
     yield rig
@@ -109,6 +129,20 @@ async def test_who_is_told_to_by_an_operator_is_expelled(rig: Rig) -> None:
     rig.revocations.version += 1
 
     await rig.looks()
+
+    assert rig.life.expelled[:1] == ["ann/me"]
+
+
+async def test_the_page_of_an_app_that_is_over_is_expelled(rig: Rig) -> None:
+    rig.mine.attachment = rig.mine.attachment._replace(identity=PAGE)
+    await rig.looks_at_pages()
+    assert rig.life.expelled == []
+    rig.is_redis_away = True
+    await rig.looks_at_pages()
+    rig.over.add("ann/me")
+    rig.is_redis_away = False
+
+    await rig.looks_at_pages()
 
     assert rig.life.expelled[:1] == ["ann/me"]
 

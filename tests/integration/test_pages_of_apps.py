@@ -1,0 +1,120 @@
+"""What the code of an app may do with the way in of its page: nothing, once the app is over."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from hypha_cluster.features.launcher.starting import page_user
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.identity.page_seals import PageSeals
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.registry.instances import Instances, State, Wanted
+from hypha_cluster.registry.keys import Keys
+from tests.conftest import GatewayFactory
+from tests.raw_client import RawClient
+from tests.token_rig import SECRET, token_of
+
+ANN = Identity("ann", False, "ann@example.org")
+ADDRESS = "ann/page"
+
+
+@dataclass
+class Scene:
+    """Two gateways; Ann is at the first, and the page of an app of hers. The test is its runner."""
+
+    urls: tuple[str, str]
+    instances: Instances
+    ann: RawClient
+    page: RawClient
+
+    async def takes_its_way_back(self, gateway: int) -> RawClient:
+        """A program elsewhere, which was told the token."""
+        return await RawClient.connect(
+            self.urls[gateway],
+            "page",
+            workspace="ann",
+            reconnection_token=self.page.info["reconnection_token"],
+        )
+
+    async def closes(self) -> None:
+        """The runner has closed what it takes to be the page."""
+        stopping = frozenset((State.STOPPING,))
+        instance = await self.instances.get(ADDRESS)
+        if instance.state is State.STOPPING:
+            await self.instances.change(ADDRESS, stopping, instance.then, due=60)
+
+
+@pytest.fixture
+async def scene(
+    gateway_factory: GatewayFactory, redis_client: RedisClient, redis_prefix: str
+) -> AsyncIterator[Scene]:
+    first, second = (
+        gateway_factory(jwt_secret=SECRET, enable_server_apps=True, app_runners="elsewhere").url
+        for _ in range(2)
+    )
+    instances = Instances(redis_client, Keys(redis_prefix), PageSeals(SECRET))
+    async with AsyncExitStack() as stack:
+        ann = await stack.enter_async_context(await RawClient.connect(first, token=token_of(ANN)))
+        user = page_user(ANN, "ann")
+        wanted = Wanted("ann", "page", "adder", "Adder", user, "default", 60.0)
+        await instances.ask(wanted, shared=False)
+        await instances.see_to("runner", 1)
+        ticket = await instances.issue_ticket(await instances.get(ADDRESS))
+        assert ticket
+        page = await stack.enter_async_context(
+            await RawClient.connect(first, "page", workspace="ann", token=ticket)
+        )
+        starting = frozenset((State.STARTING,))
+        await instances.change(ADDRESS, starting, State.RUNNING, due=60)
+        yield Scene((first, second), instances, ann, page)
+
+
+ENDS = ["stopped", "failed", "uninstalled"]
+
+
+async def end(scene: Scene, how: str) -> None:
+    if how == "uninstalled":
+        await scene.instances.forget(ADDRESS)
+    else:
+        await scene.instances.end(ADDRESS, because="It is broken." if how == "failed" else "")
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_who_has_taken_the_way_back_of_a_page_goes_with_the_app(
+    scene: Scene, how: str
+) -> None:
+    thief = await scene.takes_its_way_back(1)
+    await scene.page.closed()
+
+    await end(scene, how)
+    await scene.closes()
+
+    assert await thief.closed() == 1000
+    listed = await scene.ann.manager("list_clients")
+    assert "page" not in str(listed)
+    for gateway in (0, 1):
+        with pytest.raises(InvalidStatus):
+            await scene.takes_its_way_back(gateway)
+    assert await scene.ann.manager("echo", 1) == 1
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_a_page_does_not_come_back_to_an_app_that_is_over_though_its_runner_is_dead(
+    scene: Scene, how: str
+) -> None:
+    scene.page.break_off()
+    await scene.page.closed()
+    async with await scene.takes_its_way_back(1) as again:  # as long as the app runs, it does
+        assert await again.manager("echo", 1) == 1
+        again.break_off()
+        await again.closed()
+
+    await end(scene, how)
+
+    for gateway in (0, 1):
+        with pytest.raises(InvalidStatus) as refused:
+            await scene.takes_its_way_back(gateway)
+        assert refused.value.response.status_code == 403
