@@ -4,7 +4,8 @@
 -- ARGV  1 runner, or '' to take none  2 how many to take  3 how long a lease lasts (ms)
 --       4 how long the end of one is remembered (ms)
 --       5 what keys of instances begin with  6 … of instances of a workspace  7 … of shared ones
---       8 how many to look at  9 what keys of those of a workspace that are over begin with
+--       8 how many to look at, of the first and of the others
+--       9 what keys of those of a workspace that are over begin with
 --       10 name of this very call  11 what keys of what becomes of instances begin with
 --       12 how many changes of one are known  13 how long, from the last on (ms)
 --       14… what keys of logs begin with, of each kind
@@ -47,7 +48,7 @@ local function forget(address)
   redis.call('SREM', ARGV[6] .. workspace, client)
   redis.call('ZREM', KEYS[1], address)
 end
-for _, address in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[8])) do
+local function see_to(address)
   local key = ARGV[5] .. address
   local known = redis.call('HMGET', key, 'state', 'runner', 'epoch', 'then', 'forgotten')
   local state = known[1]
@@ -67,6 +68,15 @@ for _, address in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMI
     redis.call('HDEL', key, 'ticket')
     taken[#taken + 1] = address
   end
+end
+local due, most = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now), tonumber(ARGV[8])
+for i = 1, math.min(#due, most) do
+  see_to(due[i])
+end
+-- Those that wait for a slot stay the first; so some of the others have their turn each time, too.
+local others = #due - most
+for i = 1, math.min(others, most) do
+  see_to(due[most + 1 + (now + i) % others])
 end
 if ARGV[1] ~= '' then
   redis.call('HSET', KEYS[5], ARGV[1], free)

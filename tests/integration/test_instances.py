@@ -22,6 +22,7 @@ from hypha_cluster.protocol.limits import (
     APP_VERSIONS,
     APPS_SIZE,
 )
+from hypha_cluster.registry import instances as registry
 from hypha_cluster.registry.apps import App, AppFile, Apps
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.instance_logs import InstanceLogs
@@ -479,6 +480,30 @@ async def test_what_a_runner_took_it_hears_again(
     assert await instances.see_to("other", 0) == []
     monkeypatch.setattr(secrets, "token_hex", lambda _: "another call")
     assert await instances.see_to("r", 2) == ["ann/c"]
+
+
+@pytest.mark.parametrize("looked_at", [2, 5])
+async def test_those_that_wait_hide_no_others(
+    instances: Instances,
+    redis: Redis,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+    looked_at: int,
+) -> None:
+    monkeypatch.setattr(registry, "_LOOKED_AT", looked_at)
+    lost, over = [(await instances.ask(wanted(client), shared=False))[0] for client in "lo"]
+    await instances.end(over)
+    await instances.see_to("r", 1)
+    await instances.change(lost, HELD, State.RUNNING, due=10)
+    waiting = [(await instances.ask(wanted(f"c{n}"), shared=False))[0] for n in range(8)]
+    for address in (lost, over):  # as if their time had come just now
+        await redis.zadd(keys.instances(), {address: time.time() * 1000})
+
+    async with asyncio.timeout(30):
+        while (await instances.get(lost)).state is State.RUNNING or await instances.find(over):
+            await instances.see_to()
+
+    assert await instances.see_to("s", 2) == waiting[:2]  # who came first
 
 
 async def test_every_change_of_an_instance_is_known(
