@@ -1,8 +1,10 @@
 """Gateways with a Redis user of their own, who may do no more than docs/redis.md says."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
@@ -79,6 +81,31 @@ def server(
     with plain_server(tmp_path / "redis", binary=request.param) as server:
         server.ask("ACL", "SETUSER", *rule(redis_prefix))
         yield server
+
+
+@pytest.mark.parametrize("binary", BINARIES)
+def test_redis_of_docker_compose_knows_both_users(tmp_path: Path, binary: str) -> None:
+    secrets, runners = tmp_path / "secrets", tmp_path / "runners"
+    secrets.mkdir()
+    runners.mkdir()
+    script = PACKAGE.parent / "deploy" / "make-secrets.sh"
+    subprocess.run(["sh", script, secrets, runners], check=True)
+    conf = tmp_path / "redis.conf"
+    conf.write_text(f'include {secrets}/redis.conf\nsave ""\n', encoding="utf-8")
+    password = (secrets / "redis_password").read_text("utf-8").strip()
+    url = urlsplit((runners / "redis_url").read_text("utf-8").strip())
+
+    with (
+        RedisServer(
+            tmp_path / "redis", str(conf), "--port", "PORT", binary=binary, password=password
+        ) as server,
+        Redis(host=HOST, port=server.port, username=url.username, password=url.password) as runner,
+    ):
+        assert runner.hget("hypha:{:apps}:instance:ann/app", "user") is None
+        for command in (("GET", "hypha:secret"), ("ACL", "WHOAMI"), ("HGETALL", "hypha:user:ann")):
+            with pytest.raises(NoPermissionError):
+                runner.execute_command(*command)
+        assert server.ask("PING")
 
 
 async def test_the_documented_rule_is_enough(

@@ -5,6 +5,10 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
 
 from hypha_cluster.config import Config
 from hypha_cluster.features.built_in import BUILT_IN
@@ -93,6 +97,49 @@ def test_a_runner_in_a_container_is_told_what_is_a_runners() -> None:
     assert "jwt" not in runner
     assert patience
     assert int(patience[1]) >= LauncherSettings().app_drain_time + 20
+
+
+def made_secrets(home: Path, **environ: str) -> tuple[dict[str, str], dict[str, str]]:
+    """What deploy/make-secrets.sh leaves in both volumes, by the names of the files."""
+    folders = [home / "secrets", home / "runner-secrets"]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    script = ROOT / "deploy" / "make-secrets.sh"
+    environ |= {"PATH": "/usr/bin:/bin"}
+    subprocess.run(["sh", script, *folders], env=environ, check=True)
+    hub, runners = ({f.name: f.read_text().strip() for f in each.iterdir()} for each in folders)
+    return hub, runners
+
+
+def test_a_runner_in_a_container_has_no_secret_but_its_way_to_redis(tmp_path: Path) -> None:
+    """It runs what strangers have written, and its browser has no sandbox there."""
+    services = yaml.safe_load(COMPOSE)["services"]
+    hub, runners = made_secrets(tmp_path)
+
+    assert services["runner"]["volumes"] == ["runner-secrets:/run/hypha:ro"]
+    assert services["secrets"]["volumes"][1:] == [
+        "secrets:/run/hypha",
+        "runner-secrets:/run/hypha-runner",
+    ]
+    assert [*runners] == ["redis_url"]
+    url = urlsplit(runners["redis_url"])
+    assert (url.username, url.password) == ("runner", hub["runner_password"])
+    for name in ("jwt_secret", "redis_password", "grafana_password"):
+        assert hub[name] not in runners["redis_url"]
+    assert len({*hub.values()}) == len(hub)
+    assert made_secrets(tmp_path) == (hub, runners), "it changes nothing when it is run again"
+
+
+@pytest.mark.parametrize("prefix", ["hypha", "lab-2"])
+def test_the_redis_user_of_runners_may_do_what_the_docs_say(tmp_path: Path, prefix: str) -> None:
+    docs = (ROOT / "docs" / "redis.md").read_text(encoding="utf-8")
+    (rule,) = re.findall(r"^ACL SETUSER runner on >other (.*)$", docs, re.MULTILINE)
+    given = {} if prefix == "hypha" else {"HYPHA_REDIS_PREFIX": prefix}
+
+    hub, _ = made_secrets(tmp_path, **given)
+
+    user = f"user runner on >{hub['runner_password']} {rule.replace('hypha:', f'{prefix}:')}"
+    assert hub["redis.conf"].splitlines() == [f"requirepass {hub['redis_password']}", user]
 
 
 def test_the_image_of_a_runner_gets_what_drives_its_browser() -> None:
