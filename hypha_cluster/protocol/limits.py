@@ -882,7 +882,7 @@ APP_HISTORY: Final = _apps.limit(
 APP_STARTS: Final = _apps.limit(
     1_000,
     "calls",
-    "calls at one gateway that wait for an app to start",
+    "calls at one gateway that wait for an app to start; of one user a tenth",
     "each looks again and again",
 )
 APP_IDLE: Final = _apps.limit(
@@ -905,7 +905,7 @@ APP_START_TIME: Final = _apps.limit(
 APP_FOLLOWERS: Final = _apps.limit(
     1_000,
     "followers",
-    "those who follow logs of instances at one gateway",
+    "those who follow logs of instances at one gateway; of one user a tenth",
     "each reads for itself what is new",
 )
 APP_LOG: Final = _apps.limit(

@@ -25,11 +25,13 @@ from hypha_cluster.registry.keys import Keys
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND
 from tests.in_process import served
+from tests.integration.test_instances import SEALS
 from tests.raw_client import RawClient, Rejected
 from tests.token_rig import SECRET, token_of
 
 ANN = Identity("ann", is_anonymous=False, email="ann@example.org")
 BOB = Identity("bob", is_anonymous=False, email="bob@example.org")
+ADMIN = Identity("op", is_anonymous=False, email="op@example.org", roles=("admin",))
 LIMIT = 20 * SECOND
 SERVICE = "/public/services/server-apps"
 
@@ -61,7 +63,7 @@ async def place(
         for kind in BUILT_IN
     ]
     keys = Keys(redis_prefix)
-    instances, logs = Instances(redis_client, keys), InstanceLogs(redis_client, keys)
+    instances, logs = Instances(redis_client, keys, SEALS), InstanceLogs(redis_client, keys)
     async with (
         served(config, features) as (first, _),
         served(config, features) as (second, _),
@@ -216,6 +218,18 @@ async def test_there_are_only_so_many_who_follow(
             async with follow(place.first) as later:
                 if later.status == 200:
                     break
+
+
+async def test_who_follows_much_leaves_room_for_others(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "APP_FOLLOWERS", 10)
+    async with follow(place.first) as one:
+        await one.next()
+        async with follow(place.first) as another:
+            assert another.status == 503
+        async with follow(place.first, ADMIN) as somebody:
+            assert somebody.status == 200
 
 
 async def test_a_gateway_that_stops_lets_go_of_who_follows(

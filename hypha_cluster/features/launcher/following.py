@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from hypha_cluster.errors import Overloaded
 from hypha_cluster.features.feature import Grounds
+from hypha_cluster.features.launcher.shares import Shares
 from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.subscriptions import Subscriptions
 from hypha_cluster.protocol.limits import APP_FOLLOWERS
@@ -36,7 +37,7 @@ class Following:
         self._node = grounds.node
         self._leaving = Tasks(grounds.supervisor)
         self._news: defaultdict[bytes, set[asyncio.Event]] = defaultdict(set)
-        self._many = 0
+        self._following = Shares()
         self._is_over = False
         self._subscriptions: Subscriptions | None = None
 
@@ -67,12 +68,19 @@ class Following:
             news.set()
 
     @contextlib.asynccontextmanager
-    async def _hearing(self, address: str) -> AsyncIterator[asyncio.Event]:
+    async def _hearing(self, address: str, user: str) -> AsyncIterator[asyncio.Event]:
         """What is set meanwhile when an instance has logged something; Overloaded."""
-        if self._many >= APP_FOLLOWERS:
-            raise Overloaded("Too many follow logs at this gateway; try again in a moment.")
+        if not self._following.has_room(user, APP_FOLLOWERS):
+            raise Overloaded(
+                "Logs are followed by too many, here or for you; try again in a moment."
+            )
+        with self._following.taken(user):
+            async with self._told(address) as news:
+                yield news
+
+    @contextlib.asynccontextmanager
+    async def _told(self, address: str) -> AsyncIterator[asyncio.Event]:
         channel, news = self._keys.log_channel(address).encode(), asyncio.Event()
-        self._many += 1
         is_first = channel not in self._news
         self._news[channel].add(news)
         try:
@@ -80,7 +88,6 @@ class Following:
                 await self._subscriptions.join(channel)
             yield news
         finally:
-            self._many -= 1
             self._news[channel].discard(news)
             if not self._news[channel]:
                 del self._news[channel]
@@ -90,10 +97,15 @@ class Following:
         if self._subscriptions is not None:
             self._leaving.spawn("unfollow", self._subscriptions.leave(channel))
 
-    async def follow(self, address: str, cursor: Cursor) -> AsyncGenerator[dict[str, Any]]:
-        """What an instance has logged, and logs until it is over; and its state, as it changes."""
+    async def follow(
+        self, address: str, cursor: Cursor, user: str
+    ) -> AsyncGenerator[dict[str, Any]]:
+        """What an instance has logged, and logs until it is over; and its state, as it changes.
+
+        user: the family of whoever follows.
+        """
         said, said_at = "", 0.0
-        async with self._hearing(address) as news:
+        async with self._hearing(address, user) as news:
             while not self._is_over:
                 news.clear()
                 instance = await self._instances.find(address)
@@ -110,11 +122,11 @@ class Following:
                 await _heard(news, _LOOKING)
 
     async def more(
-        self, address: str, cursor: Cursor, patience: float
+        self, address: str, cursor: Cursor, user: str, patience: float
     ) -> list[tuple[Entry, Cursor]]:
         """What an instance has logged meanwhile, waiting so many seconds until there is some."""
         end = time.monotonic() + patience
-        async with self._hearing(address) as news:
+        async with self._hearing(address, user) as news:
             while True:
                 news.clear()
                 found = await self._logs.since(address, cursor)

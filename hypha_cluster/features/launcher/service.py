@@ -301,7 +301,8 @@ class ServerApps:
         """
         address = await self._logged(context, client_id, workspace)
         if after is not None:
-            return await self._more(address, _cursor(after), _patience(wait))
+            user = context.identity.family
+            return await self._more(address, _cursor(after), user, _patience(wait))
         start, many = _natural("offset", offset), _natural("limit", limit, APP_LOG)
         found = await self._logs.all(address)
         entries = sorted(each for kind in KINDS for each in found.get(kind, ()))
@@ -331,8 +332,10 @@ class ServerApps:
             for step in await self._instances.history(address)
         ]
 
-    async def _more(self, address: str, cursor: Cursor, patience: float) -> dict[str, Any]:
-        found = await self._following.more(address, cursor, patience)
+    async def _more(
+        self, address: str, cursor: Cursor, user: str, patience: float
+    ) -> dict[str, Any]:
+        found = await self._following.more(address, cursor, user, patience)
         end = found[-1][1] if found else cursor
         return {"items": [written(*each) for each in found], "cursor": str(end)}
 
@@ -347,7 +350,7 @@ class ServerApps:
         if context.connection is not None:
             raise BadRequest("A stream is for HTTP; ask for logs(client_id, after=…, wait=…).")
         address = await self._logged(context, client_id, workspace)
-        return self._following.follow(address, _cursor(after))
+        return self._following.follow(address, _cursor(after), context.identity.family)
 
     async def _logged(self, context: Context, client_id: Any, workspace: Any) -> str:
         _check_named(context)

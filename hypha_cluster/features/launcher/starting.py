@@ -19,6 +19,7 @@ from hypha_cluster.errors import (
 from hypha_cluster.features.launcher.manifest import offers
 from hypha_cluster.features.launcher.probes import LIVENESS, Probe, Probes
 from hypha_cluster.features.launcher.scaling import scale_of
+from hypha_cluster.features.launcher.shares import Shares
 from hypha_cluster.hub.selection import MODES, Load, check_mode, choose
 from hypha_cluster.hub.services import DEFAULT
 from hypha_cluster.identity.access import Identity, Origin
@@ -81,7 +82,7 @@ class Starter:
         self._instances = instances
         self._logs = logs
         self._workspaces = workspaces
-        self._waiting = 0
+        self._waiting = Shares()
 
     async def start(self, app: App, launcher: Identity, how: Start) -> Instance:
         """An instance that is ready; HubError with the reason when it does not get so."""
@@ -91,7 +92,7 @@ class Starter:
             await self._workspaces.know(launcher)  # else its child could not come in
         wanted = wanted_of(app, launcher, how, client)
         choose = partial(self._choose, how.mode)
-        with self._room():
+        with self._room(launcher.family):
             began = time.monotonic()
             address, is_new = await self._instances.ask(wanted, shared=how.shared, choose=choose)
             with self._counted(began) if is_new else contextlib.nullcontext():
@@ -126,14 +127,13 @@ class Starter:
         return found.address if found else addresses[0]
 
     @contextlib.contextmanager
-    def _room(self) -> Iterator[None]:
-        if self._waiting >= APP_STARTS:
-            raise Overloaded("Too many starts of apps are waited for; try again in a moment.")
-        self._waiting += 1
-        try:
+    def _room(self, user: str) -> Iterator[None]:
+        if not self._waiting.has_room(user, APP_STARTS):
+            raise Overloaded(
+                "Too many starts of apps are waited for, here or by you; try again in a moment."
+            )
+        with self._waiting.taken(user):
             yield
-        finally:
-            self._waiting -= 1
 
     async def _ready(self, address: str) -> Instance:
         looks = iter(_LOOKS)

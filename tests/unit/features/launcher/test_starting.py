@@ -1,6 +1,8 @@
 """Starts, and the probes that follow, where instances are only pretended."""
 
+import asyncio
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -21,6 +23,7 @@ PAGE = {
 INSTANCE = Instance.of("ws/c", PAGE)
 APP = App("ws", "a", {"name": "A"}, {}, "ann", 1, {LIVENESS: {"exec": "is_well"}})
 GUEST = Identity("guest")
+ANNS_CHILDREN = [Identity(f"child-{n}", parent="ann", scopes=("ws",)) for n in range(2)]
 
 
 class Place:
@@ -75,6 +78,23 @@ async def test_who_has_no_room_starts_nothing(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(Overloaded, match="Too many starts"):
         await starter(place).start(APP, GUEST, Start())
     assert place.asked == 0
+
+
+async def test_a_user_alone_does_not_wait_for_all_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "APP_STARTS", 10)
+    place, never = Place(INSTANCE), asyncio.Event()
+    place.ask = Mock(side_effect=lambda *_, **__: never.wait())  # type: ignore[method-assign]
+    start = starter(place).start
+    waits = asyncio.ensure_future(start(APP, ANNS_CHILDREN[0], Start()))
+    await asyncio.sleep(0)
+
+    with pytest.raises(Overloaded, match="Too many starts"):
+        await start(APP, ANNS_CHILDREN[1], Start())
+    others = asyncio.ensure_future(start(APP, GUEST, Start()))
+    await asyncio.sleep(0)
+    assert not others.done()
+    for each in (waits, others):
+        each.cancel()
 
 
 async def test_a_start_goes_on_while_redis_is_away() -> None:
