@@ -316,10 +316,6 @@ def _recipe(source: str, kind: str, name: str) -> dict[str, Any]:
     return {"source": text, "config": {**config, "type": kind}}
 
 
-def _attachment(path: Path) -> dict[str, Any]:
-    return {"name": path.as_posix(), "source": _read(path)}
-
-
 def _kind_of(name: str, text: str) -> str:
     if name.endswith(".imjoy.html") or "<config" in text:
         return _PLUGIN
