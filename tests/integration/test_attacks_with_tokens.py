@@ -4,6 +4,7 @@ Each is tried by every way in and at both gateways of a hub; the victim is at th
 """
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -210,8 +211,9 @@ async def test_what_was_revoked_opens_nothing_by_any_way(victim: Victim) -> None
         child = await thief.manager("generate_token")
         assert len(await ways_that_take(victim, child)) == len(WAYS) * 2
         victim.client.received.clear()
-        url = f"{victim.urls[1]}/public/services/hypha-login/revoke_token?token={stolen}"
-        assert (await ask(url, b"")).status == 200
+        url = f"{victim.urls[1]}/public/services/hypha-login/revoke_token"
+        body = json.dumps({"token": stolen}).encode()
+        assert (await ask(url, body, Content_Type="application/json")).status == 200
         assert await thief.closed() == 1000
 
     async def is_over() -> bool:

@@ -141,7 +141,7 @@ def own_hub(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int
         commands = commands.replace("serve", f"serve --port {port}")
     state = str(operator.folder / "state")
     with operator.start(commands, XDG_STATE_HOME=state) as hub:
-        assert hub.said(r"^Listening on (\S+)$", INSTALLING_TIME) == f"http://127.0.0.1:{port}"
+        assert hub.said(r"^Listening on (\S+)$", INSTALLING_TIME) == f"http://localhost:{port}"
         assert status(f"http://127.0.0.1:{port}/health/ready") == 200
         yield port
     assert "Traceback" not in hub.log.read_text()
