@@ -1,7 +1,7 @@
 """The `hypha-cluster` command.
 
-Everything else is imported within `main`, so that Ctrl-C meanwhile is Ctrl-C, and no traceback.
-What remains are the milliseconds in which Python itself starts.
+Everything else is imported within `main`, so that Ctrl-C during the imports shows no traceback.
+Only the milliseconds in which Python itself starts are left.
 """
 
 import os
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has had enough
+    except BrokenPipeError:  # whoever read our output has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -35,9 +35,9 @@ def _run(words: list[str]) -> int:
 
 
 def _load() -> tuple[ModuleType, ModuleType]:
-    """Import the commands. There is nothing to put away yet, so Ctrl-C ends the process at once:
+    """Import the commands; meanwhile Ctrl-C ends the process at once, as there is nothing to undo.
 
-    raised as an exception it could be lost, or shown, within somebody's import.
+    A KeyboardInterrupt that is raised inside an import could be lost there, or be shown.
     """
     import signal
 

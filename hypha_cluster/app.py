@@ -67,7 +67,8 @@ from hypha_cluster.wiring import (
 def create_app(config: Config, features: Chosen | None = None, *, inner_url: str = "") -> Starlette:
     """The application of one node; its lifespan starts and stops the node.
 
-    features: by default all that are there, as they are by default. inner_url: as in Grounds.
+    features: which, with their settings; by default all, with their defaults. inner_url: as in
+    Grounds.
     """
     chosen = [(feature, feature.Settings()) for feature in all_features()]
     chosen = chosen if features is None else list(features)
@@ -144,10 +145,10 @@ async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
 
 
 def _check_requests(router: Routes, quotas: Quotas, config: Config) -> None:
-    """Refuse those of pages of elsewhere, and more than an address may ask.
+    """Refuse requests of pages of other origins, and more than an address may make.
 
-    All count but those of probes, and of event streams, which count as admissions: browsers do not
-    come back for a stream that was once refused.
+    All requests count but probes, and event streams, which count as admissions: a browser does not
+    ask again for a stream that was refused once.
     """
     free = {base + path for base in ("", config.base_path) for path in (*PROBES, "/sse")}
     checked = CheckOrigins(router.middleware_stack, _origins(config), config.base_path)
@@ -203,7 +204,7 @@ async def _tokens(site: Site, links: Links) -> tuple[Tokens, LastUses]:
 async def _expelling(
     site: Site, store: Stores, relay: Frames, means: Means, life: ClientLife
 ) -> AsyncIterator[None]:
-    """Know what is revoked before anybody is let in, and go on looking."""
+    """Read what is revoked before anybody is let in, and go on reading it."""
     await store.revocations.load()
     is_over = means.instances.is_over
     expulsion = Expulsion(store.revocations, relay.connections, life, site.supervisor, is_over)
@@ -229,7 +230,7 @@ def _metrics(links: Links, node: Node) -> CollectorRegistry:
 
 
 def _everywhere(routes: list[BaseRoute], features: Features, base_path: str) -> list[BaseRoute]:
-    """Routes and what comes before them, as they are and under the base path if there is one."""
+    """The routes, after those that features put before them; again under the base path, if any."""
     routes = [*features.first_routes(routes), *routes]
     if not base_path:
         return routes
@@ -239,7 +240,7 @@ def _everywhere(routes: list[BaseRoute], features: Features, base_path: str) -> 
 def _entrances(
     site: Site, store: Stores, relay: Frames, means: Means, hub: Hub, life: ClientLife
 ) -> tuple[WebSocketApi, SseApi]:
-    """By which clients come."""
+    """The two ways in for clients: WebSockets and event streams."""
     config, supervisor = site.config, site.supervisor
     reception = Reception(
         means.gatekeeper, life, hub.intake, hub.services.recover, means.quotas, supervisor
@@ -281,6 +282,6 @@ def _routes(
         *features.routes(hub.lookups),
         *PagesApi().routes(),
     ]
-    # First what is asked for most; no other route has paths like the first two.
+    # What is asked for most comes first; no other route has paths like the first two.
     short_way = ByName("/{workspace}/apps/{service}", others)
     return [*websocket.routes(), services.call_route(), short_way, *others]

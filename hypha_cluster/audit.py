@@ -1,4 +1,4 @@
-"""Who was let in or refused, and made or ended what: a JSON object a line, if it is asked for."""
+"""The audit log: who was let in or refused, who made or ended what; one JSON object a line."""
 
 import json
 import logging
@@ -33,5 +33,5 @@ def note(event: Event, **about: object) -> None:
 
 
 def switch(*, on: bool) -> None:
-    """Have lines written from now on, or none."""
+    """Switch the audit log on or off."""
     _log.setLevel(logging.INFO if on else logging.CRITICAL + 1)

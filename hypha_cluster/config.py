@@ -35,7 +35,7 @@ REDIS_SCHEMES = (
     "rediss+cluster",
 )
 IN_MEMORY = ":memory:"
-# Topics of the settings below, each by the first setting that is about it.
+# The topics of the settings below: the first setting of each topic, and its title.
 TOPICS = {
     "host": "Where users reach it",
     "redis_url": "Redis, or the embedded store",
@@ -153,7 +153,7 @@ class Config:
     ping_interval: float = setting(
         20.0, "Time between pings of a connection.", "seconds", within=(0.1, HOUR)
     )
-    # Longer than a program computes: one that is closed meanwhile spins, and never comes back.
+    # Longer than programs compute: a client that is closed meanwhile spins, and never comes back.
     ping_timeout: float = setting(120.0, "How long a pong may take.", "seconds", within=(0.1, HOUR))
     relay_timeout: float = setting(
         5.0, "How long frames wait for a Redis that is away.", "seconds", within=(0.1, 5 * MINUTE)
@@ -294,14 +294,14 @@ class Config:
     def local_url(self) -> str:
         """Where this machine reaches the node, without the base path.
 
-        `localhost`, as people and the documentation say it: a browser that has logged in at
-        127.0.0.1 has not at localhost.
+        `localhost`, as people and the documentation write it: who has logged in at 127.0.0.1 has
+        not logged in at localhost.
         """
         return self._url("localhost" if self.is_open else self.host)
 
     @property
     def node_url(self) -> str:
-        """Where other machines may reach the node: by the name that this one has for itself."""
+        """Where other machines may reach the node: by this machine's own host name."""
         return self._url(socket.gethostname() if self.is_open else self.host)
 
     @property
@@ -320,13 +320,13 @@ class Config:
 
     @classmethod
     def load(cls, flags: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> "Config":
-        """What flags say, then the environment, then the defaults; of the node alone."""
+        """Read the node's own settings: flags first, then the environment, then the defaults."""
         given = {**read_environment(cls.settings(), environ), **read_flags(cls.settings(), flags)}
         return cls.of(given, environ)
 
     @classmethod
     def of(cls, given: Mapping[str, Value], environ: Mapping[str, str]) -> "Config":
-        """What is given, among other things, and the defaults."""
+        """Take the node's own settings out of what is given; the others have their defaults."""
         given = {about.name: given[about.name] for about in cls.settings() if about.name in given}
         if "data_dir" not in given and environ.get("XDG_STATE_HOME"):
             given["data_dir"] = os.path.join(environ["XDG_STATE_HOME"], "hypha-cluster")

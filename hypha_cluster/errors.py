@@ -3,7 +3,7 @@
 HubError
 ├── BadRequest            what was asked for makes no sense as it stands
 │   └── BadFrame          a frame that may not pass
-├── MethodNotAllowed      what changes something, or is told a secret, is asked for by GET
+├── MethodNotAllowed      GET of what changes something, or is told a secret
 ├── NotAcceptable         the answer does not fit the form that was asked for
 ├── TooLarge              more than the hub takes
 ├── UnsupportedMediaType  a body of a kind that the hub does not read
@@ -11,8 +11,8 @@ HubError
 ├── TooSlow               the request did not come in time
 ├── Overloaded            the hub has no room at the moment
 ├── TooMany               somebody has done something too often; says when to try again
-├── InvalidToken          who the caller says to be cannot be verified
-├── PermissionDenied      the caller is known, and may not
+├── InvalidToken          who the caller claims to be cannot be verified
+├── PermissionDenied      the caller is known, and may not do this
 ├── NotFound
 │   ├── WorkspaceNotFound
 │   ├── ClientNotFound
@@ -27,7 +27,7 @@ HubError
 ├── ClientLeft            the target left before it answered
 │   └── ClientAway        it may be back: only its connection broke
 ├── SessionClosed         what a function belonged to is over
-├── ProviderFailed        who signs users in does not do so
+├── ProviderFailed        an issuer does not answer as it should
 ├── RedisUnavailable      the hub cannot reach its Redis
 └── CallTimeout           no answer in time
 
@@ -57,7 +57,7 @@ class BadFrame(BadRequest):
 
 
 class MethodNotAllowed(HubError):
-    """What changes something, or is told a secret, is to be asked for by POST."""
+    """What changes something, or is told a secret, has to be called by POST."""
 
     status = 405
 
@@ -103,8 +103,8 @@ class Overloaded(HubError):
 class TooMany(HubError):
     """Somebody has done something too often. seconds: after which they may try again.
 
-    subjects: as whom a client counts that has proved to come back, and so is put off, as a refusal
-    would end it for good; None for anybody else.
+    subjects: as whom a client counts that has proved that it comes back; it is put off, since a
+    refusal would end it for good. None for anybody else.
     """
 
     status = 429
@@ -119,14 +119,14 @@ class TooMany(HubError):
 
 
 class InvalidToken(HubError):
-    """Who the caller says to be cannot be verified."""
+    """Who the caller claims to be cannot be verified."""
 
     status = 401
     close_code = 1008
 
 
 class PermissionDenied(HubError):
-    """The caller is known, and may not."""
+    """The caller is known, and may not do this."""
 
     status = 403
     close_code = 1008
@@ -148,7 +148,7 @@ class ClientNotFound(NotFound):
 
     @classmethod
     def at(cls, address: str) -> Self:
-        """Nobody is at an address. Programs look for the client's id behind the colon."""
+        """The error for an address; programs look for the client's id behind the colon."""
         workspace, _, client = address.rpartition("/")
         return cls(f"Client not found: {client} (of workspace {workspace}) is not connected.")
 
@@ -208,7 +208,7 @@ class ClientAway(ClientLeft):
 
     @classmethod
     def at(cls, address: str) -> Self:
-        """Whoever is at an address is not there at the moment."""
+        """The error for an address whose client is not connected at the moment."""
         return cls(f"Client {address} is away: its connection broke, and it has not come back.")
 
 
@@ -238,7 +238,7 @@ class CallTimeout(HubError):
 
 
 class CommandFailed(Exception):
-    """A command could not do what it was asked for, for no mistake of its user's; exit code 1."""
+    """A command failed, and not by a mistake of its user; exit code 1."""
 
 
 class StartupError(Exception):

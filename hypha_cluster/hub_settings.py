@@ -42,7 +42,7 @@ class HubSettings(NamedTuple):
         return cls(node, tuple((kind, _settings(kind, given)) for kind in kinds))
 
     def with_node(self, **changes: Any) -> Self:
-        """The same, but for these settings of the node."""
+        """The same, with these settings of the node changed."""
         return self._replace(node=dataclasses.replace(self.node, **changes))
 
     def shown(self) -> list[tuple[Setting, Value]]:
@@ -80,7 +80,7 @@ def all_settings(features: Kinds) -> tuple[Setting, ...]:
 
 
 def topics_of(features: Kinds) -> dict[str, list[Setting]]:
-    """The same settings by what they are about, in their order."""
+    """The same settings by their topics, in their order."""
     found: dict[str, list[Setting]] = {}
     topic = ""
     for about in settings_of(Config):

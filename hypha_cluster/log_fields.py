@@ -1,7 +1,7 @@
 """Which gateway, request and client a line of the log is about.
 
-Whoever begins something says so here, and every line that is logged on the way has it. Where what
-is logged is not on the way of one client, a line names it itself: `extra={"client": address}`.
+Whoever begins a request or a connection says so here, and every line that is logged in its course
+has these fields. A line that is logged elsewhere names its client: `extra={"client": address}`.
 """
 
 import logging
@@ -31,7 +31,7 @@ def fields(record: logging.LogRecord) -> dict[str, str]:
 
 @contextmanager
 def about(request: str, address: str) -> Iterator[None]:
-    """What is logged or begun meanwhile is about this client, which came by this request."""
+    """Whatever is logged or begun meanwhile is about this client, which came by this request."""
     tokens = request_id.set(request), client.set(address)
     try:
         yield

@@ -58,7 +58,7 @@ class RedisMeter:
 
 @dataclass(slots=True)
 class Counts:
-    """How often what has happened on this node, and how long it took."""
+    """What has happened on this node: how often, and how long it took."""
 
     frames_local: int = 0
     frames_bus: int = 0
@@ -139,7 +139,7 @@ class About(NamedTuple):
 
     @property
     def full_name(self) -> str:
-        """By which one asks for it."""
+        """The name that Prometheus has for it."""
         return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
 
 
@@ -343,7 +343,7 @@ METRICS: Final = (
 
 
 def redis_readings(**meters: RedisMeter) -> dict[str, Reading]:
-    """What is told of the connections to Redis, by what they are for."""
+    """The readings of the connections to Redis, each labelled with what they are for."""
     return {
         "redis_commands": lambda: {name: meter.commands for name, meter in meters.items()},
         "redis_batches": lambda: {name: meter.batches for name, meter in meters.items()},

@@ -47,7 +47,7 @@ class Cluster(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """What a node looks after of the relay."""
+    """The parts of the relay that a node watches."""
 
     publisher: RedisPublisher
     listener: RedisListener
@@ -113,9 +113,9 @@ class Node:
         self._keep_doing("untold", lambda: self._presence.tell_again())
 
     async def _take_over(self) -> None:
-        """Take the lease; before, clean up after an earlier node of this name.
+        """Take the lease; before that, clean up after an earlier node of this name.
 
-        Once the lease is this one's, nobody else will. Conflict when the other one is running.
+        Nobody else would, once this node has the lease. Conflict when the other one is running.
         """
         await self._nodes.wait_for(self.name)
         silent = await self._nodes.silent(self.name)
@@ -125,7 +125,7 @@ class Node:
         await self._nodes.take_lease(self.name, self._about())
 
     def _keep_doing(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
-        """Do something again and again; it waits while Redis is away, which its links tell."""
+        """Do something again and again; wait while Redis is away, which the links log."""
 
         async def work() -> None:
             while True:
@@ -179,7 +179,7 @@ class Node:
                 await self._nodes.take_lease(self.name, self._about())
                 self._recovery.doubt()
         except (Conflict, RedisUnavailable) as error:
-            # Said once, not each second; and a Redis that is away is its links' to tell.
+            # Logged once, not each second; and the links log that Redis is away.
             level = logging.ERROR if isinstance(error, Conflict) else logging.INFO
             if self._complaint != str(error):
                 _log.log(level, "The lease of this node could not be renewed: %s", error)
@@ -188,7 +188,7 @@ class Node:
             self._renewed, self._complaint = time.monotonic(), ""
 
     async def _check(self) -> None:
-        """Look whether Redis still knows who is here; it may have lost a part, without a word."""
+        """Look whether Redis still knows who is here; it may have lost a part silently."""
         try:
             if not await self._presence.are_known(self._connections):
                 _log.warning("Redis does not know clients that are attached here.")
@@ -261,8 +261,8 @@ class Node:
     async def drain(self, *, for_successor: bool = False) -> None:
         """Send the clients to other nodes, without losing what they sent or are waiting for.
 
-        Where there is no other node that goes on, they would only come back to this one; and where
-        somebody holds the port for a successor, they wait there until this one has ended.
+        Not so where no other node goes on, for they would only come back to this one; nor where
+        somebody holds the port for a successor: there they wait until this node has ended.
         """
         self._drain.begin()
         self._counts.drains += 1
@@ -283,7 +283,7 @@ class Node:
             connection.close(GOING_AWAY, "going away")
 
     async def _send_away(self) -> None:
-        """Send clients away for as long as there are siblings; they may be told to stop too."""
+        """Drain clients for as long as other nodes go on; those may be told to stop too."""
         tasks = Tasks(self._supervisor)
         sending = tasks.spawn("drain", self._drain.empty(self._terms.drain_time))
         try:

@@ -53,9 +53,9 @@ UNAVAILABLE = {
     "--workspace-bucket",
     "--workspace-etc-dir",
 }
-# What commands that speak with a hub read, as programs of its users do; no setting of a hub.
+# The variables of commands that call a hub, as its users' programs do; no settings of a hub.
 CLIENT_VARIABLES = {"server_url": "HYPHA_SERVER_URL", "token": "HYPHA_TOKEN"}
-# Behind the name of a variable: the value is in a file, as secrets are where containers run.
+# Behind the name of a variable: the value is in a file, where containers keep secrets.
 FILE = "_FILE"
 # Kubernetes puts these into every pod beside a Service called `hypha…`.
 SERVICE_LINK = re.compile(
@@ -98,8 +98,8 @@ def setting(
 ) -> V:
     """Declare a setting as a field of a frozen dataclass.
 
-    more: `within`, `choices`, `secret`, `many` and `also`, as in `Setting`. A number says within
-    what it makes sense.
+    more: `within`, `choices`, `secret`, `many` and `also`, as in `Setting`. Every number has
+    bounds, `within`.
     """
     about = {"help": help, "unit": unit, **NOTHING_MORE, **more}
     return dataclasses.field(default=default, metadata=about)

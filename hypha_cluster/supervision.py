@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before a job starts again; the last one stays
 REDIS_PAUSE: Final = 1.0  # seconds, when it failed because Redis is away
 STEADY: Final = 10.0  # seconds without a failure, after which earlier ones no longer count
-HOPELESS: Final = 10  # failures running: some 40 s in which starting again has not helped
+HOPELESS: Final = 10  # failures in a row: some 40 s in which starting again has not helped
 
 Work = Callable[[], Awaitable[None]]
 Sleep = Callable[[float], Awaitable[None]]
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 async def outcome(work: Awaitable[Any]) -> BaseException | None:
-    """Await `work`; answer what it failed with, whatever it is. Its own cancelling passes."""
+    """Await `work`; return what it failed with, whatever it is; raise if this task is cancelled."""
     try:
         await work
     except asyncio.CancelledError as error:
@@ -53,10 +53,11 @@ class Done(NamedTuple, Generic[T]):
 
 
 def begin(work: Coroutine[Any, Any, T]) -> Done[T] | Coroutine[Any, Any, T]:
-    """Do at once what waits for nothing; answer its result, or the rest, which is for a task.
+    """Do at once what waits for nothing; return its result, or the rest, which is for a task.
 
-    So what is over at once costs no task. It must not look for the task that it is in before it
-    waits, as timeouts do. What it fails with is raised by the rest, where a task's failure belongs.
+    So a coroutine that never waits costs no task. Before its first wait, `work` must not ask for
+    the current task, as `asyncio.timeout` does. An error is raised by the rest that is returned, so
+    that it is handled like any failure of a task.
     """
     try:
         awaited = work.send(None)
@@ -88,7 +89,7 @@ def _going_on(work: Coroutine[Any, Any, T], awaited: Any) -> Generator[Any, Any,
 
 
 class _Job:
-    """One job. failures: how often running it has failed."""
+    """One job. failures: how often it has failed in a row."""
 
     def __init__(self, name: str, detail: str, work: Work, supervisor: "Supervisor") -> None:
         self.name = name
@@ -112,7 +113,7 @@ class _Job:
             await supervisor.sleep(pause)
 
     def _note(self, error: BaseException) -> float:
-        """Log and count a failure; answer the seconds to pause."""
+        """Log and count a failure; return the seconds to pause."""
         text = f"{type(error).__name__}: {error}"
         is_new, self._last = text != self._last, text
         if isinstance(error, RedisUnavailable):
@@ -125,7 +126,7 @@ class _Job:
         self._supervisor.count(self.name)
         pause = PAUSES[min(self.failures, len(PAUSES)) - 1]
         _log.error(
-            "The job %s failed (%d running) and starts again in %g s: %s",
+            "The job %s failed (%d times running) and starts again in %g s: %s",
             self._title,
             self.failures,
             pause,
@@ -140,8 +141,8 @@ class _Job:
     def complaint(self) -> str:
         """Why the node is not ready because of this job; empty when it is.
 
-        One that failed once and runs again is taken to be well; one that failed twice has to show
-        it first.
+        A job that failed once and runs again counts as well; one that failed twice in a row has to
+        run for STEADY seconds first.
         """
         if self._is_down:
             return f"the job {self._title} is down"
@@ -176,7 +177,7 @@ class Supervisor:
         return sorted(filter(None, (job.complaint() for job in self._jobs)))
 
     def dead_because(self) -> list[str]:
-        """Jobs that only a new process may help; empty when there is hope."""
+        """Jobs that only a new process may help; empty while there is hope."""
         hopeless = (job for job in self._jobs if job.is_hopeless())
         return sorted(f"the job {job.name} fails again and again" for job in hopeless)
 

@@ -15,7 +15,7 @@ from hypha_cluster import __version__
 
 @contextlib.asynccontextmanager
 async def open_tracer(node: str) -> AsyncIterator[Tracer]:
-    """Give a tracer; at the end, send what it still has."""
+    """Yield a tracer; at the end, send the spans that it still has."""
     ours = {
         "service.name": "hypha-cluster",
         "service.version": __version__,

@@ -89,7 +89,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What leads to Redis, and what it is called there."""
+    """The connections to Redis, and the names of the keys there."""
 
     servers: Servers
     recovery: Recovery
@@ -101,7 +101,7 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What one node has of the store."""
+    """What one node reads and writes in Redis."""
 
     recent: RecentlyFound
     registry: ClientRegistry
@@ -117,7 +117,7 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """What one node has of the relay."""
+    """The parts of the relay of one node."""
 
     connections: Connections
     pending: PendingCalls

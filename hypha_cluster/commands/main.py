@@ -36,7 +36,7 @@ COMMANDS: Final = {
 
 
 def run(words: Sequence[str]) -> int:
-    """Run one sub-command; answer its exit code. StartupError for a mistake of the user's."""
+    """Run one sub-command; return its exit code. StartupError for a mistake of the user's."""
     name, rest = (words[0], words[1:]) if words else ("--help", ())
     if name in ("--help", "-h"):
         sys.stdout.write(_usage())

@@ -46,7 +46,7 @@ class _Book(NamedTuple):
 
 
 def run(words: Sequence[str]) -> str:
-    """Do what is asked for; answer what to print. StartupError for a mistake."""
+    """Do what is asked for; return what to print. StartupError for a mistake."""
     if not words or {"-h", "--help"} & set(words):
         return USAGE
     action = _ACTIONS.get(words[0])

@@ -74,7 +74,7 @@ class HubCalls:
         behalf: Behalf | None = None,
         patient: bool = False,
     ) -> Any:
-        """Call a function of a client; answer the encoded result.
+        """Call a function of a client; return the encoded result.
 
         behalf: who the client is told is calling, by default the hub in the client's workspace.
         patient: go on waiting while the client says that it is at work.

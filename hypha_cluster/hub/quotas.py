@@ -206,7 +206,7 @@ class Quotas:
     # What is sent.
 
     def pace(self, subjects: Iterable[str], frames: int, size: int) -> float:
-        """Somebody has sent so much; answer for how many seconds they are to be read no more."""
+        """Somebody has sent so much; return for how many seconds to read nothing more of theirs."""
         waits = [0.0]
         for rate, amount in ((self._frames, frames), (self._traffic, size)):
             if rate.per_second:

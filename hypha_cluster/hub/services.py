@@ -25,9 +25,9 @@ from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import MANAGER
 from hypha_cluster.registry.services import Provider
 
-# Takes a Context, then what the caller has passed; answers a value as it travels.
+# Takes a Context, then what the caller has passed; returns a value as it travels.
 Function = Callable[..., Awaitable[Any]]
-# Takes a Context and a query; answers an address, and the id of a service there.
+# Takes a Context and a query; returns an address, and the id of a service there.
 Launch = Callable[[Any, dict[str, Any]], Awaitable[tuple[str, str]]]
 
 DEFAULT: Final = "default"

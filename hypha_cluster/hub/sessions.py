@@ -16,11 +16,11 @@ from hypha_cluster.protocol.envelope import Frame
 from hypha_cluster.protocol.limits import CALLBACK_BYTES, CALLBACKS
 from hypha_cluster.supervision import Tasks
 
-# Takes what the client has passed; answers a value as it travels.
+# Takes what the client has passed; returns a value as it travels.
 Offered = Callable[..., Awaitable[Any]]
 
 
-# Places a call at the target of a session; answers the encoded result.
+# Places a call at the target of a session; returns the encoded result.
 Place = Callable[[str, list[Any], dict[str, Any] | None], Awaitable[Any]]
 
 
@@ -57,7 +57,7 @@ class CallSession:
         self._many = self._bytes = 0  # of calls that wait
 
     def offer(self, name: str, function: Offered, *, prompt: bool = False) -> dict[str, Any]:
-        """A function that the client may call from now on; answer how it travels.
+        """A function that the client may call from now on; return how it travels.
 
         prompt: most calls of it wait for nothing, and it may begin outside of any task.
         """

@@ -123,7 +123,7 @@ class Visits:
         args: list[Any],
         kwargs: dict[str, Any],
     ) -> Any:
-        """Call a function by the reference that `member` has found; answer its encoded result."""
+        """Call a function by the reference that `member` has found; return its encoded result."""
         method = self.method(provider, function)
         if is_hub(provider.address):
             return await self._call_own(visitor, provider, method, args, kwargs)

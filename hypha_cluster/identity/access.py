@@ -52,12 +52,12 @@ class Identity:
 
     @property
     def is_child(self) -> bool:
-        """Whether another user made the token; the hub's own children are not narrowed."""
+        """Whether another user, and not the hub itself, made the token; so it may do less."""
         return self.parent not in (None, "root")
 
     @property
     def family(self) -> str:
-        """A maker of tokens, and all who come with one of them, are of one family."""
+        """The id of the user who made the token, or the user's own: so both are of one family."""
         return self.parent if self.parent and self.is_child else self.id
 
     @property
@@ -241,7 +241,10 @@ def _is_allowed(case: Case) -> bool:
 
 
 def _is_not_denied(case: Case) -> bool:
-    """Its public *services* are for everybody; to let everybody in is to name whom it denies."""
+    """Whether a public workspace lets them in: it lets everybody in only if it denies some.
+
+    Its public *services* are for everybody in any case.
+    """
     denied = case.workspace.deny_list
     return case.workspace.visibility == "public" and bool(denied) and not _is_on(denied, case.user)
 

@@ -59,7 +59,7 @@ def check_email(email: str) -> None:
 
 
 def check_password(password: str, account: str) -> None:
-    """Length is what makes a password hard to guess; BadRequest never repeats it."""
+    """Check the length, which makes a password hard to guess; no error quotes the password."""
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         raise BadRequest(
             f"A password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters; this one has "

@@ -17,7 +17,7 @@ MAX_DOCUMENT: Final = 262_144  # bytes
 _MAX_REDIRECTS: Final = 5
 _HEADERS: Final = {
     "Accept": "application/json",
-    "Accept-Encoding": "identity",  # what is small when it comes must not grow here
+    "Accept-Encoding": "identity",  # else a small answer could inflate to a huge document
     "User-Agent": "hypha-cluster",
 }
 
@@ -33,8 +33,8 @@ class FetchFailed(Exception):
 class Fetcher:
     """Fetches JSON objects; a context, in which its connections are open.
 
-    secure: by https only; else http will do where this very machine is asked. What fails is a
-    FetchFailed, or a NoDocument when there was an answer of another kind.
+    secure: by https only; else also by http, from this very machine. Raises FetchFailed, or
+    NoDocument when there was an answer of another kind.
     """
 
     def __init__(self, *, secure: bool) -> None:
@@ -98,7 +98,7 @@ class Fetcher:
             return _object(await self._follow(request, redirects), url)
 
     async def _follow(self, request: httpx2.Request, redirects: int) -> bytes:
-        """The body of an answer. Where it leads elsewhere, only there is it read."""
+        """The body of an answer; that of a redirect is not read."""
         for _ in range(redirects + 1):
             response = await self._client.send(request, stream=True)
             try:
@@ -157,7 +157,7 @@ def check_issuer(issuer: str) -> None:
 
 
 def check_address(url: str, *, secure: bool) -> None:
-    """Refuse what could be listened to or changed on its way. secure: not even on loopback."""
+    """Refuse what others could hear or change on its way. secure: no http even on loopback."""
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
         return

@@ -78,7 +78,7 @@ class OpenIdKeys:
         return key
 
     async def stop(self) -> None:
-        """Wait for nothing more."""
+        """Give up what is being fetched."""
         await self._tasks.stop()
 
     def _known(self, kid: str | None, algorithm: str) -> Key | None:
@@ -106,7 +106,7 @@ class OpenIdKeys:
             async with asyncio.timeout(_PATIENCE):
                 keys = await _fetch_keys(self.issuer)
         except (FetchFailed, NoDocument, OSError) as error:
-            # The keys that were fetched before go on being used.
+            # The keys that were fetched before stay in use.
             _log.warning(
                 "The keys of %s cannot be fetched: %s", self.issuer, str(error) or "timeout"
             )

@@ -1,7 +1,7 @@
-"""Who the page of an app will be, as Redis keeps it: so that nobody but a gateway can have said it.
+"""The user of an app's page, as Redis keeps it: sealed, so that only a gateway can have written it.
 
-Runners write into the records of instances, and run pages of anybody; so what such a record says of
-the user counts only under the seal of those who know the secret that tokens are signed with.
+Runners write into the records of instances and run pages of anybody. So what such a record says of
+the user counts only if it is sealed with the secret that signs tokens.
 """
 
 import hashlib
@@ -23,13 +23,13 @@ class PageSeals:
         self._key = hmac.digest(secret.encode(), _PURPOSE, hashlib.sha256)
 
     def seal(self, user: Identity) -> str:
-        """Who a page will be, and under which seal."""
+        """The user of a page, as text with its seal."""
         origin = user.origin or Origin("", 0.0)
         text = json.dumps({"user": user.to_wire(), "origin": origin})
         return self._mark(text.encode()) + text
 
     def open(self, sealed: bytes, workspace: str) -> Identity:
-        """Who a page is; InvalidToken unless a gateway has said so, for this workspace alone."""
+        """The user of a page; InvalidToken unless a gateway sealed it for just this workspace."""
         mark, text = sealed[:_LENGTH], sealed[_LENGTH:]
         if not hmac.compare_digest(mark, self._mark(text).encode()):
             raise InvalidToken("No gateway has said who this page is.")

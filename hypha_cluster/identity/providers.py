@@ -26,7 +26,7 @@ class ProviderSettings:
     """An issuer that users sign in with, and what the hub is called there.
 
     roles_claim: where a token says the roles of its user, with dots between the keys of maps.
-    trust_email: whether addresses are taken that the issuer does not call verified.
+    trust_email: whether to accept e-mail addresses that the issuer does not call verified.
     """
 
     name: str
@@ -170,7 +170,7 @@ class Provider:
     # What the issuer is like.
 
     async def relay(self, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
-        """Have the issuer answer a form for its token endpoint; its status, and what it says."""
+        """Post a form to the issuer's token endpoint; return the status and the JSON object."""
         async with self._fetcher() as fetcher:
             try:
                 return await fetcher.relay(await self.endpoint("token_endpoint"), form)
@@ -206,7 +206,7 @@ class Provider:
 
 
 def _at(claims: dict[str, Any], path: str) -> Any:
-    """What stands at a claim, or inside of maps; a whole name with dots comes first."""
+    """The claim of this name; if there is none, the dots lead from map to map."""
     if path in claims:
         return claims[path]
     value: Any = claims

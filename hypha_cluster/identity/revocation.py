@@ -10,7 +10,7 @@ from hypha_cluster.identity.access import ROOT, Identity
 from hypha_cluster.protocol.limits import NAME, TOKEN_LIFETIME
 
 FOR_GOOD: Final = 1e12  # Unix time; no token is made later
-KICKING: Final = 60.0  # seconds, in which every gateway looks
+KICKING: Final = 60.0  # seconds; every gateway looks within them
 
 
 class Kind(StrEnum):
@@ -111,7 +111,7 @@ class RevocationBook:
         return any(self._is_out(Kind.USER, user, identity) for user in users)
 
     def has_lost(self, identity: Identity, workspace: str) -> bool:
-        """Whether somebody is to be in a workspace no longer, as what they came with is over."""
+        """Whether somebody has to leave a workspace, since what they came with is revoked."""
         if self.is_revoked(identity):
             return True
         is_by_scope = workspace in identity.scopes

@@ -22,8 +22,8 @@ from hypha_cluster.protocol.limits import CHILD_TOKEN, PAGE_TOKEN, TOKEN_LIFETIM
 from hypha_cluster.randomness import unguessable
 
 APP: Final = "app:"  # what the token ids of pages of server apps begin with
-_LISTED: Final = "listed_"  # and those that a user finds on the account page
-PAGE: Final = "page:"  # … and those of the hub's own pages
+_LISTED: Final = "listed_"  # those of tokens that a user finds on the account page
+PAGE: Final = "page:"  # those of the hub's own pages
 _PREFIX: Final = "@imjoy@"
 _ALGORITHM: Final = "HS256"
 LEEWAY: Final = 30.0  # seconds by which an issuer's clock may be ahead
@@ -150,10 +150,10 @@ class Tokens:
         return token
 
     def issue_for_page(self, identity: Identity) -> str:
-        """What a page of the hub calls with as who looks at it, for as long as one looks at a page.
+        """A token with which a page of the hub calls as the user who looks at it.
 
-        It is revoked with what they came with, and ends no later; PermissionDenied if that has
-        ended, or makes no tokens.
+        It lasts for PAGE_TOKEN seconds, and no longer than what they came with, with which it is
+        also revoked. PermissionDenied if that has ended, or may make no tokens.
         """
         _check_makes_tokens(identity)
         bearer = replace(identity, origin=_origin_of_child(identity))
@@ -294,7 +294,7 @@ def _digest(token: str) -> str:
 
 
 def _made_at(claims: dict[str, Any], name: str) -> float:
-    """When a token was made; 0 if it does not say, so that whatever is revoked, it is, too."""
+    """When a token was made; 0 if it does not say, so that any revocation covers it."""
     value = claims.get(name)
     return 0.0 if value is None or isinstance(value, str) else time_of(value)
 
@@ -304,14 +304,14 @@ def _via(claims: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _origin_of_child(maker: Identity) -> Origin | None:
-    """With which tokens it is made; its own id and date it gets when it is signed."""
+    """The tokens with which a child is made; its own id and date are set when it is signed."""
     if maker.origin is None:
         return None
     return Origin("", 0.0, (*maker.origin.makers, maker.origin.token))
 
 
 def _end_of_child(maker: Identity, lifetime: float) -> float:
-    """When a token ends that somebody makes; with their own at the latest.
+    """When a token that somebody makes ends: with their own at the latest.
 
     Else whoever has found a token of a few seconds could make it last for years.
     """

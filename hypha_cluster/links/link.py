@@ -135,7 +135,7 @@ class Conversation:
             await self.ask("SELECT", access.db)
 
     async def ask(self, *command: str | bytes | int) -> Any:
-        """Answer a command's reply; RedisUnavailable if it is an error, or none comes."""
+        """Return a command's reply; RedisUnavailable if it is an error, or none comes."""
         if not self.link.is_open:
             raise RedisUnavailable(f"Redis at {self.address} hung up.")
         self.link.send([command])

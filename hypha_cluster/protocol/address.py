@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 MANAGER: Final = "workspace-manager"  # the client in each workspace that the hub plays
-_MARK: Final = "/~"  # before the name of a node, which is so a client of any workspace
+_MARK: Final = "/~"  # before the name of a node, which so has an address in every workspace
 
 
 def absolute(target: str, workspace: str) -> str:

@@ -66,11 +66,11 @@ def _bind(parameters: tuple[str, ...], body: dict[str, Any]) -> dict[str, Any]:
 
 
 class Step(NamedTuple):
-    """What of a call of a cache goes to the target.
+    """A checked call of a message cache. args: those with which it goes on to the target.
 
-    session: the one there that waits for the message, to be kept from timing out. is_last: whether
-    the message has come whole, or was given up. references: services of others to which functions
-    in these bytes lead. carried: what the message is, when it has come whole.
+    session: the session of the target that waits for the message and must not time out, if any.
+    is_last: whether the message has come whole, or was given up. references: services of others to
+    which functions in these bytes lead. carried: what the message is, once it has come whole.
     """
 
     args: list[Any]
@@ -83,9 +83,9 @@ class Step(NamedTuple):
 
 
 class Leftover(NamedTuple):
-    """What the cache of `target` still has of a message that does not go on.
+    """What the cache of `target` still holds of a message that does not go on.
 
-    method: what it calls, once that has come.
+    method: the function that it calls; None if that had not come yet.
     """
 
     target: str
@@ -103,12 +103,12 @@ class ChunkGuard:
     def __init__(self, source: str, max_message_size: int) -> None:
         self._source = source
         self._max_message_size = max_message_size
-        # By target and key; the one that has waited longest comes first.
+        # By target and key; the one that has rested longest comes first.
         self._messages: dict[tuple[str, str], Message] = {}
         self._size = 0  # bytes that have come of all of them
         self._leftovers: list[Leftover] = []
-        # A cache is shared by all who send to its owner, so each connection has keys of its own:
-        # else two could write into one message, each of them followed for itself.
+        # All who send to a client share its cache, so each connection has keys of its own: else two
+        # connections could write into one message, and neither part alone would show what it is.
         self._own = f"{token_urlsafe(9)}."
 
     def __len__(self) -> int:
@@ -116,7 +116,7 @@ class ChunkGuard:
         return len(self._messages)
 
     def check(self, frame: Frame, target: str, now: float = 0.0) -> Step:
-        """Follow a call of the message cache of `target`; answer what to forward.
+        """Follow a call of the message cache of `target`; return what to forward.
 
         The target must hold what was followed here and nothing else. So a message begins with an
         empty entry, whatever was there (`overwrite`), in a place of this connection's own; and it
@@ -172,13 +172,13 @@ class ChunkGuard:
         step.message.in_flight = False
 
     def failed(self, step: Step) -> None:
-        """Whether the target has taken it is not known; so its message cannot go on."""
+        """It is not known whether the target has taken it, so its message cannot go on."""
         if self._messages.get(step.key) is step.message:
             self._drop(step.key)
         self._leave(step.key, step.message)
 
     def goes_on(self, step: Step) -> bool:
-        """Whether its message was not given up since."""
+        """Whether its message has not been given up since."""
         return not step.message.is_given_up
 
     # What comes to nothing.
@@ -189,7 +189,7 @@ class ChunkGuard:
             self._give_up(key)
 
     def take_leftovers(self) -> list[Leftover]:
-        """What is to be removed from the caches of targets, for only the hub knows its key."""
+        """What to remove from the caches of targets, which only the hub can: it knows the keys."""
         leftovers, self._leftovers = self._leftovers, []
         return leftovers
 
@@ -206,7 +206,10 @@ class ChunkGuard:
             self._leftovers.append(leftover)
 
     def _keep(self, key: tuple[str, str], message: Message, now: float) -> None:
-        """Note that a message goes on; give up what was begun and left, which nobody ever says."""
+        """Note that a message goes on; give up those that rest too long, and what is too much.
+
+        Senders never announce that they gave a message up.
+        """
         message.touched = now
         self._messages[key] = message
         self._size += message.size
@@ -219,7 +222,7 @@ class ChunkGuard:
             self._give_up(oldest)
 
     def _drop(self, key: tuple[str, str]) -> Message | None:
-        """A message does not wait for its next part any more."""
+        """Follow a message no longer."""
         message = self._messages.pop(key, None)
         self._size -= message.size if message is not None else 0
         return message
@@ -240,7 +243,7 @@ class Assembler:
         self._messages: dict[str, dict[str, bytearray]] = {}
 
     def take(self, source: str, call: CacheCall) -> bytes | None:
-        """Do one call of the message cache; `process` answers the whole message."""
+        """Do one call of the message cache; return the whole message for `process`, else None."""
         messages = self._messages.get(source, {})
         if call.action == "create":
             self._messages[source] = messages
@@ -271,7 +274,7 @@ class Assembler:
             )
 
     def forget(self, source: str) -> None:
-        """The sender left; what it had begun is of no use."""
+        """The sender left, so nobody will finish what it had begun."""
         self._messages.pop(source, None)
 
 

@@ -23,7 +23,7 @@ _LONG_ARRAY: Final = 0xDC
 _LONGER_ARRAY: Final = 0xDD
 # The first byte of any list or map.
 _CONTAINER: Final = bytes((*range(0x80, 0xA0), *range(0xDC, 0xE0)))
-_FEW: Final = 32  # lists and maps that are counted in any case
+_FEW: Final = 32  # lists and maps; a frame with more is looked at closely
 _packer = msgpack.Packer(use_bin_type=True)  # making one costs more than a frame
 _KEPT: Final = 1_048_576  # bytes of a packer's buffer, which never shrinks
 
@@ -155,7 +155,7 @@ class FrameReader:
 
 
 def _may_have_too_many(frame: bytes) -> bool:
-    """Whether so many of its bytes could each begin a list or a map; mostly a part settles it."""
+    """Whether too many of its bytes could each begin a list or a map; mostly a part settles it."""
     enough = len(frame) - CONTAINERS  # bytes that begin none
     part = frame[: enough * 5 // 4]
     return len(part.translate(None, _CONTAINER)) < enough
@@ -221,7 +221,7 @@ def pack(value: object) -> bytes:
 
 
 def pack_apart(value: object) -> memoryview:
-    """The same without a copy, for what may be long; the memory goes with what is answered."""
+    """The same without a copy, for long values; the memory is freed with the returned view."""
     packer = msgpack.Packer(use_bin_type=True, autoreset=False)
     try:
         packer.pack(value)
@@ -235,20 +235,20 @@ def _unwritable(error: Exception) -> BadFrame:
     return BadFrame(f"This cannot be written as msgpack: {error}.")
 
 
-# A context of a trace (W3C) is first in the envelope, so that it is found without reading that.
+# The context of a trace (W3C) comes first in the envelope, so that it is found without unpacking.
 _TRACE: Final = pack("traceparent") + b"\xd9\x37"  # a text of 55 characters
 _TRACE_AT: Final = slice(1 + len(_TRACE), 1 + len(_TRACE) + 55)
 
 
 def trace_parent(sealed: bytes) -> str | None:
-    """To which trace a frame belongs, if `with_trace_parent` has said so."""
+    """The context of its trace that `with_trace_parent` has written into a frame, or None."""
     if not sealed.startswith(_TRACE, 1):
         return None
     return sealed[_TRACE_AT].decode("ascii", "replace")
 
 
 def with_trace_parent(sealed: bytes, parent: str) -> bytes:
-    """A sealed call with another context of its trace, or with its first."""
+    """A sealed call with this context of its trace, in place of the one that it had, if any."""
     packed = parent.encode("ascii")
     assert len(packed) == _TRACE_AT.stop - _TRACE_AT.start
     if sealed.startswith(_TRACE, 1):

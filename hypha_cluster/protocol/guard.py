@@ -74,7 +74,7 @@ def _is_context_manager(method: str) -> bool:
 def check_call(frame: Frame, source: str, target: str) -> tuple[bytes | memoryview, Set[Reference]]:
     """Check a frame of type `method` from `source`.
 
-    Answer the body that may be forwarded, and the services of other workspaces to which functions
+    Return the body that may be forwarded, and the services of other workspaces to which functions
     in it lead.
     """
     body, size, method = frame.body, len(frame.raw), check_method(frame.envelope)
@@ -96,7 +96,7 @@ def check_call(frame: Frame, source: str, target: str) -> tuple[bytes | memoryvi
 
 
 def _is_plain(frame: Frame) -> bool:
-    """Whether a look at the values shows that it is, say, one array, and needs no scan."""
+    """Whether a look at the values shows that no scan of the bytes is needed: one array, say."""
     body = frame.body
     if body.keys() - BODY_KEYS or not _is_bare(body.get("promise", {})):
         return False
@@ -131,7 +131,7 @@ def _check_marks(frame: Frame, marks: list[bytes], source: str, target: str) -> 
 
 
 def check_method(envelope: dict[str, Any]) -> str:
-    """Check what the envelope of a call says of the function and its session; answer its path."""
+    """Check what the envelope of a call says of the function and its session; return its path."""
     method = envelope.get("method")
     if type(method) is not str:  # exactly what a reader of msgpack makes, here and below
         raise BadFrame("A call needs a method, as text.")
@@ -145,9 +145,10 @@ def check_method(envelope: dict[str, Any]) -> str:
 
 
 def check_built_in(method: str, source: str, target: str) -> None:
-    """What a client has for itself, such as how it registers, is for its own workspace.
+    """Refuse a client's built-in functions, such as `register_service`, to other workspaces.
 
-    JavaScript's clients do not check that: with one argument, the context is taken for another.
+    JavaScript clients do not check that: called with one argument too few, they take the context
+    for the missing one.
     """
     if not method.startswith(BUILT_IN) or method in _FOR_ALL or method.startswith(CACHE):
         return
@@ -156,9 +157,10 @@ def check_built_in(method: str, source: str, target: str) -> None:
 
 
 def service_called(envelope: dict[str, Any], body: dict[str, Any]) -> str | None:
-    """The service that a call is for, by its name; None for a callback, which its client knows.
+    """The name of the service that is called; None for a callback and for built-in functions.
 
-    Of what a client has for itself, `get_service` is a look at another one; BadFrame if at none.
+    Only the client knows who may call its callbacks. The built-in `get_service` counts as a call of
+    the service that it asks for; BadFrame if it names none.
     """
     services, _, path = envelope["method"].partition(".")
     if services != "services":
@@ -228,7 +230,7 @@ def _check_target(frame: Frame, size: int) -> None:
 
 
 def _is_for_hub(frame: Frame) -> bool:
-    """Say whether the hub is to take a frame: a manager, or a node under its own name."""
+    """Whether a frame is for the hub: for a manager, or for a node under its own name."""
     return is_hub(f"/{frame.envelope.get('to', '')}")
 
 

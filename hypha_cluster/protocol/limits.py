@@ -37,7 +37,7 @@ class _Topic:
         self._name = name
 
     def limit(self, value: N, unit: str, what: str, reason: str) -> N:
-        """Put a row into the table; answer its value."""
+        """Put a row into the table; return its value."""
         TABLE.append(Limit(self._name, what, value, unit, reason))
         return value
 
@@ -76,7 +76,7 @@ PACED_BYTES: Final = _frames.limit(
 LONGEST_PAUSE: Final = _frames.limit(
     5.0,
     "seconds",
-    "for how long a connection is not read that sends too much, at a time",
+    "the longest pause in reading a connection that sends too much",
     "clients expect answers to their pings",
 )
 SHOWN: Final = _frames.limit(
@@ -88,7 +88,7 @@ SHOWN: Final = _frames.limit(
 ERROR: Final = _frames.limit(
     16_384,
     "characters",
-    "the text of an error that the hub answers, also of one of a client's function",
+    "the text of an error in an answer of the hub, also of one that a client's function raised",
     "a trace of some dozen calls fits in",
 )
 ADDRESS: Final = _frames.limit(
@@ -244,7 +244,7 @@ OUTBOXES: Final = _waiting.limit(
 PUT_OFF: Final = _waiting.limit(
     6.0,
     "seconds",
-    "how long a client stays that there is no place for, while Redis is away, say",
+    "how long a client that cannot be attached (while Redis is away, say) is kept connected",
     "a Python client that is closed within 3 s of a return spins for good; what it calls meanwhile "
     "is rejected",
 )
@@ -263,8 +263,8 @@ PAGE_AWAY_AFTER: Final = _waiting.limit(
 LEFT_MEMORY: Final = _waiting.limit(
     300.0,
     "seconds",
-    "how long it is known what a client has left behind",
-    "whoever sees to that may die before it is done",
+    "how long the hub remembers what a client that left has left behind",
+    "the gateway that cleans up may die before it is done",
 )
 HANDOVER: Final = _waiting.limit(
     1.0,
@@ -323,7 +323,7 @@ RECENT_HEAD: Final = _waiting.limit(
 UNHEARD: Final = _waiting.limit(
     10_000,
     "clients",
-    "clients whose gateway may be dead, and which this one has called; it looks after them",
+    "clients that this gateway has called and whose own gateway may be dead; it checks on them",
     "calls to more of them wait until their gateway's lease has ended",
 )
 
@@ -778,7 +778,10 @@ WRITTEN_AT_ONCE: Final = _http.limit(
     "it takes a millisecond or two",
 )
 WRITTEN_LEVELS: Final = _http.limit(
-    50, "levels", "levels of an answer that are written at once", "deeper ones are step by step"
+    50,
+    "levels",
+    "levels of an answer that are written at once",
+    "deeper ones are written step by step",
 )
 ANSWER_PIECE: Final = _http.limit(
     65_536, "bytes", "a piece of an answer that is sent at once", "what a socket takes at once"
@@ -828,7 +831,7 @@ BODY_PATIENCE: Final = _http.limit(
 BODY_PACE: Final = _http.limit(
     16_384,
     "bytes a second",
-    "for how many bytes that have come a body has one second more",
+    "a body may be on its way one second longer for each so many bytes of it that have come",
     "slow networks are faster, and nobody holds the room of the others for ever",
 )
 
@@ -847,7 +850,10 @@ APP_INSTALLS: Final = _apps.limit(
     "the files of each are in memory",
 )
 APP_FETCHES: Final = _apps.limit(
-    32, "sources", "sources that one gateway fetches at once; the others wait", "as above"
+    32,
+    "sources",
+    "sources that one gateway fetches at once; the others wait",
+    "the files of each are in memory",
 )
 APPS: Final = _apps.limit(
     100, "apps", "apps that are installed in one workspace", "listings show all of them"

@@ -47,7 +47,8 @@ class Message:
         self.touched = 0.0
         self._max_size = max_size
         self._reader = _Reader(source, target)
-        self._steps = self._reader.read()  # not by itself: so both are freed at once
+        # A generator of the reader, not of this object: so no circle keeps them in memory.
+        self._steps = self._reader.read()
         self._references = References(source, target)
         self._is_whole = False
         self._target = target
@@ -55,11 +56,11 @@ class Message:
 
     @property
     def method(self) -> str | None:
-        """What it calls, once that has come."""
+        """The function that it calls; None as long as that has not come."""
         return self._reader.envelope.get("method")
 
     def append(self, data: bytes) -> Set[Reference]:
-        """Read on; answer to which services of others functions in these bytes lead."""
+        """Read on; return the services of others to which functions in these bytes lead."""
         self.size += len(data)
         if self.size > self._max_size:
             raise BadFrame(f"A message in chunks has at most {self._max_size} bytes.")
@@ -68,9 +69,9 @@ class Message:
         return self._references.feed(data) | self.called()
 
     def called(self) -> Set[Reference]:
-        """The service of another workspace that it calls: once, when that has been read.
+        """The service of another workspace that it calls: told once, when it has been read.
 
-        Which may be when the message is whole, and not before.
+        That may be as late as the end of the message.
         """
         if not self._goes_out or not self.method:
             return NO_REFERENCES
@@ -91,7 +92,7 @@ class Message:
             raise BadFrame("The message in chunks goes on after its end.")
 
     def finish(self) -> Carried:
-        """The whole message has come; answer what it is."""
+        """The whole message has come; return what it is."""
         self._reader.is_all = True
         self._go_on()
         if not self._is_whole:
@@ -117,7 +118,7 @@ class _Reader:
         envelope = yield from self._next("unpack")
         _check_envelope(envelope)
         self.envelope = envelope
-        # That is where it goes, whatever it says.
+        # The message goes to this target, whatever its envelope says.
         check_built_in(envelope["method"], self._source, self._target)
         for _ in range((yield from self._next("read_map_header"))):
             key = yield from self._next("unpack")
@@ -130,9 +131,10 @@ class _Reader:
                 yield from self._skip()
 
     def _next(self, step: str) -> Generator[bool, None, Any]:
-        """Do one step of an unpacker that is there for that only, because it takes 40 kB.
+        """Do one step with an unpacker of its own: one that is kept takes 40 kB a message.
 
-        It begins anew when twice as much has come, so that tiny parts cost no more than large ones.
+        A step that lacks data starts over only when twice as much has come, so that a message in
+        tiny parts costs no more than one in large parts.
         """
         tried = 0
         while True:

@@ -17,7 +17,7 @@ from hypha_cluster.protocol.limits import FUNCTION_TEXT, REFERENCES
 _KEY: Final = b"_rtarget"  # as it is in a regular expression too
 # All that msgpack may write in front of it: that a text of eight characters follows.
 _HEADS: Final = (b"\xa8", b"\xd9\x08", b"\xda\x00\x08", b"\xdb\x00\x00\x00\x08")
-# How every published client begins a function: a map of three entries or more, and these first.
+# How every published client begins a function: a map of three entries or more, with these first.
 _BEGIN: Final = pack("_rtype") + pack("method") + pack("_rtarget")
 _MAPS: Final = range(0x83, 0x90)
 _NO_TEXT: Final = (0xC0, 0xC2, 0xC3)  # None, False, True
@@ -59,11 +59,12 @@ class References:
         self._source = source
         self._target = target
         mine = b"|".join(re.escape(pack(name)) for name in own(source).names)
-        # What it begins with is plain text, which is looked for ten times as fast as anything else.
-        self._others = re.compile(_KEY + b"(?!" + mine + b")")  # without the sender's own functions
+        # The pattern begins with plain text, which `re` finds ten times as fast as anything else;
+        # it leaves out the sender's own functions.
+        self._others = re.compile(_KEY + b"(?!" + mine + b")")
         self._many = 0
-        self._kept = b""  # of what has come, as much as may belong to a function
-        self._next = 0  # where in it to go on
+        self._kept = b""  # the end of what has come, as far as a function may begin in it
+        self._next = 0  # where in `_kept` to go on
 
     def feed(self, data: bytes) -> set[Reference]:
         """Look through the next bytes of the message."""
@@ -83,7 +84,7 @@ class References:
         return found
 
     def _keep(self, data: bytes, start: int) -> None:
-        """Keep what stands in front of a key that may begin at `start` too."""
+        """Keep the data of a key that may begin at `start`, and what stands before it."""
         first = max(start - len(_BEGIN), 0)
         self._kept, self._next = data[first:], start - first
 
@@ -94,7 +95,7 @@ class References:
         """
         rest = _Rest(data, end)
         target = rest.text()
-        if target is None:  # so clients make nothing of it
+        if target is None:  # clients make no function of it
             return None
         address = self._meant(target)
         if workspace_of(address) == workspace_of(self._source):
@@ -111,7 +112,7 @@ class References:
         return Reference(address, path.partition(".")[0]) if services == "services" else None
 
     def _meant(self, target: str) -> str:
-        """Whom the receiver will call. Clients take the workspace's name alone as it is."""
+        """The address that the receiver will call."""
         workspace = workspace_of(self._source)
         return absolute(target, workspace_of(self._target) if target == workspace else workspace)
 

@@ -102,7 +102,7 @@ class Caller(NamedTuple):
 
 
 def _interval(seconds: float) -> float:
-    """0 for no heartbeats, which is also what becomes of a number that is none."""
+    """The interval of heartbeats, within its bounds; 0 for none, also where it is not a number."""
     return min(max(float(seconds), SHORTEST_INTERVAL), LONGEST_INTERVAL) if seconds > 0 else 0.0
 
 
@@ -115,7 +115,7 @@ def answers_to(frame: Frame) -> str:
 
 
 def reject_path(promise: object) -> str | None:
-    """Where a call is rejected to; None when nobody waits for that."""
+    """The path of the callback that rejects a call; None when nobody waits for it."""
     reject = promise.get("reject") if isinstance(promise, dict) else None
     path = reject.get("_rmethod") if isinstance(reject, dict) else None
     return path if isinstance(path, str) and len(path) <= PATH else None
@@ -186,7 +186,7 @@ def relayed(value: Any, workspace: str) -> Any:
 
 
 def built_in_for_all(address: str) -> dict[str, Any]:
-    """The part of the service that every peer has (protocol.md 5.1) that anybody may call."""
+    """The part that anybody may call of the service that every peer has (protocol.md 5.1)."""
     return {
         "id": "built-in",
         "name": "RPC built-in services",

@@ -35,7 +35,7 @@ class Skipping:
         self._kept = b""
 
     def feed(self, data: bytes) -> bytes | None:
-        """Go on with the next bytes; answer what follows the value, None while it goes on."""
+        """Go on with the next bytes; return what follows the value, None while it goes on."""
         data, at = self._kept + data, 0
         self._kept = b""
         while self._left:
@@ -56,7 +56,7 @@ class Skipping:
         return data[at:]
 
     def _open(self, data: bytes, at: int) -> int:
-        """Go into the value at `at`; answer where its content begins."""
+        """Go into the value at `at`; return where its content begins."""
         first = data[at]
         self._left[-1] -= 1
         if first in _RAW:
@@ -75,7 +75,7 @@ class Skipping:
 
 
 def _skip(data: bytes, at: int, count: int) -> tuple[int, int]:
-    """Skip up to `count` values that end in what is there; answer where, and how many are left."""
+    """Skip up to `count` values that end in what is there; return where, and how many are left."""
     while count:
         run = _SINGLE.match(data, at, at + count)
         assert run is not None

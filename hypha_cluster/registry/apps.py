@@ -91,7 +91,7 @@ class Apps:
         *,
         after: int | None = None,
     ) -> App:
-        """Put an app in its place as its newest version; answer it, with its number.
+        """Put an app in its place as its newest version; return it, with its number.
 
         contents: of files, by their names; those that an earlier version has may be missing.
         recipe: what it was made of. after: the number of the version that it takes the place of;

@@ -6,7 +6,7 @@
 --       6 how many there may be in the workspace  7 name of this very call  8 how many changes of an instance are known
 --       9 how long, from the last on (ms)  10 how many instances of the app may be shared
 --       11… field, value, …
--- Answers what came of it ('asked', 'there', 'taken' or 'full') and the client id, or ids
+-- Returns what came of it ('asked', 'there', 'taken' or 'full') and the client id, or ids
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function key_of(client)

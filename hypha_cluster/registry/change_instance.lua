@@ -6,7 +6,7 @@
 --       4 its state from now on  5 when it is to be looked at, in ms from now  6 name of this very call
 --       7 how many ends of a workspace are remembered  8 how many changes of an instance are known
 --       9 how long, from the last on (ms)  10… field, value, …
--- Answers whether it was changed, its state and its epoch
+-- Returns whether it was changed, its state and its epoch
 local known = redis.call('HMGET', KEYS[1], 'state', 'epoch', 'change')
 if not known[1] then
   return {0, '', ''}

@@ -1,7 +1,7 @@
 -- Change settings of a workspace, if nobody else has changed them meanwhile.
 -- KEYS  1 workspace
 -- ARGV  setting, value before or '' when it was not kept, new value, …
--- Answers 1, or 0 when it has to be read again
+-- Returns 1, or 0 when it has to be read again
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return 0
 end

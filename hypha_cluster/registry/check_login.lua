@@ -1,7 +1,7 @@
 -- Look how a login stands; hand its token over once, to the program that has its secret.
 -- KEYS  1 login
 -- ARGV  1 digest of the secret  2 name of this very call
--- Answers {'pending'}, {'done', token}, {'refused'}, {'expired'} or {'unknown'}
+-- Returns {'pending'}, {'done', token}, {'refused'}, {'expired'} or {'unknown'}
 local login = redis.call('HMGET', KEYS[1], 'state', 'until', 'secret', 'token', 'taken')
 if not login[1] or login[3] ~= ARGV[1] then
   return {'unknown'}

@@ -9,7 +9,7 @@
 --       7 how long it may be away before calls to it are refused (ms)  8 program
 --       9 family of the user: of those in it, one may have the place that another one has lost
 --       10 name of the workspace  11… field, value, … of it, should it have to be made
--- Answers {outcome, previous holder, previous node, until when it was suspended, from when it counted as
+-- Returns {outcome, previous holder, previous node, until when it was suspended, from when it counted as
 --          away, previous user, number of services to be settled, their ids, service id, service info, …};
 --          the same when the script was sent again, because its answer was lost
 local HOLDER = 'owner' -- as keys.py says

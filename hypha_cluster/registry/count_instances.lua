@@ -1,7 +1,7 @@
 -- Count instances of apps, and the slots of runners.
 -- KEYS  1 instances  2 runners  3 free slots of runners  4 how often which state was entered
 -- ARGV  1 what keys of instances begin with
--- Answers how many instances are in which state, how many have a slot, how many slots are free, how
+-- Returns how many instances are in which state, how many have a slot, how many slots are free, how
 -- many runners there are, and how often which state was entered; pairs in turn
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

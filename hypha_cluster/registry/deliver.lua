@@ -4,7 +4,7 @@
 -- ARGV  1 channel  2 frame  3 bytes a mailbox may have  4 frames a mailbox may have  5 expiry (ms)
 --       6 '1' for a call, whose sender can be told; '0' for anything else
 --       7 when the sender gives up, by the clock of this server (ms)
--- Answers the number of takers, 0 when there is no such client, -1 for mail, -2 for a full mailbox,
+-- Returns the number of takers, 0 when there is no such client, -1 for mail, -2 for a full mailbox,
 -- -3 when it is too late: the sender's caller has been told that the frame could not be delivered,
 -- -4 for a call to a client that has been suspended for too long (it is away), -5 for mail to one
 -- that is online and should have heard it

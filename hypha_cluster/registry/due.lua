@@ -2,7 +2,7 @@
 -- that they are done.
 -- KEYS  1 sorted set of addresses by time (ms)
 -- ARGV  1 how many at the most  2 for how long they are handed out (ms)
--- Answers {their new time, address, …}
+-- Returns {their new time, address, …}
 local time = redis.call('TIME')
 local now = math.floor(time[1] * 1000 + time[2] / 1000)
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])

@@ -1,7 +1,7 @@
 -- Find nodes whose lease seems to have ended.
 -- KEYS  1 sorted set of nodes by the end of their lease (ms)
 -- ARGV  1 a node that is asked for, or '' for all
--- Answers {node, how long ago (ms), …}
+-- Returns {node, how long ago (ms), …}
 local time = redis.call('TIME')
 local now = math.floor(time[1] * 1000 + time[2] / 1000)
 local answer = {}

@@ -5,7 +5,7 @@
 --       5 how many versions are kept  6 number of the present version that it takes the place of, or ''
 --       7 number of a version that it is again, or ''  8 name of this very call
 --       9 bytes and digests of what it is made of: 'bytes:digest …'  10… digest, content, …
--- Answers 'installed' and the number of the version, or what is in the way: there are too many 'apps'
+-- Returns 'installed' and the number of the version, or what is in the way: there are too many 'apps'
 -- or 'bytes', it was 'changed' meanwhile, or the version is 'gone'
 local apps, held, sizes = KEYS[1], KEYS[2], KEYS[3]
 local known = redis.call('HMGET', held, 'present', 'oldest', 'call')

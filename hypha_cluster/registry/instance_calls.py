@@ -33,7 +33,7 @@ class InstanceCalls:
         """Say which instances were called, and how many calls wait for each at this gateway.
 
         Then there are more instances of what has too much to do, and those stop that nobody has
-        called for too long. Answer the addresses of all whose calls are counted.
+        called for too long. Return the addresses of all whose calls are counted.
         """
         keys = self._keys
         watched: list[bytes] = await self._tend(
@@ -81,7 +81,7 @@ class KeptApps:
         await self._keep([self._keys.kept_apps(), self._keys.kept_app(app_id)], [app_id, *fields])
 
     async def see_to(self) -> list[str]:
-        """Start what is missing; answer the addresses of the new instances."""
+        """Start what is missing; return the addresses of the new instances."""
         keys = self._keys
         new: list[bytes] = await self._see_to(
             keys=[keys.kept_apps(), keys.instances()],

@@ -220,7 +220,7 @@ class Instances:
     async def ask(
         self, wanted: Wanted, *, shared: bool, choose: Choose = random.choice
     ) -> tuple[str, bool]:
-        """Want an instance; answer its address, and whether it is new.
+        """Want an instance; return its address, and whether it is new.
 
         shared: one that there is of the app will do; `choose` says which. Conflict when the client
         id is in use.
@@ -400,7 +400,7 @@ class Instances:
                 return ended
 
     async def see_to(self, runner: str = "", free: int = 0) -> list[str]:
-        """Pass on what lost runners had, forget what is over; take some, and answer which."""
+        """Pass on what lost runners had, forget what is over; take some, and return which."""
         keys = self._keys
         taken: Sequence[bytes] = await self._take(
             keys=[

@@ -6,7 +6,7 @@
 -- ARGV  1 client id  2 holder, or '' for one whose suspension ended
 --       3 key of the providers of a service, without the service
 --       4 how long it is remembered of a holder that it has left (ms)
--- Answers {1 when there is such a client, when its suspension ends (ms) or 0 if it has none,
+-- Returns {1 when there is such a client, when its suspension ends (ms) or 0 if it has none,
 --          1 when there is the workspace, number of services to be settled, their ids,
 --          holder of a departure, what is to be known of it, …}
 local HOLDER = 'owner' -- as keys.py says

@@ -59,7 +59,7 @@ class Logins:
         self._check = Script(redis, "check_login")
 
     async def start(self, program: str) -> str:
-        """Begin a login for a program; answer its whole key."""
+        """Begin a login for a program; return its whole key."""
         public, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
         await self._start(
             keys=[self._keys.login(public)],
@@ -113,7 +113,7 @@ class Logins:
     # Browsers that are at an issuer's.
 
     async def leave_for(self, sign_in: SignIn, lifetime: float) -> str:
-        """Remember a browser that goes to sign in; answer the state that it has to bring back."""
+        """Remember a browser that goes to sign in; return the state that it has to bring back."""
         state = secrets.token_urlsafe(16)
         kept = json.dumps(sign_in)
         await self._redis.set_for(self._keys.sign_in(state), kept, int(lifetime * 1000))

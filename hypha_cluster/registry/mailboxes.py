@@ -62,7 +62,7 @@ class Mailboxes:
     async def recover(self) -> list[tuple[str, list[Marked]]]:
         """Put back what was taken by commands whose replies got lost; as `put_back` does it.
 
-        Answers frames for which there is nobody, by their address.
+        Returns frames for which there is nobody, by their address.
         """
         rejected = []
         for ticket, address in list(self._lost.items()):
@@ -75,7 +75,7 @@ class Mailboxes:
     async def put_back(
         self, address: str, frames: Sequence[Marked], ticket: str = ""
     ) -> list[Marked]:
-        """Put frames before all that came since; answer those for which there is nobody.
+        """Put frames before all that came since; return those for which there is nobody.
 
         They are older than what is in the mailbox. Whoever hears the address meanwhile gets them.
         ticket: that of an attempt that is made again.

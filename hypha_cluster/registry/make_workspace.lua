@@ -2,7 +2,7 @@
 -- KEYS  1 workspace
 -- ARGV  1 lifetime (s) while nobody joins it, or '' for one that stays
 --       2… setting, value, …
--- Answers 1, or 0 when there is another one
+-- Returns 1, or 0 when there is another one
 if redis.call('EXISTS', KEYS[1]) == 1 then
   for i = 2, #ARGV, 2 do
     if redis.call('HGET', KEYS[1], ARGV[i]) ~= ARGV[i + 1] then

@@ -58,7 +58,7 @@ class Rates:
         return wait if wait > 0 else self._note(use, rate, amount, now)
 
     def charge(self, rate: Rate, subject: str, amount: float) -> float:
-        """Note what was used; answer for how many seconds it was too much."""
+        """Note what was used; return for how many seconds it was too much."""
         use, now = self._use(rate, subject)
         self._note(use, rate, amount, now)
         return max(use.due - now - rate.ahead, 0.0)

@@ -65,7 +65,7 @@ class Reaper:
         )
 
     async def _clean_up_after(self, node: Dead) -> tuple[str, bool]:
-        """Answer its name, and whether it is alive after all."""
+        """Return its name, and whether it is alive after all."""
         await self.succeed(node.name, silent=node.silent)
         return node.name, await self._nodes.is_alive(node.name)
 
@@ -106,7 +106,7 @@ class Reaper:
         return [group for in_slot in in_slots for group in batches(in_slot, SUSPENDED_AT_ONCE)]
 
     async def _suspend(self, tenures: Sequence[Tenure], silent: float) -> int:
-        """Suspend clients in one slot, finish what they have begun; answer how many they are."""
+        """Suspend clients in one slot, finish what they have begun; return how many they are."""
         outcomes = await self._suspensions.begin(tenures, grace=self._grace, age=silent)
         for tenure, outcome in zip(tenures, outcomes, strict=True):
             if outcome is Suspension.ELSEWHERE:

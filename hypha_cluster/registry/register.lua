@@ -4,7 +4,7 @@
 -- ARGV  1 client id  2 holder  3 key of the providers of a service, without the service
 --       4 number of services to remove, then their ids
 --       then of each to put: id, '1' when it is public, info
--- Answers nil when the client is another's, else the ids of the services to be settled
+-- Returns nil when the client is another's, else the ids of the services to be settled
 local HOLDER = 'owner' -- as keys.py says
 if redis.call('HGET', KEYS[1], HOLDER) ~= ARGV[2] then
   return nil

@@ -1,7 +1,7 @@
 -- Renew the lease of a node.
 -- KEYS  1 lease
 -- ARGV  1 epoch of the process  2 how long it lasts (ms)
--- Answers 1 when it was renewed, 0 when it had ended, -1 when another process has it
+-- Returns 1 when it was renewed, 0 when it had ended, -1 when another process has it
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch then
   return 0

@@ -2,7 +2,7 @@
 -- KEYS  1 login
 -- ARGV  1 'done' or 'refused'  2 token, or ''  3 how long the program may take to fetch it (ms)
 --       4 name of this very call
--- Answers 'reported', or why not: 'unknown', 'expired', 'twice'
+-- Returns 'reported', or why not: 'unknown', 'expired', 'twice'
 local login = redis.call('HMGET', KEYS[1], 'state', 'until', 'reported')
 if not login[1] then
   return 'unknown'

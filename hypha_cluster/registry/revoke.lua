@@ -1,7 +1,7 @@
 -- Note a revocation, and forget those that are over.
 -- KEYS  1 revoked
 -- ARGV  1 its field, or '' to note nothing  2 its value  3… fields that are over
--- Answers the version, by which the gateways see that something has changed
+-- Returns the version, by which the gateways see that something has changed
 for i = 3, #ARGV do
   redis.call('HDEL', KEYS[1], ARGV[i])
 end

@@ -6,7 +6,7 @@
 --       8 how many instances there may be in a workspace
 --       9 what keys of what becomes of instances begin with  10 how many changes of one are known
 --       11 how long, from the last on (ms)
--- Answers the addresses of those that are new
+-- Returns the addresses of those that are new
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ACTIVE = {pending = true, starting = true, running = true, backoff = true}

@@ -3,7 +3,7 @@
 -- KEYS  1 public services of a client  2 services of the workspace
 --       3 services of the client that are to be settled
 -- ARGV  1 client id  2… service id, info as it is listed, or '' when it is not
--- Answers {service id, info as it should be listed or '', …} of those that are not right
+-- Returns {service id, info as it should be listed or '', …} of those that are not right
 local answer = {}
 for i = 2, #ARGV, 2 do
   local service, should_be = ARGV[i], ''

@@ -3,7 +3,7 @@
 -- ARGV  1 what is used, as the time in which so much is due (ms)
 --       2 how much may be used ahead of its time (ms)
 --       3 1 to note it only if so much is left
--- Answers {1, or 0 when it was not noted; how far ahead of its time the use is by now (ms)}
+-- Returns {1, or 0 when it was not noted; how far ahead of its time the use is by now (ms)}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local cost, most = tonumber(ARGV[1]), tonumber(ARGV[2])

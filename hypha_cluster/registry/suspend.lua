@@ -2,7 +2,7 @@
 -- KEYS  clients
 -- ARGV  1 how long they keep their place (ms)  2 how long ago their connections broke (ms)
 --       3… their holders
--- Answers of each: 1 when it was done, 0 when it was before, -1 when it has another connection or is
+-- Returns of each: 1 when it was done, 0 when it was before, -1 when it has another connection or is
 -- gone, -2 when there is something else in its place; until when; from when it counts as away
 local HOLDER = 'owner' -- as keys.py says
 local time = redis.call('TIME')

@@ -9,7 +9,7 @@
 --       10 name of this very call  11 what keys of what becomes of instances begin with
 --       12 how many changes of one are known  13 how long, from the last on (ms)
 --       14… what keys of logs begin with, of each kind
--- Answers the addresses of those that were taken
+-- Returns the addresses of those that were taken
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local last = redis.call('HGET', KEYS[3], ARGV[10])

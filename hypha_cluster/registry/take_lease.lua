@@ -2,7 +2,7 @@
 -- KEYS  1 lease
 -- ARGV  1 epoch of the process  2 what others may know of it  3 how long it lasts (ms)
 --       4 how long one may still last that is not renewed any more (ms)
--- Answers nil when it was taken, else what is known of who has it
+-- Returns nil when it was taken, else what is known of who has it
 local lease = redis.call('HMGET', KEYS[1], 'epoch', 'about')
 if lease[1] and lease[1] ~= ARGV[1] and redis.call('PTTL', KEYS[1]) > tonumber(ARGV[4]) then
   return lease[2]

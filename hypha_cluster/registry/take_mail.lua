@@ -1,6 +1,6 @@
 -- Take what is in a mailbox.
 -- KEYS  1 mail  2 size of the mail  3 what was taken by this very call
--- Answers the frames, in their order; the same ones, when the script was sent again
+-- Returns the frames, in their order; the same ones, when the script was sent again
 if redis.call('EXISTS', KEYS[3]) == 0 and redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('RENAME', KEYS[1], KEYS[3])
   redis.call('PEXPIRE', KEYS[3], 30000)

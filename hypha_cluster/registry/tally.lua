@@ -1,7 +1,7 @@
 -- Say how many of something are on one gateway; learn how many are on all.
 -- KEYS  1 hash, gateway -> how many and when it said so (ms)
 -- ARGV  1 gateway  2 how many  3 how long that counts (ms)
--- Answers how many there are on all gateways
+-- Returns how many there are on all gateways
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if ARGV[2] == '0' then

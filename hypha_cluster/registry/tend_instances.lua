@@ -7,7 +7,7 @@
 --       8 what keys of what becomes of instances begin with  9 how many changes of one are known
 --       10 how long, from the last on (ms)
 --       11… address, how many calls wait for it there, …  of those that were called
--- Answers the addresses of all that are watched
+-- Returns the addresses of all that are watched
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local COPIED = {'app', 'name', 'user', 'wait_for', 'timeout', 'probe_every', 'probe_delay', 'probe_for',

@@ -115,7 +115,7 @@ class Workspaces:
     async def _try_to_change(
         self, name: str, edit: Callable[[Workspace], Workspace]
     ) -> Workspace | None:
-        """Answer the changed workspace, None when somebody else was faster."""
+        """Return the changed workspace, None when somebody else was faster."""
         key = self._keys.workspace(name)
         kept = await self._redis.hgetall(key)
         current = _found(_workspace(kept), name)

@@ -33,7 +33,7 @@ class Activity:
         return self._pending.waiting_for(target) + self._visited[target]
 
     def watch(self, targets: Set[str]) -> Mapping[str, int]:
-        """Watch some clients from now on; answer which of them were called, or are at work.
+        """Watch some clients from now on; return which of them were called, or are at work.
 
         With each is how many calls wait for it.
         """

@@ -65,7 +65,7 @@ class Listener(Protocol):
     async def leave(self, address: str) -> list[bytes]:
         """Take no more frames for an address; return when none can be on its way here.
 
-        Answers the frames that still came meanwhile.
+        Returns the frames that still came meanwhile.
         """
 
     async def echoed(self, address: str) -> None:

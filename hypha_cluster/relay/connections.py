@@ -303,7 +303,7 @@ class Connection:
         self.socket.pause()
 
     def let_go(self) -> list[bytes]:
-        """Answer what has waited after that frame, which is to be routed now."""
+        """Return the frames that have waited behind that one, to be routed now."""
         unread, self.waiting_to_route = self.waiting_to_route or [], None
         self.socket.resume()
         return unread
@@ -359,7 +359,7 @@ class Connections:
         self._holders[connection.attachment.holder] = connection
 
     def attach(self, connection: Connection) -> Connection | None:
-        """Put a connection in its place; answer the one that had it, of which nothing is left."""
+        """Put a connection in its place; return the one that had it, which is forgotten."""
         previous = self._connections.get(connection.address)
         if previous is not None:
             self.forget(previous)

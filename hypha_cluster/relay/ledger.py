@@ -23,7 +23,10 @@ class Ledger:
     def called(
         self, connection: Connection, target: str, frame: Frame, sealed: bytes
     ) -> tuple[bytes, PendingCall | None]:
-        """A client of this node calls; answer the frame as it travels on, and who waits for it."""
+        """A client of this node calls; return its frame as it travels on, and the call as noted.
+
+        The call is None when its caller waits for no answer.
+        """
         call = _waiting(connection, frame)
         if call is None:
             return self._tracer.take(frame, connection.address, sealed, waits=False), None
@@ -31,11 +34,11 @@ class Ledger:
         return self._tracer.take(frame, connection.address, sealed, waits=True), noted
 
     def relayed(self, target: str, sealed: bytes) -> bytes:
-        """A frame goes over the bus; answer it as it travels on."""
+        """A frame goes over the bus; return it as it travels on."""
         return self._tracer.relay(sealed, target)
 
     def arrived(self, target: str, envelope: dict[str, Any], sealed: bytes) -> bytes:
-        """A frame came over the bus for a client of this node; answer it as the client gets it."""
+        """A frame came over the bus for a client of this node; return it as the client gets it."""
         method = envelope.get("method", "")
         if rpc.is_answer(method):
             self.answered(envelope["from"], target, method)
@@ -68,7 +71,10 @@ class Ledger:
     # What comes to nothing, and what goes elsewhere.
 
     def stop_waiting(self, target: str, call: PendingCall) -> bool:
-        """A call is to be rejected; say whether it is still waited for, as far as is known."""
+        """A call is to be rejected; say whether its caller still waits for it.
+
+        True also for a call that is not noted, of which nothing is known.
+        """
         return self._pending.settle(target, call.caller, call.session) or not call.is_noted
 
     def settle(self, target: str, caller: str, session: str) -> None:
@@ -84,12 +90,12 @@ class Ledger:
         return self._pending.targets_at(node)
 
     def forget(self, caller: str) -> list[tuple[str, PendingCall]]:
-        """A client is not here any more; answer the calls that it waits for, by their targets."""
+        """A client is not here any more; return the calls that it waits for, with their targets."""
         self._tracer.forget(caller)
         return self._pending.take_caller(caller)
 
     def inherit(self, target: str, call: PendingCall) -> PendingCall:
-        """A client is here by now that waits for a call which it made at another node."""
+        """Note a call that a client made at another node, and waits for here from now on."""
         return self._pending.add(target, call)
 
 

@@ -110,7 +110,7 @@ class RedisListener:
     async def leave(self, address: str) -> list[bytes]:
         """Take no more frames for an address; return when none can be on its way here.
 
-        Answers the frames that still came meanwhile.
+        Returns the frames that still came meanwhile.
         """
         name = self._keys.channel(address).encode()
         channel = self._channels.get(name)

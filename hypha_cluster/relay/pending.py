@@ -44,7 +44,7 @@ class PendingCalls:
         return sum(map(len, self._by_target.values()))
 
     def add(self, target: str, call: PendingCall) -> PendingCall:
-        """Answer the call as it is kept, or that it is not: its caller has too many already."""
+        """Note a call, and return it; is_noted is False if its caller has too many already."""
         if target in self._watched:
             self._called.add(target)
         sessions = self._by_caller[call.caller]
@@ -59,7 +59,7 @@ class PendingCalls:
         return [target for target in self._by_target if node_of(target) == node]
 
     def watch(self, targets: Set[str]) -> Set[str]:
-        """Have it noted from now on which of some are called; answer those that were."""
+        """Note from now on which of some targets are called; return those that were so far."""
         called, self._called = self._called, set()
         self._watched = targets
         return called

@@ -66,7 +66,7 @@ class CallTracer:
     # Calls of clients.
 
     def take(self, read: Frame, caller: str, frame: bytes, *, waits: bool) -> bytes:
-        """A client of this node makes a call; answer the frame as it travels on."""
+        """A client of this node makes a call; return its frame as it travels on."""
         envelope = read.envelope
         if not _is_traced(envelope):
             return frame

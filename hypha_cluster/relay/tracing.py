@@ -14,13 +14,13 @@ class Tracer(Protocol):
     """Begins and ends the spans of calls."""
 
     def take(self, read: Frame, caller: str, frame: bytes, *, waits: bool) -> bytes:
-        """A client of this node makes a call; answer the frame as it travels on."""
+        """A client of this node makes a call; return its frame as it travels on."""
 
     def relay(self, frame: bytes, target: str) -> bytes:
-        """A frame goes over the bus; answer it as it travels on."""
+        """A frame goes over the bus; return it as it travels on."""
 
     def deliver(self, envelope: dict[str, Any], target: str, frame: bytes) -> bytes:
-        """A frame came over the bus for a client of this node; answer it as the client gets it."""
+        """A frame came over the bus for a client of this node; return it as the client gets it."""
 
     def answered(self, callee: str, caller: str, method: str) -> None:
         """A call is answered, by its callee or by the hub in its place."""

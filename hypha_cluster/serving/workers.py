@@ -66,7 +66,7 @@ class Worker:
         await reports.read()  # the kernel closes the other end with the process
 
     def end(self, *, by_force: bool) -> int:
-        """Let nothing of it be left; answer its exit code, or -N for a signal N."""
+        """Let nothing of it be left; return its exit code, or -N for a signal N."""
         if by_force:
             self._process.kill()
         assert self._process.stdin

@@ -57,7 +57,7 @@ class Post:
             await self._supervisor.sleep(RENEWAL)
 
     async def _serve(self) -> str:
-        """Run the function until it runs here no more; answer why."""
+        """Run the function until it runs here no more; return why."""
         if self._process is None:
             try:
                 await self._run()

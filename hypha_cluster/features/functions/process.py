@@ -50,7 +50,7 @@ class Process:
             raise StartupError(f"startup_functions: {reason}")
 
     async def ended(self) -> int:
-        """Wait for its end; answer its exit code, or -N for a signal N."""
+        """Wait for its end; return its exit code, or -N for a signal N."""
         return await self._process.wait()
 
     async def end(self) -> None:

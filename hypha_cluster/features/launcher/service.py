@@ -246,7 +246,7 @@ class ServerApps:
             raise NotFound(f"Server app instance not found: {client_id}")
 
     async def stop_all(self, context: Context, workspace: Any = None) -> int:
-        """Stop all instances of a workspace; answer how many there were."""
+        """Stop all instances of a workspace; return how many there were."""
         _check_named(context)
         place = await _workspace_of(context, workspace)
         running = [each for each in await self._instances.of_workspace(place) if _is_up(each)]

@@ -109,7 +109,7 @@ class LoginService:
         key: Any,
         timeout: Any = 180,  # noqa: ASYNC109  # programs name it so
     ) -> str | bool:
-        """Wait for the token for so many seconds; with 0 or less, answer it or False at once."""
+        """Wait for the token for so many seconds; with 0 or less, return it or False at once."""
         key, seconds = _text("key", key), _number("timeout", timeout)
         if seconds <= 0:
             return await self._look(key) or False

@@ -66,7 +66,7 @@ def manager_service(
 
 
 async def _echo(context: Context, data: Any) -> Any:
-    """Answer what was passed."""
+    """Return what was passed."""
     return data
 
 

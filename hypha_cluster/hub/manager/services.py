@@ -41,7 +41,7 @@ class ServiceFunctions:
     async def register_service(
         self, context: Context, service: dict[str, Any], /, overwrite: Any = None, **options: Any
     ) -> dict[str, Any]:
-        """Have a client put a service in its place, and answer its info (protocol.md 5.3).
+        """Have a client put a service in its place, and return its info (protocol.md 5.3).
 
         overwrite: JavaScript, which has no names for arguments, passes that option by its place.
         """

@@ -22,7 +22,7 @@ class Dialect:
     manager: the client in each workspace that the hub plays for them.
 
     read: a frame from its bytes; BadFrame for what the others could not read. salvage: what can be
-    read of such a frame, to tell who waits. check_call: a call from a source to a target; answers
+    read of such a frame, to tell who waits. check_call: a call from a source to a target; returns
     the body that may go on, and the functions of others in it. check_message: any other frame.
     service_called: the service that a call is for, None for a callback.
 

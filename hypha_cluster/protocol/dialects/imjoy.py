@@ -14,7 +14,7 @@ _reader: Final = FrameReader(CLIENT_FRAME)
 
 IMJOY: Final = Dialect(
     name="imjoy-rpc",
-    greets=bool,  # it says in the query who it is; the next generation does in a first message
+    greets=bool,  # a client says in its query who it is; the next generation does in a message
     manager=MANAGER,
     read=_reader.read,
     salvage=_reader.salvage,

@@ -9,5 +9,5 @@ DIALECTS: Final = (IMJOY,)
 
 
 def spoken_with(query: bytes) -> Dialect | None:
-    """The dialect of a client whose WebSocket has this query string; None for one of no other."""
+    """The dialect of a client whose WebSocket has this query string; None if it is unknown."""
     return next((dialect for dialect in DIALECTS if dialect.greets(query)), None)

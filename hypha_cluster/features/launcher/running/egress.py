@@ -47,7 +47,7 @@ class _Head(NamedTuple):
     first: bytes
 
 
-# Answers the gateways that are there, for when the address of the hub does not answer.
+# Returns the gateways that are there, for when the address of the hub does not answer.
 Gateways = Callable[[], Awaitable[list[Target]]]
 
 

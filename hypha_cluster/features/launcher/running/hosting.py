@@ -129,7 +129,7 @@ class Hosting:
             raise LeaseLost from None
 
     async def _renew(self, loop: asyncio.AbstractEventLoop) -> float:
-        """Answer when it was begun, for then the lease begins at the latest."""
+        """Return when it was begun, for then the lease begins at the latest."""
         while True:
             began = loop.time()
             async with self._changing:
