@@ -15,8 +15,8 @@ from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
 
-QUIET: Final = 0.1  # seconds without a frame, after which a client is taken to be waiting
-SLOWNESS: Final = 3  # times what a client takes to answer a ping, if that is longer
+QUIET: Final = 0.1  # seconds without a frame, after which a client counts as quiet
+SLOWNESS: Final = 3  # so many times the time that a client takes for a pong, if that is longer
 PATIENCE: Final = YOUNGEST + BUSY_PATIENCE + 2 * QUIET_PATIENCE  # seconds, for any one client
 MAX_PAUSE: Final = 0.02  # seconds between two clients, when they are few
 LOOK_EVERY: Final = 0.1  # seconds; for clients that come late
@@ -32,7 +32,7 @@ class Work(NamedTuple):
 
 
 class Drain:
-    """Sends clients away, each in its own time."""
+    """Sets clients aside and closes their connections, each as soon as it is quiet."""
 
     def __init__(
         self, clients: ClientLife, connections: Connections, work: Work, supervisor: Supervisor
@@ -49,7 +49,7 @@ class Drain:
         return self._began is not None
 
     def seconds(self) -> float:
-        """For how long it has been going on."""
+        """For how long the drain has been going on."""
         return 0.0 if self._began is None else self._clock() - self._began
 
     def begin(self) -> None:
@@ -58,9 +58,9 @@ class Drain:
         self._owed.watch()
 
     async def empty(self, seconds: float) -> None:
-        """Send everybody away within that time, and who comes meanwhile.
+        """Send all clients to other gateways within that time, also those that come meanwhile.
 
-        In the end connections are broken: when the last clients had PATIENCE.
+        When the last of them have had PATIENCE, the connections that are left are cut off.
         """
         deadline = self._clock() + seconds + PATIENCE
         try:
@@ -73,11 +73,11 @@ class Drain:
             self._clients.cut_off(connection)
 
     async def settle(self) -> None:
-        """Bring everybody to rest where they are, when no other gateway would take them over.
+        """Set all clients aside where they are, when no other gateway would take them over.
 
-        Calls that are under way get some time to end. Then all connections end at once, with this
-        gateway: if somebody holds its port open, clients wait there for its successor, and for no
-        longer than that takes to start.
+        Calls that are under way get some time to end. Afterwards all connections end at once, with
+        this gateway. If somebody holds its port open, clients wait there until its successor has
+        started.
         """
         await self._wait_until(lambda: not (self._pending or self._calls), BUSY_PATIENCE)
         begun: set[Connection] = set()
@@ -87,15 +87,15 @@ class Drain:
                     begun.update(late)
                     for connection in late:
                         self._departures.spawn(
-                            "departure", self._starve(connection), detail=connection.address
+                            "departure", self._quieten(connection), detail=connection.address
                         )
                     await self._departures.settled()
         except TimeoutError:
             _log.warning("Not all clients came to rest in time.")
         finally:
             await self._departures.stop()
-        # Who was the first to rest may be about to call again: a call that is sent while its
-        # connection ends is lost by the client.
+        # A client that became quiet first may be about to call again; and the client loses a call
+        # that it sends while its connection ends.
         await self._wait_until(self._are_quiet, QUIET_PATIENCE)
 
     def _are_quiet(self) -> bool:
@@ -121,15 +121,16 @@ class Drain:
         )
 
     async def _send(self, connection: Connection) -> None:
-        """Starve a client, then tell it to go."""
-        await self._starve(connection)
+        """Set a client aside, wait until it is quiet, then tell it to go."""
+        await self._quieten(connection)
         connection.close(GOING_AWAY, "going away")
 
-    async def _starve(self, connection: Connection) -> None:
+    async def _quieten(self, connection: Connection) -> None:
         """Have frames for a client go to its mailbox; return when it has been quiet for a moment.
 
-        That is once it has answered what it had, and waits for replies itself. A client that posts
-        its frames may be sent away at any time: what it posts meanwhile is kept for its return.
+        It is quiet once it has answered the calls that it got, and waits for replies itself. A
+        client that posts its frames may be told to go at any time: what it posts meanwhile is kept
+        for its return.
         """
         await self._wait_with(connection, lambda: self._is_idle(connection), BUSY_PATIENCE)
         if connection.is_ending or connection.socket.postbox is not None:
@@ -140,20 +141,20 @@ class Drain:
         def is_waiting() -> bool:
             is_quiet = connection.quiet_for() > quiet
             is_awaited = self._owed.is_awaited(connection.address)
-            # A page that asked while it is told to go would not hear the answer, nor come back.
+            # A page that asks to refresh just when it is told to go gets no answer, and stays away.
             is_busy = is_awaited or connection.is_to_refresh()
             return is_quiet and self._is_free(connection) and not is_busy
 
         await self._wait_with(connection, is_waiting, QUIET_PATIENCE)
 
     async def _time_to_answer(self, connection: Connection) -> float:
-        """Seconds; a client that gets no processor is not idle, only because it is quiet."""
+        """Seconds that a client takes for a pong: one that gets no processor is quiet, not idle."""
         started = self._clock()
         await self._calls.is_alive(connection.address)
         return self._clock() - started
 
     def _is_idle(self, connection: Connection) -> bool:
-        """Old enough to be closed, and not in the middle of what only this node can end."""
+        """Whether it is old enough to be closed, and has nothing under way with the hub itself."""
         return connection.age() >= YOUNGEST and self._is_free(connection)
 
     def _is_free(self, connection: Connection) -> bool:
@@ -163,7 +164,7 @@ class Drain:
     async def _wait_with(
         self, connection: Connection, reached: Callable[[], bool], patience: float
     ) -> None:
-        """Wait, for as long as a client is here, and until it may be closed."""
+        """Wait while a client is here; `patience` begins when it is old enough to be closed."""
         patience += max(0.0, YOUNGEST - connection.age())
         await self._wait_until(lambda: reached() or connection.is_ending, patience)
 

@@ -1,6 +1,6 @@
-"""Ends the connections of those who may be here no longer, on every gateway.
+"""Ends the connections of those who may not be here any longer, on every gateway.
 
-Those whose token was revoked go within a second, pages of apps that are over within some.
+Clients whose token was revoked go within a second, pages of apps that are over within a few.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class Expulsion:
     """Looks for revocations, and at all connections when there are new ones.
 
     is_over: whether a client is the page of an app that does not run any more. Its runner closes
-    such a page; but its code may have taken the way back in to where no runner sees it.
+    such a page, but the page may have given its reconnection token to a program elsewhere.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class Expulsion:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            with contextlib.suppress(RedisUnavailable):  # its links say so
+            with contextlib.suppress(RedisUnavailable):  # the links log that
                 await self._revocations.load()
-            if self._revocations.version != self._seen:  # also what this very gateway has noted
+            if self._revocations.version != self._seen:  # this gateway's own revocations count too
                 self._seen = self._revocations.version
                 self._changed_at = time.monotonic()
             if time.monotonic() - self._changed_at < EXPULSION:
@@ -88,7 +88,10 @@ class Expulsion:
                 self._narrow(connection, left.scopes)
 
     def _narrow(self, connection: Connection, scopes: tuple[str, ...]) -> None:
-        """It may go on with what is left of its token: with that it comes back by itself."""
+        """Close a client whose token lost some scopes; it comes back by itself with the others.
+
+        One that has lost the workspace that it is in is removed.
+        """
         lost = set(connection.attachment.identity.scopes).difference(scopes)
         if connection.attachment.workspace.name in lost:
             self._expel(connection, "its token has been revoked")

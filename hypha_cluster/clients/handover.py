@@ -1,8 +1,8 @@
 """Nodes ask each other to give an address up, so that no frame is lost, doubled or overtaken.
 
-A client may attach to a node while another one still takes it to be its own. The new node says so
-to the other, which hears the address no more, puts what came meanwhile before its mail, and
-answers. Only then does the new node listen, and collect that mail.
+A client may attach to a node while another node still has its old connection. The new node tells
+the old one, which leaves the address, puts what came meanwhile at the front of the mailbox, and
+answers. Only then does the new node join the address, and collect the mail.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ class Request(NamedTuple):
 
 
 class Handover:
-    """Both sides of it, for one node. `requests` are those of other nodes, to be answered.
+    """Asks and answers, for one node. requests: those of other nodes, to be answered.
 
-    on_given_up: hears which addresses other nodes have.
+    on_given_up: called with each address that another node has by now.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class Handover:
         self._publisher.publish_to_node(node, event, on_not_taken)
 
     def take_request(self, request: Request) -> None:
-        """Another node has an address by now: what is here of its last holder has to go."""
+        """Another node has an address by now: the connection of its last holder here has to go."""
         connection = self._connections.held_by(request.holder)
         if connection is None:
             self.confirm(request)
         elif connection.stage is Stage.ARRIVING and not self._connections.has(connection):
-            connection.enter(Stage.CLOSING)  # it was overtaken before it got here
+            connection.enter(Stage.CLOSING)  # a newer connection overtook it before it was LIVE
             self.confirm(request)
         else:
             self.requests.put_nowait(request)

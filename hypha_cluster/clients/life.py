@@ -13,8 +13,9 @@ has its record in Redis (registry/claim.lua, suspend.lua, leave.lua):
 | away      | none, past its `patience` | calls are rejected      | the same                     |
 | gone      | none                      | nobody is there         | nobody waits for the answers |
 
-So *away* is later than *suspended*: its callers are not made to wait, yet it keeps its place until
-`--reconnect-grace` is over. A client that is CLOSING is online until its connection has ended.
+So *away* is later than *suspended*: callers are told at once and need not wait, yet the client
+keeps its place until `--reconnect-grace` is over. While its connection is CLOSING, the client stays
+online.
 """
 
 import asyncio
@@ -71,16 +72,19 @@ from hypha_cluster.supervision import Supervisor, Tasks
 _log = logging.getLogger(__name__)
 
 LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will not be back
-# With any other code, releases up to 0.5.31 would open one more, and oust themselves for ever.
+# With any other code, releases up to 0.5.31 would open one more connection, oust this one by that,
+# and so on for ever.
 SUPERSEDED: Final = 1000
 _SENT_AWAY: Final = (Stage.SET_ASIDE, Stage.CLOSING)
 GOING_AWAY: Final = 1012  # makes every release of the client come back at once (protocol.md 1.4)
 
 
 class Admission(NamedTuple):
-    """A client that may attach. program: the one that had the address, as it has proved.
+    """A client that may attach.
 
-    takes: it ousts a client of the same user's that has the address: it is what runs there now.
+    program: the program that had the address, if this client has proved to be the same.
+    takes: whether it ousts a client of the same user that has the address (the page of an app whose
+    instance runs anew).
     dialect: what it speaks.
     subjects: as whom it counts for the limits of users and addresses.
     """
@@ -104,7 +108,7 @@ class Records(NamedTuple):
 
 
 class Relay(NamedTuple):
-    """What a client's life here has to do with the relay."""
+    """The parts of the relay that a client's life here needs."""
 
     listener: Listener
     connections: Connections
@@ -116,7 +120,7 @@ class Relay(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Where a connection is, and how many bytes a message in chunks may have."""
+    """The name of this node, how many bytes a message in chunks may have, and a clock."""
 
     node: str
     max_message_size: int
@@ -141,7 +145,7 @@ class ClientLife:
         self._hub = hub
         self._calls = calls
         self._terms = terms
-        # A node that is started again under its name must not be taken for the one before.
+        # So that holders of a node that is started again under its name differ from those before.
         self._epoch = secrets.token_hex(4)
         self._serial = itertools.count(1)
         self._detaching = Tasks(supervisor)
@@ -160,7 +164,7 @@ class ClientLife:
     ) -> Connection:
         """Take the address, subscribe, accept; then deliver what waited, then go live.
 
-        Raises Conflict when another client has the address, and what Redis's absence raises.
+        Raises Conflict when another client has the address, RedisUnavailable when Redis is away.
         """
         connection = Connection(
             self._attachment(admission, PAGE_AWAY_AFTER if refresh_after else AWAY_AFTER),
@@ -206,7 +210,7 @@ class ClientLife:
         if previous is not None:
             self._oust(previous)
             await self._hear_out(previous)
-            if cuts_off:  # else what is no longer the client would be heard
+            if cuts_off:  # else the old page, which is the client no longer, would still be heard
                 previous.socket.abort()
         if claim.previous is not None:
             await self._obtain(connection.address, claim.previous)
@@ -216,7 +220,7 @@ class ClientLife:
         await self._go_live(connection, is_back=claim.resumed)
 
     async def _abandon(self, connection: Connection) -> None:
-        """It could not be attached."""
+        """Undo what was done for a connection that could not be attached."""
         connection.enter(Stage.GONE)
         if not self._connections.has(connection):
             self._connections.forget(connection)
@@ -225,7 +229,7 @@ class ClientLife:
             await self._end(connection, has_left=False)
 
     async def _go_live(self, connection: Connection, *, is_back: bool) -> None:
-        """Deliver the mail once all that was sent before is in it, or has come here."""
+        """Fetch the mailbox once every earlier frame is in it or has come here; then go live."""
         address = connection.address
         if is_back:
             mail = await self._collect_after_echo(connection)
@@ -274,7 +278,7 @@ class ClientLife:
         except Conflict:
             raise
         except BaseException:
-            # It may have been done all the same, and nobody would undo it.
+            # The claim may have been made all the same, and nobody else would undo it.
             self._presence.suspend_later(attachment)
             raise
 
@@ -284,7 +288,7 @@ class ClientLife:
         except Replaced:
             raise
         except Conflict as conflict:
-            # Who has the address may be leaving just now, or be gone without that being noticed.
+            # The client that has the address may be leaving, or be gone although nobody noticed.
             if await self._calls.is_alive(attachment.address):
                 raise
             is_own = isinstance(conflict, StillOnline)
@@ -296,7 +300,7 @@ class ClientLife:
         audit.note(Event.REFUSED, reason=str(error), client=log_fields.client.get())
 
     def keeps_place(self, connection: Connection, code: int) -> bool:
-        """Whether a client whose connection ends so may come back, to all that it had."""
+        """Whether a client whose connection ends with this close code keeps its place."""
         return self._connections.has(connection) and not _has_left(connection, code)
 
     def detach_soon(self, connection: Connection, code: int) -> None:
@@ -304,7 +308,7 @@ class ClientLife:
         self._detaching.spawn("detach", self.detach(connection, code), detail=connection.address)
 
     async def stop(self) -> None:
-        """Wait until whatever is over is also detached."""
+        """Wait until all connections that are over are detached."""
         await self._handing_over.stop()
         await self._detaching.settled()
 
@@ -325,17 +329,17 @@ class ClientLife:
             return  # a newer connection of the same client has its place, here or elsewhere
         try:
             await self._vacate(connection)
-        finally:  # whatever went wrong, nobody is to be said to be here who is not
+        finally:  # whatever went wrong, Redis must not say that the client is here
             if has_left:
                 await self._presence.leave(connection.attachment)
             else:
                 await self._presence.suspend(connection.attachment)
 
     async def _vacate(self, connection: Connection) -> None:
-        """Hear the address no more; what still came goes before what has come to its mailbox.
+        """Leave the address; put the frames that still came at the front of its mailbox.
 
-        Before that go the calls that the client waits for, for the node where it will be: answers
-        to them may be among what came.
+        Before them goes the list of the calls that the client waits for, for the node where it will
+        be: answers to them may be among those frames.
         """
         address = connection.address
         try:
@@ -351,12 +355,12 @@ class ClientLife:
             self._connections.forget(connection)
 
     def cut_off(self, connection: Connection) -> None:
-        """End the connection of a client that does not go."""
+        """End the connection of a client that was told to go and does not."""
         self._counts.cut_off += 1
         connection.socket.abort()
 
     async def expel(self, connection: Connection) -> None:
-        """Have a client leave that may not be here, even if it does not answer the close."""
+        """Remove a client that may not be here, even if it does not answer the close."""
         async with self._lock(connection.address):
             connection.close(SUPERSEDED, "not admitted any more")
             await self._end(connection, has_left=True)
@@ -364,7 +368,7 @@ class ClientLife:
         connection.socket.abort()
 
     async def run(self) -> None:
-        """Give up addresses that other nodes have got, for as long as this node lives."""
+        """Give up addresses that other nodes have by now, for as long as this node lives."""
         while True:
             request = await self._handover.requests.get()
             self._handing_over.spawn("hand over", self._hand_over(request), detail=request.address)
@@ -373,7 +377,7 @@ class ClientLife:
         connection = self._connections.held_by(request.holder)
         if connection is not None and connection.stage in _SENT_AWAY:
             await self._hear_out(connection)
-        async with self._lock(request.address):  # wait for a detach that is in progress
+        async with self._lock(request.address):  # wait for a detach already in progress
             if connection is not None:
                 await self._yield(connection)
         if connection is not None:
@@ -383,7 +387,7 @@ class ClientLife:
             await self._cut_off_replaced(connection)
 
     async def _cut_off_replaced(self, connection: Connection) -> None:
-        """Hear the page of an app no more whose instance runs in another one by now."""
+        """Cut off the page of an app whose instance runs in another page by now."""
         if not is_page_of_app(connection.attachment.identity):
             return
         program = await self._registry.program_of(connection.address)
@@ -391,10 +395,10 @@ class ClientLife:
             connection.socket.abort()
 
     async def _hear_out(self, connection: Connection) -> None:
-        """Wait for the end of a connection that was told to go: it may hold frames of the client's.
+        """Wait for the end of a connection that was told to go: frames may still be on their way.
 
-        The client sends the next ones by another connection, where they must not come before. A
-        page that had both, and saw the end of the old one last, would not use the new one.
+        Frames on the new connection must not overtake those. And a page that sees the end of its
+        old connection *after* the start of the new one drops the new one.
         """
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(connection.gone.wait(), HEARING)
@@ -402,7 +406,7 @@ class ClientLife:
                 await asyncio.sleep(SETTLING)
 
     async def _yield(self, connection: Connection) -> None:
-        """Let another connection of the client have the address, in the order of its frames."""
+        """Leave the address to another connection of the client, without losing a frame."""
         if self._connections.detach(connection):
             self._oust(connection)
             await self._vacate(connection)
@@ -421,7 +425,7 @@ class ClientLife:
             await self._yield(connection)
 
     def _oust(self, connection: Connection) -> None:
-        """The client is attached anew by now: end this connection, and clean up nothing."""
+        """The client has a newer connection: end this one, but leave the client's record alone."""
         self._note_ousted(connection)
         connection.close(SUPERSEDED, "attached elsewhere")
 
@@ -433,9 +437,9 @@ class ClientLife:
         self._counts.ousted += 1
 
     async def set_aside(self, connection: Connection) -> None:
-        """Have frames for a client go to its mailbox, though it is still here and is heard.
+        """Have frames for a client go to its mailbox, while what it sends is still routed.
 
-        Nothing, when the client has gone or is attached elsewhere by now.
+        Does nothing when the connection is not LIVE any more.
         """
         async with self._lock(connection.address):
             if connection.stage is not Stage.LIVE:

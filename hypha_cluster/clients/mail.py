@@ -26,11 +26,11 @@ class Mail:
         """What came for a client here while this node could not hear it."""
         connection = self._connections.get(address)
         if connection is None or not connection.takes_from_bus:
-            return []  # it collects its mail when it has arrived, or somebody else does
+            return []  # a client that arrives collects its mail itself, here or elsewhere
         return await self._mailboxes.take(address)
 
     async def put_back(self, address: str, frames: Sequence[bytes]) -> None:
-        """Put what came for a client that has gone before its later mail, or reject it."""
+        """Put frames for a client that has gone before its later mail, or reject them."""
         marked = [self._delivery.marked(frame) for frame in frames]
         error: HubError = ClientNotFound.at(address)
         outcome = Outcome.NOBODY
@@ -42,7 +42,7 @@ class Mail:
         self._came_to_nothing(address, rejected, outcome, error)
 
     async def recover(self) -> None:
-        """Put back what was taken and never came; to be called now and then."""
+        """Put back mail that Redis handed out and that never arrived; to be called now and then."""
         for address, frames in await self._mailboxes.recover():
             error = ClientNotFound.at(address)
             self._came_to_nothing(address, frames, Outcome.NOBODY, error)
@@ -57,7 +57,7 @@ class Mail:
                 self._delivery.rejects.lost(address, outcome, error)
 
     async def give_up_calls(self) -> None:
-        """Reject calls that wait for clients which stay away; to be called now and then."""
+        """Reject calls in the mailboxes of clients that are away; to be called now and then."""
         for address, calls in await self._mailboxes.give_up_calls():
             for frame in calls:
                 self._delivery.reject_mailed(address, frame)

@@ -1,7 +1,7 @@
-"""What Redis and the other nodes are told of the clients here (docs/architecture.md).
+"""Tells Redis and the other nodes about the clients here (docs/architecture.md).
 
-Redis may be away when there is something to tell: that is told later. It may come back empty, or
-lose a part: then all is told again.
+If Redis is away when there is something to tell, it is told later. If Redis comes back empty, or
+loses a part, everything is told again.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from hypha_cluster.relay.events import ENDED, LEFT, MISJUDGED, write_event
 
 _log = logging.getLogger(__name__)
 
-SAMPLE: Final = 5  # clients that are looked for in Redis at a time
+SAMPLE: Final = 5  # clients that are looked up in Redis at a time
 
 Tell = Callable[[Attachment], Awaitable[None]]
 
@@ -35,9 +35,10 @@ async def _comes_again(attachment: Attachment) -> bool:
 
 
 class Presence:
-    """grace: seconds for which a suspended client keeps its place.
+    """Suspends clients and has them leave, in Redis and for the other nodes.
 
-    comes_again: whether a client may do so at all; the page of a stopped app does not.
+    grace: seconds for which a suspended client keeps its place. comes_again: whether a client may
+    come back at all; the page of a stopped app may not.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Presence:
         self._counts = counts
         self._grace = grace
         self._comes_again = comes_again
-        # The latest of each connection that Redis may not know yet, by its holder.
+        # What Redis may not know yet of each connection, the latest alone; by holder.
         self._untold: dict[str, tuple[Attachment, Tell]] = {}
 
     async def suspend(self, attachment: Attachment) -> None:
@@ -72,7 +73,7 @@ class Presence:
 
     async def _tell(self, attachment: Attachment, tell: Tell) -> None:
         holder, entry = attachment.holder, (attachment, tell)
-        self._untold.pop(holder, None)  # the one that is tried now comes last next time
+        self._untold.pop(holder, None)  # so that it comes last the next time
         self._untold[holder] = entry  # until it is known to be told
         try:
             await tell(attachment)
@@ -85,7 +86,7 @@ class Presence:
     async def tell_again(self) -> None:
         """Tell Redis what it could not be told before; to be called now and then."""
         untold = list(self._untold.values())
-        # Side by side: those of a part of Redis that is away do not hold up the others.
+        # All at once, so that a part of Redis that is away does not hold up the others.
         await asyncio.gather(*(self._tell(attachment, tell) for attachment, tell in untold))
 
     async def _suspend(self, attachment: Attachment) -> None:
@@ -109,15 +110,15 @@ class Presence:
         self._publisher.announce(write_event(MISJUDGED, node))
 
     def announce_end(self, node: str) -> None:
-        """Tell all that a node is gone: calls at it itself end now."""
+        """Tell all that a node is gone, so that calls to the node itself end now."""
         self._publisher.announce(write_event(ENDED, node))
 
     def announce_replacement(self, address: str) -> None:
-        """Another program is the client by now: what the one before was asked is answered never."""
+        """Tell all that another program has the address: the old one will answer no call."""
         self._publisher.announce(departure(address))
 
     async def are_known(self, connections: Connections) -> bool:
-        """Whether Redis knows some of the clients here; to be called now and then."""
+        """Whether Redis knows the clients here, by a sample; to be called now and then."""
         attached = [each for each in connections if each.stage is Stage.LIVE]
         some = random.sample(attached, min(SAMPLE, len(attached)))
         holders = await self._registry.holders([each.address for each in some])
@@ -131,7 +132,7 @@ class Presence:
 
         Raises Conflict or ClientLeft when it is another connection's by now.
         """
-        async with connection.registering:  # what it registers meanwhile comes after this
+        async with connection.registering:  # a registration in between comes after this
             claim = await self._registry.claim(connection.attachment, ClaimMode.ASSERT)
             await self._registry.noted(claim)
             await self._services.register(connection.attachment, connection.services)

@@ -34,7 +34,7 @@ _BUILT_IN: Final = "built-in"
 
 
 class HubClient:
-    """Answers what comes to the hub itself; calls of what it offers are for `functions` to answer.
+    """Answers what comes to the hub itself; `functions` does what callers ask of its services.
 
     max_message_size: bytes of a message in chunks that clients may send to the hub.
     """
@@ -58,16 +58,16 @@ class HubClient:
         await self._replies.stop()
 
     def target_left(self, address: str, error: HubError) -> None:
-        """Nobody is at `address` any more: end the calls that wait for it."""
+        """The client at `address` has left: end the calls that wait for it."""
         self._assembler.forget(address)
         self._calls.target_left(address, error)
 
     def node_ended(self, node: str, error: HubError) -> None:
-        """A gateway is gone: end the calls that wait for an answer of its own."""
+        """A gateway is gone: end the calls that were made to the gateway itself."""
         self._calls.node_ended(node, error)
 
     def is_serving(self, address: str) -> bool:
-        """Whether a call of this client to the hub is at work."""
+        """Whether the hub is at work on a call of this client."""
         return self._replies.is_serving(address)
 
     # What comes to the hub.
@@ -98,7 +98,7 @@ class HubClient:
             self._begin_callback(caller, callback)
 
     def _begin_callback(self, caller: rpc.Caller, callback: Callback) -> None:
-        """Answer at once, if that waits for nothing: else, and what is long, in a task."""
+        """Answer at once what need not wait and is short; anything else in a task."""
         session, work = callback.session, callback.session.answer(callback)
         begun = begin(work) if callback.is_prompt else work
         if isinstance(begun, Done):
@@ -131,7 +131,7 @@ class HubClient:
             self._replies.run(self._answer(call, frame.envelope), caller)
 
     def _answer_now(self, call: Call) -> None:
-        """Answer without a task what waits for nothing: all clients ask when they connect."""
+        """Answer without a task what need not wait: all clients ask when they connect."""
         caller = call.caller
         try:
             result = self._built_in(call)
@@ -205,5 +205,5 @@ class HubClient:
         self.receive(frame, source, target)
 
     def forget(self, address: str) -> None:
-        """A client is gone; so is what it had begun to send to the hub."""
+        """A client is gone: drop what it had begun to send to the hub."""
         self._assembler.forget(address)

@@ -1,4 +1,4 @@
-"""Calls that the hub places at clients, and what else it sends them, in chunks if it is long."""
+"""Places calls of the hub at clients; sends what is long in chunks."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ from hypha_cluster.relay.tracing import Tracer
 from hypha_cluster.supervision import Supervisor, Tasks
 
 HEARTBEAT: Final = "heartbeat"  # the callback of rpc.promise by which a callee shows life
-# What the hub rejects calls with, by name.
+# The errors with which a hub rejects calls, by name.
 _KINDS: Final[dict[str, type[HubError]]] = {
     kind.__name__: kind
     for kind in (ClientAway, ClientBusy, ClientLeft, ClientNotFound, RedisUnavailable)
@@ -77,9 +77,9 @@ class HubCalls:
         """Call a function of a client; return the encoded result.
 
         behalf: who the client is told is calling, by default the hub in the client's workspace.
-        patient: go on waiting while the client says that it is at work.
-        Ends in CallTimeout when there is no answer, in ClientNotFound or ClientLeft at once when
-        nobody is there, in RemoteError when the function fails.
+        patient: go on waiting while the client says that it is at work. Raises CallTimeout when
+        there is no answer, ClientNotFound or ClientLeft at once when nobody is there, RemoteError
+        when the function fails.
         """
         user, workspace = behalf or (ROOT, workspace_of(target))
         source = peer_address(workspace, self._node)
@@ -100,8 +100,8 @@ class HubCalls:
     ) -> AsyncIterator[CallSession]:
         """Converse with a client: call it, and let it call what the session offers.
 
-        When the block ends, whatever is still called is refused, and what the client was asked to
-        do is broken off: a published client does so when nobody takes its heartbeat any more.
+        When the block ends, calls that the client still makes are refused, and what it was asked to
+        do is broken off: a published client does so when nobody answers its heartbeat any more.
         """
         user, workspace = behalf or (ROOT, workspace_of(target))
 
@@ -129,7 +129,7 @@ class HubCalls:
         return True
 
     async def place(self, frame: Outgoing, *, patient: bool = False, whole: bool = False) -> Any:
-        """Send a call and wait for its answer; `whole`: it is a chunk itself."""
+        """Send a call and wait for its answer. whole: it is a chunk itself, never cut again."""
         with self._tracer.place(frame.envelope):
             return await self._place(frame, patient=patient, whole=whole)
 
@@ -161,7 +161,7 @@ class HubCalls:
             del self._by_target[target]
 
     def _new_session(self) -> str:
-        """A name that nobody can guess: else one could have another client give the answer."""
+        """A name that nobody can guess; else another client could answer in the callee's place."""
         return unguessable()
 
     async def send(
@@ -173,7 +173,7 @@ class HubCalls:
     ) -> None:
         """Send in one frame or, when that is too much for clients, in chunks (protocol.md 4).
 
-        whole: it is a chunk itself.
+        whole: it is a chunk itself, never cut again.
         """
         target, body = frame.envelope["to"], pack_apart(frame.body)
         head = self._tracer.send(frame.envelope, frame.sealed(frame.envelope, b""))
@@ -195,22 +195,23 @@ class HubCalls:
                 await self._cache(frame, "append", [key, part, False])
             await self._cache(frame, "process", [key, False])
         except (HubError, asyncio.CancelledError):
-            self.let_go(frame, key)  # else what has come stays there
+            self.let_go(frame, key)  # else the target keeps what has come
             raise
         finally:
             self.let_go(frame, parent)
 
     def keep_alive(self, message: Outgoing, session: str | None) -> None:
-        """Keep a session from timing out which waits for a message that takes long.
+        """Keep a session at the target from timing out while a long message for it comes in.
 
-        Its timer is started again by whatever has its name for a key. No part of a message has,
-        because others know the name; so this puts an empty entry there.
+        A client starts the timer of a session again whenever its cache is called with the session's
+        name as the key. The hub uses other keys for the message itself, since others know that
+        name; so this puts an empty entry there.
         """
         if session is not None:
             self._tell_cache(message, "create", [session, True, True])
 
     def let_go(self, message: Outgoing, session: str | None) -> None:
-        """Take that entry away again."""
+        """Remove an entry from the target's cache."""
         if session is not None:
             self._tell_cache(message, "remove", [session])
 
@@ -220,11 +221,11 @@ class HubCalls:
         self._delivery.send(target, message.sealed(envelope, pack({"args": args})))
 
     async def _cache(self, message: Outgoing, action: str, args: list[Any]) -> None:
-        """Call the target's cache as whoever the message is from: that is who it is said to be."""
+        """Call the target's cache in the name of the message's sender, as whom it dispatches it."""
         envelope = rpc.call_envelope(message.envelope["to"], guard.CACHE + action)
         await self.place(Outgoing(message.source, message.user, envelope, {"args": args}))
 
-    # What comes from clients that were called.
+    # From clients that were called.
 
     def awaited(self, session: str, source: str) -> PlacedCall | None:
         """The call of `source` that waits in a session."""
@@ -245,9 +246,9 @@ class HubCalls:
             placed.answer.set_exception(_error_of(args[0], is_from_hub=is_from_hub))
 
     def callback(self, frame: Frame, source: str) -> Callback | None:
-        """Take a call of what a session offers; None when it is a heartbeat, and noted.
+        """Take a call of a function that a session offers; None for a heartbeat, which is noted.
 
-        SessionClosed, PermissionDenied, or what is wrong with the call.
+        Raises SessionClosed, PermissionDenied, or BadRequest for what is wrong with the call.
         """
         method: str = frame.envelope["method"]
         name, _, function = method.partition(".")
@@ -271,17 +272,17 @@ class HubCalls:
         return len(self._by_target.get(target, ()))
 
     def target_left(self, address: str, error: HubError) -> None:
-        """Nobody is at `address` any more: end the calls that wait for it."""
+        """The client at `address` has left: end the calls that wait for it."""
         for session in self._by_target.get(address, ()):
             self._placed[session].fail(error)
 
     def node_ended(self, node: str, error: HubError) -> None:
-        """A gateway is gone: end the calls that wait for an answer of its own."""
+        """A gateway is gone: end the calls that were made to the gateway itself."""
         for address in [each for each in self._by_target if node_of(each) == node]:
             self.target_left(address, error)
 
 
 def _error_of(value: object, *, is_from_hub: bool) -> HubError:
-    """What a call was rejected with: by its callee, or by the hub because it came to nothing."""
+    """The error of a rejected call: its callee's, or the hub's when the call came to nothing."""
     kind = _KINDS.get(rpc.error_kind(value), RemoteError) if is_from_hub else RemoteError
     return kind(rpc.error_text(value))

@@ -1,4 +1,4 @@
-"""Calls as the hub's own client sees them: made to it, on somebody's behalf, on their way."""
+"""Calls as the hub's own client sees them: those that it gets, and those that it places."""
 
 import asyncio
 import inspect
@@ -40,7 +40,7 @@ def check_arguments(
 
 
 def _check_shape(function: Callable[..., Any], many: int, names: tuple[str, ...]) -> None:
-    """TypeError unless a function takes so many arguments and these names."""
+    """Raise TypeError unless a function takes so many arguments by position, and these by name."""
     inspect.signature(function).bind(*range(many), **dict.fromkeys(names))
 
 
@@ -107,7 +107,10 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A frame of the hub's that is not sealed yet. mail: of the client for which it is sent."""
+    """A frame of the hub's that is not sealed yet.
+
+    mail: what the client for which it is sent may yet put into mailboxes.
+    """
 
     source: str
     user: Identity
@@ -116,6 +119,6 @@ class Outgoing:
     mail: Allowance = UNBOUNDED
 
     def sealed(self, envelope: dict[str, Any], body: bytes) -> bytes:
-        """A frame to the same target, from the same sender as the target may see them."""
+        """Seal a frame to the same target, from the same sender as the target may see it."""
         target = workspace_of(self.envelope["to"])
         return Seal(self.source, self.user.seen_in(target).to_wire()).call(envelope, body)

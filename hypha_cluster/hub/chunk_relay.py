@@ -36,9 +36,9 @@ class ChunkRelay:
     ) -> None:
         """Pass on one call of the cache of `target`, and the answer to it.
 
-        The next one has to wait for that: if one got lost, the target would put together other
-        bytes than those that were checked. The hub places the call, in a session that nobody can
-        guess, so that nobody but the target can say that it arrived.
+        The client sends the next part only after that answer: if a part got lost, the target would
+        put together other bytes than those that were checked. The hub places the call in a session
+        that nobody can guess, so that nobody but the target can say that it arrived.
         """
         caller = rpc.Caller.of(frame, connection.address, target)
         chunk = _outgoing(connection, target, frame.envelope["method"], step.args)
@@ -71,14 +71,14 @@ class ChunkRelay:
             self._replies.send(caller, caller.resolve, result)
 
     def forget(self, connection: Connection) -> None:
-        """A client is gone; so is what it had begun to send."""
+        """A client is gone: remove what it had begun to send."""
         connection.chunks.give_up_all()
         self.clear_away(connection)
 
     def clear_away(self, connection: Connection) -> None:
-        """Remove what is left in message caches of messages that do not go on.
+        """Remove from message caches what is left of messages that do not go on.
 
-        Nobody else does: only the hub knows their keys.
+        Nobody else can, for only the hub knows their keys.
         """
         for leftover in connection.chunks.take_leftovers():
             message = _outgoing(connection, leftover.target, "", [])

@@ -13,10 +13,10 @@ from hypha_cluster.relay.connections import Connection
 class Context:
     """Who calls, from where, and the workspace in which the service was called.
 
-    caller: an address, made up for one request over HTTP. home: the workspace that the caller was
-    admitted to, None for a stranger over HTTP. base_url: by which URL the caller came.
-    directory: where other services are found. connection: the caller's, None over HTTP. source: as
-    which address the caller counts, if that is known and counts.
+    caller: an address; over HTTP one that is made up for the request. home: the workspace that the
+    caller was admitted to, None for a stranger over HTTP. base_url: the URL by which the caller
+    came. directory: finds other services. connection: the caller's, None over HTTP. source: the
+    network address for which the caller counts; empty if it does not count.
     """
 
     workspace: str

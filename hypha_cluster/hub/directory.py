@@ -69,7 +69,7 @@ class Directory:
     async def find(
         self, wanted: ServiceQuery, home: str, *, inside: bool, mode: str = "random"
     ) -> Provider | None:
-        """The provider that is meant, None when nobody offers a service of that name.
+        """The provider that is wanted; None when nobody offers a service of that name.
 
         home: the workspace that a bare name is looked up in first. inside: whether the caller may
         use what is protected in the workspace asked for.
@@ -85,7 +85,7 @@ class Directory:
         mode: str = "random",
         without: Container[str] = (),
     ) -> Provider | None:
-        """The same, by what was so a moment ago: not longer than a ReadCache keeps it.
+        """The same, as it was a moment ago: at most as old as what a ReadCache keeps.
 
         without: addresses of clients that are known to have left.
         """
@@ -94,7 +94,7 @@ class Directory:
     async def wait_for(
         self, wanted: ServiceQuery, home: str, *, inside: bool, seconds: float
     ) -> Provider | None:
-        """The same, but wait until somebody offers it, who is connected; None if nobody does."""
+        """The same, but wait until somebody who is connected offers it; None if nobody does."""
         with self._watching(wanted.workspace or home) as change:
             try:
                 async with asyncio.timeout(seconds):
@@ -116,8 +116,8 @@ class Directory:
     ) -> Description | None:
         """A service as its provider describes it, None when nobody offers one of that name.
 
-        A provider that leaves while it is asked is nobody, unless it is asked for by its id. If all
-        that is left are suspended ones that do not come back in time: ClientAway, of one of them.
+        A provider that leaves while it is asked does not count, unless it is wanted by its id.
+        ClientAway when only suspended providers are left, and none comes back in time.
         """
         gone: set[str] = set()
         away: ClientAway | None = None
@@ -136,7 +136,7 @@ class Directory:
         return None
 
     async def launched(self, context: Any, query: dict[str, Any], base_url: str) -> Description:
-        """The service of an app that a query means, which is started unless it is up.
+        """The service of an app that a query names; the app is started unless it is up.
 
         context: the Context of the caller, which the launcher gets.
         """
@@ -164,7 +164,7 @@ class Directory:
     async def fetch(self, provider: Provider, base_url: str = "") -> Description:
         """The service dict of a provider, fit to be passed on to anybody who may use it.
 
-        base_url: by which URL the caller reaches the hub, which the hub's own services mention.
+        base_url: the URL by which the caller reaches the hub; the hub's own services mention it.
         """
         workspace, service_id = workspace_of(provider.address), provider.service
         if is_hub(provider.address):
@@ -184,7 +184,7 @@ class Directory:
     async def fetch_cached(
         self, provider: Provider, base_url: str = "", *, afresh: bool = False
     ) -> Description:
-        """The same, as it was last time; afresh: as it is now. Nobody may change it."""
+        """The same, as it was fetched last. afresh: fetch it now. The caller must not change it."""
         if is_hub(provider.address):
             return await self.fetch(provider, base_url)
         key, stamp = (provider.address, provider.service), provider.info.get("stamp")

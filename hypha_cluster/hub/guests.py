@@ -1,4 +1,4 @@
-"""What somebody without a token may ask the hub for, where not everything is allowed to them."""
+"""What somebody without a token may ask of the hub, where they may not do everything."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from hypha_cluster.errors import PermissionDenied
 from hypha_cluster.identity.access import Guests, Identity
 
 LOGIN: Final = "hypha-login"
-# What makes something that others meet, or lets others in.
+# Functions that make something which others see, or that let others in.
 _OFFERING: Final = frozenset(
     (
         *("register_service", "generate_token", "create_workspace", "set"),

@@ -15,7 +15,7 @@ from hypha_cluster.relay.connections import Connections
 
 
 class OwnFunctions:
-    """Tells a function who calls, and where it finds others."""
+    """Tells a function who calls, and by what it finds other services."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class OwnFunctions:
         return await self.call(context, call.service, call.function, call.args, call.kwargs)
 
     def describe(self, call: Call) -> dict[str, Any]:
-        """The service that a client's `get_service` is for; a protected one stays at home."""
+        """The service that a client's `get_service` asks for; a protected one for its workspace."""
         context, wanted = self._context_of(call), call.args[0] if call.args else None
         found = self._services.get(context.workspace, str(wanted))
         if found.visibility != "public" and context.home != context.workspace:
@@ -71,7 +71,7 @@ class OwnFunctions:
         base_url: str,
         source: str = "",
     ) -> Context:
-        """What functions are told of who asks over HTTP; inside: they may enter the workspace."""
+        """The context of a call over HTTP. inside: whether its caller may enter the workspace."""
         home = workspace if inside else None
         caller = f"{home or PUBLIC}/http-{secrets.token_hex(6)}"
         return Context(

@@ -24,12 +24,12 @@ from hypha_cluster.supervision import Supervisor, Tasks
 _log = logging.getLogger(__name__)
 
 _EXCHANGE: Final = 1.0  # seconds between two exchanges with the other gateways
-_SAID: Final = 10.0  # seconds for which a limit that was hit is not told again of the same one
-_MANY_SAID: Final = 1_000  # of whom that is remembered
-_COUNTED_AGAIN: Final = 60.0  # seconds after which somebody with too much is to try again
+_SAID: Final = 10.0  # seconds within which a limit is logged once for the same subject
+_MANY_SAID: Final = 1_000  # subjects for which that is remembered
+_COUNTED_AGAIN: Final = 60.0  # seconds after which somebody with too many is told to try again
 _MINUTE: Final = 60.0
 _DAY: Final = 86_400.0
-_AT_ONCE: Final = 10.0  # seconds' worth that may come at once
+_AT_ONCE: Final = 10.0  # seconds; what may be used in them may also be used at once
 USER: Final = "user"
 ADDRESS: Final = "address"
 
@@ -38,7 +38,7 @@ ADDRESS: Final = "address"
 class Terms:
     """How much may be used; 0 is no limit. traffic, mail: bytes.
 
-    kept_for: seconds for which Redis keeps the services of a client that broke off, and its mail.
+    kept_for: seconds for which Redis keeps the services of a suspended client, and its mail.
     """
 
     admissions_a_minute: int = 0
@@ -53,7 +53,7 @@ class Terms:
 
 
 class Kept(NamedTuple):
-    """The services of a client that broke off. until: as the clock says."""
+    """The services of a suspended client. until: when its place is gone, by the clock of Quotas."""
 
     subjects: Sequence[str]
     many: int
@@ -61,7 +61,7 @@ class Kept(NamedTuple):
 
 
 class MailAllowance:
-    """What a client of somebody's may yet put into mailboxes."""
+    """The Allowance of relay/connections.py, for one client."""
 
     __slots__ = ("_quotas", "_subjects", "spent")
 
@@ -78,10 +78,10 @@ class MailAllowance:
 
 
 class Quotas:
-    """Says whether somebody may have more; TooMany if not.
+    """Says whether a subject may have more; TooMany if not.
 
-    Somebody is a user, with all who have tokens of theirs, or an address. tallies: of connections
-    and services. source_of: by which name an address counts; '' for one that does not.
+    A subject is a user, with all who have tokens of theirs, or an address. tallies: of connections
+    and services. source_of: the name under which an address counts; '' for one that does not count.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Quotas:
     ) -> None:
         self._kept_for = terms.kept_for
         self._clock = clock
-        self._kept: dict[str, Kept] = {}  # by the addresses of the clients; the oldest first
+        self._kept: dict[str, Kept] = {}  # by the address of the client; the oldest first
         self._rates = rates
         self._connections, self._services = tallies
         self._source_of = source_of
@@ -108,7 +108,7 @@ class Quotas:
         self._traffic = _rate("traffic", terms.traffic_a_second, 1.0, _AT_ONCE)
         self._requests = _rate("requests", terms.requests_a_second, 1.0, _AT_ONCE)
         self._mail = Rate("mail", terms.mail / max(terms.kept_for, 1.0), max(terms.kept_for, 1.0))
-        self._spent: dict[str, float] = {}  # who has put too much into mailboxes, and until when
+        self._spent: dict[str, float] = {}  # subjects that put too much into mailboxes → until when
 
     async def run(self) -> None:
         """Exchange with the other gateways, and go on doing so."""
@@ -119,16 +119,16 @@ class Quotas:
             await self._connections.exchange()
             await self._services.exchange()
 
-    # Who it is.
+    # Subjects.
 
     def sources(self, scope: Mapping[str, Any]) -> Sequence[str]:
-        """As whom a request of this ASGI scope counts, before its user is known."""
+        """The subjects of a request with this ASGI scope, before its user is known."""
         client = scope.get("client")
         source = client and self._source_of(client[0])
         return [f"{ADDRESS} {source}"] if source else ()
 
     def subjects(self, identity: Identity, sources: Sequence[str] = ()) -> Sequence[str]:
-        """As whom a user counts, who comes from there."""
+        """The subjects of a user who comes from these sources."""
         family = identity.family
         return () if family == ROOT.id else [f"{USER} {family}", *sources]
 
@@ -145,7 +145,7 @@ class Quotas:
             self._connections.change(each, 1)
 
     def wait(self, subjects: Sequence[str]) -> None:
-        """A client of theirs is put off; as many may be put off as may be connected."""
+        """Count a client that is put off like a connection; so many may be put off, and no more."""
         self._require_room(self._connections, subjects, 1 - self._connections.limit)
         for each in subjects:
             self._connections.change(each, 1)
@@ -168,13 +168,13 @@ class Quotas:
             self._connections.change(each, -1)
 
     def came_back(self, address: str) -> None:
-        """A client that broke off here is back: its services count where it is now."""
+        """A client that was suspended here is back: its services count where it is now."""
         if (kept := self._kept.pop(address, None)) is not None:
             for each in kept.subjects:
                 self._services.change(each, -kept.many)
 
     def give_up_places(self) -> None:
-        """Count no more what Redis keeps no longer; to be called now and then."""
+        """Stop counting what Redis does not keep any more; to be called now and then."""
         now = self._clock()
         for each in [each for each, until in self._spent.items() if until <= now]:
             del self._spent[each]
@@ -183,13 +183,13 @@ class Quotas:
             self.came_back(address)
 
     def offer(self, connection: Connection, many: int) -> None:
-        """A client is to have so many services in all."""
+        """A client wants to have so many services in all; TooMany if it may not."""
         if many > connection.offered:
             self._require_room(self._services, connection.subjects, many - connection.offered)
         self.offered(connection, many)
 
     def offered(self, connection: Connection, many: int) -> None:
-        """A client has so many services, as it had before it came, or 0 when it goes."""
+        """A client has so many services now: those of before when it comes, 0 when it goes."""
         if many == connection.offered:
             return
         for each in connection.subjects:
@@ -203,7 +203,7 @@ class Quotas:
                 if wait := await self._rates.take(self._workspaces, each):
                     raise self._too_many(self._workspaces, each, wait)
 
-    # What is sent.
+    # Frames.
 
     def pace(self, subjects: Iterable[str], frames: int, size: int) -> float:
         """Somebody has sent so much; return for how many seconds to read nothing more of theirs."""
@@ -216,7 +216,7 @@ class Quotas:
                         self._say(rate.name, each)
         return max(waits)
 
-    # What waits for clients that are suspended.
+    # Mail for suspended clients.
 
     def allowance(self, subjects: Sequence[str]) -> Allowance:
         """What a client may put into mailboxes."""
@@ -245,7 +245,7 @@ class Quotas:
                 )
         return None
 
-    # What is asked over HTTP.
+    # HTTP requests.
 
     def request(self, subjects: Iterable[str], size: int = 0) -> None:
         """Somebody asks over HTTP, with a body of so many bytes."""
@@ -289,7 +289,7 @@ class Quotas:
 
 
 def keep_counting(quotas: Quotas, supervisor: Supervisor) -> Tasks:
-    """Have it exchange with the other gateways until these tasks are stopped."""
+    """Have the quotas exchange with the other gateways until the returned tasks are stopped."""
     tasks = Tasks(supervisor)
     tasks.keep("limits", quotas.run)
     return tasks

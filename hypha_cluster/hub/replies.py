@@ -1,4 +1,4 @@
-"""How the hub answers calls that clients make to it; and whose calls are at work."""
+"""Answers calls that clients make to the hub, and knows on whose calls the hub is at work."""
 
 from collections import Counter
 from collections.abc import Coroutine
@@ -15,34 +15,34 @@ from hypha_cluster.supervision import Supervisor, Tasks
 
 @lru_cache(maxsize=256)
 def _seal(called: str) -> Seal:
-    """The hub itself, at one of its addresses, which are made of the name of a workspace."""
+    """The seal of the hub itself at one of its addresses: there are few for each workspace."""
     return Seal(called, ROOT.to_wire())
 
 
 class Replies:
-    """Sends answers, as whoever was called; runs what takes time until there is one."""
+    """Sends answers from the address that was called; runs the work for those that take time."""
 
     def __init__(self, delivery: Delivery, supervisor: Supervisor) -> None:
         self._delivery = delivery
         self._tasks = Tasks(supervisor)
-        self._serving: Counter[str] = Counter()  # caller → its calls that are at work
+        self._serving: Counter[str] = Counter()  # caller → its calls on which the hub is at work
 
     async def stop(self) -> None:
         await self._tasks.stop()
 
     def is_serving(self, address: str) -> bool:
-        """Whether a call of this client to the hub is at work."""
+        """Whether the hub is at work on a call of this client."""
         return address in self._serving
 
     def send(self, caller: rpc.Caller, method: str | None, *values: Any) -> None:
-        """Call a callback of the caller's, if there is one, in one frame."""
+        """Call a callback of the caller, if it gave one, in one frame."""
         if method is not None:
             envelope = rpc.call_envelope(caller.address, method)
             body = pack({"args": values}) if values else b""
             self._delivery.answer(caller.address, _seal(caller.target).call(envelope, body))
 
     def send_short(self, caller: rpc.Caller, value: Any) -> bool:
-        """Answer a call, if that goes in one frame; say whether it does."""
+        """Answer a call if the answer fits into one frame; say whether it did."""
         if caller.resolve is None:
             return True
         envelope = rpc.call_envelope(caller.address, caller.resolve)
@@ -55,7 +55,7 @@ class Replies:
         return True
 
     def run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller) -> None:
-        """Have a call at work until it is answered, or fails."""
+        """Do the work for a call in a task, until it is answered, or fails."""
         self._serving[caller.address] += 1
         task = self._tasks.spawn(
             "answer", work, lambda error: self.failed(caller), detail=caller.address
@@ -68,6 +68,6 @@ class Replies:
             del self._serving[caller.address]
 
     def failed(self, caller: rpc.Caller) -> None:
-        """Answer a call that the hub itself has failed to answer."""
+        """Reject a call on which the hub itself has failed."""
         text = "The hub failed to answer; its operator finds the cause in its log."
         self.send(caller, caller.reject, rpc.error(text))

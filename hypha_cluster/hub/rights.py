@@ -1,4 +1,4 @@
-"""Who may call or pass on what others offer: who may enter its workspace, all if it is public."""
+"""Who may call, or pass on, services of others: who may enter their workspace; all if public."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -12,21 +12,24 @@ from hypha_cluster.protocol.references import Reference
 from hypha_cluster.registry.services import BUILT_IN, Provider
 from hypha_cluster.relay.connections import Connections
 
-_REST: Final = 1.0  # seconds for which Redis is not asked again, so that no queue waits for each
+_REST: Final = 1.0  # seconds without a look at Redis after it failed; else each frame would wait
 
 
 class Entries(Protocol):
     """Knows who may enter which workspace."""
 
     async def may_enter_lately(self, identity: Identity, name: str) -> bool:
-        """As it was a moment ago; WorkspaceNotFound."""
+        """Whether a user may use what is protected in a workspace, as of a moment ago.
+
+        WorkspaceNotFound.
+        """
 
 
 class Finder(Protocol):
     """Finds services, as somebody who may or may not enter their workspace."""
 
     async def find_lately(self, wanted: ServiceQuery, home: str, *, inside: bool) -> object:
-        """As it was a moment ago; NotFound, or PermissionDenied."""
+        """The provider of a service, as of a moment ago; NotFound, or PermissionDenied."""
 
 
 class Known(Protocol):
@@ -37,7 +40,7 @@ class Known(Protocol):
 
 
 class Open:
-    """What is known at once to be public, without Redis: here, or as it was a moment ago."""
+    """Knows services that are public without asking Redis: those here, and those found lately."""
 
     def __init__(self, connections: Connections, lately: Known) -> None:
         self._connections = connections
@@ -98,7 +101,7 @@ class Rights:
                 )
 
     async def _require_public(self, reference: Reference) -> None:
-        """A client of which there is no record gets it as it is: if it is there, it refuses."""
+        """HubError unless a service is public, or its client is not known: that refuses by itself."""
         try:
             await self._find(reference)
         except ClientNotFound:
@@ -111,7 +114,7 @@ class Rights:
             return False
 
     async def _is_public(self, reference: Reference) -> bool:
-        if reference.service == BUILT_IN:  # each client has it, and not for others
+        if reference.service == BUILT_IN:  # each client has it, for its own workspace
             return False
         try:
             await self._find(reference)
@@ -120,7 +123,7 @@ class Rights:
         return True
 
     async def _find(self, reference: Reference) -> None:
-        """Find it as a stranger; NotFound, or PermissionDenied."""
+        """Find a service as a stranger would; NotFound, or PermissionDenied."""
         address = reference.address
         wanted = ServiceQuery(workspace_of(address), client_of(address), reference.service)
         await self._directory.find_lately(wanted, "", inside=False)

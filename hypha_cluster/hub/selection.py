@@ -1,4 +1,4 @@
-"""Which services a query means, and which of several providers answers (protocol.md 6.2, 6.3)."""
+"""Which services a query matches, and which of several providers is used (protocol.md 6.2, 6.3)."""
 
 import random
 from collections.abc import Callable, Container, Sequence
@@ -81,7 +81,7 @@ class Selection:
         mode: str = "random",
         without: Container[str] = (),
     ) -> Provider | None:
-        """The provider that is meant, None when nobody offers a service of that name.
+        """The provider that is wanted; None when nobody offers a service of that name.
 
         home: the workspace that a bare name is looked up in first. inside: whether the caller may
         use what is protected in the workspace asked for. without: addresses of clients that are
@@ -102,7 +102,7 @@ class Selection:
         return choose(there, mode, self._load)
 
     async def _offered(self, workspace: str, service: str) -> list[Provider]:
-        """Who offers a service in a workspace: the hub alone where it does."""
+        """The providers of a service in a workspace; the hub alone for its own services."""
         own = self._own.named(workspace, service)
         return [own] if own else await self._services.providers(workspace, service)
 

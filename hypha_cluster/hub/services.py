@@ -1,7 +1,7 @@
 """The hub's own services: the one table that calls, lookups, listings and HTTP ask.
 
-What a function of theirs needs to find others comes with the call, in its Context; so all of them
-are there before the Directory, which asks the table.
+A function of such a service finds other services by the Context of its call. So the table is
+complete before there is a Directory, which asks the table.
 
 A service is offered by the manager of a workspace, as `<workspace>/workspace-manager:<id>`: either
 in `public`, for everybody, or in each workspace, as the manager itself is.
@@ -43,7 +43,7 @@ class HubService:
     aliases: other names of functions.
     workspace: the one that it is offered in, None for each.
     visibility: `public` for everybody, `protected` for those who may enter the workspace.
-    judging: functions of a protected one that check their callers, so that anybody may call.
+    judging: functions of a protected one that anybody may call, since they check their callers.
     posted: functions that HTTP calls by POST alone: they end something, or are told a secret, which
     must not stand in an address.
     is_listed: whether listings show it.
@@ -74,7 +74,7 @@ class HubService:
 
     @cached_property
     def _references(self) -> dict[str, dict[str, Any]]:
-        """What is the same in whichever workspace: each function by all its names."""
+        """A reference to each function, by all its names; the same in all workspaces."""
         names = {**{name: name for name in self.functions}, **self.aliases}
         return {name: self._reference(name, self.functions[own]) for name, own in names.items()}
 
@@ -155,14 +155,14 @@ class HubServices:
         return found if found is not None and found.workspace in (None, workspace) else None
 
     def get(self, workspace: str, service: str) -> HubService:
-        """The same; ServiceNotFound."""
+        """The same, or ServiceNotFound."""
         found = self.find(workspace, service)
         if found is None:
             raise ServiceNotFound(f"Service not found: {workspace}/{MANAGER}:{service}")
         return found
 
     def launcher(self) -> Launch:
-        """What starts the app that a query means, unless it is up; BadRequest without one."""
+        """The function that starts the app of a query unless it is up; BadRequest if none can."""
         for service in self._services.values():
             if service.launch is not None:
                 return service.launch
@@ -180,7 +180,7 @@ class HubServices:
         return Provider(f"{workspace}/{MANAGER}", service, info, online=True)
 
     def named(self, workspace: str, service: str) -> Provider | None:
-        """The same, for whoever asks by name alone; not what listings do not show."""
+        """The same for a lookup by name alone, which finds only what listings show."""
         found = self.find(workspace, service)
         return self.provider(workspace, service) if found and found.is_listed else None
 
@@ -191,7 +191,7 @@ def is_hub(address: str) -> bool:
 
 
 def signature_of(name: str, function: Function) -> str:
-    """What a caller may pass, in words that every published client can read (protocol.md 3.2)."""
+    """The signature of a function, as every published client can read it (protocol.md 3.2)."""
     parameters = list(inspect.signature(function).parameters.values())[1:]  # behind the context
     return f"{name}({', '.join(map(_parameter, parameters))})"
 

@@ -1,4 +1,4 @@
-"""Calls that pass functions of the hub's: the client that is called may call them back.
+"""Calls in which the hub passes functions of its own, for the callee to call back.
 
 The functions are there as long as the session is open, and for nobody but the called client. It
 gets the answer to each when the function has returned; so a client that awaits its calls is slowed
@@ -25,9 +25,9 @@ Place = Callable[[str, list[Any], dict[str, Any] | None], Awaitable[Any]]
 
 
 class Callback(NamedTuple):
-    """A call of a function that a session offers; `session.answer` does it.
+    """A client's call of a function that a session offers; `session.answer` runs it.
 
-    is_prompt: it may begin outside of any task (supervision.begin).
+    is_prompt: whether it may begin outside of any task (supervision.begin).
     """
 
     session: "CallSession"
@@ -57,9 +57,9 @@ class CallSession:
         self._many = self._bytes = 0  # of calls that wait
 
     def offer(self, name: str, function: Offered, *, prompt: bool = False) -> dict[str, Any]:
-        """A function that the client may call from now on; return how it travels.
+        """Let the client call a function from now on; return the reference to pass to it.
 
-        prompt: most calls of it wait for nothing, and it may begin outside of any task.
+        prompt: most calls of it need not wait, so it begins outside of any task.
         """
         path = f"{self.name}.{name}"
         if name in self._offers or "." in name or rpc.is_answer(path):
@@ -75,7 +75,7 @@ class CallSession:
         return await self._place(method, args, kwargs)
 
     def take(self, function: str, frame: Frame) -> Callback:
-        """Read a call of something that is offered; too much that waits is refused."""
+        """Read a call of an offered function; refuse it if too many wait already."""
         if function not in self._offers:
             raise SessionClosed(f"The session offers no {function!r}.")
         if self._many >= CALLBACKS or self._bytes > CALLBACK_BYTES:
@@ -87,7 +87,7 @@ class CallSession:
         return Callback(self, function, args, kwargs, len(frame.raw), function in self._prompt)
 
     async def answer(self, callback: Callback) -> Any:
-        """Do what the client asks for, when it is its turn."""
+        """Run the function that the client calls, when it is its turn."""
         try:
             async with self._turns[callback.function]:
                 return await self._offers[callback.function](*callback.args, **callback.kwargs)

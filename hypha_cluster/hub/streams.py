@@ -1,9 +1,9 @@
 """Results that come bit by bit: a client keeps them, and is asked for one item after the other.
 
-Published clients encode no generators by themselves, but a codec of three lines makes
-`{"_rtype": "generator", "next": f, "close": g}` of one: `next()` answers `{"value": …}`, and
-`{"done": true}` at the end, as iterators of JavaScript do. A file, `_rtype: "iostream"`, is what
-Python's clients make of whatever has `read`.
+Published clients encode no generators by themselves, but with a codec of three lines they make
+`{"_rtype": "generator", "next": f, "close": g}` of one: `next()` returns `{"value": …}`, and
+`{"done": true}` at the end, as iterators of JavaScript do. Python clients make a file, `_rtype:
+"iostream"`, of whatever has `read`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ STREAMS: Final = (GENERATOR, FILE)
 _ANSWERING: Final = 5.0  # seconds for an item that nobody waits for any more
 _END: Final = object()
 
-# Calls one of the stream's functions; tells one something that nobody waits for.
+# Calls one of the stream's functions; calls one whose answer nobody waits for.
 Call = Callable[[dict[str, Any], list[Any]], Awaitable[Any]]
 Tell = Callable[[dict[str, Any]], None]
 
@@ -32,9 +32,9 @@ def is_stream(value: Any) -> bool:
 
 
 async def follow(stream: dict[str, Any], call: Call, tell: Tell) -> AsyncGenerator[Any]:
-    """The items of a stream, or the pieces of a file; a RemoteError when its client fails.
+    """The items of a stream, or the pieces of a file; RemoteError when its client fails.
 
-    Whoever leaves it early closes it, so that the client lets go of what it keeps for it.
+    Leaving the iteration early closes the stream, so that the client frees what it keeps for it.
     """
     step = _next_item if stream["_rtype"] == GENERATOR else _next_piece
     asking: asyncio.Future[Any] | None = None
@@ -51,11 +51,11 @@ async def follow(stream: dict[str, Any], call: Call, tell: Tell) -> AsyncGenerat
 
 
 def _close_after(asking: asyncio.Future[Any], stream: dict[str, Any], tell: Tell) -> None:
-    """Close it when the client has answered: a generator that runs cannot be closed."""
+    """Close a stream once the client has answered: a generator that runs cannot be closed."""
 
     def close(asked: asyncio.Future[Any]) -> None:
         if not asked.cancelled():
-            asked.exception()  # whoever would be told has left
+            asked.exception()  # nobody is left to be told
         if rpc.is_reference(stream.get("close")):
             tell(stream["close"])
 

@@ -1,4 +1,4 @@
-"""Calls on behalf of somebody who is not attached, but asks over HTTP."""
+"""Calls on behalf of visitors, who are not attached but ask over HTTP."""
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Container
@@ -27,10 +27,10 @@ from hypha_cluster.relay.activity import Activity
 
 
 class Visitor(NamedTuple):
-    """Who asks, and whether they may enter the workspace whose service it is.
+    """Who asks over HTTP, and whether they may enter the workspace of the service.
 
-    base_url: by which URL they reach the hub. source: as which address they count, where that
-    matters; empty for one that does not. by_get: all that they say stands in an address.
+    base_url: the URL by which they reach the hub. source: the network address for which they count;
+    empty if it does not count. by_get: whether the request is a GET, with all arguments in its URL.
     """
 
     identity: Identity
@@ -66,7 +66,10 @@ class Visits:
         mode: str = "random",
         without: Container[str] = (),
     ) -> Provider:
-        """The provider of a service of one workspace, with some left out; ServiceNotFound."""
+        """The provider of a service of one workspace; ServiceNotFound.
+
+        without: addresses of clients that are left out.
+        """
         if wanted.client == MANAGER:
             self._check_own(workspace, wanted.service)
         wanted = wanted._replace(workspace=workspace)
@@ -97,8 +100,8 @@ class Visits:
         return await self._directory.fetch(provider, visitor.base_url)
 
     async def member(self, visitor: Visitor, provider: Provider, path: str) -> Any:
-        """What stands at a dotted path of a service: a function's reference, or a value."""
-        for afresh in (False, True):  # it may have been registered again, with other functions
+        """What is at a dotted path of a service: a function's reference, or a value."""
+        for afresh in (False, True):  # the service may have been registered again, with other ones
             try:
                 return walk(await self.known(visitor, provider, afresh=afresh), path.split("."))
             except KeyError:
@@ -110,7 +113,7 @@ class Visits:
     async def known(
         self, visitor: Visitor, provider: Provider, *, afresh: bool = False
     ) -> Description:
-        """The service dict, as it was last time; afresh: as it is now. Nobody may change it."""
+        """The service dict, as fetched last; afresh: fetch it now. Nobody may change it."""
         if provider.service == BUILT_IN:
             return _built_in(provider)
         return await self._directory.fetch_cached(provider, visitor.base_url, afresh=afresh)
@@ -163,7 +166,7 @@ class Visits:
 
     @contextlib.asynccontextmanager
     async def session(self, visitor: Visitor, provider: Provider) -> AsyncIterator[CallSession]:
-        """Converse with a provider, which may call back what it is passed."""
+        """Open a session with a provider, which may call back the functions that it is passed."""
         opened = self._calls.session(provider.address, behalf=_behalf(visitor, provider))
         with self._activity.visiting(provider.address):
             async with opened as session:
@@ -197,7 +200,7 @@ def _behalf(visitor: Visitor, provider: Provider) -> Behalf:
 
 
 def _callback(provider: Provider, function: dict[str, Any]) -> str:
-    """The method of a function that came with a result, and with it alone; RemoteError."""
+    """The method of a callback of the provider that came with a result; RemoteError for others."""
     target, method = function.get("_rtarget"), function.get("_rmethod")
     if isinstance(target, str) and isinstance(method, str) and not method.startswith("services."):
         try:
@@ -210,6 +213,9 @@ def _callback(provider: Provider, function: dict[str, Any]) -> str:
 
 
 def _built_in(provider: Provider) -> Description:
-    """What a client has for itself is not offered: nothing checks what comes for its caches."""
+    """The built-in service that a visitor sees: the part that is for all, without its caches.
+
+    Over HTTP, nothing would check what comes for those.
+    """
     service = rpc.built_in_for_all(provider.address)
     return {**service, "id": f"{provider.address}:{BUILT_IN}"}

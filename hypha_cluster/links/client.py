@@ -24,9 +24,9 @@ Word = str | bytes | int
 
 
 class Reply(Generic[T_co]):
-    """What a command that was sent is answered: to be awaited now, later, or not at all.
+    """The reply to a command that was sent: to be awaited now, later, or not at all.
 
-    RedisUnavailable when Redis is away, or refuses. Then nobody knows whether it was done.
+    Raises RedisUnavailable when Redis is away, or refuses. Then nobody knows whether it was done.
     """
 
     __slots__ = ("_command", "_read", "_reply")
@@ -52,7 +52,7 @@ class Reply(Generic[T_co]):
 
 
 async def settled(replies: Iterable[Reply[T]]) -> list[T]:
-    """What several commands are answered, in their order."""
+    """The replies to several commands, in their order."""
     return [await reply for reply in replies]
 
 
@@ -96,7 +96,7 @@ class RedisClient:
     async def ordered(self, *replies: Reply[Any]) -> None:
         """Return when whatever is sent from now on is done after these commands.
 
-        One server does what it is sent in that order, so nothing has to be waited for.
+        A single server does its commands in the order in which they are sent, so nothing waits.
         """
         if not self.is_single:
             await settled(replies)
@@ -107,16 +107,16 @@ class RedisClient:
         return self._send(key, _as_it_is, "GET", key)
 
     def set_if_new(self, key: str, value: str, lifetime: int | None = None) -> Reply[bool]:
-        """Say whether it was. lifetime: in ms."""
+        """Set a key that is not there; say whether it was new. lifetime: in ms."""
         expiry: tuple[Word, ...] = () if lifetime is None else ("PX", lifetime)
         return self._send(key, bool, "SET", key, value, "NX", *expiry)
 
     def set_for(self, key: str, value: str, lifetime: int) -> Reply[bytes]:
-        """lifetime: in ms."""
+        """Set a key that expires. lifetime: in ms."""
         return self._send(key, _as_it_is, "SET", key, value, "PX", lifetime)
 
     def pexpire(self, key: str, lifetime: int) -> Reply[bool]:
-        """Say whether it was there. lifetime: in ms."""
+        """Have a key expire; say whether it was there. lifetime: in ms."""
         return self._send(key, bool, "PEXPIRE", key, lifetime)
 
     def pttl(self, key: str) -> Reply[int]:
@@ -215,7 +215,7 @@ class RedisClient:
     # All of them.
 
     async def keys_like(self, pattern: str) -> AsyncIterator[str]:
-        """All keys of all servers that match; slow, and not for the path of anything."""
+        """All keys of all servers that match; slow, so never for a frame or a request."""
         for slot in self._commands.servers.some_slots():
             cursor: Word = 0
             while True:
@@ -238,7 +238,7 @@ class RedisClient:
 
 
 def script_hash(script: bytes) -> str:
-    """By which a server knows a script."""
+    """The hash by which a server knows a script."""
     return hashlib.sha1(script).hexdigest()
 
 

@@ -33,7 +33,7 @@ _HALF_MOVED: Final = "Script attempted to access a non local key"
 
 
 class _Lane:
-    """What waits for one slot: what came back from a server, before what came since."""
+    """What waits for one slot: first what a server sent back, then what was sent since."""
 
     def __init__(self) -> None:
         self.returned: deque[Request] = deque()
@@ -43,8 +43,9 @@ class _Lane:
 class Commands:
     """Sends commands to one server or many.
 
-    name: what Redis shows for the connections. scripts: what each server is made to know. recovery
-    is told when a connection was opened again, or to a new server: what Redis knew may be lost.
+    name: of the connections, as Redis shows it. scripts: those that each server is made to know.
+    recovery: told when a connection was opened again, or to a new server: what Redis knew may be
+    lost.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Commands:
             self._abandon(slot, lane)
 
     def ask(self, slot: int, command: tuple[Any, ...]) -> asyncio.Future[Any]:
-        """Send a command; the future answers its reply, which may be an exception."""
+        """Send a command; the result of the future is its reply, which may be an exception."""
         done: asyncio.Future[Any] = self._loop.create_future()
         asked = time.monotonic()
         deadline = asked + self.servers.access.timeout
@@ -166,7 +167,7 @@ class Commands:
         last, now = self._ticked_at, time.monotonic()
         self._ticked_at = now
         if now - last > SLEEP:
-            return  # what was answered while this process slept is read first
+            return  # first read the replies that came while this process slept
         for shard in (*self._shards.values(), *self._retired):
             shard.tick(now)
         for shard in list(self._retired):
@@ -196,7 +197,7 @@ class Commands:
     async def _clear(self, slot: int, lane: _Lane, shard: Shard | None) -> None:
         """Settle what is in a lane one by one, until one goes through by the ordinary way."""
         if shard is not None:
-            await shard.answered()  # what was written before comes back before
+            await shard.answered()  # what was written earlier comes back earlier
         lane.returned.extend(lane.waiting)
         queue = lane.waiting = lane.returned
         while queue and not await self._settle(queue[0]):
@@ -208,7 +209,7 @@ class Commands:
             self.send(request)
 
     def _abandon(self, slot: int, lane: _Lane) -> None:
-        """Give up what is in a lane that could not be cleared: else it waits for ever."""
+        """Give up what is in a lane that could not be cleared; else it would wait for ever."""
         self._lanes.pop(slot, None)
         for request in (*lane.returned, *lane.waiting):
             request.answer(unavailable())
@@ -233,7 +234,7 @@ class Commands:
         return False
 
     async def _attempt(self, shard: Shard, request: Request, *commands: tuple[Any, ...]) -> Any:
-        """The last one's reply."""
+        """Send commands; return the reply to the last one."""
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         for command in commands:
             on_reply = partial(_settle, done) if command is commands[-1] else _ignore
@@ -244,14 +245,14 @@ class Commands:
         return await done
 
     async def _detour(self, shard: Shard, request: Request, error: Exception) -> bool:
-        """While a slot moves, there may be another way; say whether it was one."""
+        """Try another way while a slot moves; say whether that has answered the request."""
         kind, _, where = str(error).partition(" ")
         if kind not in ("ASK", "TRYAGAIN") and _HALF_MOVED not in str(error):
             return False
         if request.detour is not None:
             reply = await self._attempt(shard, request, request.detour)
             if _is_passing(reply) or reply == 0:
-                return False  # else somebody has it, or it may be that somebody does
+                return False  # any other reply: somebody has the frame, or may have it
         elif kind == "ASK":
             other = self._shard(_address(where, shard))
             reply = await self._attempt(other, request, ("ASKING",), request.command)
@@ -286,7 +287,7 @@ def _ignore(reply: Any) -> None:
 
 
 def _is_passing(reply: Any) -> bool:
-    """Whether it is an error that says to try elsewhere, or later."""
+    """Whether a reply is an error that says to try elsewhere, or later."""
     if not isinstance(reply, Exception) or isinstance(reply, RedisUnavailable):
         return False
     text = str(reply)

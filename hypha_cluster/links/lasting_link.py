@@ -73,7 +73,7 @@ class LastingLink:
             self._link.close()
 
     def drop_if_silent(self, now: float) -> None:
-        """A server that answers nothing, or the way to it, may never say that it is gone."""
+        """Close a connection that answers no ping; nobody may ever say that the server is gone."""
         if self._link is None or self._awaiting_since is None:
             return
         if self._link.heard_at < self._awaiting_since < now - PATIENCE:
@@ -90,7 +90,7 @@ class LastingLink:
             self._user.on_lost()
 
     async def _keep_open(self) -> None:
-        self.drop()  # what an unexpected failure may have left half open
+        self.drop()  # in case an unexpected failure has left it half open
         delays = _retry_delays()
         while True:
             try:
@@ -106,7 +106,7 @@ class LastingLink:
                 await asyncio.sleep(next(delays))
 
     def _say(self, failure: str) -> None:
-        """Warn once of a lost server, not each second; another reason later is no new loss."""
+        """Warn once of a lost server, not each second, and not when only the reason changes."""
         if failure != self._failure:
             level = logging.INFO if self._failure else logging.WARNING
             _log.log(level, "%s It is tried again, for %s.", failure, self._name)

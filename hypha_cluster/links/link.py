@@ -50,7 +50,8 @@ class Link(asyncio.Protocol):
         self.is_garbled = False  # what came is nothing that a Redis says
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, but no subclass
+        # uvloop's transport has the same methods, but is no subclass.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = time.monotonic()
@@ -71,7 +72,7 @@ class Link(asyncio.Protocol):
         self._on_lost()
 
     def hand_over(self, on_reply: Callable[[Any], None], on_lost: Callable[[], None]) -> None:
-        """From now on, replies and the end are somebody else's."""
+        """Tell these, from now on, of replies and of the end."""
         self._on_reply, self._on_lost = on_reply, on_lost
 
     @property
@@ -79,7 +80,7 @@ class Link(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def send(self, commands: list[tuple[Any, ...]]) -> None:
-        """Write commands; each is answered by one reply (but subscriptions, by one a channel)."""
+        """Write commands; each gets one reply, but a subscription one for each channel."""
         assert self._transport is not None
         self._transport.write(b"".join([_pack(command) for command in commands]))
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-_RECOVERY: Final = 5.0  # seconds after which all nodes have told again what Redis may have lost
+_RECOVERY: Final = 5.0  # seconds, within which all nodes tell again what Redis may have lost
 
 
 class Recovery:

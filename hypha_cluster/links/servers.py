@@ -25,9 +25,9 @@ _LOOK_PAUSE: Final = 0.1  # seconds, between two looks when something is wrong
 
 
 class Servers(ABC):
-    """Knows who has which slot, and keeps looking; `changed` says when that is another.
+    """Knows which server has which slot, and keeps looking; `changed` tells when one moves.
 
-    supervisor: that of all connections to these servers too.
+    supervisor: also of the connections to these servers.
     """
 
     is_cluster = False
@@ -43,11 +43,11 @@ class Servers(ABC):
 
     @abstractmethod
     def server_of(self, slot: int) -> Endpoint | None:
-        """Who has a slot, None if nobody is known to."""
+        """The server that has a slot; None if it is not known."""
 
     @abstractmethod
     def in_use(self) -> Iterable[Endpoint]:
-        """All that have slots."""
+        """All servers that have slots."""
 
     def slot(self, key: str | bytes) -> int:
         """The slot of a key or channel."""
@@ -63,10 +63,13 @@ class Servers(ABC):
 
     @abstractmethod
     async def look(self, *, elsewhere: bool = False) -> None:
-        """Find out anew, elsewhere than last time if asked to; RedisUnavailable if in vain."""
+        """Ask who has which slot; RedisUnavailable if nobody says it.
+
+        elsewhere: ask another server than last time.
+        """
 
     async def start(self) -> None:
-        """Find them; RedisUnavailable if that fails."""
+        """Find the servers; RedisUnavailable if that fails."""
         if not self._is_looking:
             await self.look()
             self._is_looking = True
@@ -145,7 +148,7 @@ class _Inquiry:
             with contextlib.suppress(RedisUnavailable):
                 return last.address, await last.ask(*command)
         self.close()
-        # The one that was asked last comes last.
+        # The server that was asked last time comes last.
         candidates = sorted(
             dict.fromkeys(addresses), key=lambda a: last is not None and a == last.address
         )
@@ -203,7 +206,7 @@ class SentinelServers(Servers):
         command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service)
         sentinel, answer = await self._inquiry.ask(self._sentinels, *command, elsewhere=elsewhere)
         if answer is None:
-            self._inquiry.close()  # another one may know
+            self._inquiry.close()  # so that the next look asks another Sentinel, which may know
             raise RedisUnavailable(f"Sentinel {sentinel} knows no master {self._service!r}.")
         await self._listen(sentinel)
         master = Endpoint(answer[0].decode(), int(answer[1]))

@@ -16,7 +16,7 @@ from hypha_cluster.links.servers import Servers
 from hypha_cluster.metrics import RedisMeter
 
 TICK: Final = 0.25  # seconds between two looks at what has waited too long
-SLEEP: Final = 1.0  # seconds; a look that is late by more shows that this process had stopped
+SLEEP: Final = 1.0  # seconds; a look that is later than that shows that this process was frozen
 
 OnReply = Callable[[Any], None]  # takes the reply, or an exception in its place
 
@@ -28,9 +28,9 @@ def unavailable() -> RedisUnavailable:
 class Request:
     """A command on its way, for a key in a slot; or for any server, when the slot is -1.
 
-    deadline: time.monotonic() after which nobody waits for the reply. is_dated: whether the
-    command ends with that time, in ms of the server's clock. detour: the command to send instead
-    while the slot is on its way from one server to another.
+    deadline: the time.monotonic() after which nobody waits for the reply. is_dated: whether that
+    time is added as the last argument, in ms of the server's clock. detour: the command to send
+    instead while the slot is on its way from one server to another.
     """
 
     __slots__ = ("command", "deadline", "detour", "is_attempt", "is_dated", "on_reply", "slot")
@@ -50,7 +50,7 @@ class Request:
         self.deadline = deadline
         self.is_dated = is_dated
         self.detour = detour
-        self.is_attempt = False  # one of several, whose errors are not settled by themselves
+        self.is_attempt = False  # one of several attempts; errors go to whoever makes them
 
     def answer(self, reply: Any) -> None:
         """Hand over the reply, once."""
@@ -62,9 +62,9 @@ class Request:
 class Usage(NamedTuple):
     """What all connections of one kind have in common.
 
-    name: what Redis shows for them. scripts: what each server is made to know. resends: whether a
-    command is sent again when the connection broke before its reply; else it is answered
-    RedisUnavailable at its deadline, when the server refuses it by its date.
+    name: of the connections, as Redis shows it. scripts: those that each server is made to know.
+    resends: whether a command is sent again when the connection broke before its reply. Else its
+    reply is RedisUnavailable at its deadline, from when on the server refuses it by its date.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Usage(NamedTuple):
 
 
 class Shard:
-    """One server's queue. on_error(shard, request, error) gets what was answered by an error."""
+    """One server's queue. on_error(shard, request, error): called when the reply is an error."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class Shard:
         self._meter.commands += len(commands)
 
     def take_back(self) -> list[Request]:
-        """What was not written yet."""
+        """The requests that were not written yet; they are the caller's from now on."""
         queued, self._queued = self._queued, deque()
         return list(queued)
 
@@ -178,7 +178,7 @@ class Shard:
 
     def on_lost(self) -> None:
         self._is_ready = False
-        # What is not for anybody's key is for this connection, and ends with it.
+        # A command without a key is for this connection, and ends with it.
         own = [each for each in (*self._written, *self._queued) if each.slot < 0]
         self._queued = deque(request for request in self._queued if request.slot >= 0)
         lost, self._written = self._written, deque()
@@ -214,7 +214,7 @@ class Shard:
                 request.answer(unavailable())
 
     def give_up(self) -> None:
-        """Nothing will be answered any more."""
+        """No reply will come any more: tell all who wait."""
         for request in (*self._written, *self._queued, *self._unanswered):
             request.answer(unavailable())
 

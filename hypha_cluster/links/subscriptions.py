@@ -22,7 +22,10 @@ _LINGERING: Final = 3.0  # seconds, in which all nodes have looked where the mas
 
 
 class _Station:
-    """One server that is listened to. asked, heard: channels, before and after its answer."""
+    """One server that is listened to.
+
+    asked: channels whose subscription it has not acknowledged yet. heard: those it has.
+    """
 
     def __init__(self, address: Endpoint, subscriptions: "Subscriptions", name: str) -> None:
         self._subscriptions = subscriptions
@@ -67,8 +70,8 @@ class _Station:
 class Subscriptions:
     """Keeps the channels of a node subscribed, wherever their slots go.
 
-    on_rejoined(channel) is called when a channel is heard again that could not be for a while;
-    recovery is told when all channels of a server are.
+    on_rejoined: called with a channel that is heard again after it could not be for a while.
+    recovery: told when all channels of a server are heard again.
     """
 
     def __init__(
@@ -154,7 +157,7 @@ class Subscriptions:
             station.link.drop()
 
     def _news(self, channel: bytes) -> asyncio.Future[None]:
-        """Done when what was asked for has been answered, or will not be."""
+        """A future that is done when the server has answered about a channel, or will not."""
         news = self._awaited.get(channel)
         if news is None:
             news = self._awaited[channel] = asyncio.get_running_loop().create_future()
@@ -166,7 +169,7 @@ class Subscriptions:
             news.set_result(None)
 
     def _ask(self, channels: Iterable[bytes]) -> None:
-        """Subscribe where the channels are now; what cannot be asked for goes astray."""
+        """Subscribe where the channels are now; those that cannot be asked for become strays."""
         by_server = defaultdict(list)
         for channel in channels:
             by_server[self._server_of(channel)].append(channel)
@@ -197,7 +200,7 @@ class Subscriptions:
             self._stray([channel])
 
     def on_refused(self, station: _Station, error: Exception) -> None:
-        """It is not said which subscription is refused: ask anew for all that are not answered."""
+        """Ask anew for all that wait for an answer: an error does not say which one is refused."""
         text = str(error)
         if text.startswith("MOVED"):
             self.servers.doubt()
@@ -269,8 +272,9 @@ class Subscriptions:
             self._stations[address] = _Station(address, self, self._name)
 
     def _leave_behind(self, station: _Station) -> None:
-        # A primary of a cluster is a replica by now, and says what is said at the new one. But
-        # an old master behind Sentinels goes on: with what nodes say there that know no better.
+        # A former primary of a cluster is a replica, and repeats what is published at the new one.
+        # But a former master behind Sentinels goes on by itself, with what nodes publish there that
+        # do not know the new one yet.
         after = 0.0 if self.servers.is_cluster else _LINGERING
         self._tasks.spawn("link end", _close(station.link, after=after))
 
@@ -279,7 +283,7 @@ class Subscriptions:
         last, now = self._ticked_at, time.monotonic()
         self._ticked_at = now
         if now - last > SLEEP:
-            return  # what came while this process slept is read first
+            return  # first read what came while this process slept
         is_due = now - self._pinged_at > PING_INTERVAL
         if is_due:
             self._pinged_at = now

@@ -22,7 +22,7 @@ class _Parts(NamedTuple):
 def find_servers(url: str, timeout: float, supervisor: Supervisor | None = None) -> Servers:
     """The servers behind a URL of one of the kinds that `config.REDIS_SCHEMES` names.
 
-    supervisor: of what is done in the background for them, by default one of their own.
+    supervisor: of their background work; by default they have one of their own.
     """
     supervisor = supervisor or Supervisor()
     scheme, _, kind = urlsplit(url).scheme.partition("+")

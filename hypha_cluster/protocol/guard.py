@@ -147,8 +147,8 @@ def check_method(envelope: dict[str, Any]) -> str:
 def check_built_in(method: str, source: str, target: str) -> None:
     """Refuse a client's built-in functions, such as `register_service`, to other workspaces.
 
-    JavaScript clients do not check that: called with one argument too few, they take the context
-    for the missing one.
+    JavaScript clients do not check that: called with a single argument, such a function takes the
+    context, which comes last, for its second one.
     """
     if not method.startswith(BUILT_IN) or method in _FOR_ALL or method.startswith(CACHE):
         return

@@ -18,7 +18,7 @@ _ONCE: Final = 20_000  # ms; gateways that start together tell it once
 
 
 class Invitation(NamedTuple):
-    """What its bearer may do once: choose the password of `account`, or make one with `roles`."""
+    """What its bearer may do once: choose a password for `account`, or make one with `roles`."""
 
     account: str
     roles: tuple[str, ...] = ()
@@ -59,12 +59,12 @@ class Accounts:
             raise Conflict(f"There is a user {account.name} already.")
         if outcome == "address":
             raise Conflict(f"Another user has the e-mail address {account.email}.")
-        # So that nobody makes a workspace of this name before its user has come.
+        # So that nobody makes a workspace of this name before its user first comes.
         identity = json.dumps(account.identity().to_wire())
         await self._redis.hset(self._keys.user(account.name), {"identity": identity})
 
     async def _check_workspace(self, account: Account) -> None:
-        """Nobody becomes the owner of a workspace by being called like it."""
+        """Refuse a name that a workspace has: its user would become the owner of that."""
         key = self._keys.workspace(account.name)
         owners = json.loads(await self._redis.hget(key, "owners") or "[]")
         is_theirs = account.name in owners or account.email in owners
@@ -114,7 +114,7 @@ class Accounts:
         return Invitation(account, tuple(roles))
 
     async def use_up(self, secret: str) -> bool:
-        """Say whether an invitation was still there; then it is not any more."""
+        """Remove an invitation; say whether it was still there."""
         return bool(await self._redis.delete(self._invitation(secret)))
 
     async def invite_first(self) -> str | None:

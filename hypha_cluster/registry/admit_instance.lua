@@ -2,7 +2,7 @@
 -- KEYS  1 the instance  2 what becomes of it
 -- ARGV  1 digest of its ticket  2 name of this very call  3 how long it holds from the start (ms)
 --       4 how many changes of an instance are known  5 how long, from the last on (ms)
--- Returns who it is, as JSON, or nothing
+-- Returns the user of the page, sealed, or nothing
 local known = redis.call('HMGET', KEYS[1], 'state', 'ticket', 'admitted', 'user', 'changed',
   'epoch', 'runner')
 if not known[1] then

@@ -1,4 +1,4 @@
-"""Several things to do of which none stops the others, though a part of Redis may be away."""
+"""Does several things of which none stops the others, even if a part of Redis is away."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def apart(what: str, works: Iterable[Awaitable[T]]) -> list[T]:
-    """What came of those that could be done; the others are counted in one line of the log."""
+    """The results of those that could be done; one line of the log counts the others."""
     outcomes = await asyncio.gather(*works, return_exceptions=True)
     done: list[T] = []
     failures: list[RedisUnavailable] = []

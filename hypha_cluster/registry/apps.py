@@ -54,7 +54,7 @@ class App:
         return str(self.manifest["name"])
 
     def to_json(self) -> str:
-        """What is known of it but where it is, and its number."""
+        """What is known of it, without its workspace, its id and its number."""
         known = asdict(self)
         del known["workspace"], known["key"], known["version"]
         return json.dumps(known)
@@ -94,8 +94,8 @@ class Apps:
         """Put an app in its place as its newest version; return it, with its number.
 
         contents: of files, by their names; those that an earlier version has may be missing.
-        recipe: what it was made of. after: the number of the version that it takes the place of;
-        Conflict when that is not the present one any more. TooLarge.
+        recipe: what it was made of. after: the number of the version that it takes the place of.
+        Conflict when that is not the present one any more; TooLarge.
         """
         made_of = json.dumps(recipe).encode() if recipe else b""
         app = replace(app, recipe=AppFile(len(made_of), _digest(made_of)))
@@ -134,7 +134,7 @@ class Apps:
         return _numbered(workspace, key, text) if text is not None else None
 
     async def get(self, workspace: str, key: str) -> App:
-        """The same; NotFound."""
+        """An app by its id in its workspace; NotFound."""
         app = await self.find(workspace, key)
         if app is None:
             raise NotFound(f"Application not found: {workspace}/{key}")
@@ -195,15 +195,15 @@ class Apps:
         return ticket
 
     async def prolong_ticket(self, ticket: str) -> None:
-        """Have it open them for as long again."""
+        """Let a ticket hold for as long again."""
         await self._redis.pexpire(self._keys.app_ticket(_digest_of(ticket)), _TICKET_LIFE)
 
     async def withdraw_ticket(self, ticket: str) -> None:
-        """Have it open nothing any more."""
+        """End a ticket."""
         await self._redis.delete(self._keys.app_ticket(_digest_of(ticket)))
 
     async def opens(self, ticket: str, app_id: str) -> int | None:
-        """Of which version of an app a ticket opens the files; None when it does not."""
+        """The number of the version of an app whose files a ticket opens; None if it opens none."""
         found = await self._redis.get(self._keys.app_ticket(_digest_of(ticket)))
         number, _, opened = (found or b"").decode().partition(" ")
         return int(number) if opened == app_id else None

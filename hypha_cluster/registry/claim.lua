@@ -1,14 +1,15 @@
 -- Take an address for a connection; make its workspace if it is not there.
 -- KEYS  1 workspace  2 clients of the workspace  3 client  4 its services  5 services of the workspace
---       6 that it has left  7 its services that are to be settled  8 its departures that are to be finished
---       and where one server has these too:
+--       6 the note that it has left  7 its services that are to be settled
+--       8 its departures that are to be finished
+--       and on a single server, which has these too:
 --       9 clients of the node  10 user  11 workspaces
 -- ARGV  1 client id  2 holder  3 node  4 user id  5 identity
 --       6 mode: 'new', 'take' takes it over, 'resume' takes it over from the same program,
 --       'assert' takes it only from this very holder
---       7 how long it may be away before calls to it are refused (ms)  8 program
---       9 family of the user: of those in it, one may have the place that another one has lost
---       10 name of the workspace  11… field, value, … of it, should it have to be made
+--       7 how long it may be suspended before it counts as away (ms)  8 program
+--       9 family of the user: one of them may take the place of another one that is suspended
+--       10 name of the workspace  11… field, value, … of it, in case it has to be made
 -- Returns {outcome, previous holder, previous node, until when it was suspended, from when it counted as
 --          away, previous user, number of services to be settled, their ids, service id, service info, …};
 --          the same when the script was sent again, because its answer was lost
@@ -35,13 +36,13 @@ local address = ARGV[10] .. '/' .. ARGV[1]
 if KEYS[9] then
   redis.call('SADD', KEYS[9], address .. ' ' .. ARGV[2])
 end
-local before, answer = old[8], nil -- what this very holder has found
+local before, answer = old[8], nil -- what this very holder found when it first claimed the address
 if old[1] ~= ARGV[2] or ARGV[6] == 'assert' then
   local outcome = old[1] and 'resumed' or 'claimed'
   answer = {outcome, old[1] or '', old[4] or '', old[6] or '0', old[7] or '0', old[3] or ''}
   before = old[1] and cjson.encode(answer) or '["claimed","","","0","0",""]'
 end
-if old[1] and old[3] ~= ARGV[4] then -- as if the other user's client had left
+if old[1] and old[3] ~= ARGV[4] then -- for the other user this is as if its client had left
   redis.call('HSET', KEYS[8], old[1], cjson.encode({old[3], old[4], old[6] or '0', old[7] or '0'}))
 end
 if made then

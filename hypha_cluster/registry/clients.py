@@ -32,7 +32,7 @@ class Attachment(NamedTuple):
     identity: Identity
     holder: str
     node: str
-    patience: float = AWAY_AFTER  # seconds that it may be away before calls to it are refused
+    patience: float = AWAY_AFTER  # seconds that it may be suspended before it counts as away
     program: str = ""
 
 
@@ -62,8 +62,8 @@ class Unsettled(NamedTuple):
 class Claim(NamedTuple):
     """What came of claiming an address.
 
-    notes, unsettled, inherited: what `noted` has to see to. inherited: the holder of the place that
-    had it as another user.
+    notes, unsettled, inherited: what `noted` has yet to wait for, or do. inherited: the earlier
+    holder, if it was another user of the same family.
     """
 
     resumed: bool
@@ -75,10 +75,9 @@ class Claim(NamedTuple):
 
 
 class ClientRegistry:
-    """Changes what is in Redis by scripts that touch nothing of a newer holder's.
+    """Changes the records of clients, by scripts that touch nothing of a newer holder's.
 
-    on_departure is called with the address of each client that this node finds to have left for
-    good.
+    on_departure: called with the address of each client that this node finds to have left for good.
     """
 
     def __init__(
@@ -99,17 +98,17 @@ class ClientRegistry:
     # The life of a client.
 
     async def claim(self, attachment: Attachment, mode: ClaimMode) -> Claim:
-        """Take an address; its workspace is made if it is not there. It counts once it is `noted`.
+        """Take an address; make its workspace if it is not there. Await `noted` afterwards.
 
-        A place that is kept for a user may be taken by others of the family, as by a program that
-        comes again with a new token. Raises Conflict when it is another user's, StillOnline when it
-        is the same user's and no mode says to take it, Replaced when a newer program has taken it,
-        InvalidToken when the client has left. After RedisUnavailable it may be taken all the same:
-        then it has to be suspended.
+        A place that is kept for a user may be taken by others of the family: by a program that
+        comes again with a new token, say. Raises Conflict when the address is another user's,
+        StillOnline when it is the same user's and the mode does not take it, Replaced when a newer
+        program has taken it, InvalidToken when the client has left. After RedisUnavailable the
+        address may be taken all the same: then the caller has to suspend the client.
         """
         tenure, is_single = Tenure(attachment.address, attachment.holder), self._redis.is_single
         if not is_single:
-            # The reaper has to know of it before: a node may die at any moment.
+            # The reaper has to know of the claim before it is made: a node may die at any moment.
             await self._redis.sadd(self._keys.node_clients(attachment.node), str(tenure))
         identity = json.dumps(attachment.identity.to_wire())
         answer = await self._ask_for(attachment, identity, mode)
@@ -171,7 +170,11 @@ class ClientRegistry:
     def _note(
         self, attachment: Attachment, identity: str, before: str, times: tuple[int, int]
     ) -> Sequence[Reply[Any]]:
-        """before: the holder that it had. times: those of its suspension, in ms."""
+        """Note a claim in other slots, and forget there what was before.
+
+        before: the earlier holder. times: when the suspension was to end, and when the client was
+        to count as away, in ms.
+        """
         keys, redis, address = self._keys, self._redis, attachment.address
         end, away = times
         notes: list[Reply[Any]] = []
@@ -186,17 +189,17 @@ class ClientRegistry:
         return notes
 
     async def noted(self, claim: Claim) -> None:
-        """Wait until a claim is known wherever it has to be."""
+        """Wait until a claim is noted in all slots, and finish what the earlier holder left."""
         await settled(claim.notes)
         if claim.unsettled is not None:
             await self._public.settle(*claim.unsettled)
         if claim.inherited is not None:
-            await self.leave(*claim.inherited)  # which only forgets the other user
+            await self.leave(*claim.inherited)  # only forgets the other user: the place is taken
 
     async def leave(self, address: str, holder: str) -> Departure | None:
         """Remove a client for good, if it still has the connection `holder`.
 
-        Finishes its departure, also one that was not finished when it was begun.
+        Finishes its departure, and any that was begun earlier and not finished.
         """
         remains = await self._remove(address, holder)
         departure = next((each for each in remains.departures if each.holder == holder), None)
@@ -207,7 +210,7 @@ class ClientRegistry:
     async def expire(self, address: str, time: int) -> Departure | None:
         """Remove a client for good, if its suspension has ended.
 
-        time: what it has in the list of suspended ones.
+        time: its entry in the list of suspended clients, in ms.
         """
         remains = await self._remove(address, "")
         if remains.end:  # the server of its workspace says that it is too early
@@ -257,13 +260,13 @@ class ClientRegistry:
     async def has_left(self, address: str) -> bool:
         """Whether a client said a moment ago that it leaves.
 
-        A function of its that is still at work opens a connection for its next heartbeat, with
-        the reconnection token; it is not to be taken for a client that comes back.
+        A function of the client that is still running opens a connection for its next heartbeat,
+        with the reconnection token; that must not count as a return.
         """
         return await self._redis.exists(self._keys.left(address))
 
     async def program_of(self, address: str) -> str:
-        """The program that has an address; empty when nobody has."""
+        """The program that has an address; empty when nobody has it."""
         program = await self._redis.hget(self._keys.client(address), "program")
         return program.decode() if program else ""
 
@@ -286,7 +289,7 @@ class ClientRegistry:
 
 
 def has_left() -> InvalidToken:
-    """Why a reconnection token is refused of a client that said that it leaves."""
+    """The error for a reconnection token of a client that has said that it leaves."""
     return InvalidToken("This client has left; connect anew.")
 
 

@@ -35,5 +35,5 @@ class Deadlines:
         return Due(time, [address.decode() for address in addresses])
 
     def done(self, times: Mapping[str, int]) -> Reply[None]:
-        """Forget addresses, each if it still has the time that is given."""
+        """Remove addresses, each only if it still has the time that is given."""
         return self._done([self._key], [word for item in times.items() for word in reversed(item)])

@@ -1,8 +1,8 @@
 """Clients that have left for good: what follows in other slots than that of their workspace.
 
 The script that removes a client notes in the same slot what has to follow (`Keys.departed`).
-Whoever finds such a note, because a reply was lost or a node died, does it, again if need be. In
-the end the note goes, and then what led to it.
+Whoever finds such a note does what it says, even if that was done before: a reply may be lost, or a
+node die, in between. In the end the note is removed, and then the lists that led to it.
 """
 
 import json
@@ -18,7 +18,11 @@ from hypha_cluster.registry.suspensions import Suspensions, Tenure
 
 
 class Departure(NamedTuple):
-    """A client that has left for good; end, away: its times as a suspended one, in ms."""
+    """A client that has left for good.
+
+    end, away: when its suspension was to end, and when it was to count as away, in ms; 0 if it was
+    not suspended.
+    """
 
     address: str
     user: str
@@ -29,11 +33,11 @@ class Departure(NamedTuple):
 
 
 class Remains(NamedTuple):
-    """What is left of a client, as leave.lua answers it.
+    """What is left of a client, as leave.lua returns it.
 
     is_there: whether there is such a client, perhaps a newer one. end: of its suspension, in ms; 0
-    when it is not suspended. unsettled: ids of services that are to be settled.
-    departures: those that are to be finished.
+    when it is not suspended. unsettled: ids of services about which the public listing may be
+    wrong. departures: those that are to be finished.
     """
 
     address: str
@@ -60,8 +64,8 @@ def _departure(address: str, holder: str, note: bytes) -> Departure:
 class Departures:
     """Finishes departures.
 
-    on_departure is called with the address of each client that this node finds to have left for
-    good; twice, when it was not finished the first time.
+    on_departure: called with the address of each client that this node finds to have left for good;
+    again, if the departure was not finished the first time.
     """
 
     def __init__(
@@ -104,7 +108,7 @@ class Departures:
         return self._depart(keys=names, args=words)
 
     async def _forget(self, remains: Remains) -> None:
-        """The same where the keys may be at several servers, one after the other."""
+        """The same step by step, where the keys may be at several servers."""
         keys, redis, address = self._keys, self._redis, remains.address
         workspace = workspace_of(address)
         follow = [

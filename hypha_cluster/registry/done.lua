@@ -1,4 +1,4 @@
--- Take addresses out of a list of times, each if it still has the time that is meant.
+-- Take addresses out of a list of times, each only if it still has the time that is given.
 -- KEYS  1 sorted set of addresses by time (ms)
 -- ARGV  time, address, …
 for i = 1, #ARGV, 2 do

@@ -1,5 +1,5 @@
--- Hand out addresses whose time has come; nobody else gets them for a while, unless it is said before
--- that they are done.
+-- Hand out addresses whose time has come; nobody else gets them for a while. Whoever has dealt with
+-- one removes it meanwhile (done.lua).
 -- KEYS  1 sorted set of addresses by time (ms)
 -- ARGV  1 how many at the most  2 for how long they are handed out (ms)
 -- Returns {their new time, address, …}

@@ -2,7 +2,7 @@
 -- KEYS  1 probes  2 what the gateway found last
 -- ARGV  1 what keys of instances begin with  2 how many to answer  3 name of this very call
 --       4 how long it is known what was found (ms)
--- Returns their addresses; until a probe is noted, or should be over, its next one is not due
+-- Returns their addresses; the next probe of one is not due before this one is noted, or should be over
 local last = redis.call('HGET', KEYS[2], ARGV[3])
 if last then
   return cjson.decode(last) -- it was sent again, because its answer was lost

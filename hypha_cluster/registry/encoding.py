@@ -19,10 +19,10 @@ _RESERVED: Final = ("_rtype", "__proto__")
 
 
 def to_json(what: str, value: object) -> str:
-    """A value of a client's, to be kept; BadRequest unless it is plain data.
+    """A client's value as JSON, to be kept; BadRequest unless it is plain data.
 
-    All that the registry keeps is shown to others as it is. So it holds nothing that one of them
-    could not be sent: by msgpack, as JSON, or as a value that has a meaning for clients.
+    The registry shows to others what it keeps, as it is. So it takes nothing that could not be sent
+    as msgpack or JSON, or that has a meaning of its own for clients.
     """
     for place, reason in _oddities(value, "", 0):
         where = f" at {_cut(place.removeprefix('.'))}" if place else ""
@@ -68,7 +68,7 @@ def flatten(mapping: Mapping[str, str]) -> list[str]:
 
 
 def pairs(items: Sequence[bytes]) -> Infos:
-    """What a script answers as keys and values in turn."""
+    """Read what a script returns as keys and values in turn."""
     return {
         key.decode(): value.decode() for key, value in zip(items[::2], items[1::2], strict=True)
     }

@@ -1,7 +1,7 @@
 -- Take the calls out of mailboxes of clients that have been away for too long; keep the rest.
 -- KEYS  of each: client, mail, size of the mail, what was taken by this very call
--- Returns of each: the calls, in their order, the same ones when the script was sent again; or from
--- when it counts as away (ms), when that is later
+-- Returns for each the calls, in their order, the same ones when the script was sent again; or, when
+-- it does not count as away yet, from when on it will (ms)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 

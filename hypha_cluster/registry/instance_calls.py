@@ -16,13 +16,13 @@ from hypha_cluster.registry.instances import HISTORY, LEASE, Wanted
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
-_HOLDS: Final = 3_000  # ms for which it counts what a gateway has said
+_HOLDS: Final = 3_000  # ms for which counts what a gateway has said
 _LOOKING: Final = 10_000  # ms between two looks at an app that is kept up
 _AGAIN: Final = 300_000  # ms from the failure of such an app to its next start
 
 
 class InstanceCalls:
-    """What one gateway says. node: its name."""
+    """Tells what one gateway has counted. node: its name."""
 
     def __init__(self, redis: RedisClient, keys: Keys, node: str) -> None:
         self._node = node
@@ -32,8 +32,8 @@ class InstanceCalls:
     async def report(self, calls: Mapping[str, int]) -> frozenset[str]:
         """Say which instances were called, and how many calls wait for each at this gateway.
 
-        Then there are more instances of what has too much to do, and those stop that nobody has
-        called for too long. Return the addresses of all whose calls are counted.
+        Thereupon an app that has too much to do gets more instances, and instances stop that nobody
+        has called for too long. Return the addresses of all whose calls are counted.
         """
         keys = self._keys
         watched: list[bytes] = await self._tend(

@@ -1,6 +1,6 @@
-"""What has become of an instance: every change of its state, written by the script that makes it.
+"""The history of an instance: every change of its state, written by the script that makes it.
 
-The two cannot disagree: there is no state that no change led to, and no change that was not made.
+So state and history cannot disagree.
 """
 
 from typing import NamedTuple
@@ -10,9 +10,9 @@ from hypha_cluster.protocol.limits import APP_HISTORY
 
 
 class Step(NamedTuple):
-    """One change. at: Unix time. before: empty, for the first.
+    """One change. at: Unix time. before: the earlier state; empty for the first change.
 
-    Both states are `starting` where its page comes in. runner: who has it, or had it until then.
+    Both states are `starting` when its page comes in. runner: who has it, or had it until then.
     """
 
     at: float

@@ -59,12 +59,12 @@ class InstanceLogs:
     async def write(
         self, address: str, kind: str, texts: Sequence[str], *, kept: int = APP_LOG
     ) -> None:
-        """kept: how many entries of this kind there are at most from now on."""
+        """Add entries of one kind. kept: how many of the newest stay, at most."""
         channel = self._keys.log_channel(address)
         await self._write([self._keys.instance_log(address, kind)], [kept, _KEPT, channel, *texts])
 
     async def read(self, address: str, kind: str, offset: int, limit: int) -> list[Entry]:
-        """Some entries of one kind, the oldest first; none of a kind that there is not."""
+        """Some entries of one kind, the oldest first; none if there is no such kind."""
         if kind not in KINDS:
             return []
         key = self._keys.instance_log(address, kind)
@@ -77,7 +77,7 @@ class InstanceLogs:
         return {kind: entries for kind, entries in found.items() if entries or kind == "error"}
 
     async def since(self, address: str, cursor: Cursor) -> list[tuple[Entry, Cursor]]:
-        """What was logged after what has been read, by time; each entry with where it leads."""
+        """What was logged after a cursor, by time; each entry with the cursor behind it."""
         asked = [
             (kind, self._redis.xrange(self._keys.instance_log(address, kind), APP_LOG, after=place))
             for kind, place in zip(KINDS, cursor.places, strict=True)
@@ -104,6 +104,6 @@ def _entry(kind: str, name: bytes, fields: list[bytes]) -> Entry:
 
 
 def _numbers(name: bytes) -> tuple[int, int]:
-    """What an id of an entry is: a time in ms, and a number within it."""
+    """The two parts of an entry's id: a time in ms, and a number within it."""
     at, _, number = name.partition(b"-")
     return int(at), int(number)

@@ -1,7 +1,7 @@
 """Instances of apps: which are wanted, who runs them, and what each of them is doing.
 
 Every change is one script that looks at the state and the epoch first. An epoch is one attempt to
-run an instance, by one runner; whatever is said by an earlier one is not heard any more.
+run an instance, by one runner; what a runner of an earlier epoch says changes nothing any more.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ REMEMBERED: Final = 86_400.0  # seconds for which the end of an instance is know
 TICKET: Final = "hypha-app-"  # what the token of a page begins with
 _TICKET_LIFE: Final = 60.0  # seconds
 HISTORY: Final = (APP_HISTORY, int(REMEMBERED * 1000))  # changes, and ms
-_LOOKED_AT: Final = 1_000  # instances that are seen to at once
+_LOOKED_AT: Final = 1_000  # instances that one script looks at
 _PROBE_MARGIN: Final = 5_000  # ms, after which a gateway that probes is taken to be lost
 
 
@@ -63,10 +63,11 @@ class ProbeTimes(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """How many instances of an app there are, as it is called.
+    """How many instances of an app there are, depending on its calls.
 
-    idle: seconds without a call, after which one stops that is more than `least`; None never.
-    most: how many are shared. target: calls that wait for each, above which there is one more.
+    idle: seconds without a call after which an instance stops, unless only `least` are there; None:
+    never. most: how many there may be to share. target: calls that may wait for each before there
+    is one more.
     """
 
     least: int = 0
@@ -92,7 +93,7 @@ class Wanted(NamedTuple):
     scale: Scale = ALONE
 
     def fields(self, seals: PageSeals) -> dict[str, str]:
-        """What is known of it from its beginning."""
+        """The fields of its record that are known from its beginning."""
         return {
             "name": self.name,
             "user": seals.seal(self.user),
@@ -116,9 +117,9 @@ class Instance:
     wait_for: str
     timeout: float
     reason: str
-    restarts: int  # running
+    restarts: int  # in a row
     restarted_since: float  # Unix time of the first of them
-    probe_failures: int  # running
+    probe_failures: int  # in a row
     probe_restarts: int
     has_run: bool
     service: str  # the name of what it offers
@@ -192,14 +193,14 @@ class Tally(NamedTuple):
     entered: dict[str, int]
 
 
-# Which of several addresses.
+# Chooses one of several addresses.
 Choose = Callable[[Sequence[str]], str]
 
 
 class Instances:
     """Changes and reads the instances of all workspaces.
 
-    seals: of those who may want instances and let their pages in; runners have none.
+    seals: only gateways have them, which ask for instances and let their pages in; runners do not.
     """
 
     def __init__(self, redis: RedisClient, keys: Keys, seals: PageSeals | None = None) -> None:
@@ -220,10 +221,10 @@ class Instances:
     async def ask(
         self, wanted: Wanted, *, shared: bool, choose: Choose = random.choice
     ) -> tuple[str, bool]:
-        """Want an instance; return its address, and whether it is new.
+        """Ask for an instance; return its address, and whether it is new.
 
-        shared: one that there is of the app will do; `choose` says which. Conflict when the client
-        id is in use.
+        shared: an instance of the app that is there will do; `choose` says which. Conflict when the
+        client id is in use; TooMany when the workspace has too many instances.
         """
         assert self._seals, "runners want no instances"
         address, keys = f"{wanted.workspace}/{wanted.client}", self._keys
@@ -268,31 +269,31 @@ class Instances:
         return Instance.of(address, fields) if fields else None
 
     async def get(self, address: str) -> Instance:
-        """The same; NotFound."""
+        """The instance at an address; NotFound."""
         found = await self.find(address)
         if found is None:
             raise NotFound(f"Server app instance not found: {client_of(address)}")
         return found
 
     async def comes_again(self, attachment: Attachment) -> bool:
-        """Whether a client may: not the page of an instance that is stopped, or has failed."""
+        """Whether a client may come back: not a page whose instance was stopped, or has failed."""
         return await self.may_return(attachment.address, attachment.identity)
 
     async def may_return(self, address: str, identity: Identity) -> bool:
-        """The same, of whoever brings a token for coming back to an address."""
+        """The same, for somebody who brings a reconnection token for an address."""
         if not is_page_of_app(identity):
             return True
         return await self._state_for(address, identity) in ACTIVE
 
     async def is_over(self, attachment: Attachment) -> bool:
-        """Whether a client is a page of what no runner has any more: it has got out of there."""
+        """Whether a client is the page of an instance that no runner has any more."""
         if not is_page_of_app(attachment.identity):
             return False
         state = await self._state_for(attachment.address, attachment.identity)
         return state is None or state in OVER
 
     async def _state_for(self, address: str, page: Identity) -> State | None:
-        """What an instance is doing; None if there is none whose page this is."""
+        """The state of the instance whose page this is; None if there is none."""
         assert self._seals, "runners let nobody in"
         state, user = await self._redis.hmget(self._keys.instance(address), "state", "user")
         if state is None or user is None:
@@ -316,7 +317,7 @@ class Instances:
         return await self._read(await self.addresses())
 
     async def addresses(self) -> list[str]:
-        """Of all of them."""
+        """The addresses of all instances."""
         members = await self._redis.zrange(self._keys.instances())
         return sorted(member.decode() for member in members)
 
@@ -369,7 +370,7 @@ class Instances:
         return Change(bool(done), State(now.decode()) if now else None, int(current or 0))
 
     async def forget(self, address: str) -> None:
-        """Want an instance no more, nor what is known of it and its log, once it is over."""
+        """Stop an instance; once it is over, forget its record and its log, too."""
         ended = await self.end(address, forgotten="1")
         if ended.state in OVER:
             await self.change(address, OVER, ended.state)
@@ -378,7 +379,7 @@ class Instances:
             await self.change(address, stopping, State.STOPPING, due=LEASE, forgotten="1")
 
     async def end(self, address: str, *, because: str = "", **fields: str) -> Change:
-        """Want an instance no more: stopped, or failed if there is a reason."""
+        """Stop an instance; it counts as failed if there is a reason, else as stopped."""
         state = State.FAILED if because else State.STOPPED
         while True:
             ended = await self.change(
@@ -400,7 +401,7 @@ class Instances:
                 return ended
 
     async def see_to(self, runner: str = "", free: int = 0) -> list[str]:
-        """Pass on what lost runners had, forget what is over; take some, and return which."""
+        """Pass on instances of lost runners, forget what is over; take some, and return them."""
         keys = self._keys
         taken: Sequence[bytes] = await self._take(
             keys=[
@@ -435,7 +436,7 @@ class Instances:
         await self._redis.delete(self._keys.taken(runner))
 
     async def count(self) -> Tally:
-        """How many there are, and how many there could be."""
+        """How many instances there are, and how many more the runners would take."""
         keys = self._keys
         states, used, free, runners, entered = await self._count(
             [keys.instances(), keys.runners(), keys.free_slots(), keys.entered_states()],
@@ -446,9 +447,9 @@ class Instances:
     # Probes.
 
     async def due_probes(self) -> list[ProbeTurn]:
-        """The instances whose liveness is to be probed now, by whoever asks first.
+        """The instances whose liveness is to be probed now; each goes to whoever asks first.
 
-        No other probe of the instance is due before this one is noted, or should have been.
+        An instance is not due again before this probe is noted, or should have been.
         """
         keys, turn = self._keys, secrets.token_hex(8)
         due: Sequence[bytes] = await self._due_probes(
@@ -460,7 +461,7 @@ class Instances:
     async def note_probe(
         self, turn: ProbeTurn, *, is_well: bool, forgiven_after: float
     ) -> int | None:
-        """How many probes of the instance have failed, running; None if it was not its turn.
+        """Note a probe; return how many have failed in a row, None if it was not its turn.
 
         forgiven_after: seconds of running well, after which its restarts do not count any more.
         """
@@ -474,7 +475,7 @@ class Instances:
     async def issue_ticket(self, instance: Instance) -> str | None:
         """A token that lets the page of an instance in, once, within a minute of its start.
 
-        None when the instance is somebody else's by now.
+        None when another runner has the instance by now.
         """
         token = TICKET + secrets.token_urlsafe(24)
         changed = await self.change(
@@ -527,5 +528,5 @@ def _digest(token: str) -> str:
 
 
 def _numbers(pairs: Sequence[Any]) -> dict[str, int]:
-    """Names and numbers that a script has answered in turn."""
+    """Read what a script returns as names and numbers in turn."""
     return {name.decode(): int(many) for name, many in zip(pairs[::2], pairs[1::2], strict=True)}

@@ -15,9 +15,9 @@ _USED: Final = "used:"  # what a field begins with that says when a token was la
 
 
 class IssuedToken(NamedTuple):
-    """What is kept of a token: all but the token. made, expires, used: Unix times.
+    """What is kept about a token, without the token itself. made, expires, used: Unix times.
 
-    by_login: a program got it that waited for a login, whose name it has. used: 0 for never.
+    by_login: whether a program got it by a login; then its name is the program's. used: 0: never.
     """
 
     id: str
@@ -66,14 +66,14 @@ class IssuedTokens:
         await self._note(keys=[self._keys.tokens(user)], args=[token.id, token.to_json(), *over])
 
     async def get(self, user: str, token: str) -> IssuedToken:
-        """One of a user's; NotFound."""
+        """One token of a user's; NotFound."""
         kept = await self._redis.hget(self._keys.tokens(user), token)
         if kept is None or token.startswith(_USED):
             raise NotFound("You have no such token any more.")
         return _read({token: kept})[0]
 
     async def forget(self, user: str, *tokens: str) -> None:
-        """Show some no more."""
+        """Take tokens off the list."""
         await self._note(keys=[self._keys.tokens(user)], args=["", "", *tokens])
 
 

@@ -1,8 +1,8 @@
 """Every key and channel in Redis, with what it holds and when it expires.
 
 A name in braces is a hash tag: all keys and channels of a workspace share one slot of a Redis
-Cluster, so that one script can change them together. A key that no other key of this module
-leads to would be lost; so each has a listing, or an expiry.
+Cluster, so that one script can change them together. A key to which no other key leads would never
+be found again; so each key is in a listing, or expires.
 """
 
 import re
@@ -41,7 +41,7 @@ class Keys:
     """Names of keys and channels; `prefix` keeps several clusters apart on one server."""
 
     def __init__(self, prefix: str = DEFAULT_PREFIX) -> None:
-        """Raise StartupError for a prefix by which keys could be taken for another cluster's."""
+        """Raise StartupError for a prefix that would mix these keys with another cluster's."""
         if any(f"{part}:" in _BEGINNINGS for part in prefix.split(":")[1:]):
             words = ", ".join(word.removesuffix(":") for word in _BEGINNINGS[1:])
             raise StartupError(f"redis_prefix may not have {words} after a ':', as {prefix!r} has")
@@ -72,7 +72,7 @@ class Keys:
         return f"{self.client(address)}:services"
 
     def client_public(self, address: str) -> str:
-        """Set of the ids of those of them that are public."""
+        """Set of the ids of the public ones among them."""
         return f"{self.client(address)}:public"
 
     def unsettled(self, address: str) -> str:
@@ -83,9 +83,9 @@ class Keys:
         return f"{self.client(address)}:unsettled"
 
     def departed(self, address: str) -> str:
-        """Hash, holder → what is to be known of a client that left, until all that follows is done.
+        """Hash, holder → what is left to do for a client that has left. Goes when that is done.
 
-        The list of its node's clients leads to it, or that of suspended ones.
+        The list of its node's clients leads to it, or that of suspended clients.
         """
         return f"{self.client(address)}:departed"
 
@@ -145,9 +145,10 @@ class Keys:
         return f"{self.prefix}:role:{name}"
 
     def node_clients(self, node: str) -> str:
-        """Set of `address holder` of all that may be attached to a node, or are not finished yet.
+        """Set of `address holder` of all clients that may be attached to a node.
 
-        It is who to clean up after when the node's lease ends.
+        These are to be cleaned up after when the node's lease ends; so also those are in it whose
+        departure is not finished.
         """
         return f"{self.prefix}:node:{node}:clients"
 
@@ -161,7 +162,8 @@ class Keys:
 
     def accounts(self) -> str:
         """Hash: name → account as JSON, with the hash of its password."""
-        return f"{self.prefix}:{{:accounts}}"  # the tag of no workspace, which has no colon
+        # No workspace has this tag, since its name would have no colon.
+        return f"{self.prefix}:{{:accounts}}"
 
     def account_names(self) -> str:
         """Hash: e-mail address → name of the account that has it."""
@@ -196,7 +198,7 @@ class Keys:
         return f"{self.prefix}:attempts:{digest}"
 
     def used(self, what: str, subject: str) -> str:
-        """When all is due that somebody has used of something, in ms. Expires then."""
+        """When somebody may use something again without a debt, in ms. Expires then."""
         return f"{self.prefix}:used:{what}:{subject}"
 
     def tally(self, what: str, subject: str) -> str:
@@ -224,7 +226,7 @@ class Keys:
         return f"{self.prefix}:apps"
 
     def app_ticket(self, digest: str) -> str:
-        """The version of an app whose files who has a secret of this digest gets. Expires."""
+        """The version of an app whose files a secret of this digest opens. Expires."""
         return f"{self.prefix}:app-ticket:{digest}"
 
     def instances(self) -> str:
@@ -232,7 +234,7 @@ class Keys:
         return f"{self.prefix}:{{:apps}}"  # all of them in the slot of no workspace
 
     def runners(self) -> str:
-        """Sorted set of runners of apps by the time, in ms, until which they are there."""
+        """Sorted set of runners of apps by the time, in ms, until which they count as there."""
         return f"{self.prefix}:{{:apps}}:runners"
 
     def free_slots(self) -> str:
@@ -244,7 +246,7 @@ class Keys:
         return f"{self.prefix}:{{:apps}}:entered"
 
     def taken(self, runner: str) -> str:
-        """Hash, name of a call → instances that a runner, or who probes, took by it. Expires."""
+        """Hash, name of a call → instances that a runner, or a prober, took by it. Expires."""
         return f"{self.prefix}:{{:apps}}:taken:{runner}"
 
     def instance(self, address: str = "") -> str:
@@ -272,7 +274,7 @@ class Keys:
         return f"{self.prefix}:{{:apps}}:history:{address}"
 
     def watched_instances(self) -> str:
-        """Sorted set of addresses of instances by the time, in ms, when nobody has called them."""
+        """Sorted set of addresses of instances by the time, in ms, to stop them if nobody calls."""
         return f"{self.prefix}:{{:apps}}:watched"
 
     def kept_apps(self) -> str:
@@ -280,7 +282,7 @@ class Keys:
         return f"{self.prefix}:{{:apps}}:kept"
 
     def kept_app(self, app_id: str = "") -> str:
-        """Hash: how an app that is kept up is started. Goes when it is so no longer."""
+        """Hash: how an app that is kept up is started. Goes when it is no longer kept up."""
         return f"{self.prefix}:{{:apps}}:kept:{app_id}"
 
     def instance_log(self, address: str, kind: str) -> str:

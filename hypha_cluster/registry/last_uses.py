@@ -50,7 +50,7 @@ class LastUses:
             await self.write()
 
     async def write(self) -> None:
-        """What cannot be written is forgotten: the next use says it again."""
+        """Write what was noted; forget what cannot be written, as the next use is noted too."""
         unwritten, self._unwritten = self._unwritten, {}
         replies = [
             self._use(keys=[self._keys.tokens(user)], args=[token, f"{when:.0f}"])

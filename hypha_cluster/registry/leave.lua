@@ -1,14 +1,14 @@
--- Remove a client with all that it offers, if it is still the one that is meant. What has to follow
--- elsewhere is written down here, and answered to whoever asks, until it is done.
+-- Remove a client with all that it offers, if it still has the holder that is given. What has to follow
+-- in other slots is noted here, and returned to every caller until it is done.
 -- KEYS  1 workspace  2 clients of the workspace  3 client  4 its services  5 services of the workspace
---       6 mail  7 size of the mail  8 that it has left  9 its public services
+--       6 mail  7 size of the mail  8 the note that it has left  9 its public services
 --       10 its services that are to be settled  11 its departures that are to be finished
 -- ARGV  1 client id  2 holder, or '' for one whose suspension ended
 --       3 key of the providers of a service, without the service
 --       4 how long it is remembered of a holder that it has left (ms)
 -- Returns {1 when there is such a client, when its suspension ends (ms) or 0 if it has none,
 --          1 when there is the workspace, number of services to be settled, their ids,
---          holder of a departure, what is to be known of it, …}
+--          holder of a departure, what is known of it, …}
 local HOLDER = 'owner' -- as keys.py says
 local client = redis.call('HMGET', KEYS[3], HOLDER, 'state', 'until', 'user_id', 'node', 'away_after')
 local is_suspended, is_over = client[2] == 'suspended', false

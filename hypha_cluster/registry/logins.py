@@ -44,9 +44,9 @@ class SignIn(NamedTuple):
 
 
 class Logins:
-    """Keeps what has begun until it ends. login_time: seconds that a login may take.
+    """Keeps logins until they end. login_time: seconds that a login may take.
 
-    A key has two halves. The first is in the address of the page; the second only the program has,
+    A key has two halves. The first is in the address of the page; only the program has the second,
     so whoever sees the address cannot fetch the token.
     """
 
@@ -81,7 +81,7 @@ class Logins:
         return (program or b"").decode()
 
     async def report(self, key: str, token: str | None) -> None:
-        """End a login with a token, or with None for whoever does not want it."""
+        """End a login with a token, or with None when the user refuses it."""
         state = LoginState.REFUSED if token is None else LoginState.DONE
         answer = await self._report(
             keys=[self._keys.login(public_part(key))],
@@ -152,7 +152,7 @@ class Logins:
 
 
 class Attempts:
-    """Counts what may be tried so often, over all gateways: `most` within `period` seconds."""
+    """Counts attempts over all gateways: `most` are allowed within `period` seconds."""
 
     def __init__(self, redis: RedisClient, keys: Keys, most: int, period: float) -> None:
         self._keys = keys
@@ -180,7 +180,7 @@ def public_part(key: str) -> str:
 
 
 def code_of(key: str) -> str:
-    """The end of that half: what the address ends in that the program shows."""
+    """The end of that half, with which the address that the program shows ends, too."""
     return public_part(key)[-4:]
 
 

@@ -1,7 +1,7 @@
 """Mailboxes: frames for clients that are suspended.
 
-relay/publisher.py fills them, by deliver.lua. What takes something out of them may be sent to Redis
-again when its reply is lost, so each call has a ticket, by which Redis knows it again.
+relay/publisher.py fills them, by deliver.lua. A script that takes something out of them is sent
+again when its reply is lost, so each call has a ticket, by which the script recognizes it.
 """
 
 import itertools
@@ -41,16 +41,16 @@ class Mailboxes:
         self._put_back = Script(redis, "put_back")
         self._give_up = Script(redis, "give_up")
         self._tickets = (f"{prefix}{number}" for number in itertools.count())
-        # Of mail that may have been taken, though nobody here got it: its ticket → the address.
+        # Of mail that may have been taken although its reply was lost: its ticket → the address.
         self._lost: dict[str, str] = {}
 
     async def take(self, address: str) -> list[bytes]:
-        """Frames that waited for a client, in their order; once it has joined the bus again.
+        """Take the frames that waited for a client, in their order, once it has joined the bus.
 
-        If it fails, `recover` puts back what it may have taken.
+        If this fails, `recover` puts back what it may have taken.
         """
         if not await self._redis.exists(self._keys.mail(address)):
-            return []  # nor will there be any: the client is heard
+            return []  # none will come any more either, since the client is heard now
         ticket = self._ticket(address)
         try:
             frames: list[bytes] = await self._take(keys=[*self._box(address), ticket])
@@ -60,7 +60,7 @@ class Mailboxes:
         return frames
 
     async def recover(self) -> list[tuple[str, list[Marked]]]:
-        """Put back what was taken by commands whose replies got lost; as `put_back` does it.
+        """Put back what was taken by commands whose replies were lost, as `put_back` does.
 
         Returns frames for which there is nobody, by their address.
         """
@@ -77,8 +77,8 @@ class Mailboxes:
     ) -> list[Marked]:
         """Put frames before all that came since; return those for which there is nobody.
 
-        They are older than what is in the mailbox. Whoever hears the address meanwhile gets them.
-        ticket: that of an attempt that is made again.
+        They are older than what is in the mailbox. Whoever hears the address by now gets them.
+        ticket: that of an earlier attempt at the same.
         """
         if not frames:
             return []
@@ -113,7 +113,7 @@ class Mailboxes:
     async def _give_up_some(
         self, addresses: Sequence[str], time: int
     ) -> list[tuple[str, list[bytes]]]:
-        """The same for clients in one slot. time: what they have in the list."""
+        """The same for clients in one slot. time: of each in the list of those away, in ms."""
         answers = await self._give_up(
             keys=[
                 key

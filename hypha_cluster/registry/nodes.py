@@ -56,7 +56,7 @@ class Nodes:
         self._keys = keys
         self._ttl = ttl
         self._ms = int(ttl * 1000)
-        # What is left of a lease that should have been renewed twice.
+        # What is left of a lease that should have been renewed twice since.
         self._stale = int(max(0.0, ttl - _SILENCE * interval) * 1000)
         # So that two processes of one name do not share a lease.
         self._epoch = secrets.token_hex(8)
@@ -80,7 +80,10 @@ class Nodes:
                 raise _in_use(name, await self._redis.hget(key, "about"))
 
     async def take_lease(self, name: str, about: Mapping[str, Any]) -> None:
-        """Conflict when another process has it. about: address, version, started, draining."""
+        """Take the lease of a name; Conflict when another process has it.
+
+        about: address, version, started, draining.
+        """
         noted = self._note([self._keys.leases()], [name, self._ms])
         lease: list[Word] = [self._epoch, json.dumps(about), self._ms, self._stale]
         holder: bytes | None = await self._take([self._keys.node(name)], lease)
@@ -95,7 +98,7 @@ class Nodes:
         return renewal
 
     async def drop_lease(self, name: str) -> None:
-        """Give the lease back; before, whoever is still said to be attached has to be suspended."""
+        """Give the lease back; suspend all clients of the node before that."""
         if await self._drop([self._keys.node(name)], [self._epoch]):
             await self.forget(name)
 
@@ -125,7 +128,7 @@ class Nodes:
         return found[1] / 1000 + self._ttl if found else None
 
     async def forget(self, name: str) -> None:
-        """It has been cleaned up after."""
+        """Note that a node has been cleaned up after."""
         await self._redis.zrem(self._keys.leases(), name)
 
 

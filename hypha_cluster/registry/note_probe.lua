@@ -2,7 +2,7 @@
 -- KEYS  1 the instance  2 probes
 -- ARGV  1 address  2 the turn: name of the call that found it  3 '1' if the app is well
 --       4 how long it has to run well, so that its restarts do not count any more (ms)
--- Returns how often it has failed by now, running; nothing if it was not its turn
+-- Returns how often it has failed in a row by now; nothing if it was not its turn
 local known = redis.call('HMGET', KEYS[1], 'state', 'probe_turn', 'probe_noted', 'probe_every', 'changed')
 if known[1] ~= 'running' or known[2] ~= ARGV[2] then
   return false

@@ -1,7 +1,8 @@
 """The listing of public services, by name, whichever their workspace.
 
-It is in other slots than what the workspace knows of its services. So whoever changes those notes
-in the same script which of them are to be settled (`Keys.unsettled`), and then settles them here.
+It is in other slots than the services of the workspaces. So the script that changes a service also
+notes it as unsettled (`Keys.unsettled`): the listing may be wrong about it. Whoever changed it then
+settles it here.
 """
 
 import json
@@ -22,7 +23,7 @@ def is_public(info: Mapping[str, Any]) -> bool:
 
 
 def as_listed(info: str) -> str:
-    """What the listing should have of a service whose info this is, as JSON."""
+    """What the listing should say of a service with this info, as JSON."""
     return info if is_public(json.loads(info)) else NOT_LISTED
 
 
@@ -35,9 +36,9 @@ class PublicListing:
         self._settle = Script(redis, "settle")
 
     async def settle(self, address: str, infos: Infos) -> None:
-        """Have the listing say of a client's services what their workspace says.
+        """Make the listing say of a client's services what their workspace says.
 
-        infos: what that is, as far as is known; NOT_LISTED for a service that is not public.
+        infos: what the workspace says, as far as is known; NOT_LISTED for one that is not public.
         """
         while infos:
             await self._remove(address, [each for each, info in infos.items() if not info])

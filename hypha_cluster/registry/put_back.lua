@@ -1,5 +1,5 @@
 -- Put frames, oldest first, before all that is in a mailbox; who hears the client gets them at once.
--- KEYS  1 client  2 mail  3 size of the mail  4 that this very call was done
+-- KEYS  1 client  2 mail  3 size of the mail  4 the note that this very call was done
 -- ARGV  1 channel  2 expiry (ms)  3… frames, each with its mark
 -- Returns for each frame 1, or 0 when there is no such client; nothing, when it was done before
 if not redis.call('SET', KEYS[4], '', 'NX', 'PX', 30000) then

@@ -1,7 +1,7 @@
 """How fast each user and address uses something, over all gateways.
 
-A gateway counts for itself. When somebody has used a hundredth there of what they may use at once,
-it tells the others through Redis, and is told: what ordinary programs do costs no command.
+A gateway counts by itself. When somebody has used a hundredth there of what they may use at once,
+the gateway and the others tell each other through Redis. So ordinary programs cost no command.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ from hypha_cluster.links.client import RedisClient, Reply
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
-_WORTH_TELLING: Final = 0.01  # of what may be used at once
-_FORGOTTEN: Final = 10.0  # seconds after which what is not worth telling is forgotten
+_WORTH_TELLING: Final = 0.01  # part of what may be used at once; less is not told
+_FORGOTTEN: Final = 10.0  # seconds after which what was not told is forgotten
 
 
 class Rate(NamedTuple):
@@ -29,7 +29,11 @@ class Rate(NamedTuple):
 
 @dataclass(slots=True)
 class _Use:
-    """When all that was used is due, what of it the others do not know, and when it was."""
+    """What one subject has used of one rate.
+
+    due: when all of it is paid off, by the clock. untold: the amount that the other gateways do not
+    know of. at: when the subject last used some.
+    """
 
     due: float
     untold: float
@@ -37,7 +41,7 @@ class _Use:
 
 
 class Rates:
-    """Counts what is used, and says when more may be."""
+    """Counts what is used, and says when more may be used."""
 
     def __init__(
         self, redis: RedisClient, keys: Keys, clock: Callable[[], float] = time.monotonic
@@ -48,9 +52,9 @@ class Rates:
         self._used: dict[tuple[Rate, str], _Use] = {}
 
     def ask(self, rate: Rate, subject: str, amount: float = 1.0) -> float:
-        """Use so much; or none, and answer after how many seconds there will be so much.
+        """Use an amount and return 0; or use none, and return the seconds until it may be used.
 
-        What is more than may be used at once is let through when nothing of that is used.
+        An amount that is larger than what may be used at once passes when nothing is in use.
         """
         use, now = self._use(rate, subject)
         needed = min(amount / rate.per_second, rate.ahead)
@@ -64,7 +68,7 @@ class Rates:
         return max(use.due - now - rate.ahead, 0.0)
 
     async def take(self, rate: Rate, subject: str, amount: float = 1.0) -> float:
-        """As `ask`, but of Redis: for what is seldom used, and dear."""
+        """As `ask`, but decided in Redis: for what is used seldom, and costs much."""
         taken, ahead = await self._tell(rate, subject, amount, only_if_left=True)
         return 0.0 if taken else ahead / 1000 + amount / rate.per_second - rate.ahead
 
@@ -91,7 +95,7 @@ class Rates:
         )
 
     async def exchange(self) -> None:
-        """Tell the others what was used here, and learn what was used there; forget the rest."""
+        """Tell the others what was used here, learn what was used there; forget what is old."""
         told = []
         for (rate, subject), use in list(self._used.items()):
             if use.untold >= _WORTH_TELLING * rate.per_second * rate.ahead:
@@ -110,5 +114,5 @@ class Rates:
         return use.due <= now and (not use.untold or use.at < now - _FORGOTTEN)
 
     def __len__(self) -> int:
-        """Of how much is counted."""
+        """How many subjects are counted."""
         return len(self._used)

@@ -7,8 +7,8 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from hypha_cluster.protocol.limits import READ_CACHE
 
-LIFETIME: Final = 1.0  # seconds; rights that were taken away hold no longer than this
-_CHANGES: Final = 10_000  # groups; of one more, what was read may be as old as LIFETIME
+LIFETIME: Final = 1.0  # seconds; for so long, rights that were taken away may still hold
+_CHANGES: Final = 10_000  # groups that are known to have changed; others are up to LIFETIME old
 _OVERHEAD: Final = 500  # bytes that an entry takes beside its texts
 
 T = TypeVar("T")
@@ -25,19 +25,19 @@ class _Entry(NamedTuple, Generic[T]):
 class ReadCache(Generic[T]):
     """Keeps what was found, by group and key; that nothing was found is not kept.
 
-    No cache of cachetools: its look-ups ask the clock and go through Python three times, and here
-    are three for each call over HTTP.
+    No cache of cachetools: each of its look-ups asks the clock and costs three calls of Python
+    functions, and a call over HTTP takes three look-ups.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        # In both, what is longest there comes first.
+        # In both, the oldest comes first.
         self._entries: OrderedDict[tuple[str, str], _Entry[T]] = OrderedDict()
         self._changed: OrderedDict[str, float] = OrderedDict()
         self._size = 0
 
     async def get(self, group: str, key: str, read: Callable[[], Awaitable[T]]) -> T:
-        """The answer of `read`, or what it was a moment ago."""
+        """What `read` returns, or returned a moment ago."""
         began, kept = self._clock(), self._entries.get((group, key))
         if kept is not None and self._holds(kept, group, began):
             return kept.value
@@ -64,7 +64,7 @@ class ReadCache(Generic[T]):
         self._clear()
 
     def _clear(self) -> None:
-        """Drop what holds no longer, and what there is no room for."""
+        """Drop what is too old, and what there is no room for."""
         oldest = self._clock() - LIFETIME
         while self._entries:
             entry = next(iter(self._entries.values()))
@@ -74,7 +74,7 @@ class ReadCache(Generic[T]):
             self._size -= entry.size
 
     def forget(self, group: str) -> None:
-        """Something in it has changed."""
+        """Something in a group has changed: what was read of it counts no longer."""
         self._changed[group] = self._clock()
         self._changed.move_to_end(group)
         if len(self._changed) > _CHANGES:

@@ -1,7 +1,7 @@
 """Cleans up after dead nodes, and removes clients that stay away; every node does it.
 
-Whatever is changed is compared first, so two may do the same at once. None of the clients stops the
-others: a part of Redis may be away, and its clients come again.
+Each change compares first what is there, so two nodes may do the same at once. No client stops the
+others: while a part of Redis is away, its clients wait for a later turn.
 """
 
 import logging
@@ -22,7 +22,7 @@ from hypha_cluster.registry.unheard import Unheard
 
 _log = logging.getLogger(__name__)
 
-_LONG: Final = 60.0  # seconds that a node is taken to be dead of which nothing is known any more
+_LONG: Final = 60.0  # seconds; so long is a node taken to be dead of which nothing is known
 
 
 class Verdicts(NamedTuple):
@@ -33,7 +33,10 @@ class Verdicts(NamedTuple):
 
 
 class Reaper:
-    """grace: seconds that a client without a node keeps its place."""
+    """Suspends the clients of dead nodes, and removes clients whose suspension has ended.
+
+    grace: seconds that a suspended client keeps its place.
+    """
 
     def __init__(
         self,
@@ -53,9 +56,9 @@ class Reaper:
         self._grace = grace
 
     async def clean_up(self, own: str) -> Verdicts:
-        """Suspend the clients of dead nodes, a number of each in one turn.
+        """Suspend the clients of dead nodes, so many of each in one turn (ORPHANS in limits.py).
 
-        own: the node that does it, which is not dead whatever its lease says.
+        own: this node, which is not dead whatever its lease says.
         """
         dead = [node for node in await self._nodes.dead() if node.name != own]
         cleaned = await apart("Clients of dead nodes", map(self._clean_up_after, dead))
@@ -82,7 +85,7 @@ class Reaper:
             outcomes = await apart(f"Clients of node {name}", works)
             suspended += sum(outcomes)
             if len(outcomes) < len(groups):
-                break  # a part of Redis is away; others are chosen next time
+                break  # a part of Redis is away; the next turn chooses others
         if suspended:
             _log.info("Node %s is gone; %d of its clients are suspended.", name, suspended)
         if not await self._redis.exists(key):

@@ -1,4 +1,4 @@
--- Change what a client offers, if it is still the one that is meant.
+-- Change what a client offers, if it still has the holder that is given.
 -- KEYS  1 client  2 its services  3 services of the workspace  4 its public services
 --       5 its services that are to be settled: whose place in the public listing may be wrong
 -- ARGV  1 client id  2 holder  3 key of the providers of a service, without the service

@@ -26,7 +26,7 @@ _NOTHING_READ: Final = -1  # in the place of a version
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Watch:
-    """Somebody who does something for as long as their token holds."""
+    """Somebody does something that ends when their token is revoked."""
 
     identity: Identity
     workspace: str
@@ -40,8 +40,8 @@ class _Watch:
 class Revocations:
     """Notes revocations for all gateways, and keeps what this one knows of them in `book`.
 
-    A counter says whether there is something new. It is asked for so often that what is revoked
-    anywhere holds nowhere within a second, even if no event would get through.
+    A counter in Redis says whether there is something new. It is read so often that within a second
+    what one gateway revoked holds at none, even if no event gets through.
     """
 
     def __init__(self, redis: RedisClient, keys: Keys) -> None:
@@ -56,7 +56,7 @@ class Revocations:
 
     @property
     def version(self) -> int:
-        """Of what the book holds; another one when that has changed."""
+        """The version of the book; it is another one when the book has changed."""
         return self._version
 
     async def load(self) -> None:
@@ -89,9 +89,9 @@ class Revocations:
 
     @contextlib.asynccontextmanager
     async def holding(self, identity: Identity, workspace: str) -> AsyncIterator[None]:
-        """What is done meanwhile ends with InvalidToken when this gateway learns of a revocation.
+        """End what is done meanwhile with InvalidToken when this gateway learns of a revocation.
 
-        identity: who does it, in a workspace.
+        identity: who does it; workspace: where.
         """
         scope = asyncio.timeout(None)
         watch = _Watch(identity, workspace, scope)
@@ -107,12 +107,12 @@ class Revocations:
             self._watches.discard(watch)
 
     async def _restore(self) -> None:
-        """Redis has lost what this gateway still knows; what was revoked must not come back."""
+        """Write again what Redis has lost and this gateway knows: what was revoked stays so."""
         _log.warning("Redis has lost the revocations; %d are noted again.", len(self._known))
         await settled([self._noted(entry) for entry in self._known.values()])
 
     async def note(self, revocation: Revocation) -> None:
-        """Revoke, on all gateways; what is noted already, and is later, stays."""
+        """Revoke, on all gateways; a later revocation that is noted already stays."""
         known = self._known.get(revocation.key)
         if known is not None and known.before >= revocation.before:
             return
@@ -125,7 +125,7 @@ class Revocations:
             self._own.discard(revocation)
 
     async def lift(self, kind: Kind, name: str) -> None:
-        """Let hold again what a revocation has ended; tokens that were revoked stay so."""
+        """Take a revocation back; single tokens that were revoked stay revoked."""
         await self._revoke(keys=[self._key], args=["", "", f"{kind}:{name}"])
         audit.note(Event.LIFTED, what=kind, name=name)
         await self.load()

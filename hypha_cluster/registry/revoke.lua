@@ -1,4 +1,4 @@
--- Note a revocation, and forget those that are over.
+-- Note a revocation, and forget those that may be forgotten.
 -- KEYS  1 revoked
 -- ARGV  1 its field, or '' to note nothing  2 its value  3… fields that are over
 -- Returns the version, by which the gateways see that something has changed

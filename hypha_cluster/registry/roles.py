@@ -1,4 +1,4 @@
-"""Roles: what one gateway of all does for the cluster, until it ends or gives it up."""
+"""Roles: what one gateway does for the whole cluster, until it ends or gives the role up."""
 
 import secrets
 from typing import Final
@@ -7,7 +7,7 @@ from hypha_cluster.links.client import RedisClient, Word
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
-LEASE: Final = 8.0  # seconds after which a role is free whose holder is heard of no more
+LEASE: Final = 8.0  # seconds without a renewal, after which a role is free
 RENEWAL: Final = 2.0  # seconds between two renewals, and between two attempts to take it
 
 
@@ -22,12 +22,12 @@ class Role:
         self._drop = Script(redis, "drop_lease")
 
     async def take(self) -> bool:
-        """Whether the role is this gateway's now, until LEASE has passed without a renewal."""
+        """Take the role if it is free; say whether this gateway has it now, for LEASE seconds."""
         lease: list[Word] = [self._epoch, self._key, int(LEASE * 1000), 0]
         return await self._take([self._key], lease) is None
 
     async def renew(self) -> bool:
-        """Whether the role is still this gateway's; RedisUnavailable."""
+        """Renew the lease; say whether the role is still this gateway's. RedisUnavailable."""
         renewed: int = await self._renew([self._key], [self._epoch, int(LEASE * 1000)])
         return renewed == 1
 

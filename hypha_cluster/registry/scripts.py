@@ -28,7 +28,7 @@ def open_redis(
 ) -> RedisClient:
     """A client for the servers, or those behind a URL; timeout in seconds, for an answer.
 
-    recovery is told when a server has been away, and may have forgotten.
+    recovery: told when a server has been away, and may have lost what it knew.
     """
     if isinstance(servers, str):
         servers = find_servers(servers, timeout)

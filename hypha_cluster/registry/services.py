@@ -50,7 +50,7 @@ _ANYWHERE: Final = ""  # stands for all workspaces
 
 
 class RecentlyFound:
-    """What was found a moment ago, by workspace; what this node knows to have changed is left out.
+    """What was found a moment ago, by workspace, unless this node knows that it has changed.
 
     many: the providers of a service. single: what one client offers. announce: tells the other
     nodes that services of a workspace have changed.
@@ -164,7 +164,7 @@ class Services:
             for address, state_reply, info_reply in asked
             if (state := await state_reply)
             and (info := await info_reply)
-            and as_listed(info.decode())  # the workspace knows better than the listing
+            and as_listed(info.decode())  # what the workspace says counts, not the listing
         ]
 
     async def provider(self, address: str, service: str) -> Provider | None:

@@ -1,5 +1,5 @@
--- Say of services whether the public listing is right about them, which has just been changed; those
--- are settled.
+-- Compare what the public listing has just been made to say of services with what the workspace says;
+-- those about which it is right are settled.
 -- KEYS  1 public services of a client  2 services of the workspace
 --       3 services of the client that are to be settled
 -- ARGV  1 client id  2… service id, info as it is listed, or '' when it is not

@@ -36,11 +36,11 @@ class Streams:
             await self.keep(digest, address)
 
     async def keep(self, digest: str, address: str) -> None:
-        """Note it for longer; also when Redis has lost it."""
+        """Note a stream for longer, or again if Redis has lost it."""
         await self._redis.set_for(self._keys.stream(digest), address, self._lifetime)
 
     async def find(self, digest: str) -> str | None:
-        """The address of the client; None when there is no such stream, nor was one lately."""
+        """The address of the client; None when there is no such stream, and was none lately."""
         known: str | None = self._known.get(digest)
         if known is None:
             found = await self._redis.get(self._keys.stream(digest))

@@ -1,9 +1,9 @@
--- Mark clients as between two connections, each if it still has the connection that is meant.
+-- Mark clients as suspended, each only if it still has the holder that is given.
 -- KEYS  clients
 -- ARGV  1 how long they keep their place (ms)  2 how long ago their connections broke (ms)
 --       3… their holders
--- Returns of each: 1 when it was done, 0 when it was before, -1 when it has another connection or is
--- gone, -2 when there is something else in its place; until when; from when it counts as away
+-- Returns for each: 1 when this was done now, 0 when it was suspended before, -1 when it has another
+-- holder or is gone, -2 when the key holds something else; until when; from when on it counts as away
 local HOLDER = 'owner' -- as keys.py says
 local time = redis.call('TIME')
 local broken = math.floor(time[1] * 1000 + time[2] / 1000 - tonumber(ARGV[2]))

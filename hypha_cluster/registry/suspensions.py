@@ -45,7 +45,10 @@ class Suspension(IntEnum):
 
 
 class Suspensions:
-    """Suspends clients. ended: the list of when that is over; away: of when calls are given up."""
+    """Suspends clients.
+
+    ended: the list of when suspensions end. away: the list of when clients count as away.
+    """
 
     def __init__(self, redis: RedisClient, keys: Keys) -> None:
         self._redis = redis
@@ -57,7 +60,7 @@ class Suspensions:
     async def begin(
         self, tenures: Sequence[Tenure], *, grace: float, age: float = 0.0
     ) -> list[Suspension]:
-        """Have clients keep their places, each if it still has the connection that is meant.
+        """Suspend clients, each only if it still has the connection that is meant.
 
         tenures: at most SUSPENDED_AT_ONCE (limits.py), all in one slot. grace: seconds for which
         they keep their place. age: seconds since their connections broke. Those that are ELSEWHERE
@@ -78,7 +81,7 @@ class Suspensions:
                 _log.error("What Redis has in the place of %s is no client.", tenure.address)
                 here.append(tenure)
             elif outcome is not Suspension.ELSEWHERE:
-                # Also when it was done before: who did it may have died before this.
+                # Also when it was suspended BEFORE: whoever did that may have died just then.
                 ends[tenure.address], aways[tenure.address] = end, away
                 here.append(tenure)
         if here:
@@ -87,9 +90,9 @@ class Suspensions:
         return outcomes
 
     def over(self, address: str, *, end: int, away: int) -> list[Reply[Any]]:
-        """A suspension is over that had these times, in ms; another one is left alone."""
+        """Take a suspension with these times, in ms, out of the lists; leave a newer one there."""
         return [self.ended.done({address: end}), self.away.done({address: away})]
 
     def forget(self, tenure: Tenure) -> Reply[int]:
-        """A connection is nothing any more that a reaper would have to see to."""
+        """Take a connection out of its node's list: the reaper need not see to it any more."""
         return self._redis.srem(self._keys.node_clients(tenure.node), str(tenure))

@@ -1,4 +1,4 @@
--- See to instances that are due, and take some of those that wait.
+-- Look after instances that are due, and take some of those that wait.
 -- KEYS  1 instances  2 runners  3 what the runner took last  4 how often which state was entered
 --       5 free slots of runners
 -- ARGV  1 runner, or '' to take none  2 how many to take  3 how long a lease lasts (ms)
@@ -55,7 +55,7 @@ local function see_to(address)
   if not state or state == 'failed' or state == 'stopped' then
     forget(address)
     state = ''
-  elseif state == 'stopping' then -- and its runner did not live to do so
+  elseif state == 'stopping' then -- its runner died before it had stopped it
     enter(address, known[4] or 'stopped', known[5] and now or now + ARGV[4], 'runner', '')
     redis.call('ZADD', ARGV[9] .. address:match('^[^/]*'), now, address)
     state = ''
@@ -73,7 +73,7 @@ local due, most = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now), tonumber(AR
 for i = 1, math.min(#due, most) do
   see_to(due[i])
 end
--- Those that wait for a slot stay the first; so some of the others have their turn each time, too.
+-- Those that wait for a slot stay the first in the list; so some of the others get a turn each time, too.
 local others = #due - most
 for i = 1, math.min(others, most) do
   see_to(due[most + 1 + (now + i) % others])

@@ -9,7 +9,7 @@ from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
-_WORTH_TELLING: Final = 50  # the part of the limit from which the others are told
+_WORTH_TELLING: Final = 50  # the limit divided by this is what the others are told from
 _HOLDS: Final = 10_000  # ms for which the word of a gateway counts; it says so every second
 
 
@@ -30,7 +30,7 @@ class Tally:
         self._elsewhere: dict[str, int] = {}  # of those of whom the others were told
 
     def has_room(self, subject: str, more: int) -> bool:
-        """Whether somebody may have so many more."""
+        """Whether somebody may have this many more."""
         have = self._here[subject] + self._elsewhere.get(subject, 0)
         return not self.limit or have + more <= self.limit
 

@@ -1,4 +1,4 @@
--- See who is called: have more instances where too many calls wait, stop those that nobody calls.
+-- Note which instances are called; add some where too many calls wait, stop those that nobody calls.
 -- KEYS  1 those that are watched, by when nobody will have called them for too long  2 instances
 --       3 probes  4 how often which state was entered
 -- ARGV  1 what keys of instances begin with  2 … of instances of a workspace
@@ -18,7 +18,7 @@ local function split(address)
   return address:match('^([^/]*)/(.*)$')
 end
 
--- How many instances of an app there are by state, of the whole workspace, and the calls that wait.
+-- Count the instances of an app by state, those of the whole workspace, and the calls that wait.
 local function count(workspace, app)
   local found = {active = 0, running = 0, all = 0, calls = 0}
   for _, client in ipairs(redis.call('SMEMBERS', ARGV[2] .. workspace)) do
@@ -77,7 +77,7 @@ local function grow(address, number)
   local known = redis.call('HMGET', key, 'app', 'most', 'target')
   local found = count(workspace, known[1])
   local has_room = found.active < tonumber(known[2]) and found.all < tonumber(ARGV[6])
-  -- One at a time: what starts already will take its share.
+  -- One at a time: an instance that starts already will take its share.
   if has_room and found.active == found.running and found.calls > known[3] * found.running then
     begin(workspace, ARGV[7] .. number, key)
   end

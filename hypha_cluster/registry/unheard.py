@@ -1,7 +1,7 @@
-"""Clients that look attached and heard a call no more: does their node live?
+"""Clients whose record says *online*, but which did not hear a call: does their node live?
 
-A node may have died a moment ago, and its lease is not over yet; or nobody knows of the client any
-more but its record. So whoever has put a call into its mailbox looks until that is clear.
+Their node may have died a moment ago, while its lease lasts; or only the record is left. So the
+node that has put the call into the mailbox looks until that is clear.
 """
 
 import time
@@ -29,12 +29,12 @@ class Unheard:
         self._since: dict[str, float] = {}
 
     def add(self, address: str) -> None:
-        """Have somebody look after it; when they are too many, the others run into time-outs."""
+        """Look after a client; if they are too many, calls to others wait for the node's lease."""
         if len(self._since) < UNHEARD:
             self._since.setdefault(address, self._clock())
 
     async def take_dead(self) -> list[Tenure]:
-        """Those whose nodes have no lease; those that are attached or gone are forgotten."""
+        """Take those whose nodes have no lease; forget those that are attached, or gone."""
         found = await apart("Clients that were called", map(self._find, list(self._since)))
         dead = [tenure for tenure in found if tenure is not None]
         for tenure in dead:
@@ -43,7 +43,7 @@ class Unheard:
         return dead
 
     async def _find(self, address: str) -> Tenure | None:
-        """Who has an address, if their node has no lease."""
+        """The tenure of an address whose node has no lease; None for any other."""
         state, holder = await self._redis.hmget(self._keys.client(address), "state", HOLDER)
         if state != b"online" or holder is None:
             self._since.pop(address, None)

@@ -38,9 +38,9 @@ _DEFAULTS: Final = {
 
 
 def to_hash(workspace: Workspace, *, whole: bool = False) -> dict[str, str]:
-    """What Redis keeps; whole: also what is as it is by default, to replace what was there.
+    """The fields that Redis keeps; whole: defaults too, to replace what was there.
 
-    BadRequest for what it does not keep: what is too large, or is no plain data.
+    BadRequest for what is too large, or is no plain data.
     """
     kept = {
         name: to_json(f"{name!r} of a workspace", value)
@@ -101,7 +101,7 @@ class Workspaces:
         self._lately.forget(workspace.name)
 
     async def change(self, name: str, edit: Callable[[Workspace], Workspace]) -> Workspace:
-        """Put what `edit` makes of a workspace in its place; its clients stay.
+        """Replace the settings of a workspace by what `edit` makes of them; its clients stay.
 
         `edit` is called again when somebody else has changed the workspace meanwhile.
         """
@@ -140,7 +140,7 @@ class Workspaces:
         return _identity(await self._redis.hget(self._keys.user(user), "identity"))
 
     async def know(self, user: Identity) -> None:
-        """Know a user from now on, who may not have connected yet."""
+        """Keep who a user is, who may not have connected yet."""
         identity = json.dumps(user.to_wire())
         await self._redis.hset(self._keys.user(user.id), {"identity": identity})
 
@@ -152,7 +152,7 @@ class Workspaces:
         return may(Action.ENTER, identity, workspace, await self.maker_of(identity))
 
     async def may_enter_lately(self, identity: Identity, name: str) -> bool:
-        """The same, by what was so a moment ago: not longer than a ReadCache keeps it."""
+        """Whether a user may use what is protected in a workspace, as it was a moment ago."""
         workspace = _found(await self._lately.get(name, "", lambda: self.find(name)), name)
         user, parent = identity.parent, None
         if user is not None and identity.id != name:
@@ -184,7 +184,7 @@ def _identity(user: bytes | None) -> Identity | None:
 
 
 @cachetools.cached(
-    # Beside what was read it keeps that from which it was, which has the same size.
+    # The cache also keeps its keys, the raw settings, which have the same size.
     cachetools.LRUCache(READ_WORKSPACES, getsizeof=lambda workspace: 2 * len(repr(workspace)))
 )
 def _from_hash(settings: tuple[tuple[bytes, bytes], ...]) -> Workspace:

@@ -1,4 +1,4 @@
-"""Which of some clients are called, by clients of this node and by others over HTTP."""
+"""Which clients are called: by clients of this node, and over HTTP."""
 
 import contextlib
 from collections import Counter
@@ -8,7 +8,7 @@ from hypha_cluster.relay.pending import PendingCalls
 
 
 class Activity:
-    """Counts calls in memory. What the hub asks for itself is no call: probes, descriptions."""
+    """Counts calls in memory, but not what the hub asks by itself: probes, descriptions."""
 
     def __init__(self, pending: PendingCalls) -> None:
         self._pending = pending
@@ -18,7 +18,7 @@ class Activity:
 
     @contextlib.contextmanager
     def visiting(self, target: str) -> Iterator[None]:
-        """Meanwhile somebody who is not attached has a client at work."""
+        """Count a call over HTTP for as long as the block lasts."""
         self._called.update(self._watched & {target})
         self._visited[target] += 1
         try:

@@ -1,4 +1,4 @@
-"""What the relay needs of the bus: frames go to other nodes, and come from them.
+"""What the relay needs of the bus, which brings frames from node to node.
 
 Delivery is at most once and in order per sender and target. `RedisPublisher` (publisher.py) and
 `RedisListener` (listener.py) are the real bus; the unit tests have one in memory (tests/fakes.py),
@@ -69,16 +69,17 @@ class Listener(Protocol):
         """
 
     async def echoed(self, address: str) -> None:
-        """Return when all has come back that this node published for an address it has joined."""
+        """Return when everything has come back that this node published for a joined address."""
 
 
 class Receivers(NamedTuple):
-    """Where what a listener hears goes.
+    """To whom a listener hands what it hears.
 
-    frame (Delivery.receive): a frame, after the address that it came for, None when that has been
-    left meanwhile. own (Intake.receive_own): a frame for this node itself. event (Events.dispatch):
-    what a node tells all nodes, or this one. missed (Mail.collect_missed): answers the mail of an
-    address that could not be heard for a while; it is received before what comes anew.
+    frame (Delivery.receive): takes the address for which a frame came, None if that has been left
+    meanwhile, and the sealed frame. own (Intake.receive_own): takes a frame for this node itself.
+    event (Events.dispatch): takes what a node tells all nodes, or this one. missed
+    (Mail.collect_missed): returns the mail of an address that could not be heard for a while, which
+    is handed on before what comes anew.
     """
 
     frame: Callable[[str | None, bytes], None]

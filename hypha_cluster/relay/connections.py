@@ -16,7 +16,7 @@ from hypha_cluster.registry.public import as_listed
 from hypha_cluster.relay.sealing import seal_of
 
 REFRESHED: Final = 0.8  # of `refresh_after`, when clients ask for their connection info again
-REFRESHING: Final = 1.0  # seconds before and after that in which they do
+REFRESHING: Final = 1.0  # seconds; a client asks at most so much before or after that
 
 
 Clock = Callable[[], float]  # seconds, of which only differences count
@@ -60,9 +60,9 @@ class Postbox(Protocol):
     def put(
         self, key: str, frame: bytes, settle: Callable[[Verdict], None], *, is_kept: bool = False
     ) -> None:
-        """Have a frame routed in its turn, if `key` is the stream's; say what became of it.
+        """Have a frame routed in its turn, if `key` is the stream's; tell `settle` the verdict.
 
-        is_kept: whoever posted it has heard that already; so there is room for it.
+        is_kept: whoever posted it has been told that it is KEPT, so it is taken however much waits.
         """
 
 
@@ -75,7 +75,7 @@ class Socket(Protocol):
 
     @property
     def postbox(self) -> Postbox | None:
-        """Takes what the client posts by other connections; None if it sends by this one."""
+        """Takes what the client posts by other connections; None if it sends on this one."""
 
     def send(self, frame: bytes) -> None:
         """Send one binary message; never waits, does nothing once closed."""
@@ -100,7 +100,7 @@ class Socket(Protocol):
 class Allowance(Protocol):
     """What a client may yet put into mailboxes: MailAllowance (hub/quotas.py).
 
-    spent: whoever has spent theirs; while it is empty, nobody need ask for a refusal.
+    spent: all users and addresses that have spent theirs; while it is empty, `refusal` is None.
     """
 
     @property
@@ -110,11 +110,11 @@ class Allowance(Protocol):
         """Why it may put nothing there now, and when it may again; None if it may."""
 
     def spend(self, size: int) -> None:
-        """It has put so many bytes there."""
+        """Note that it has put so many bytes there."""
 
 
 class Unbounded:
-    """The allowance of the hub itself, and of who does not count."""
+    """The allowance of the hub itself, and of whoever has no limit."""
 
     spent: Collection[str] = ()
 
@@ -138,8 +138,8 @@ class Speech(NamedTuple):
 class Connection:
     """A client attached to this node.
 
-    base_url: by which URL it came. refresh_after: seconds after which it should refresh its
-    connection info, 0 for the life of its reconnection token.
+    base_url: the URL by which it came. refresh_after: seconds after which it should refresh its
+    connection info; 0: only before its reconnection token expires.
     """
 
     __slots__ = (
@@ -191,47 +191,48 @@ class Connection:
     ) -> None:
         self.attachment = attachment
         self.address = attachment.address
-        # How the addresses of its workspace begin, and which part of an address that is.
+        # The beginning of the addresses of its workspace, and the slice of an address that it is.
         self.home = f"{attachment.workspace.name}/"
         self.at_home = slice(len(self.home))
         self.dialect = speech.dialect
         self.base_url, self.refresh_after = base_url, refresh_after
         self.socket = socket
         self.stage = Stage.ARRIVING
-        # Whether it gets what clients of this node send it, after its mail when it is arriving. In
-        # later stages that goes by the bus, so that it ends in the mailbox behind what is there.
+        # Whether frames from clients of this node go straight to it: while it is ARRIVING or LIVE.
+        # In later stages they go by the bus, and so to its mailbox, behind what is there.
         self.takes_from_here = True
-        # Whether it gets what comes by the bus. When it is arriving, its mail comes first; when it
-        # is closing, this goes back to its mailbox. Once it is set aside, that is what came before.
+        # Whether frames from the bus go straight to it: while it is LIVE, and the last ones when it
+        # is SET_ASIDE. While it is ARRIVING they wait behind its mail; while it is CLOSING they
+        # wait, and go back to its mailbox.
         self.takes_from_bus = False
         self.gone = asyncio.Event()
         self.services: Infos = {}
-        # Service id → its info, if it is public, and that info has been read.
+        # Service id → its info if it is public, '' if not; of those that were asked for.
         self.open_services: Infos = {}
-        # As whom it counts for the limits of users and addresses.
+        # The users and addresses as which it counts for the limits of what one may use.
         self.subjects: Sequence[str] = ()
         self.mail: Allowance = UNBOUNDED
         self.registering = asyncio.Lock()  # of `services`, which change together with Redis
-        # Service id → the service as the client last announced it, and as it is kept.
+        # Service id → the service as the client last announced it, and its info as JSON.
         self.announced: dict[str, tuple[dict[str, Any], str]] = {}
         self.seal = seal_of(attachment.address, attachment.identity, speech.dialect)
-        # Whether it may only speak to the hub, to log in.
+        # Whether it may speak to nobody but the hub, so that it can log in.
         self.is_barred = attachment.identity.guest is Guests.OFF
         self.chunks = speech.dialect.chunks(attachment.address, speech.max_message_size)
-        # Until its mail was delivered, frames wait: those from the bus are older than the others.
+        # Frames that wait until its mail is delivered; those from the bus are older than the local.
         self.waiting_from_bus, self.waiting_local = list[bytes](), list[bytes]()
-        # Frames that it has sent after one that waits for the registry.
+        # Frames that it has sent behind one that waits for the registry; None when none waits.
         self.waiting_to_route: list[bytes] | None = None
-        self.routed = asyncio.Event()  # whether none of them waits
+        self.routed = asyncio.Event()  # set while none waits
         self.routed.set()
-        # Whether it has taken an address over, and offers nothing yet. Published clients never
-        # answer calls of what they do not offer.
+        # Whether it has taken an address over and offers nothing yet: published clients never
+        # answer a call of a service that they do not offer.
         self.is_unready = False
         self.is_amnesic = False  # it came back, but the hub no longer knew what it offers
         self.clock = clock
         self.attached_at = self.refreshed_at = self.heard_at = clock()
         self.sent = self.offered = 0  # bytes; services, as they are counted
-        # Bytes that a slow client had taken, and since when not one more.
+        # Of a slow client: the bytes that it has taken so far, and since when it has taken no more.
         self.progress: tuple[int, float] | None = None
 
     def enter(self, stage: Stage) -> None:
@@ -250,15 +251,15 @@ class Connection:
         return self.stage in (Stage.CLOSING, Stage.GONE)
 
     def close(self, code: int, reason: str) -> None:
-        """Tell it to go, unless that has been done."""
+        """Tell the client to go, unless it has been told."""
         if Stage.CLOSING in _NEXT[self.stage]:
             self.enter(Stage.CLOSING)
             self.socket.close(code, reason)
 
     def claimed(self, services: Infos, *, is_amnesic: bool) -> None:
-        """Its client has its address, and offers what it offered before.
+        """The client has its address now, and offers what it offered before.
 
-        is_amnesic: it came back, but the hub no longer knew it.
+        is_amnesic: the client came back, but the hub no longer knew it.
         """
         self.services = services
         self.is_amnesic = is_amnesic
@@ -268,7 +269,7 @@ class Connection:
         info = self.services.get(service)
         if info is None:
             return False
-        if len(self.open_services) > len(self.services):  # which have changed
+        if len(self.open_services) > len(self.services):  # some of them are offered no more
             self.open_services.clear()
         if self.open_services.get(service) is not info:
             self.open_services[service] = as_listed(info) and info
@@ -283,7 +284,7 @@ class Connection:
         return self.clock() - self.heard_at
 
     def is_to_refresh(self) -> bool:
-        """Whether the client is about to ask for its connection info, if it does so often."""
+        """Whether a client that refreshes its connection info often is about to do so."""
         if not self.refresh_after:
             return False
         due = self.refreshed_at + REFRESHED * self.refresh_after
@@ -297,7 +298,7 @@ class Connection:
             self.socket.send(frame)
 
     def hold_back(self) -> None:
-        """One of its frames waits for the registry: so do those after it."""
+        """Make later frames of the client wait, because one waits for the registry."""
         self.waiting_to_route = []
         self.routed.clear()
         self.socket.pause()
@@ -316,17 +317,17 @@ class Connection:
 
 
 class Connections:
-    """Finds the connection of an address, and keeps slow readers within bounds.
+    """Finds the connection of an address, and keeps slow clients within bounds.
 
     outbox_size: bytes that may wait for one client before new calls to it are rejected; at twice
-    that it is dropped, as is one that takes nothing for `send_timeout` seconds.
+    that the client is dropped, as is one that takes nothing for `send_timeout` seconds.
     """
 
     def __init__(
         self, outbox_size: int, send_timeout: float, clock: Clock = time.monotonic
     ) -> None:
         self._connections: dict[str, Connection] = {}  # by their addresses
-        # By their holders: from when they arrive until nothing is left of them to be cleaned up.
+        # By holder: each connection from when it arrives until all that was its own is cleaned up.
         self._holders: dict[str, Connection] = {}
         self._outbox_size = outbox_size
         self._send_timeout = send_timeout
@@ -343,19 +344,19 @@ class Connections:
         return self._connections.get(address)
 
     def has(self, connection: Connection) -> bool:
-        """Whether a connection has its place."""
+        """Whether a connection is the one of its address."""
         return self._connections.get(connection.address) is connection
 
     def held_by(self, holder: str) -> Connection | None:
-        """The connection that a holder of an address is, if it is here."""
+        """The connection with this holder, if it is here."""
         return self._holders.get(holder)
 
     def known(self) -> int:
-        """How many connections there are, with those that have no place yet, or no more."""
+        """How many connections there are, also those without a place yet, or any more."""
         return len(self._holders)
 
     def expect(self, connection: Connection) -> None:
-        """A connection arrives, and may get its place."""
+        """Note a connection that arrives, and may get its place."""
         self._holders[connection.attachment.holder] = connection
 
     def attach(self, connection: Connection) -> Connection | None:
@@ -367,11 +368,11 @@ class Connections:
         return previous
 
     def forget(self, connection: Connection) -> None:
-        """Nothing is left of a connection that others could ask for."""
+        """Forget a connection of which nothing is left to be cleaned up."""
         self._holders.pop(connection.attachment.holder, None)
 
     def detach(self, connection: Connection) -> bool:
-        """Say whether the connection still had its place."""
+        """Take a connection from its place; say whether it still had it."""
         self._stalled.discard(connection)
         if self._connections.get(connection.address) is not connection:
             return False
@@ -393,7 +394,7 @@ class Connections:
         return True
 
     def force(self, connection: Connection, frame: bytes) -> None:
-        """Send a frame that must not be lost, or drop a client for which there are too many."""
+        """Send a frame that must not be lost; drop a client for which twice the bound waits."""
         if connection.socket.buffered > 2 * self._outbox_size:
             _drop(connection)
         else:
@@ -402,7 +403,7 @@ class Connections:
     def drop_stalled(self) -> None:
         """Drop clients that have taken nothing for too long; to be called now and then.
 
-        So that all have room, those for whom most waits are dropped when too much waits in all.
+        When too much waits for all together, drop those for whom most waits.
         """
         now = self._clock()
         waiting = self.waiting()

@@ -1,7 +1,8 @@
-"""Where a frame goes: to a client here, to another node, to a mailbox, or back as a reject.
+"""The one delivery path: to a client here, to another node, to a mailbox, or back as a reject.
 
-Every frame takes the same way: sealed by the node that received it, then `send`. A frame that
-came over the bus enters where a local one would be delivered.
+A frame is sealed by the node that got it from its client, and then comes to `Delivery.send`. Its
+target is attached here, and gets it; or it is published, and the listener of the target's node
+hands it to `Delivery.receive` there. Answers take the same path.
 """
 
 import logging
@@ -41,7 +42,7 @@ from hypha_cluster.relay.rejecting import Reject, Rejects, error_of
 
 _log = logging.getLogger(__name__)
 
-NOTHING: Final = write_calls([])  # calls to be inherited: none
+NOTHING: Final = write_calls([])  # a message without meaning: no calls to be inherited
 
 
 class Delivery:
@@ -64,7 +65,7 @@ class Delivery:
         self._reader = reader
         self.rejects = Rejects(self.send, ledger, counts)
 
-    # To wherever it goes.
+    # From a client here, or from the hub.
 
     def send(
         self,
@@ -73,8 +74,12 @@ class Delivery:
         reject: Reject | None = None,
         mail: Allowance = UNBOUNDED,
     ) -> None:
-        """Bring a sealed frame to its target; the one delivery path. mail: of who sends it."""
-        if not self._hand_over(target, sealed):
+        """Bring a sealed frame to its target; never waits.
+
+        reject: called later if the frame comes to nothing. mail: what its sender may yet put into
+        mailboxes.
+        """
+        if not self._deliver_here(target, sealed):
             self._counts.frames_bus += 1
             self._publish(target, self._ledger.relayed(target, sealed), reject, mail)
 
@@ -82,13 +87,13 @@ class Delivery:
         self, target: str, sealed: bytes, call: PendingCall, mail: Allowance = UNBOUNDED
     ) -> None:
         """The same for a call whose caller is told when it comes to nothing."""
-        if not self._hand_over(target, sealed):
+        if not self._deliver_here(target, sealed):
             self._counts.frames_bus += 1
             reject = partial(self.rejects.reject_pending, target, call)
             self._publish(target, self._ledger.relayed(target, sealed), reject, mail)
 
-    def _hand_over(self, target: str, sealed: bytes) -> bool:
-        """Say whether the target is here, so that it has the frame."""
+    def _deliver_here(self, target: str, sealed: bytes) -> bool:
+        """Deliver a frame if its target is attached here; say whether it is."""
         connection = self._connections.get(target)
         if connection is None or not connection.takes_from_here:
             return False
@@ -97,7 +102,7 @@ class Delivery:
         return True
 
     def tell(self, target: str, note: Note) -> None:
-        """Tell the node of a client what it gets in chunks, which do not show it."""
+        """Tell the node of a client which message it gets in chunks; the chunks do not show it."""
         connection = self._connections.get(target)
         if connection is None or not connection.takes_from_here:
             self._publish(target, write_note(note))
@@ -105,13 +110,14 @@ class Delivery:
             self._ledger.came(target, note)
 
     def unsent(self, target: str, call: PendingCall) -> None:
-        """A call was not sent after all, and its caller knows."""
+        """Forget a noted call that was not sent after all; its caller knows already."""
         self._ledger.settle(target, call.caller, call.session)
 
     def answer(self, target: str, sealed: bytes) -> None:
-        """Send what the hub itself answers: also to a client that gets nothing else any more.
+        """Send an answer of the hub itself, even to a client that is SET_ASIDE.
 
-        A page that waits for it is not told to go before: it would not come back by itself.
+        A drain waits with closing a page until the hub has answered it: the page would not come
+        back by itself.
         """
         connection = self._connections.get(target)
         if connection is not None and connection.stage is Stage.SET_ASIDE:
@@ -120,6 +126,7 @@ class Delivery:
             self.send(target, sealed)
 
     def _offer(self, connection: Connection, sealed: bytes) -> None:
+        """Send a frame to a client here, unless it is not ready or too slow for it."""
         if connection.is_unready and self._is_turned_away(connection, sealed):
             return
         if not self._connections.offer(connection, sealed):
@@ -128,7 +135,7 @@ class Delivery:
             self._owed.note(connection.address, sealed)
 
     def _is_turned_away(self, connection: Connection, sealed: bytes) -> bool:
-        """Whether it is a call of a service that the client does not offer yet; it is rejected."""
+        """Reject a call of a service that the client does not offer yet; say whether it was one."""
         frame, target = self._read(sealed), connection.address
         if frame is None or not isinstance(frame.body.get("promise"), dict):
             return False
@@ -140,7 +147,7 @@ class Delivery:
         return True
 
     def _busy(self, connection: Connection, sealed: bytes) -> None:
-        """The target is slow: answers are still let through, what is new is turned away."""
+        """The target is too slow: reject calls, but let answers through, for callers wait."""
         frame, target = self._read(sealed), connection.address
         if frame is None:
             return
@@ -188,7 +195,7 @@ class Delivery:
     def receive(self, address: str | None, sealed: bytes) -> None:
         """Deliver a sealed frame that came for a client of this node."""
         connection = self._connections.get(address) if address else None
-        if connection is None:  # it went while the frame was on its way
+        if connection is None:  # its client went while the frame was on its way
             self._send_after(address, sealed)
         elif not connection.takes_from_bus:
             connection.waiting_from_bus.append(sealed)
@@ -196,7 +203,7 @@ class Delivery:
             self._offer(connection, accepted)
 
     def go_live(self, connection: Connection, mail: list[bytes]) -> None:
-        """Hand over what has waited for a client, in its order; then it is live."""
+        """Make a client LIVE, and deliver what has waited: mail, frames from the bus, from here."""
         if connection.stage is not Stage.ARRIVING:  # it was told to go meanwhile
             connection.waiting_from_bus[:0] = mail
             return
@@ -213,9 +220,9 @@ class Delivery:
     def _accept(
         self, connection: Connection, sealed: bytes, *, is_kept: bool = False
     ) -> bytes | None:
-        """Note what a frame from the bus means here; answer it as its client gets it, if at all.
+        """Note what a message from the bus means here; if it is a frame, return it for its client.
 
-        is_kept: it has waited for its client.
+        is_kept: the message has waited for its client.
         """
         if not is_frame(sealed):
             self._learn(connection, sealed, is_kept=is_kept)
@@ -230,12 +237,12 @@ class Delivery:
         return self._ledger.arrived(connection.address, envelope, sealed)
 
     def _drop(self, error: HubError) -> None:
-        """Drop what another node has let pass, perhaps one of another release."""
+        """Drop a bad frame that another node has let pass, perhaps one of another release."""
         self._counts.dropped_messages["frame"] += 1
         _log.error("A frame from another node was dropped: %s", error)
 
     def _learn(self, connection: Connection, message: bytes, *, is_kept: bool) -> None:
-        """Take what another node says of a client that is attached here, or has got from it."""
+        """Take what another node says about a client here, or has got from it by post."""
         if (note := read_note(message)) is not None:
             self._ledger.came(connection.address, note)
         elif (posted := read_posted(message)) is not None:
@@ -244,7 +251,7 @@ class Delivery:
             self._inherit(connection.address, message)
 
     def _take_posted(self, connection: Connection, posted: Posted, *, is_kept: bool) -> None:
-        """Have a frame routed that a client here has posted elsewhere; tell who was asked."""
+        """Have a frame routed that a client here has posted at another node; tell that node."""
 
         def settle(verdict: Verdict) -> None:
             event = write_event(TAKEN, posted.number, verdict)
@@ -257,9 +264,10 @@ class Delivery:
             postbox.put(posted.key, posted.frame, settle, is_kept=is_kept)
 
     def _inherit(self, caller: str, message: bytes) -> None:
-        """Take over from another node what a client waits for that is attached here by now.
+        """Take over from another node the calls for which a client here waits.
 
-        A target may have left meanwhile; so each is sent a message that says nothing.
+        A target may have left meanwhile; so each is sent a message without meaning: if nobody takes
+        it, the call is rejected.
         """
         calls = read_calls(message)
         if calls is None:
@@ -272,6 +280,7 @@ class Delivery:
                 self._publish(target, NOTHING, partial(self.rejects.reject_pending, target, call))
 
     def _send_after(self, address: str | None, sealed: bytes) -> None:
+        """Send a frame on to wherever its client is by now."""
         if address is not None:
             self._resend(address, sealed)
             return
@@ -289,7 +298,7 @@ class Delivery:
         else:
             self._publish(target, sealed)
 
-    # What a mailbox has, or had.
+    # Into a mailbox, and out of it.
 
     def marked(self, sealed: bytes) -> Marked:
         """A frame with the mark that it has in a mailbox."""
@@ -299,14 +308,14 @@ class Delivery:
         return Marked(OTHER, sealed)
 
     def reject_mailed(self, target: str, sealed: bytes, error: HubError | None = None) -> None:
-        """Reject a call that waited for a client; unless it says otherwise, one that is away."""
+        """Reject a call that waited in a mailbox. error: by default that the client is away."""
         frame = self._read(sealed) if is_frame(sealed) else None
         source = frame.envelope.get("from") if frame is not None else None
         if frame is not None and isinstance(source, str):
             self.rejects.reject(frame, source, target, error or ClientAway.at(target))
 
     def _read(self, sealed: bytes) -> Frame | None:
-        """A frame that another node may have sealed, or None."""
+        """Read a frame that another node may have sealed; None if it is bad."""
         try:
             return self._reader.read(sealed)
         except BadFrame as error:

@@ -60,7 +60,7 @@ def read_event(data: bytes) -> Event | None:
 
 
 def write_calls(calls: Sequence[tuple[str, str, str]]) -> bytes:
-    """Calls that a client waits for, for the node where it will be: target, session, reject."""
+    """Calls for which a client waits, for the node where it will be: target, session, reject."""
     return pack(calls)
 
 
@@ -77,9 +77,10 @@ def read_calls(data: bytes) -> list[tuple[str, str, str]] | None:
 
 
 class Note(NamedTuple):
-    """What a message is that a client has got in chunks, which do not show it.
+    """What a message in chunks is, for the node of the client that gets it.
 
-    source: who sent it. session: where its sender waits for the answer, "" where nobody does.
+    source: the address of its sender. session: where the sender waits for the answer; "" if it does
+    not wait.
     """
 
     source: str
@@ -105,8 +106,8 @@ def read_note(data: bytes) -> Note | None:
 class Posted(NamedTuple):
     """A frame that a client has posted at another node than the one that has its event stream.
 
-    key: of the stream, which whoever posts has proved to know. asker, number: which node is to be
-    told what becomes of it, and by which name it knows it.
+    key: of the stream; whoever posts has proved to know it. asker: the node that is told what
+    becomes of the frame. number: the name that this node has given it.
     """
 
     key: str

@@ -1,4 +1,7 @@
-"""What comes in: each frame of a client is read, checked, sealed with who sent it, and sent on."""
+"""Takes in the frames of clients: reads, checks and seals each one, then hands it on.
+
+The path of a frame begins in `Intake.route` and goes on in `Delivery.send` (delivery.py).
+"""
 
 import logging
 from collections.abc import Callable, Set
@@ -43,18 +46,18 @@ class Chunks(Protocol):
         step: Step,
         call: PendingCall | None,
     ) -> None:
-        """Pass on one call of the message cache of another client, which was checked.
+        """Pass on one checked call of the message cache of another client.
 
-        call: what its client waits for from now on, if this makes a message whole.
+        call: the call that is noted as waiting, if this completes a message that is one.
         """
 
     def clear_away(self, connection: Connection) -> None:
-        """Remove what is left in message caches of messages that do not go on."""
+        """Remove from message caches what is left of messages that do not go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Onward:
-    """Where frames go on."""
+    """Where frames go after the intake."""
 
     hub: HubPeer
     chunk_relay: Chunks
@@ -63,7 +66,7 @@ class Onward:
 
 
 class Intake:
-    """Takes the frames of this node's clients; whatever is wrong with one harms nobody else."""
+    """Takes the frames of this node's clients; a bad frame harms nobody but its sender."""
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class Intake:
         reader: FrameReader,
         rights_queue: RightsQueue,
     ) -> None:
-        # What the addresses of the hub itself end with, on this node.
+        # The ends of the addresses that are the hub's own on this node.
         self._own = (*(f"/{dialect.manager}" for dialect in DIALECTS), peer_address("", node))
         self._hub = onward.hub
         self._chunk_relay = onward.chunk_relay
@@ -84,11 +87,15 @@ class Intake:
         self._rights_queue = rights_queue
 
     def route(self, connection: Connection, raw: bytes) -> None:
-        """Forward one frame that a client sent, in its turn."""
+        """Take one frame that a client sent: forward it, or tell the sender why not.
+
+        raw: the bytes of the whole frame. While an earlier frame of the client waits for the
+        registry, this one waits behind it.
+        """
         connection.heard_at = connection.clock()
         if connection.waiting_to_route is not None:
             connection.waiting_to_route.append(raw)
-            connection.socket.pause()  # which it may be no longer, if it was slowed down before
+            connection.socket.pause()  # again: the end of a pause for its pace may have resumed it
             return
         try:
             frame = connection.dialect.read(raw)
@@ -105,7 +112,7 @@ class Intake:
             self._refuse(connection, frame, target, error)
 
     def receive_own(self, sealed: bytes) -> None:
-        """Take a sealed frame that came over the bus for this node itself."""
+        """Take a sealed frame that came over the bus for the hub itself on this node."""
         try:
             frame = self._reader.read(sealed)
             source, target = frame.envelope.get("from"), frame.envelope.get("to")
@@ -113,12 +120,12 @@ class Intake:
                 raise BadFrame("A frame of another node says from whom and to whom it is, as text.")
             guard.check_call(frame, source, target)
             self._hub.receive(frame, source, target)
-        except BadFrame as error:  # another node let it pass, perhaps one of another release
+        except BadFrame as error:  # a node let it pass, perhaps one of another release
             self._counts.dropped_messages["frame"] += 1
             _log.error("A frame from another node was dropped: %s", error)
 
     def _ignore(self, connection: Connection, raw: bytes, error: BadFrame) -> None:
-        """Forward nothing; tell who waits, if the frame says where."""
+        """Drop a frame that cannot be read; tell whoever waits, if the frame says who."""
         self._counts.frames_ignored += 1
         _tell(connection, "ignored", error)
         frame = connection.dialect.salvage(raw) if len(raw) <= CLIENT_FRAME else None
@@ -131,8 +138,8 @@ class Intake:
         self._answer_for(connection, frame, target, error)
 
     def _answer_for_nobody(self, connection: Connection, frame: Frame) -> None:
-        """Have the hub itself reject a call that names no address where anybody can be."""
-        if "promise" in frame.body:  # else nobody waits, see protocol.md 2.2
+        """Reject, as the hub itself, a call that names no address where anybody can be."""
+        if "promise" in frame.body:  # else nobody waits (protocol.md 2.2)
             error = BadFrame(f"'to' of a call is an address of at most {ADDRESS} characters.")
             hub = absolute(connection.dialect.manager, connection.attachment.workspace.name)
             self._refuse(connection, frame, hub, error)
@@ -140,7 +147,7 @@ class Intake:
     def _answer_for(
         self, connection: Connection, frame: Frame, target: str, error: HubError
     ) -> None:
-        """Tell who waits for an answer that it does not come: the caller, or who was called."""
+        """Tell whoever waits that a frame does not go on: its sender, or whom it would answer."""
         if "promise" in frame.body:
             self._delivery.rejects.reject(frame, connection.address, target, error)
         elif frame.envelope.get("type") == "method":
@@ -149,7 +156,7 @@ class Intake:
     def _refuse_answer(
         self, connection: Connection, frame: Frame, target: str, error: HubError
     ) -> None:
-        """Have a call rejected whose answer may not pass, as its callee could have done."""
+        """Reject a call whose answer may not pass, in the place of its callee."""
         reject = rpc.reject_instead_of(frame.envelope.get("method"))
         if reject is None:
             return
@@ -163,7 +170,10 @@ class Intake:
             self._forward(connection, refusal, target, sealed)
 
     def _pass(self, connection: Connection, frame: Frame, target: str) -> None:
-        """Check a frame, and let it go on."""
+        """Check and seal a frame, and send it on: to the hub, in chunks, or to its target.
+
+        BadFrame when it may not pass.
+        """
         envelope = frame.envelope
         if connection.is_barred and not target.endswith(self._own):
             raise BadFrame("This hub lets nobody in without a token; log in first.")
@@ -190,7 +200,7 @@ class Intake:
             self._forward(connection, frame, target, sealed)
 
     def _called(self, connection: Connection, frame: Frame, target: str) -> Set[Reference]:
-        """The service of another workspace that is called, unless it is known to be public."""
+        """The service of another workspace that a frame calls, unless it is known to be public."""
         service = connection.dialect.service_called(frame.envelope, frame.body)
         if service is None or self._rights_queue.is_open(target, service):
             return guard.NO_REFERENCES
@@ -232,7 +242,10 @@ class Intake:
         go_on: Callable[[], None],
         undo: Callable[[], None] = lambda: None,
     ) -> None:
-        """Let it go on when it is known that the client may pass on what is in it."""
+        """Hold a frame back until the registry says whether its client may call, or pass on, these.
+
+        Then call `go_on`; or `undo`, and refuse the frame.
+        """
 
         def settle(error: HubError | None) -> None:
             if error is None:
@@ -264,7 +277,7 @@ class Intake:
 
 
 def _target(connection: Connection, frame: Frame) -> str | None:
-    """Where a frame is to go; None where nobody can be."""
+    """The address to which a frame goes; None if nobody can be there."""
     to = frame.envelope.get("to")
     if type(to) is not str or not 0 < len(to) <= ADDRESS:
         return None
@@ -277,6 +290,6 @@ def _tell(connection: Connection, what: str, error: HubError) -> None:
 
 
 def _is_chunk(connection: Connection, frame: Frame, target: str) -> bool:
-    """Whether a call is of the message cache of a client; a node's own are the hub's affair."""
+    """Whether a call is one of a client's message cache; a node's own goes another way."""
     method: str = frame.envelope["method"]
     return method.startswith(connection.dialect.cache) and node_of(target) is None

@@ -1,4 +1,4 @@
-"""What is noted of each call on its way: who waits for it, who owes an answer, and its trace."""
+"""Notes each call on its way: who waits for it, who owes an answer, and its trace."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -47,7 +47,7 @@ class Ledger:
     def called_in_chunks(
         self, connection: Connection, target: str, call: Carried
     ) -> PendingCall | None:
-        """The same for a call that its client has sent in chunks."""
+        """The same for a call that a client of this node has sent in chunks."""
         if call.session is None or call.reject is None or connection.stage is Stage.GONE:
             return None
         pending = PendingCall(connection.address, call.session, call.reject, connection.heard_at)
@@ -78,7 +78,7 @@ class Ledger:
         return self._pending.settle(target, call.caller, call.session) or not call.is_noted
 
     def settle(self, target: str, caller: str, session: str) -> None:
-        """A call is rejected, whether it was noted or not."""
+        """A call is rejected: nobody waits for it any more."""
         self._pending.settle(target, caller, session)
 
     def take_all(self, target: str) -> Iterator[PendingCall]:

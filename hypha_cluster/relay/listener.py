@@ -20,12 +20,12 @@ from hypha_cluster.relay.recent import RecentFrames
 
 _log = logging.getLogger(__name__)
 
-_PAUSE: Final = 1.0  # seconds until mail is asked for again
+_PAUSE: Final = 1.0  # seconds before mail is asked for again
 _PROBE_PATIENCE: Final = 4.0  # seconds after which frames are taken not to come through at all
 
 
 class _Channel:
-    """What a node hears of one address, from when it joins to when it has left."""
+    """The channel of one address that a node has joined, until it has left."""
 
     __slots__ = ("address", "catching_up", "echo", "is_left", "kept")
 
@@ -92,7 +92,7 @@ class RedisListener:
             await asyncio.gather(*map(self._catch_up, channels))
 
     async def deafen(self) -> None:
-        """Be no longer there for other nodes: they are told so, and do not wait for an answer."""
+        """Leave the node's own channel, so that whoever asks this node is told that it is gone."""
         await self._subscriptions.leave(self._node_channel)
 
     async def stop(self) -> None:
@@ -125,7 +125,7 @@ class RedisListener:
             return channel.take_kept()
 
     async def echoed(self, address: str) -> None:
-        """Return when all has come back that this node published for an address it has joined."""
+        """Return when everything has come back that this node published for a joined address."""
         name = self._keys.channel(address).encode()
         channel = self._channels[name]
         channel.echo = asyncio.get_running_loop().create_future()
@@ -154,13 +154,13 @@ class RedisListener:
             if channel.is_left:
                 return  # whoever left it has what was kept
             channel.keep()
-            # A primary that became a replica goes on saying what is said at the new one, where it
-            # went to the mailbox as well.
+            # A former primary of a cluster repeats what is published at the new one; so a frame may
+            # have been heard although it went into the mailbox.
             mail = [frame for frame in await self._missed(channel) if frame not in self._recent]
             self._hand_on(channel, mail)
 
     def _hand_on(self, channel: _Channel, mail: list[bytes]) -> None:
-        """The mail of a channel, and what was kept meanwhile."""
+        """Hand on the mail of a channel, then the frames that were kept meanwhile."""
         frames = [*mail, *channel.take_kept()]
         if channel.is_left:  # meanwhile
             channel.kept = frames
@@ -219,13 +219,13 @@ class RedisListener:
         if self._probed_at is None:  # else that one is late, and counts
             self._probed_at = time.monotonic()
         if time.monotonic() - max(self.last_probe, self._listening_since) > _PROBE_PATIENCE:
-            # Whatever the connections look like, nothing comes through.
+            # Nothing comes through, even if the connections look sound.
             self._listening_since = time.monotonic()
             self._servers.doubt()
             self._subscriptions.reconnect()
 
     def excuse(self) -> None:
-        """This process itself has slept: that nothing was heard says nothing of Redis."""
+        """Begin to count anew: this process was frozen, so its silence says nothing of Redis."""
         self._listening_since = time.monotonic()
 
     def _on_probe(self) -> None:

@@ -13,10 +13,11 @@ from hypha_cluster.protocol.limits import PENDING_CALLS
 
 
 class PendingCall(NamedTuple):
-    """Who waits, where it is told that the call came to nothing, and since when (monotonic).
+    """A call of a client, `caller`, that waits for its answer. since: time.monotonic().
 
-    is_noted: whether it is among the pending calls; else its caller has too many of them, and is
-    told of no more than what comes of sending it.
+    reject: the callback by which the caller is told that the call came to nothing. is_noted: false
+    if its caller has too many pending calls: then the caller is told if the call cannot be
+    delivered, but not if the callee leaves later.
     """
 
     caller: str
@@ -27,9 +28,9 @@ class PendingCall(NamedTuple):
 
 
 class PendingCalls:
-    """Finds them by their target, for when it leaves, and by their caller, for when that goes.
+    """Finds pending calls by target, for when it leaves, and by caller, for when it goes.
 
-    durations: how long calls take that are settled.
+    durations: of the calls that were settled.
     """
 
     def __init__(self, durations: Histogram) -> None:
@@ -91,21 +92,21 @@ class PendingCalls:
         return call
 
     def take_caller(self, caller: str) -> list[tuple[str, PendingCall]]:
-        """All calls that a caller waits for, each after its target; from now on they are not."""
+        """Take out all calls for which a caller waits, with their targets."""
         return [
             (target, self._drop(target, caller, session))
             for target, session in self._by_caller.pop(caller, ())
         ]
 
     def take_target(self, target: str) -> Iterator[PendingCall]:
-        """All calls that wait for a target; from now on they do not."""
+        """Take out all calls that wait for a target."""
         for call in list(self._by_target.get(target, {}).values()):
             self.settle(target, call.caller, call.session)
             yield call
 
 
 class OwedAnswers:
-    """Calls that clients of this node have got and not answered, from when they are watched."""
+    """Calls that clients of this node have got and not answered; only a drain watches them."""
 
     def __init__(self, reader: FrameReader) -> None:
         self._reader = reader
@@ -124,7 +125,7 @@ class OwedAnswers:
             self._by_callee[callee].add(session)
 
     def owes(self, callee: str, session: str) -> None:
-        """A client of this node gets a call that is not in one frame."""
+        """A client of this node gets a call in chunks."""
         if self.are_watched:
             self._by_callee[callee].add(session)
 
@@ -134,5 +135,5 @@ class OwedAnswers:
             self._by_callee[callee].discard(session)
 
     def is_awaited(self, callee: str) -> bool:
-        """Whether a client has any of them."""
+        """Whether a client owes any answer."""
         return bool(self._by_callee.get(callee))

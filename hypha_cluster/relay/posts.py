@@ -25,7 +25,7 @@ _KNOWN: Final = {verdict.value: verdict for verdict in Verdict}
 
 
 class Posts:
-    """Sends them, and hears what became of them; `Delivery` takes those of other nodes."""
+    """Sends such frames, and hears what became of them; `Delivery` takes those of other nodes."""
 
     def __init__(self, node: str, publisher: Publisher) -> None:
         self._node = node
@@ -33,10 +33,10 @@ class Posts:
         self._waiting: dict[str, asyncio.Future[Verdict | None]] = {}
 
     async def send(self, address: str, key: str, frame: bytes, *, may_mail: bool = True) -> Verdict:
-        """Have a frame routed as one of the client at `address`; RedisUnavailable.
+        """Have a frame routed as one of the client at `address`; return what became of it.
 
-        key: of the client's stream; whoever has the stream compares it. may_mail: else it is not
-        kept for a client that is away.
+        key: of the client's stream; the node that has the stream compares it. may_mail: whether the
+        frame may wait for a client that is not connected. RedisUnavailable.
         """
         number = secrets.token_hex(8)
         waiting: asyncio.Future[Verdict | None] = asyncio.get_running_loop().create_future()

@@ -1,7 +1,7 @@
-"""Sends frames to other nodes: gathered per tick of the event loop, and written in one go.
+"""Sends frames to other nodes: gathered per turn of the event loop, and written in one go.
 
-What Redis answers says what became of each. A frame for a client that is suspended goes to its
-mailbox, in the same script (registry/deliver.lua).
+One script (registry/deliver.lua) publishes a frame, or puts it into the mailbox of a suspended
+client; its reply says what became of the frame.
 """
 
 import logging
@@ -34,7 +34,7 @@ class Limits(NamedTuple):
 
 
 class _Target(NamedTuple):
-    """How the command begins that publishes a frame for an address."""
+    """Where frames for an address are published, and how the command for that begins."""
 
     channel: bytes
     slot: int
@@ -42,9 +42,9 @@ class _Target(NamedTuple):
 
 
 class RedisPublisher:
-    """Publishes frames and events, by a connection to Redis of its own.
+    """Publishes frames and events, over connections to Redis of its own.
 
-    on_unheard is called with the address of a client that should have heard a call, and did not.
+    on_unheard: called with the address of a client that should have heard a call, and did not.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class RedisPublisher:
         target = self._target(address)
         bounds = self._bounds if may_mail else self._no_room
         command = (*target.head, frame, *bounds, b"1" if is_call else b"0")
-        # While a slot moves, its subscribers are still where they were.
+        # While a slot moves, its subscribers are still at the old server: publish there.
         detour = (b"SPUBLISH", target.channel, frame) if self._servers.is_cluster else None
         self._commands.send(Request(target.slot, command, on_reply, deadline, True, detour))
 
@@ -157,7 +157,7 @@ class RedisPublisher:
 
 
 def _tell(on_not_taken: OnNotTaken | None, reply: Any) -> None:
-    """Say what a reply means, when it is not that somebody has taken the frame."""
+    """Tell what became of a frame, unless somebody has taken it."""
     if isinstance(reply, Exception):
         if not isinstance(reply, RedisUnavailable):
             _log.error("Redis refused a frame: %s", reply)

@@ -1,7 +1,7 @@
-"""The frames that came lately, so that a Redis Cluster which says one twice is noticed.
+"""The frames that came lately, so that one which a Redis Cluster repeats is noticed.
 
-A primary passes what is published on to its replicas, and they to whoever listens to them. When
-one of them takes over, a frame can come from both, and late from the old one if it was frozen.
+A primary passes what is published on to its replicas, and those to whoever listens to them. When a
+replica takes over, a frame can come from both, and late from the old primary if it was frozen.
 """
 
 from collections import deque

@@ -1,4 +1,4 @@
-"""How callers are told that their calls came to nothing: by a reject, as whoever they called."""
+"""Tells callers that their calls came to nothing: by a reject, in the name of whom they called."""
 
 import logging
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class Rejects:
         self._counts = counts
 
     def reject(self, frame: Frame, caller: str, target: str, error: HubError) -> None:
-        """A call that was read came to nothing."""
+        """Tell the caller of a frame that it came to nothing, if it waits."""
         method = rpc.reject_path(frame.body.get("promise"))
         if method is None:
             return
@@ -43,12 +43,12 @@ class Rejects:
         self._send_reject(caller, target, method, error)
 
     def reject_pending(self, target: str, call: PendingCall, error: HubError) -> None:
-        """A call of a client of this node came to nothing, if that still waits for it."""
+        """Tell a client of this node that its call came to nothing, if it still waits."""
         if self._ledger.stop_waiting(target, call):
             self._send_reject(call.caller, target, call.reject, error)
 
     def reject_answer(self, callee: str, caller: str, method: str, error: HubError) -> None:
-        """The answer by `method` does not come, if that would be one."""
+        """Reject a call whose answer, by `method`, came to nothing; ignore any other method."""
         reject = rpc.reject_instead_of(method)
         if reject is not None:
             self._send_reject(caller, callee, reject, error)
@@ -64,7 +64,7 @@ class Rejects:
             self.target_left(address, error)
 
     def lost(self, target: str, outcome: Outcome, error: HubError) -> None:
-        """A frame is lost that has nobody to be told of it: an answer, say, or a heartbeat."""
+        """Count a frame that is lost and whose sender cannot be told: an answer, or a heartbeat."""
         self._counts.lost_frames[outcome.name.lower()] += 1
         _log.info("A frame for %s is lost: %s", target, error, extra={"client": target})
 

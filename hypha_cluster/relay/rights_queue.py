@@ -1,4 +1,4 @@
-"""Holds back what a client sends while it is looked up whether functions in it may travel."""
+"""Holds back a client's frames while the registry is asked whether functions in one may travel."""
 
 from collections.abc import Callable, Set
 from typing import Protocol
@@ -20,7 +20,7 @@ class Rights(Protocol):
         """Whether a service is known at once to be public."""
 
     async def require(self, identity: Identity, references: Set[Reference]) -> None:
-        """Return if they may; else the HubError says what may not."""
+        """Return if somebody may call and pass on all of these; else raise a HubError."""
 
 
 class RightsQueue:
@@ -56,7 +56,7 @@ class RightsQueue:
             settle(None)
         finally:
             try:
-                for raw in connection.let_go():  # one of them may have to wait too
+                for raw in connection.let_go():  # one of these may have to wait, too
                     route(connection, raw)
             finally:
                 if connection.waiting_to_route is None:

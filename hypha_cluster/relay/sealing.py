@@ -1,4 +1,4 @@
-"""Who the sender of a frame is to its target."""
+"""Makes the seal of a client: who its target sees as the sender of a frame."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from hypha_cluster.protocol.envelope import Seal
 
 
 def seal_of(address: str, identity: Identity, dialect: Dialect) -> Seal:
-    """The seal of all that a client sends."""
+    """The seal for all that a client sends."""
     everywhere = dialect.seal(address, identity.to_wire())
     elsewhere = identity.seen_in("")
     if elsewhere == identity:
@@ -18,7 +18,10 @@ def seal_of(address: str, identity: Identity, dialect: Dialect) -> Seal:
 
 
 class _ScopedSeal(Seal):
-    """That of an admin's child: services may trust a role, and it has that in its scopes only."""
+    """The seal of an admin's child, which shows the role of admin inside of its scopes only.
+
+    Services may trust the roles of a caller.
+    """
 
     __slots__ = ("_identity", "_inside", "_outside")
 

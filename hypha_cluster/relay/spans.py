@@ -56,7 +56,7 @@ class _OpenSpans:
 
 
 class CallTracer:
-    """Begins and ends the spans of calls; what is no call of a service is not traced."""
+    """Begins and ends the spans of calls of services; nothing else is traced."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
@@ -119,7 +119,7 @@ class CallTracer:
             spans.end((callee, caller, session), failed=verb == "reject")
 
     def forget(self, client: str) -> None:
-        """A client is not here any more; how its calls end is not seen."""
+        """A client is not here any more, so this node does not see how its calls end."""
         self._taken.end_all_of(client)
         self._delivered.end_all_of(client)
 
@@ -166,7 +166,7 @@ def _is_traced(envelope: dict[str, Any]) -> bool:
 
 
 def _context(parent: object) -> Context:
-    """What a `traceparent` says; nothing if it is none."""
+    """The context that a `traceparent` names; an empty one if it is none."""
     return _W3C.extract({"traceparent": parent} if isinstance(parent, str) else {}, Context())
 
 

@@ -1,7 +1,7 @@
-"""What may follow calls on their way; by default nobody does.
+"""How calls may be traced on their way; by default they are not.
 
 A call has a span where it is taken, one where it is relayed to another node and one where it is
-delivered there. `spans.CallTracer` makes them; it needs packages that nothing else does.
+delivered there. `spans.CallTracer` makes them; it needs packages that nothing else needs.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -54,10 +54,10 @@ class NullTracer:
         return frame
 
     def answered(self, callee: str, caller: str, method: str) -> None:
-        """Nobody wants to know."""
+        """Does nothing."""
 
     def forget(self, client: str) -> None:
-        """Nothing is kept."""
+        """Does nothing: no call is kept."""
 
     def place(self, envelope: dict[str, Any]) -> AbstractContextManager[None]:
         return _NOTHING

@@ -16,7 +16,7 @@ _client_log = logging.getLogger("hypha_cluster.client")
 def manager_service(
     services: ServiceFunctions, workspaces: WorkspaceFunctions, tokens: TokenFunctions
 ) -> HubService:
-    """What every client is given when it connects."""
+    """The service that every client gets when it connects."""
     return HubService(
         id=DEFAULT,
         name="Workspace manager",
@@ -39,7 +39,7 @@ def manager_service(
             "uninstall_application": workspaces.uninstall_application,
             "get_summary": workspaces.get_summary,
         },
-        # JavaScript's users write these names otherwise (protocol.md 6).
+        # Users of JavaScript write these names in camel case (protocol.md 6).
         aliases={
             "getConnectionInfo": "get_connection_info",
             "registerService": "register_service",
@@ -89,5 +89,5 @@ def _logger(name: str) -> Function:
 
 
 def _on_one_line(text: str) -> str:
-    """So that what a client logs cannot pass for a line of the hub's."""
+    """Put a text on one line, so that what a client logs cannot pass for a line of the hub."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

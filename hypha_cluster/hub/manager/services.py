@@ -43,7 +43,7 @@ class ServiceFunctions:
     ) -> dict[str, Any]:
         """Have a client put a service in its place, and return its info (protocol.md 5.3).
 
-        overwrite: JavaScript, which has no names for arguments, passes that option by its place.
+        overwrite: JavaScript, which has no named arguments, passes this option by position.
         """
         if overwrite is not None:
             options["overwrite"] = bool(overwrite)
@@ -52,7 +52,7 @@ class ServiceFunctions:
         config = {**service.get("config", {}), "workspace": context.workspace}
         api = rpc.relayed({**service, "config": config}, context.workspace)
         if service.get("id") not in (None, DEFAULT):  # a default one is set up when announced
-            # Else it would send a list of all that it offers, for one that it names anyway.
+            # Else the client would send a list of all that it offers, for one that it names anyway.
             options["notify"] = False
         info = await self._calls.call(
             connection.address, "services.built-in.register_service", [api], options
@@ -73,7 +73,7 @@ class ServiceFunctions:
                     await self._registered.register(connection.attachment, put)
                     connection.services |= put
             connection.is_unready = False
-        except ClientLeft:  # to another gateway, which has to know
+        except ClientLeft:  # it is attached to another gateway, which has to know
             await self.recover(connection)
             for service_id in put:
                 if not await self._registered.provider(connection.address, service_id):
@@ -114,9 +114,10 @@ class ServiceFunctions:
             await self._calls.call(address, "services.default.setup", [])
 
     async def recover(self, connection: Connection) -> None:
-        """Have a client announce its services again, of which the hub has lost all memory.
+        """Have a client announce its services again, because the hub has lost its record.
 
-        It does so whenever a service is registered with it, so it is given one that is not listed.
+        A client does so whenever a service is registered with it; so it is given one that no
+        listing shows.
         """
         probe = {"id": RECOVERY, "type": "built-in", "config": {"visibility": "protected"}}
         method = "services.built-in.register_service"
@@ -166,7 +167,7 @@ async def _get(
 
 
 async def _listed(context: Context, workspaces: list[str]) -> list[dict[str, Any]]:
-    if workspaces == [PUBLIC]:  # which means all that is public, wherever it is
+    if workspaces == [PUBLIC]:  # this name stands for all public services of all workspaces
         return await context.directory.public()
     found = []
     for workspace in workspaces:
@@ -176,9 +177,9 @@ async def _listed(context: Context, workspaces: list[str]) -> list[dict[str, Any
 
 
 def _check_service(service: object) -> None:
-    """Say at once what is wrong with a service: a client's own later warning reaches nobody.
+    """Say at once what is wrong with a service, since the client's own warning would reach nobody.
 
-    That it exists already is the client's to say: it may have been started anew since.
+    Only the client can say whether the service exists: it may have been started anew since.
     """
     if not isinstance(service, dict):
         raise BadRequest("A service is a dict (or an object) with an id and functions.")

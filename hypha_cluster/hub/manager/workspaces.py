@@ -76,7 +76,7 @@ class WorkspaceFunctions:
             _check_persistence(changed, identity, current)
             if may(Action.CHANGE, identity, changed, maker):
                 return changed
-            # Nobody locks themselves out.
+            # So that nobody locks themselves out.
             return replace(changed, owners=_with_owner(changed.owners, identity))
 
         await self._change(context, with_config)
@@ -133,7 +133,7 @@ class WorkspaceFunctions:
 
 
 def _with_visibility(config: object, context: Context) -> dict[str, Any]:
-    """The settings of a workspace as a client writes them, with a visibility as it is kept."""
+    """The settings that a client sends, with the visibility as the hub keeps it."""
     if not isinstance(config, dict):
         raise BadRequest(f"The settings of a workspace are a dict, not {shown(config)}.")
     if "visibility" not in config:

@@ -82,7 +82,7 @@ async def test_a_client_at_rest_is_sent_away_soon(rig: Rig) -> None:
     assert rig.node.counts.set_aside == 1
 
 
-async def test_a_client_that_posts_is_sent_away_without_being_starved_before(rig: Rig) -> None:
+async def test_a_client_that_posts_is_told_to_go_without_being_set_aside_before(rig: Rig) -> None:
     """What it posts meanwhile is kept for it, wherever it is then."""
     mine = await rig.attach()
     cast(ClientSocket, mine.socket).postbox = Poster()
