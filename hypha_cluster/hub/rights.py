@@ -101,7 +101,7 @@ class Rights:
                 )
 
     async def _require_public(self, reference: Reference) -> None:
-        """HubError unless a service is public, or its client is not known: that refuses by itself."""
+        """HubError unless a service is public; a client that is not known refuses by itself."""
         try:
             await self._find(reference)
         except ClientNotFound:

@@ -1,4 +1,4 @@
-"""Answers over HTTP; what is long is written in pieces, between which others have their turn."""
+"""Answers over HTTP; a long one is written in pieces, between which others have their turn."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ from hypha_cluster.web.writing import Described, Form, Json, Packed, is_long, sh
 OCTETS: Final = "application/octet-stream"
 _JSON: Final = Json()
 _DESCRIBED: Final = Described()
-_BINARY: Final = ("memoryview", "typedarray", "ndarray")  # whose bytes travel as `_rvalue`
+_BINARY: Final = ("memoryview", "typedarray", "ndarray")  # types with their bytes in `_rvalue`
 
 
 async def answer(request: Request, value: Any, *, describe: bool = False) -> Response:
-    """Write a value in the form that was asked for, functions by their names.
+    """Write a value in the form that was asked for; functions are written as their names.
 
-    describe: for people to look at, so that what JSON cannot carry is described as well.
+    describe: for people to look at: what JSON cannot carry is described instead.
     """
     accept = header(request, b"accept")
     if OCTETS in accept:
@@ -44,7 +44,7 @@ async def answer(request: Request, value: Any, *, describe: bool = False) -> Res
 
 
 def as_octets(value: Any) -> bytes | None:
-    """What consists of bytes alone, in any of the forms in which clients send them; or None."""
+    """The bytes of a value that is nothing but bytes, in any form that clients send; else None."""
     if isinstance(value, dict) and value.get("_rtype") in _BINARY:
         value = value.get("_rvalue")
     return value if isinstance(value, bytes) else None
@@ -61,7 +61,7 @@ def error_response(status: int, text: str, headers: Mapping[str, str] | None = N
 
 
 async def _in_pieces(value: Any, form: Form) -> Response:
-    """Written to its end before it is sent: only then it is sure that JSON can carry it."""
+    """Write a value to its end before it is sent: only then is it sure that JSON can carry it."""
     return _Pieces(await written(value, form), form.media_type)
 
 

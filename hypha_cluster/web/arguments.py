@@ -57,9 +57,9 @@ def from_body(body: bytes | bytearray, content_type: str) -> Arguments:
 
 
 def check(arguments: Arguments) -> None:
-    """What travels on to a client is what a client could have sent (protocol.md 2.1).
+    """Refuse what no client could have sent, since it goes on to one (protocol.md 2.1).
 
-    Level by level, for one list comprehension costs a tenth of one call for each value.
+    Level by level: a list comprehension for each level costs a tenth of a call for each value.
     """
     if not all(isinstance(name, str) for name in arguments):
         raise BadRequest("The names of arguments are text.")
@@ -126,12 +126,12 @@ def _from_json(body: bytes | bytearray) -> Any:
     _check_json_size(body)
     text = body.decode(json.detect_encoding(body), "surrogatepass")  # as json itself does
     if isinstance(body, bytearray):
-        body.clear()  # else a large one would be there three times
+        body.clear()  # else a large body would be in memory three times
     return json.loads(text)
 
 
 def _check_json_size(body: bytes | bytearray) -> None:
-    """Count what may be values before any is made; first as if there were no text."""
+    """Count what may be values before any is made; the first, quick count takes text for values."""
     if _is_small(body):
         return
     if b"\\" in body:
@@ -147,7 +147,7 @@ def _is_small(body: bytes | bytearray) -> bool:
 
 
 def _from_msgpack(body: bytes | bytearray) -> Any:
-    """Decode, but no more than is allowed: a list is made before what is in it is read."""
+    """Decode, but no more than is allowed: msgpack makes a list before it reads what is in it."""
     lengths = msgpack.Unpacker(max_buffer_size=len(body))
     lengths.feed(body)
     try:

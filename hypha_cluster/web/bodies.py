@@ -21,7 +21,7 @@ from hypha_cluster.web.headers import header
 
 
 class Room:
-    """Memory for what large bodies take, all together."""
+    """The memory that all large bodies together may take."""
 
     def __init__(self, size: int = LARGE_BODIES) -> None:
         self._size = size
@@ -31,7 +31,7 @@ class Room:
         return Lease(self)
 
     def change(self, before: int, after: int) -> None:
-        """Give a body more or less; one that is alone may have any size."""
+        """Give a body more or less room; one that is alone may have any size."""
         others = self.taken - before
         if after > before and others and others + after > self._size:
             raise Overloaded("Too many large requests are in work; try again in a moment.")
@@ -39,7 +39,7 @@ class Room:
 
 
 class Bodies(NamedTuple):
-    """Where bodies are read, and how many bytes each may have."""
+    """The room for bodies, and how many bytes each may have."""
 
     room: Room
     largest: int
@@ -124,7 +124,7 @@ def _check_size(size: int, max_size: int) -> None:
 
 
 async def _inflated(body: bytes | bytearray, lease: Lease, max_size: int) -> bytes | bytearray:
-    """Inflate step by step: room is taken for what there is, and others have their turn."""
+    """Inflate step by step, with room for what there is so far; others have turns in between."""
     limit = min(max_size, max(SMALL_BODY, INFLATION * len(body)))
     inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     inflated = bytearray(step := _step(inflater, body))

@@ -15,8 +15,8 @@ _ANY: Final = ""  # what a name in braces stands for
 class ByName(BaseRoute):
     """Stands before other routes, and finds what they would have found.
 
-    path: for what it is there, such as `/{x}/name/…`: for all paths with that second name. Where
-    none of the routes fits wholly, it is as if this were not there.
+    path: the paths for which it stands, such as `/{x}/name/…`: all with that second name. Where
+    none of the routes matches wholly, the request goes on as if this were not there.
     """
 
     def __init__(self, path: str, routes: Iterable[BaseRoute]) -> None:

@@ -1,4 +1,4 @@
-"""A client's connection whose one half is a stream of events, and the other half is posted."""
+"""A client's connection by two ways: it gets frames as events of a stream, and posts its own."""
 
 import asyncio
 import base64
@@ -32,26 +32,26 @@ class Posted(NamedTuple):
 
     frame: bytes
     settle: Settle
-    is_kept: bool  # as whoever posted it has heard
+    is_kept: bool  # whoever posted it has been told so
 
 
 class Postbox:
-    """Frames that a client has posted: routed in the order in which they have come.
+    """Frames that a client has posted: routed in the order in which they came.
 
-    key: which whoever posts has to know.
+    key: whoever posts has to know it.
     """
 
     def __init__(self, key: str) -> None:
         self._key = key
         self._waiting: deque[Posted] = deque()
         self._size = 0
-        self._on_message: OnMessage | None = None  # nothing is routed before there is one
+        self._on_message: OnMessage | None = None  # until it is there, nothing is routed
         self._is_paused = self._is_shut = False
 
     def put(self, key: str, frame: bytes, settle: Settle, *, is_kept: bool = False) -> None:
-        """Have a frame routed in its turn, and say what became of it.
+        """Have a frame routed in its turn; tell `settle` the verdict.
 
-        is_kept: it comes from the mailbox, which is bounded; nobody would post it again.
+        is_kept: it comes from the mailbox, which is bounded, and nobody would post it again.
         """
         if not hmac.compare_digest(key.encode(), self._key.encode()):
             settle(Verdict.REFUSED)
@@ -88,9 +88,10 @@ class Postbox:
             posted.settle(Verdict.ROUTED)
 
     def shut(self) -> None:
-        """Take nothing more; what waits may be posted again, where the client is by then.
+        """Take nothing more; what waits is refused, so that the client posts it again.
 
-        What was kept would not be: it is routed now, as what was read of a WebSocket that broke.
+        Frames that are KEPT would not be posted again: they are routed now, like those that were
+        read of a WebSocket before it broke.
         """
         self._is_shut = True
         waiting, self._waiting = self._waiting, deque()
@@ -119,11 +120,11 @@ class EventStream(QueuedSocket):
     ) -> None:
         super().__init__(supervisor)
         self.postbox = Postbox(key)
-        # By the same connection a browser would come back to the same gateway, which may be going.
+        # By the same connection a browser would come back to this gateway, which may be ending.
         self._headers = [*HEADERS, *([_CLOSE] if scope["http_version"] < "2" else [])]
         self._receive = receive
         self._send = send
-        self._notes = [b"retry: %d\n\n" % (retry * 1000)]  # what is no frame, and comes first
+        self._notes = [b"retry: %d\n\n" % (retry * 1000)]  # not frames; these go first
 
     def start(self, on_message: OnMessage, on_writable: Callable[[], None]) -> None:
         self._on_writable = on_writable
@@ -131,7 +132,7 @@ class EventStream(QueuedSocket):
         self.postbox.open(on_message)
 
     def identify(self, token: str) -> None:
-        """Say by what the client can come back: browsers send the last id that they have got."""
+        """Send the token for coming back as the id of an event: browsers repeat the last id."""
         self._note(b"id: %b\n\n" % token.encode())
 
     def ping(self) -> None:
@@ -147,13 +148,13 @@ class EventStream(QueuedSocket):
         self.postbox.pause()
 
     def resume(self) -> None:
-        """Go on in the next turn of the loop: who resumes may have older frames in hand."""
+        """Go on in the next turn of the loop: the caller may still have older frames to route."""
         self.postbox.resume()
         asyncio.get_running_loop().call_soon(self.postbox.empty)
 
     async def outlive(self, on_closed: Callable[[int, str], None]) -> None:
         def close(code: int, reason: str) -> None:
-            self.postbox.shut()  # all that it has handed over was routed before
+            self.postbox.shut()  # all that it has handed over is routed by now
             on_closed(code, reason)
 
         await super().outlive(close)
@@ -177,7 +178,7 @@ class EventStream(QueuedSocket):
             await self._filled.wait()
         await self._send({"type": "http.response.body", "body": b""})
         if not self._over.done():
-            self._over.set_result((ABNORMAL, ""))  # nobody has said that the client left
+            self._over.set_result((ABNORMAL, ""))  # a stream cannot say that its client has left
 
     async def _write_some(self) -> None:
         """Write what is there, up to a bound."""

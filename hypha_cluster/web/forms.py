@@ -15,7 +15,7 @@ from hypha_cluster.web.headers import JSON
 URLENCODED: Final = "application/x-www-form-urlencoded"
 MULTIPART: Final = "multipart/form-data"
 FORMS: Final = (URLENCODED, MULTIPART)
-_IN_MEMORY: Final = {"MAX_MEMORY_FILE_SIZE": float("inf")}  # it is there already
+_IN_MEMORY: Final = {"MAX_MEMORY_FILE_SIZE": float("inf")}  # the body is in memory already
 
 
 def from_form(body: bytes | bytearray, content_type: str) -> Arguments:
@@ -50,7 +50,7 @@ def _from_multipart(body: bytes, boundary: bytes) -> Arguments:
         parser.write(body)
         parser.finalize()
     except (FormParserError, ValueError) as error:
-        # It repeats what it does not understand.
+        # The error repeats what it does not understand, at any length.
         why = str(error)[:SHOWN]
         raise BadRequest(f"The request body is not a valid {MULTIPART}: {why}") from None
     return parts.arguments()

@@ -16,7 +16,7 @@ def header(connection: HTTPConnection, name: bytes) -> str:
 
 def header_of(scope: Scope, name: bytes) -> str:
     """The same of a scope, whose headers nobody changes any more."""
-    fields: dict[bytes, bytes] | None = scope.get(_FIELDS)  # which is most often there
+    fields: dict[bytes, bytes] | None = scope.get(_FIELDS)  # mostly there
     value = (fields_of(scope) if fields is None else fields).get(name)
     return value.decode("latin-1") if value else ""
 

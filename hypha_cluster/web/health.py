@@ -8,14 +8,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-# The addresses of probes, which count for nobody: to refuse one would have a gateway replaced.
+# The paths of probes. They do not count as requests: a refused probe would replace a gateway.
 PROBES: Final = ("/health/live", "/health/liveness", "/health/ready")
 
 
 class HealthApi:
     """What probes and Prometheus ask.
 
-    unready_because lists what is not as it should be, dead_because what only a new process helps.
+    unready_because: lists what is not as it should be. dead_because: lists what only a new process
+    can mend.
     """
 
     def __init__(
@@ -36,9 +37,9 @@ class HealthApi:
         ]
 
     async def live(self, request: Request) -> Response:
-        """The event loop turns, and no job is beyond hope; whether Redis is there does not matter.
+        """Answer that the event loop turns, or which jobs are hopeless; Redis does not matter here.
 
-        A Redis that is away must never have the gateways started again (docs/architecture.md).
+        Gateways must never be started again because Redis is away (docs/architecture.md).
         """
         return _status(self._dead_because())
 

@@ -63,7 +63,7 @@ class Gatekeeper:
         self._workspaces = workspaces
 
     def recognize(self, query: Mapping[str, str]) -> Reconnection | None:
-        """Who comes back, as its token proves; InvalidToken. An empty token is none."""
+        """Who comes back, by a reconnection token; None without one (or ''), or InvalidToken."""
         token = query.get("reconnection_token")
         return self._tokens.verify_reconnection(token) if token else None
 
@@ -95,7 +95,7 @@ class Gatekeeper:
         return self.guest()
 
     async def _admit_app(self, token: str, client: str, name: str) -> Admission:
-        """The page of an app: whoever else had its address is no longer what runs there."""
+        """Admit the page of an app; it takes the address from an older page of its instance."""
         check_workspace_name(name)
         if self._instances is None:
             raise InvalidToken("This gateway runs no apps.")
@@ -103,7 +103,7 @@ class Gatekeeper:
         try:
             identity = self._revoked.admit(identity)
         except InvalidToken:
-            # Else its runner would begin again and again.
+            # Else the runner would start the app again and again.
             await self._instances.end(f"{name}/{client}", because=_REVOKED)
             raise
         return Admission(identity, await self._workspace(identity, name), client, takes=True)
@@ -130,7 +130,7 @@ class Gatekeeper:
         try:
             workspace = await self._workspace(identity, name)
         except WorkspaceNotFound as error:
-            # Redis has lost it; whoever else is in it says again what it is like.
+            # Redis has lost the workspace; another client in it will make it anew.
             raise NotYetBack(str(error)) from None
         return Admission(identity, workspace, client, program)
 
@@ -149,7 +149,7 @@ class Gatekeeper:
 
 
 class Lookup:
-    """What all routes ask before they answer; public_base_url: empty, if a request has to tell."""
+    """What all routes ask before they answer. public_base_url: empty: each request tells it."""
 
     def __init__(
         self,
@@ -179,21 +179,24 @@ class Lookup:
         return identity
 
     def count(self, connection: HTTPConnection, user: Identity | None) -> None:
-        """Count what is asked of an application; TooMany. user: whom a token speaks for."""
+        """Count a request to an application; TooMany. user: for whom its token speaks, if any."""
         if connection.scope["type"] == "websocket":
             self._quotas.request(self._quotas.sources(connection.scope))
         if user is not None and user.origin is not None:
             self._quotas.request(self._quotas.subjects(user))
 
     async def enter(self, request: Request, workspace: str) -> Visitor:
-        """Who asks, and whether they are inside: others see what is public. WorkspaceNotFound."""
+        """Who asks, and whether they may enter the workspace; WorkspaceNotFound.
+
+        Others see only what is public.
+        """
         identity = await self.identify(request)
         inside = await self._workspaces.may_enter_lately(identity, workspace)
         base_url = self._public_base_url or base_url_of(request)
         return Visitor(identity, inside, base_url, by_get=request.scope["method"] == "GET")
 
     def source(self, request: Request) -> str:
-        """As which address a request counts; empty for one that does not."""
+        """The address for which a request counts; empty if it does not count."""
         return next(iter(self._quotas.sources(request.scope)), "")
 
     def base_url(self, request: Request) -> str:
@@ -217,7 +220,7 @@ class Lookup:
 
 
 def _announced(request: Request) -> int:
-    """The bytes of its body, as it says itself; what comes in chunks has bounds of its own."""
+    """The bytes of a request's body, by its own header; one in chunks is bounded elsewhere."""
     if request.scope.get("method", "GET") == "GET":
         return 0
     size = header(request, b"content-length")
@@ -229,7 +232,7 @@ def _has_token(request: Request) -> bool:
 
 
 def base_url_of(connection: HTTPConnection, base_path: str | None = None) -> str:
-    """The URL that a caller reaches the hub by, as far as proxies tell; BadRequest for a long one.
+    """The URL by which a caller reaches the hub, as far as proxies tell; BadRequest if too long.
 
     base_path: where everything is; by default, where the route is.
     """

@@ -1,4 +1,4 @@
-"""/services/… and /workspaces/…: the addresses of the original at which all is in the query."""
+"""/services/… and /workspaces/…: addresses of the original that have everything in the query."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _ARGUMENTS: Final = "function_kwargs"
 
 
 class OldAddresses:
-    """Leads to what has addresses of its own."""
+    """Answers them as the addresses of today are answered."""
 
     def __init__(self, services: ServicesApi, lookup: Lookup, workspaces: Workspaces) -> None:
         self._services = services
@@ -61,7 +61,7 @@ class OldAddresses:
         return await self._services.info(_at_workspace(request))
 
     async def list_workspaces(self, request: Request) -> Response:
-        """Names of all workspaces, for an admin: whom they belong to can be seen from some."""
+        """Names of all workspaces, for admins alone: some names tell whose workspace it is."""
         if not may_oversee(await self._lookup.identify(request)):
             raise PermissionDenied("Only an admin may see this: a user with the role admin.")
         return await answer(request, await self._workspaces.names())
@@ -73,7 +73,7 @@ def _at_workspace(request: Request) -> Request:
 
 
 def place_of(given: Mapping[str, Any]) -> dict[str, str]:
-    """Which function is meant, as the parts of its own address are called."""
+    """The workspace, service and function that a query names, as parts of a path."""
     wanted = parse_service_id(_text(given, "service_id"))
     named = given.get("workspace") or wanted.workspace
     if wanted.workspace not in (None, named):

@@ -1,4 +1,4 @@
-"""Pages of which origins may do something here: what browsers say of the page that asks."""
+"""Which origins' pages may do something here: browsers say which page asks."""
 
 from collections.abc import Container, Sequence
 from typing import Final
@@ -27,7 +27,7 @@ class Origins:
         self.are_all = "*" in self._allowed
 
     def check(self, connection: HTTPConnection) -> None:
-        """PermissionDenied for a page of elsewhere. Programs say no origin."""
+        """PermissionDenied for a page of another origin. Programs name no origin, and pass."""
         origin = header(connection, b"origin")
         if self.are_all or (origin and self._is_good(connection, origin)):
             return
@@ -45,16 +45,19 @@ class Origins:
 
 
 def _is_of_elsewhere(connection: HTTPConnection) -> bool:
-    """Whether a page asks that says no origin, as for a picture. A person may go anywhere."""
+    """Whether a page of another site asks without naming its origin, as for a picture.
+
+    Where a person follows a link, it is no page that asks.
+    """
     asks = header(connection, b"sec-fetch-mode") not in ("", "navigate")
     return asks and header(connection, b"sec-fetch-site") in ("cross-site", "same-site")
 
 
 class CheckOrigins:
-    """Refuses requests of pages of elsewhere, but for what is only looked at.
+    """Refuses requests of pages of other origins, except for what may be looked at by anybody.
 
-    What a web application takes is its own to say: neither the cookie of the hub nor a token of its
-    users comes with what another page sends. base_path: where everything is besides `/`.
+    A web application decides for itself, since what another page sends comes with neither the
+    cookie of the hub nor a token of its users. base_path: where everything is besides `/`.
     """
 
     def __init__(self, app: ASGIApp, origins: Origins, base_path: str) -> None:

@@ -16,7 +16,7 @@ Spend = Callable[[int, int], float]  # frames and bytes that came → seconds to
 
 
 class Pace:
-    """Slows down a client that sends without end: others want their turn, and Redis to keep up."""
+    """Slows down a client that sends without end, so that others, and Redis, keep up."""
 
     __slots__ = ("_bytes", "_clock", "_frames", "_socket", "_spend", "_timer", "_until")
 
@@ -28,7 +28,7 @@ class Pace:
         self._clock = clock
         self._frames = self._bytes = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._until = 0.0  # when what it has sent so far would be due
+        self._until = 0.0  # when all that it has sent so far is paid off
 
     def count(self, size: int) -> None:
         """A frame of so many bytes has come."""

@@ -25,10 +25,10 @@ from hypha_cluster.web.event_stream import EventStream
 from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import token_of
 
-_PAUSE: Final = 0.1  # seconds until it is looked for again
+_PAUSE: Final = 0.1  # seconds before a stream is looked for again
 
 
-# By a token and the ASGI scope of a request: what whoever asks may put into mailboxes.
+# Takes a token and the ASGI scope of a request; returns what its sender may put into mailboxes.
 AllowanceOf = Callable[[str, Mapping[str, Any]], Awaitable[Allowance]]
 
 
@@ -90,7 +90,7 @@ class Posting:
     def close(self, key: str, here: Here) -> None:
         """It has ended."""
         self._counts.streams -= 1
-        if self._here.get(key) is here:  # the client may have come back already
+        if self._here.get(key) is here:  # else the client has come back already
             del self._here[key]
 
     async def serve(self, request: Request, allowance_of: AllowanceOf) -> Response:
@@ -113,7 +113,7 @@ class Posting:
         raise _error_of(verdict)
 
     async def _bring(self, asked: Asked, frame: bytes, *, may_mail: bool) -> Verdict:
-        """Have a frame routed, wherever the stream is; wait a while if it was there lately."""
+        """Have a frame routed, wherever the stream is; wait a while if it has just ended."""
         clock, sleep = self._supervisor.clock, self._supervisor.sleep
         deadline = clock() + STREAM_PATIENCE
         while True:
@@ -135,7 +135,7 @@ async def _put(here: Here, key: str, frame: bytes) -> Verdict:
     settled: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
 
     def settle(verdict: Verdict) -> None:
-        if not settled.done():  # who posted may have gone
+        if not settled.done():  # whoever posted may have gone
             settled.set_result(verdict)
 
     here.stream.postbox.put(key, frame, settle)
@@ -143,7 +143,7 @@ async def _put(here: Here, key: str, frame: bytes) -> Verdict:
 
 
 def _check(fields: Mapping[str, str], address: str) -> None:
-    """See that a frame is posted by the client that it says."""
+    """Check that a frame is posted by the client that it names."""
     workspace, _, client = address.partition("/")
     for name, found in (("workspace", workspace), ("client_id", client)):
         if fields.get(name, "") not in ("", found):

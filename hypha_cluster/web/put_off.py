@@ -1,7 +1,7 @@
-"""Clients that there is no place for at the moment: let in, told so, and sent away later.
+"""Puts off clients for which there is no place at the moment: lets them in, and closes them later.
 
-A refusal would disable them, and so would an end within seconds (protocol.md 1.3). Meanwhile they
-take themselves to be connected, and may call others.
+A refusal would disable them, and so would a close within seconds (protocol.md 1.3). Meanwhile they
+believe that they are connected, and what they call is rejected.
 """
 
 import asyncio
@@ -32,9 +32,10 @@ async def put_off(
     reason: str = "the relay is unavailable",
     spend: Spend = _freely,
 ) -> None:
-    """Let a client in and send it away later: it tries again, but would not after a refusal.
+    """Let a client in, and close it later: it tries again, but would not after a refusal.
 
-    It may be in already, when something failed right after that. spend: by which it is read.
+    It may be in already, when something failed right after that. spend: decides how fast it is
+    read.
     """
     if websocket.application_state is WebSocketState.CONNECTING:
         await websocket.accept()
@@ -60,8 +61,8 @@ async def _decline_calls(websocket: WebSocket, spend: Spend) -> None:
 def declined(reader: FrameReader, raw: bytes) -> bytes | None:
     """The reject of a call, as whoever is called; None where nobody waits, or the hub is called.
 
-    A client that gets an error from the hub itself does not ask again (protocol.md 1.6): it makes
-    those calls anew on its next connection.
+    A client that gets an error from the hub itself does not ask again (protocol.md 1.6); without an
+    answer, it makes those calls anew on its next connection.
     """
     try:
         frame = reader.read(raw)

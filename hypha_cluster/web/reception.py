@@ -1,4 +1,4 @@
-"""Has clients admitted and attached, and their connections run, whatever way they come."""
+"""Admits and attaches clients, and runs their connections, by whichever way they come."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ Recover = Callable[[Connection], Coroutine[None, None, None]]
 class Arrival(NamedTuple):
     """A client that comes. accept: lets it in, once it has its address.
 
-    base_url, refresh_after: as of its Connection.
+    base_url, refresh_after: as in Connection.
     """
 
     admission: Admission
@@ -54,11 +54,11 @@ class Reception:
         self._recoveries = Tasks(supervisor)
 
     async def admit(self, asked: Mapping[str, str], scope: Mapping[str, Any]) -> Admission:
-        """Who comes, if they may, by what they ask for in their query; else a HubError.
+        """Admit a client by what it asks for in its query, or raise a HubError.
 
-        scope: of their request, as ASGI has it.
+        scope: of its request, as ASGI has it.
         """
-        log_fields.client.set(asked.get("client_id", "")[:SHOWN])  # as it says itself
+        log_fields.client.set(asked.get("client_id", "")[:SHOWN])  # its own word, not checked yet
         sources = self._quotas.sources(scope)
         reconnection = self._recognize(asked, sources)
         admission = await self._gatekeeper.admit(asked, reconnection)
@@ -69,7 +69,7 @@ class Reception:
         return admission._replace(subjects=subjects)
 
     def _recognize(self, asked: Mapping[str, str], sources: Sequence[str]) -> Reconnection | None:
-        """Who comes back, if it is somebody; it counts as who they are before Redis is asked."""
+        """Who comes back, if anybody does; count them before Redis is asked about them."""
         try:
             reconnection = self._gatekeeper.recognize(asked)
         except InvalidToken:
@@ -112,13 +112,13 @@ class Reception:
         try:
             self._quotas.enter(admission.subjects)
         except TooMany as error:
-            if admission.program:  # as it had proved before
+            if admission.program:  # it has proved that it comes back
                 error.subjects = admission.subjects
             raise
 
     @contextlib.contextmanager
     def waiting(self, error: TooMany) -> Iterator[Spend]:
-        """A client is put off, and counts as a connection meanwhile; TooMany if too many are."""
+        """Count a client that is put off as a connection meanwhile; TooMany if too many are."""
         subjects = error.subjects or ()
         self._quotas.wait(subjects)
         try:
@@ -130,7 +130,7 @@ class Reception:
         """What whoever posts with a token, or without, may put into mailboxes."""
         sources = self._quotas.sources(scope)
         if token:
-            with contextlib.suppress(HubError):  # whose stream it is, the token need not say
+            with contextlib.suppress(HubError):  # the key of the stream decides, not the token
                 identity = await self._gatekeeper.identify(token)
                 return self._quotas.allowance(self._quotas.subjects(identity, sources))
         return self._quotas.allowance(sources)
@@ -140,7 +140,7 @@ class Reception:
         self._clients.refused(error)
 
     async def live(self, connection: Connection, socket: LiveSocket) -> None:
-        """Have frames routed; the connection may go on when this has returned."""
+        """Route the client's frames; the connection may outlive this call (LiveSocket.outlive)."""
         try:
             pace = Pace(socket, partial(self._quotas.pace, connection.subjects))
             socket.start(partial(self._take, connection, pace), _nothing)
@@ -176,4 +176,4 @@ class Reception:
 
 
 def _nothing() -> None:
-    """The outbox is bounded by Connections, which asks for its size."""
+    """Do nothing when a socket is writable: Connections bounds the outbox by its size."""

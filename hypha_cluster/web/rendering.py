@@ -40,7 +40,7 @@ _TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
 
 
 class Pages:
-    """Fills templates of a folder, or of those that all pages share; what is put in is text.
+    """Fills templates of a folder, or of the one that all pages share; values go in as text.
 
     with_scripts: whether the pages run scripts of the hub's own; others run none at all.
     """
@@ -78,7 +78,7 @@ class Pages:
         """The nonce of a page's scripts and styles, and its text."""
         nonce = secrets.token_urlsafe(12)
         template = self._templates.get_template(f"{page}.html")
-        # Fetched while the hub runs, the page of the API is there at once.
+        # Asked for each time, so that a package that is fetched while the hub runs is used at once.
         has_api_docs = assets.is_there(SWAGGER)
         return nonce, template.render(root=root, nonce=nonce, has_api_docs=has_api_docs, **values)
 
@@ -98,7 +98,7 @@ class PageFiles:
         return [Route(f"{FILES}/{{file}}", self.file)]
 
     async def file(self, request: Request) -> Response:
-        """Browsers ask each time whether it is still the same: gateways may differ for a while."""
+        """A file; browsers ask each time whether it has changed, since gateways may differ."""
         name: str = request.path_params["file"]
         if name not in self._files:
             raise HTTPException(404)
@@ -111,7 +111,7 @@ class PageFiles:
 
 
 def wants_page(scope: Scope) -> bool:
-    """Whether a person with a browser asks; programs do not say that they read HTML."""
+    """Whether a person with a browser asks; programs do not ask for HTML."""
     return scope["type"] == "http" and "text/html" in Headers(scope=scope).get("accept", "")
 
 

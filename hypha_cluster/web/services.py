@@ -54,7 +54,7 @@ class ServicesApi:
         self._bodies = bodies
 
     def call_route(self) -> Route:
-        """What is asked for most, and so is to stand before all others."""
+        """The route that is asked for most; so it stands before all others."""
         function = "/{workspace}/services/{service}/{function}"
         return Route(function, _Plain(self.call), methods=["GET", "POST"])
 
@@ -68,7 +68,7 @@ class ServicesApi:
     async def info(self, request: Request) -> Response:
         name = request.path_params["workspace"]
         identity = await self._lookup.identify(request)
-        if name == PUBLIC:  # whose settings are no secret
+        if name == PUBLIC:  # its settings are no secret
             return await answer(request, (await self._workspaces.get(name)).to_wire())
         return await answer(request, (await self._workspaces.require(identity, name)).to_wire())
 
@@ -100,7 +100,7 @@ class ServicesApi:
         visitor, provider = await self._find(request, query)
         path: str = request.path_params["function"]
         member = await self._visits.member(visitor, provider, path)
-        if request.method == "HEAD":  # it is there; asking for that does not call it
+        if request.method == "HEAD":  # the function is there; HEAD does not call it
             return Response(media_type=JSON)
         if not rpc.is_reference(member):
             return await answer(request, member)
@@ -115,7 +115,7 @@ class ServicesApi:
     async def call_with(
         self, request: Request, arguments: Arguments, *, in_address: bool
     ) -> Response:
-        """The same, with arguments that have been read. in_address: they stand in the query."""
+        """The same, with arguments that are read already. in_address: they stood in the query."""
         visitor, provider = await self._find(request, [])
         if in_address:
             visitor = _saying_in_address(visitor, arguments)
@@ -135,7 +135,7 @@ class ServicesApi:
         if is_stream(result):
             items = self._visits.follow(visitor, provider, result)
             return await answer_stream(request, items, held, is_file=result["_rtype"] == FILE)
-        if isinstance(result, AsyncGenerator):  # of the hub's own
+        if isinstance(result, AsyncGenerator):  # of a function of the hub's own
             return await answer_stream(request, result, held, is_file=False)
         return await answer(request, result)
 
@@ -170,7 +170,7 @@ class ServicesApi:
 
 
 def _saying_in_address(visitor: Visitor, arguments: Arguments) -> Visitor:
-    """Whoever has arguments in the query of a POST is as one who asks by GET."""
+    """Treat a POST with arguments in its query like a GET: both put them into an address."""
     return visitor if visitor.by_get or not arguments else visitor._replace(by_get=True)
 
 
@@ -180,7 +180,7 @@ def _query_of(request: Request) -> Query:
 
 
 class _Plain:
-    """An endpoint as an application, whose errors are answered further out, and only there."""
+    """Skips Starlette's exception wrapper of each route; the handlers of the app answer errors."""
 
     def __init__(self, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
         self._endpoint = endpoint

@@ -1,4 +1,4 @@
-"""A client's connection as the hub sees it: what it does, and what is alike over plain ASGI."""
+"""What the hub needs of a client's connection, and what all kinds over plain ASGI share."""
 
 import asyncio
 from collections import deque
@@ -15,10 +15,10 @@ DIRECT: Final = "hypha.direct"  # the ASGI extension of serving/http11/websocket
 
 
 class LiveSocket(Socket, Protocol):
-    """A connection that is to be read, and not only written to, as the relay does.
+    """A connection that is also read; the relay itself only writes to a Socket.
 
     Three kinds: DirectWebSocket of serving/http11, AsgiSocket for a WebSocket that does not come
-    that way, and EventStream (event_stream.py), whose client posts what it sends.
+    that way, and EventStream (event_stream.py), whose client posts its frames.
     """
 
     def start(
@@ -40,7 +40,7 @@ def socket_of(scope: Scope, receive: Receive, send: Send, supervisor: Supervisor
 
 
 class QueuedSocket:
-    """What the kinds over plain ASGI have in common: an outbox, which a task of theirs empties."""
+    """The part that the kinds over plain ASGI share: an outbox, which a task of theirs empties."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._outbox: deque[bytes] = deque()
@@ -51,7 +51,7 @@ class QueuedSocket:
         self.buffered = 0
 
     def _work(self, *works: Coroutine[Any, Any, None]) -> None:
-        """Do the work of the connection from now on; a failure of any ends it."""
+        """Run these as tasks of the connection; if one fails, the connection ends."""
         for work in works:
             self._tasks.spawn("socket", work, lambda error: self.abort())
 
@@ -62,7 +62,7 @@ class QueuedSocket:
             self._filled.set()
 
     def close(self, code: int, reason: str = "") -> None:
-        """Do so when what was sent before has gone out."""
+        """Close when all that was sent before has gone out."""
         if self._closing is None:
             self._closing = (code, reason)
             self._filled.set()
@@ -131,6 +131,6 @@ class AsgiSocket(QueuedSocket):
 
 
 def _close_of(event: Message) -> tuple[int, str]:
-    """What the peer said; what it answers to a close of ours, Hypercorn does not tell."""
+    """The peer's close code and reason; Hypercorn does not tell those that answer our own close."""
     code = event.get("code")
     return ABNORMAL if code is None else code, event.get("reason") or ""

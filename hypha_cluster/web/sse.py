@@ -26,9 +26,9 @@ from hypha_cluster.web.reception import Arrival, Reception
 
 _log = logging.getLogger(__name__)
 
-PING: Final = 15.0  # seconds; proxies cut off what says nothing for a minute
+PING: Final = 15.0  # seconds; proxies cut off streams that are silent for a minute
 RETURN: Final = (0.3, 1.0)  # seconds after which a browser comes back; not all at the same time
-_RENEWALS: Final = 3  # ids that a stream gets while one of them is good
+_RENEWALS: Final = 3  # how many ids a stream gets in the lifetime of one
 
 
 class Terms(NamedTuple):
@@ -39,7 +39,7 @@ class Terms(NamedTuple):
 
 
 class SseApi:
-    """Lets clients in by event streams. make_token: by which a client can come back."""
+    """Lets clients in by event streams. make_token: makes the token by which one can come back."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class SseApi:
             tending.cancel()
 
     async def _tend(self, connection: Connection, stream: EventStream, key: str) -> None:
-        """Keep a stream from being forgotten: by proxies, by Redis, by the hub when it is back."""
+        """Keep a stream alive for proxies, noted in Redis, and its token for coming back fresh."""
         clock = self._supervisor.clock
         identified_at = clock()
         while True:
@@ -134,7 +134,7 @@ class SseApi:
             _log.info("That %s has a stream is not told yet: %s", connection.address, error)
 
     async def _put_off(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a client in and send it away later: it comes back, but would not after a refusal."""
+        """Let a client in, and end its stream later: it comes back, but not after a refusal."""
         stream = EventStream("", scope, receive, send, self._supervisor, RETURN[1])
         stream.start(lambda message: None, lambda: None)
 
@@ -148,7 +148,7 @@ class SseApi:
 
 
 class _Stream:
-    """The stream as a route that answers by ASGI; its errors are answered further out."""
+    """The stream as an ASGI application; the handlers of the app answer its errors."""
 
     def __init__(self, api: SseApi) -> None:
         self._api = api
@@ -158,9 +158,9 @@ class _Stream:
 
 
 def _read(request: Request) -> Asked:
-    """What is asked for, with the id that a browser had last.
+    """What a request asks for, with the id that a browser got last as its token.
 
-    That is fresher than what the query may have, which a browser repeats as it was at first.
+    That is fresher than the token in the query, which a browser repeats as it was at first.
     """
     asked = read_query(request)
     if last := header(request, b"last-event-id"):

@@ -16,7 +16,7 @@ from hypha_cluster.web.lookup import Lookup
 
 
 class StatsApi:
-    """Answers from the store, so it is the same on every gateway."""
+    """Answers from Redis, so the answer is the same on every gateway."""
 
     def __init__(self, lookup: Lookup, nodes: Nodes, workspaces: Workspaces) -> None:
         self._lookup = lookup

@@ -1,7 +1,7 @@
 """Results that come bit by bit, sent on as they come: each item is asked for when the last is sent.
 
-What goes wrong before the first item has a status of its own; later it breaks the answer off, so
-that nobody takes it for whole.
+An error before the first item has a status of its own; a later one breaks the answer off, so that
+nobody takes it for whole.
 """
 
 import asyncio
@@ -35,17 +35,17 @@ Held = Callable[[], contextlib.AbstractAsyncContextManager[None]]
 async def answer_stream(
     request: Request, items: AsyncGenerator[Any], held: Held, *, is_file: bool
 ) -> Response:
-    """Send what comes in the form that was asked for; by default each item as a line of JSON.
+    """Send items in the form that was asked for; by default each one as a line of JSON.
 
-    held: ends what is done within, by an error, when whoever asks may do it no longer. is_file: its
-    items are pieces of one content, which is sent as it is.
+    held: a context that breaks the stream off when whoever asks may have it no longer. is_file:
+    the items are pieces of one content, which is sent as it is.
     """
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(items.aclose)
         first = await anext(items, _END)
         writer = _writer_for(header(request, b"accept"), first, is_file=is_file)
         start = [] if first is _END else await writer.write(first)
-        stack.pop_all()  # the answer closes it
+        stack.pop_all()  # the answer closes the stack
     return _Stream(start, items, writer, held)
 
 
@@ -69,7 +69,7 @@ class _Writer:
         return [self._before, *pieces, self._after] if self._after else pieces
 
     def failed(self, error: HubError) -> bytes | None:
-        """How an error is told in the middle; None if it cannot be."""
+        """An error as it is told in the middle of a stream; None if this form cannot tell it."""
         return None
 
 
@@ -106,7 +106,7 @@ def _writer_for(accept: str, first: Any, *, is_file: bool) -> _Writer:
 
 
 class _Stream(Response):
-    """An answer without an end that is known; it ends early when whoever asked for it leaves."""
+    """An answer of unknown length; it ends early when whoever asked for it leaves."""
 
     def __init__(
         self, start: list[bytes], items: AsyncGenerator[Any], writer: _Writer, held: Held

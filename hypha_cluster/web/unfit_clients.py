@@ -1,4 +1,4 @@
-"""Clients that cannot work with this hub as they are: who runs them is told what would."""
+"""Clients that cannot work with this hub as they are: tells their users what would work."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,8 @@ from hypha_cluster.protocol.limits import FIRST_MESSAGE
 
 _log = logging.getLogger(__name__)
 
-# The first that no published imjoy-rpc works with: it fails with an AttributeError and breaks off.
+# The first release of websockets with which no published imjoy-rpc works: the client fails with an
+# AttributeError and breaks off.
 BREAKING_WEBSOCKETS: Final = 14
 VIOLATION: Final = 1008  # closes a connection that is not to be tried again
 
@@ -30,7 +31,8 @@ async def turn_away(websocket: WebSocket) -> None:
     _log.info("A client was refused: it speaks hypha-rpc, which this hub does not.")
     await websocket.accept()
     await websocket.send_json({"type": "error", "message": NOT_SERVED})
-    # It says who it is before it reads; on a connection that is closed by then, it reads nothing.
+    # Such a client says who it is before it reads; if the connection is closed by then, it reads
+    # nothing.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FIRST_MESSAGE):
             await websocket.receive()

@@ -25,8 +25,8 @@ from hypha_cluster.web.unfit_clients import turn_away, warn_of_websockets
 
 _log = logging.getLogger(__name__)
 
-# A browser comes back by itself only when it refreshes its connection info, after 0.8 of this:
-# well within the 10 s that old Python clients wait for an answer of its.
+# A page comes back by itself only when it refreshes its connection info, after 0.8 of this: well
+# within the 10 s for which old Python clients wait for an answer of the page.
 BROWSER_REFRESH: Final = 7.5  # seconds
 
 
@@ -49,7 +49,7 @@ class WebSocketApi:
         return [WebSocketRoute("/ws", self.serve)]
 
     async def serve(self, websocket: WebSocket) -> None:
-        """One connection; a refusal is HTTP 403 with the reason, as clients understand it."""
+        """Serve one connection; a refusal is HTTP 403 with the reason, which clients understand."""
         dialect = spoken_with(websocket.scope["query_string"])
         if dialect is None:
             await turn_away(websocket)
@@ -68,7 +68,7 @@ class WebSocketApi:
             await self._refuse(websocket, error)
             return
         except Exception:
-            # Whatever it is: an error as the answer, or an end right after it, disables clients.
+            # An error as the answer to the handshake, or a close right after it, disables clients.
             await put_off(websocket)
             raise
         warn_of_websockets(websocket.headers, connection.address)
@@ -96,7 +96,7 @@ class WebSocketApi:
         )
 
     async def _refuse(self, websocket: WebSocket, error: HubError) -> None:
-        """403 with the reason; who comes back, and only has to wait, is put off instead."""
+        """Answer 403 with the reason; but put off a client that comes back and has only to wait."""
         again = None
         if isinstance(error, TooMany):
             if error.subjects is not None:
@@ -109,9 +109,10 @@ class WebSocketApi:
 
 
 def _is_sandboxed(headers: Headers, token: str) -> bool:
-    """Whether a page of the hub's asks that comes from nowhere: of an app, or of the playground.
+    """Whether a page in a sandbox asks: of an app, or of the playground. It has no origin.
 
-    Any sandbox says so; but no browser adds a token by itself, and who has one needs no browser.
+    Pages of strangers can be in a sandbox, too. But no browser adds a token by itself, and whoever
+    has a token needs no browser.
     """
     return token.startswith(TICKET) or (bool(token) and headers.get("origin") == "null")
 

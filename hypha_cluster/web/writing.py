@@ -1,7 +1,7 @@
-"""Values as JSON or msgpack: at once where they are small, else in small steps.
+"""Writes values as JSON or msgpack: small ones at once, others in small steps.
 
-A function stands there by its name. Nothing recurses deeper than `WRITTEN_LEVELS`: what is deeper,
-or has many values, is written list by list and map by map.
+A function is written as its name. Nothing recurses deeper than `WRITTEN_LEVELS`: what is deeper, or
+has many values, is written list by list and map by map.
 """
 
 import json
@@ -16,7 +16,7 @@ from hypha_cluster.protocol.limits import WRITTEN_AT_ONCE, WRITTEN_LEVELS
 from hypha_cluster.web.arguments import MSGPACK
 from hypha_cluster.web.headers import JSON
 
-_TEXT: Final = 64  # characters of a text that take as long as one value more
+_TEXT: Final = 64  # characters of a text that take as long as one value
 _FLAT: Final = 32  # values of a list or map that is written with those around it
 _SCALARS: Final = (str, bool, int, type(None))
 _encoder: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -38,7 +38,7 @@ class Form(Protocol):
 
 
 class Json:
-    """JSON, without what it cannot carry: ValueError and TypeError."""
+    """JSON; ValueError and TypeError for what it cannot carry."""
 
     media_type = JSON
 
@@ -63,7 +63,7 @@ class Json:
 
 
 class Described(Json):
-    """JSON for people to look at, in which the rest is said what it is."""
+    """JSON for people to look at, which describes what it cannot carry."""
 
     def leaf(self, value: Any) -> Any:
         if type(value) is float:

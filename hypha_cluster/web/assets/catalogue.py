@@ -2,8 +2,8 @@
 
 Packages are npm's; what Python in the browser imports are wheels, of the Python package index.
 
-The clients are part of the source. What is large is fetched when an image or a wheel is made, or by
-`hypha-cluster assets --get`; a hub without it works, and its pages say what is missing.
+The clients are part of the source. Large packages are fetched when an image or a wheel is made, or
+by `hypha-cluster assets --get`; a hub without them works, and its pages say what is missing.
 This module and `fetching` import nothing but the standard library: images are made with them.
 """
 
@@ -35,7 +35,7 @@ class Package(NamedTuple):
 
     @property
     def label(self) -> str:
-        """By which it is found, in the address too: what is there never changes."""
+        """The name with its version, as in its address; so what is there never changes."""
         return f"{self.name}@{self.version}"
 
 
@@ -43,7 +43,7 @@ _CLIENT: Final = ("LICENSE", "dist/hypha-rpc-websocket.min.js")
 _BOTH: Final = (*_CLIENT, "dist/hypha-rpc-sse.min.js")
 _OLDER: Final = "an older JavaScript client, for pages that name it"
 
-# The first of a name is the one that is meant without a version.
+# The first entry of a name is the default, where no version is given.
 PACKAGES: Final = (
     Package(
         "imjoy-rpc",
@@ -208,7 +208,7 @@ def url(name: str, file: str, version: str = "") -> str:
 
 
 def how_to_get(package: Package) -> str:
-    """A sentence for whoever looks for what is not there."""
+    """A sentence for whoever looks for a package that is missing."""
     return (
         f"This gateway does not have {package.label}; "
         f"its operator gets it by `hypha-cluster assets --get {package.name}`."

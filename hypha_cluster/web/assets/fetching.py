@@ -1,8 +1,7 @@
 """Takes files out of packages, and puts them where the hub serves them from.
 
 `python -m hypha_cluster.web.assets.fetching [NAME…]` does so for images and wheels. npm and pip
-find the archive, where they are configured to; what comes is the release that the catalogue names,
-or nothing.
+fetch the archive from wherever they are configured to; its hash has to be that of the catalogue.
 """
 
 import base64

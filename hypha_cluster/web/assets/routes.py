@@ -57,7 +57,7 @@ class AssetsApi:
         found = wheels(project, self._folder)
         if not found:
             raise HTTPException(404, f"This hub has no wheel of {shown(project)} for apps.")
-        base = base_url_of(request)  # addresses are whole, for whoever reads them has no page
+        base = base_url_of(request)  # absolute addresses: their reader is no page
         files = [
             {"filename": name, "url": f"{base}{PREFIX}/{each.label}/{name}", "hashes": {}}
             for each in found
@@ -78,7 +78,7 @@ class AssetsApi:
             found = os.stat(path)
         except OSError:
             raise HTTPException(404, how_to_get(package)) from None
-        # Gateways have it from different installations, whose times differ.
+        # Not by its time: gateways have the file from different installations, whose times differ.
         headers = {**_HEADERS, "ETag": f'"{package.version}-{found.st_size}"'}
         if headers["ETag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)

@@ -1,4 +1,4 @@
-"""Counts HTTP requests for the address that they come from, whatever they are for."""
+"""Counts HTTP requests for the address from which they come, whatever they ask for."""
 
 from collections.abc import Container
 from typing import Final
@@ -11,10 +11,9 @@ _READING: Final = ("GET", "HEAD")
 
 
 class CountRequests:
-    """Lets no more pass than an address may ask; TooMany. free: paths that may always be read.
+    """Lets no more requests pass than an address may make; TooMany. free: paths that do not count.
 
-    It stands before the routes, so that what answers errors is around it. WebSockets are counted
-    where they are let in.
+    It stands inside of what answers errors. WebSockets are counted where they are let in.
     """
 
     def __init__(self, app: ASGIApp, quotas: Quotas, free: Container[str]) -> None:

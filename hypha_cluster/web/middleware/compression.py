@@ -1,4 +1,4 @@
-"""Answers are compressed for whoever accepts it, but for streams: those would be held back."""
+"""Compresses answers for whoever accepts that; not streams, which it would hold back."""
 
 from typing import Final
 
@@ -26,12 +26,12 @@ class Compress:
         try:
             await self._app(scope, receive, _Compressing(scope, send))
         finally:
-            # What sends knows the scope; such a circle would be left to the garbage collector.
+            # The sender refers to the scope: so break the circle, else only the collector frees it.
             scope.pop(_AS_IT_IS, None)
 
 
 class _Compressing:
-    """Sends through Starlette's compression, which is made once something comes: most goes by."""
+    """Sends through Starlette's compression, which is made only when an answer needs it."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope = scope
@@ -52,17 +52,17 @@ def _responder(accepted: str) -> IdentityResponder:
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    """What is sent comes from the application further in."""
+    """Stand in for an application: the answer itself comes from further in."""
 
 
 async def answer_with(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send an answer; past what compresses if that would leave it as it is."""
+    """Send an answer; past the compression if that would leave it as it is."""
     if type(response) is Response and len(response.body) < _WORTH_COMPRESSING:
         send = as_it_is(scope, send)
     await response(scope, receive, send)
 
 
 def as_it_is(scope: Scope, send: Send) -> Send:
-    """By which a route sends what nobody may hold back or change."""
+    """The `send` by which a route sends what nobody may hold back or change."""
     sending: Send = scope.get(_AS_IT_IS, send)
     return sending

@@ -11,7 +11,7 @@ EVENTS: Final = (b"content-type", b"text/event-stream")  # answers that last as 
 
 
 class CountAnswers:
-    """Counts what goes through it; `counts` is shown by /metrics."""
+    """Counts the answers that pass; /metrics shows `counts`."""
 
     def __init__(self, app: ASGIApp, counts: Counts) -> None:
         self._app = app

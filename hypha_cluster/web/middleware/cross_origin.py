@@ -1,4 +1,4 @@
-"""CORS, by Starlette; what says no origin, as all but pages do, need not go through that."""
+"""CORS, by Starlette; a request without an origin, as all programs send, goes past it."""
 
 from functools import partial
 from typing import Final
@@ -22,7 +22,7 @@ class CrossOrigin(CORSMiddleware):
 
 
 async def _vary(send: Send, message: Message) -> None:
-    """Say to caches that who says an origin is answered otherwise."""
+    """Tell caches that the answer depends on the origin."""
     if message["type"] == "http.response.start":
         headers = message.get("headers", ())
         if b"vary" in dict(headers):

@@ -1,4 +1,4 @@
-"""Errors for people with a browser: a page that also says what would be right."""
+"""Shows errors to people with a browser: on a page that also says what would be right."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +43,7 @@ _SERVER: Final = 500
 
 
 class ErrorPages:
-    """Shows what went wrong to whoever asked, in their way.
+    """Shows what went wrong: as a page to people, as JSON to programs.
 
     public_base_url, base_path: as the settings have them; they say where links lead.
     """

@@ -35,7 +35,7 @@ Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 def handlers(origins: Mapping[str, Any], pages: ErrorPages = _PLAIN) -> Mapping[Any, Handler]:
-    """What answers for each kind of error. origins: whose pages may read a failure of the hub's."""
+    """The handlers for each kind of error. origins: those whose pages may read a failure."""
 
     async def on_hub_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HubError)
@@ -47,7 +47,7 @@ def handlers(origins: Mapping[str, Any], pages: ErrorPages = _PLAIN) -> Mapping[
         return pages.answer(request, error.status_code, error.detail, error.headers)
 
     async def on_failure(request: Request, error: Exception) -> Response:
-        """It is raised again behind this, and logged."""
+        """Answer a failure of the hub; it is raised again behind this, and logged."""
         request_id = log_fields.request_id.get()
         what = (request.method, path_told(request.scope), type(error).__name__, request_id)
         _log.error("%s %s failed by %s; what follows is of request %s.", *what)
@@ -59,7 +59,7 @@ def handlers(origins: Mapping[str, Any], pages: ErrorPages = _PLAIN) -> Mapping[
 
 
 def note_refusal(request: Request, error: HubError) -> None:
-    """Write down who may not do what they ask for; never a ticket, nor what is behind `?`."""
+    """Note in the audit log who may not do what they ask for; without tickets, and the query."""
     method, path = request.scope.get("method"), path_told(request.scope)
     is_client = path.endswith("/sse")  # which is noted as one that comes in
     if isinstance(error, InvalidToken | PermissionDenied) and not is_client:
@@ -76,7 +76,7 @@ def _besides(error: HubError) -> Mapping[str, str] | None:
 
 
 class _ForPages(Response):
-    """An answer that is given outside of what adds CORS to all others."""
+    """An answer from outside of the CORS middleware, which adds those headers itself."""
 
     def __init__(self, response: Response, origins: Mapping[str, Any]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What proxies say of where a request comes from: believed of those trusted, else dropped."""
+"""Believes trusted proxies about where a request comes from, and drops what others say of it."""
 
 import ipaddress
 import logging
@@ -40,10 +40,10 @@ def networks(text: str) -> tuple[Network, ...]:
 
 
 class Sources:
-    """By which name an address counts for the limits: '' for those of trusted networks.
+    """The name under which an address counts for the limits; '' for those of trusted networks.
 
-    Behind one of them may be a proxy that does not say for whom it asks, or a whole laboratory. Of
-    IPv6 somebody has a whole network of 64 bits.
+    Behind an address there may be a proxy that does not say for whom it asks, or a whole
+    laboratory. With IPv6, a user has a whole network of 64 bits.
     """
 
     def __init__(self, trusted: Iterable[Network]) -> None:
@@ -63,13 +63,13 @@ class Sources:
 
 
 class Forwarded:
-    """Lets a request say by which address it came, and from where, if a trusted proxy adds it."""
+    """Sets the address of a request to what a trusted proxy says; drops what others say."""
 
     def __init__(self, app: ASGIApp, trusted: Iterable[Network]) -> None:
         self._app = app
         self._trusted = tuple(trusted)
         self._is_trusted = lru_cache(maxsize=KNOWN_SOURCES)(self._look_up)
-        self._told: set[str] = set()  # about whom the operator has been told
+        self._told: set[str] = set()  # addresses about which the operator has been told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = scope.get("headers", ())

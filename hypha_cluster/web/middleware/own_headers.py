@@ -7,17 +7,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Header = tuple[bytes, bytes]
 
-# What is JSON is nothing else; and the addresses of services and pages are for the hub alone.
+# Browsers take an answer for what it says it is; and other sites learn no address of a page here.
 _ALWAYS: Final[tuple[Header, ...]] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 )
-# It holds for all ports of a host, so only where the hub is what one finds there.
+# This holds for all ports of a host, so it is sent only where the hub has the standard port.
 _BY_HTTPS: Final[Header] = (b"strict-transport-security", b"max-age=2592000")  # 30 days
 
 
 class OwnHeaders:
-    """Adds them, but for those that an answer has; inside of what `as_it_is` passes by."""
+    """Adds these headers where an answer lacks them; not to what is sent by `as_it_is`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

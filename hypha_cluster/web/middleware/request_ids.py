@@ -13,7 +13,7 @@ from hypha_cluster.web.headers import header_of
 
 HEADER: Final = "X-Request-ID"
 _HEADER: Final = HEADER.lower().encode()
-# In the addresses of server apps: who has it gets their files.
+# The secret in the addresses of server apps: whoever has it gets their files.
 _TICKET: Final = re.compile(r"/~[^/]+")
 _STARTS: Final = (*("http.response.start", "websocket.accept", "websocket.http.response.start"),)
 
@@ -31,7 +31,7 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         request_id = log_fields.good_request_id(header_of(scope, _HEADER))
-        # Never taken back: what fails further out is logged in the same task.
+        # Never reset: what fails further out is logged in the same task.
         log_fields.request_id.set(request_id)
         is_told = _log.isEnabledFor(logging.DEBUG)
         began = time.monotonic() if is_told else 0.0
@@ -48,7 +48,7 @@ class RequestIds:
 
 
 def path_told(scope: Scope) -> str:
-    """The path of a request as others may read it; and not the query, which may hold a token."""
+    """The path of a request without its secrets; not the query, which may hold a token."""
     return _TICKET.sub("/~***", urllib.parse.quote(scope.get("path", "")))
 
 

@@ -1,4 +1,4 @@
-"""Leads from a path with a slash too much, or too few, to the one that is there."""
+"""Redirects a path with a slash too many, or one too few, to the path that is there."""
 
 from urllib.parse import quote
 
@@ -8,9 +8,9 @@ from starlette.types import Receive, Scope, Send
 
 
 def lead_by_slashes(router: Router) -> Router:
-    """Do so in the place of the router, whose Location would be absolute.
+    """Redirect in the place of the router, whose Location would be absolute.
 
-    By which scheme, host and prefix the hub is reached, only the proxy before it knows.
+    Only the proxy before the hub knows by which scheme, host and prefix the hub is reached.
     """
     router.redirect_slashes = False
     router.default = LedBySlashes(router)
@@ -18,7 +18,7 @@ def lead_by_slashes(router: Router) -> Router:
 
 
 class LedBySlashes:
-    """Answers where no route fits."""
+    """Answers requests that no route matches."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
@@ -31,7 +31,7 @@ class LedBySlashes:
             await RedirectResponse(location)(scope, receive, send)
 
     def _location(self, scope: Scope) -> str | None:
-        """The way to the other path, from this one; None where there is nothing either."""
+        """The other path, relative to this one; None if no route matches that either."""
         path: str = scope["path"]
         with_slash = path.endswith("/")
         other = path[:-1] if with_slash else f"{path}/"

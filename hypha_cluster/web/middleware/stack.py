@@ -36,7 +36,7 @@ def stack(
 
 
 def _tracing(base_path: str) -> Iterator[Middleware]:
-    """What traces requests; it needs packages that nothing else does."""
+    """The middleware that traces requests; it needs packages that nothing else needs."""
     try:
         from hypha_cluster.web.middleware.tracing import TraceRequests
     except ImportError as error:
@@ -52,7 +52,7 @@ def origins(allowed: str) -> dict[str, Any]:
         "allow_methods": ["*"],
         "allow_headers": ["*"],
         "allow_credentials": True,
-        "allow_private_network": True,  # as for a page of the internet and a hub on this machine
+        "allow_private_network": True,  # for a page of the internet that uses a hub on this machine
         "expose_headers": [HEADER],
     }
     if allowed.strip() == "*":

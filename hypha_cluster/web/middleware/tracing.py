@@ -41,7 +41,7 @@ class TraceRequests:
                 _describe(span, scope, message)
             await send(message)
             if message["type"] in _STARTS and scope["type"] == "websocket":
-                span.end()  # what comes over the connection has traces of its own
+                span.end()  # calls over the connection have traces of their own
 
         with use_span(span, end_on_exit=True):
             await self._app(scope, receive, sending)
@@ -52,7 +52,7 @@ class TraceRequests:
 
 
 def _describe(span: Span, scope: Scope, answer: Message) -> None:
-    """Where a request led is known once it has been answered."""
+    """Add the route and the status to a span, which are known once the request is answered."""
     route = _route(scope)
     span.update_name(f"{scope.get('method', 'CONNECT')} {route}".rstrip())
     span.set_attribute("http.route", route)
@@ -63,7 +63,7 @@ def _describe(span: Span, scope: Scope, answer: Message) -> None:
 
 
 def _route(scope: Scope) -> str:
-    """The path of a request with the names of its parts in the place of what they were."""
+    """The path of the route of a request, with `{name}` in the place of each value."""
     endpoint = scope.get("endpoint")
     for route in scope["app"].routes:
         if endpoint is not None and getattr(route, "endpoint", None) == endpoint:

@@ -36,7 +36,7 @@ def paths(workspace: str, service_id: str, service: Json) -> Json:
 
 
 def measured(workspace: str, service_id: str, service: Json) -> tuple[Json, int]:
-    """Its paths, and how many bytes they are as JSON; in a thread, as it may take a while."""
+    """The same, and how many bytes it is as JSON; for a thread, as it may take a while."""
     found = paths(workspace, service_id, service)
     return found, len(json.dumps(found).encode())
 
@@ -108,7 +108,7 @@ def _takes_any(known: list[Parameter]) -> bool:
 
 
 def _schema(parameter: Parameter) -> Json:
-    """What fits; a type that is written is told, and the function has the last word on it."""
+    """The schema of a parameter: its written type is told, but only the function checks it."""
     base = parameter.type.partition("[")[0].lower()
     schema: Json = {"type": _TYPES[base]} if base in _TYPES else {}
     if parameter.type:

@@ -41,7 +41,7 @@ _SERVER: Final = (405,)
 
 
 def hub_document(server: str) -> Json:
-    """What the hub answers whatever clients offer; server: the URL that the hub is reached by."""
+    """The hub's own addresses. server: the URL by which the hub is reached."""
     return document(
         "Hypha",
         "The hub's own addresses. `/{workspace}/openapi.json` has the functions of a workspace.",

@@ -44,7 +44,7 @@ const docs = document.getElementById("docs");
 new MutationObserver(label).observe(docs, { childList: true, subtree: true });
 SwaggerUIBundle({ url, dom_id: "#docs", validatorUrl: null });
 """
-# Its own colours are too faint for many; without deep links no link is within a button.
+# Swagger UI's own colours are too faint for many; and without deep links no link is in a button.
 _STYLE: Final = """
 .swagger-ui .info .title small { background: #5b626f; }
 .swagger-ui .info .title small.version-stamp { background: #3f6200; }
