@@ -1,7 +1,7 @@
 -- Want an instance of an app: a new one, or one of those that all share.
 -- KEYS  1 instances  2 the new instance  3 instances of the workspace  4 shared ones of the workspace
 --       5 those of the workspace that are over  6 what becomes of the new instance
---       7 those that are watched
+--       7 those that are watched  8 how often which state was entered
 -- ARGV  1 workspace  2 client id  3 app  4 '1' if a shared one will do  5 what keys of instances begin with
 --       6 how many there may be in the workspace  7 name of this very call  8 how many changes of an instance are known
 --       9 how long, from the last on (ms)  10 how many instances of the app may be shared
@@ -68,6 +68,7 @@ redis.call('HSET', KEYS[2], 'state', 'pending', 'epoch', known[3] or 0, 'asked_b
 redis.call('XADD', KEYS[6], 'MAXLEN', ARGV[8], '*', 'from', known[1] or '', 'to', 'pending',
   'epoch', known[3] or 0, 'runner', '', 'reason', '')
 redis.call('PEXPIRE', KEYS[6], ARGV[9])
+redis.call('HINCRBY', KEYS[8], 'pending', 1)
 redis.call('ZADD', KEYS[1], now, ARGV[1] .. '/' .. ARGV[2])
 redis.call('SADD', KEYS[3], ARGV[2])
 if not is_shared then

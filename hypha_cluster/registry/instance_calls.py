@@ -84,7 +84,7 @@ class KeptApps:
         """Start what is missing; return the addresses of the new instances."""
         keys = self._keys
         new: list[bytes] = await self._see_to(
-            keys=[keys.kept_apps(), keys.instances()],
+            keys=[keys.kept_apps(), keys.instances(), keys.entered_states()],
             args=[
                 keys.kept_app(),
                 keys.instance(),

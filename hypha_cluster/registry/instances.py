@@ -239,6 +239,7 @@ class Instances:
                 keys.ended_instances(wanted.workspace),
                 keys.instance_history(address),
                 keys.watched_instances(),
+                keys.entered_states(),
             ],
             args=[
                 wanted.workspace,

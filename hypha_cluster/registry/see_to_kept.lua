@@ -1,5 +1,6 @@
 -- Start what is missing of the apps that are kept up.
 -- KEYS  1 apps that are kept up, by when they are looked at next  2 instances
+--       3 how often which state was entered
 -- ARGV  1 what keys of how they are started begin with  2 what keys of instances begin with
 --       3 … of instances of a workspace  4 … of shared ones  5 how soon to look again (ms)
 --       6 how long to leave one alone that has failed (ms)  7 what new client ids begin with
@@ -42,6 +43,7 @@ local function begin(workspace, app, fields)
   redis.call('XADD', ARGV[9] .. address, 'MAXLEN', ARGV[10], '*', 'from', '', 'to', 'pending',
     'epoch', 0, 'runner', '', 'reason', '')
   redis.call('PEXPIRE', ARGV[9] .. address, ARGV[11])
+  redis.call('HINCRBY', KEYS[3], 'pending', 1)
   local shared = redis.call('HGET', ARGV[4] .. workspace, app)
   if not shared or not ACTIVE[redis.call('HGET', ARGV[2] .. workspace .. '/' .. shared, 'state')] then
     redis.call('HSET', ARGV[4] .. workspace, app, client)

@@ -69,6 +69,7 @@ local function begin(workspace, client, sibling)
   redis.call('ZADD', KEYS[2], now, workspace .. '/' .. client)
   redis.call('SADD', ARGV[2] .. workspace, client)
   note(workspace .. '/' .. client, '', 'pending', 0, '', '')
+  redis.call('HINCRBY', KEYS[4], 'pending', 1)
 end
 
 local function grow(address, number)

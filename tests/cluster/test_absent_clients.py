@@ -31,7 +31,7 @@ async def test_every_absence_has_an_error_of_its_own(short_grace: Cluster, repor
     """
     async with await RawClient.connect(short_grace.gateways[0].url) as caller:
         await _call_one_that_leaves(short_grace, caller, report)
-        await _call_one_between_connections(short_grace, caller, report)
+        await _call_one_suspended(short_grace, caller, report)
         await _call_one_whose_gateway_died(short_grace, caller, report)
 
 
@@ -52,7 +52,7 @@ async def _call_one_that_leaves(cluster: Cluster, caller: RawClient, report: Rep
     report.note("the callee has left", seconds_until_a_call_fails=took)
 
 
-async def _call_one_between_connections(
+async def _call_one_suspended(
     cluster: Cluster, caller: RawClient, report: Report
 ) -> None:
     callee = await RawClient.connect(cluster.gateways[1].url)
@@ -67,7 +67,7 @@ async def _call_one_between_connections(
     for text, ended_after in await asyncio.gather(*waiting):
         assert "left before it answered" in text
         assert ended_after < (GRACE + 3) * SECOND
-    what = f"the callee is between two connections, for {GRACE} s at most"
+    what = f"the callee is suspended, for {GRACE} s at most"
     report.note(what, seconds_until_a_call_fails_that_found_no_room=took)
 
 

@@ -92,7 +92,7 @@ class Rig(Protocol):
         """A node on this bus."""
 
     async def suspend(self, address: str) -> None:
-        """Have a client between two connections."""
+        """Have a client suspended."""
 
     async def mail(self, address: str) -> list[bytes]:
         """What waits for a client."""

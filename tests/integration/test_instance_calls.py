@@ -126,6 +126,7 @@ async def test_more_calls_have_more_instances_up_to_the_most(
 
     found = await instances.of_workspace("ann")
     assert len(found) == 3
+    assert (await instances.count()).entered["pending"] == 3
     assert {(each.app, each.name, each.wait_for, each.state) for each in found} == {
         ("adder", "Adder", "default", State.RUNNING)
     }
@@ -210,6 +211,7 @@ async def test_what_is_missing_of_it_is_started(
     (second,) = await kept.see_to()
 
     assert second != first
+    assert (await instances.count()).entered["pending"] == 2
     await kept.release("ann/adder")
     await instances.end(second)
     assert await kept.see_to() == []

@@ -616,7 +616,9 @@ async def test_what_there_is_is_counted(instances: Instances) -> None:
 
     assert tally.states == {"pending": 1, "running": 1, "failed": 1}
     assert (tally.used, tally.free, tally.runners) == (1, 0, 2)
-    assert tally.entered == {"starting": 2, "running": 1, "backoff": 1, "failed": 1}
+    assert tally.entered == {
+        **{"pending": 3, "starting": 2, "running": 1, "backoff": 1, "failed": 1}
+    }
 
 
 async def test_slots_of_runners_that_have_left_are_not_counted(instances: Instances) -> None:

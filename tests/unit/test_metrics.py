@@ -12,6 +12,7 @@ from hypha_cluster.metrics import (
     BOUNDS,
     EVENTS,
     JOBS,
+    LIMITS,
     METRICS,
     REASONS,
     ROUTES,
@@ -121,3 +122,17 @@ def test_the_jobs_that_are_named_are_those_that_there_are() -> None:
     }
 
     assert kept == set(JOBS)
+
+
+def test_the_limits_that_are_named_are_those_that_there_are() -> None:
+    package = Path(hypha_cluster.__file__).parent
+    counted = {
+        name
+        for module in ("hub/quotas.py", "wiring.py")
+        for name in re.findall(
+            r"(?:_rate|Rate|Tally)\((?:redis, keys, )?\"(\w+)\"",
+            (package / module).read_text(encoding="utf-8"),
+        )
+    }
+
+    assert counted == set(LIMITS)
