@@ -9,6 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum, auto
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -37,6 +38,18 @@ _TICKET_USE: Final = 600.0  # seconds after which the ticket for its files is ma
 _LONGEST_BACKOFF: Final = 60.0  # seconds
 _MANY: Final = 10  # restarts …
 _WINDOW: Final = 600.0  # … within so many seconds, after which an instance has failed
+
+
+class Phase(Enum):
+    """How far this runner is with an instance, by what it has said of it."""
+
+    STARTING = auto()  # its page is opened, and not ready yet
+    RUNNING = auto()
+    HANDED_OVER = auto()  # its lease is given up; its page stays until the next one is ready
+
+
+# As what an instance is said to be when its lease is renewed.
+_SAID: Final = {Phase.STARTING: State.STARTING, Phase.RUNNING: State.RUNNING}
 
 
 class Outlook(NamedTuple):
@@ -91,9 +104,8 @@ class Hosting:
         self._moving = moving
         self._log = Logbook(outlook.logs, instance.address)
         self._claimed_at = claimed_at
-        self._state = State.STARTING
-        self._changing = asyncio.Lock()  # so that no renewal overtakes what gives the lease up
-        self._is_handed_over = False
+        self._phase = Phase.STARTING
+        self._changing = asyncio.Lock()  # of the phase, together with what is said of it
         self._ticket = ""
 
     async def run(self) -> None:
@@ -133,10 +145,10 @@ class Hosting:
         while True:
             began = loop.time()
             async with self._changing:
-                if self._is_handed_over:
+                if self._phase is Phase.HANDED_OVER:
                     return began  # there is none; how long its page stays, `_move` says
                 try:
-                    if await self._change(self._state):
+                    if await self._change(_SAID[self._phase]):
                         return began
                 except RedisUnavailable:
                     await asyncio.sleep(_AGAIN)
@@ -147,15 +159,15 @@ class Hosting:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._outlook.bounds.drain):
                 others = await _patiently(self._outlook.instances.runners)
-                if others and self._state is State.RUNNING:
+                if others and self._phase is Phase.RUNNING:
                     await self._hand_over()
                     await self._until_taken_over()
-        raise HasMoved if self._is_handed_over else ToMove
+        raise HasMoved if self._phase is Phase.HANDED_OVER else ToMove
 
     async def _hand_over(self) -> None:
         async with self._changing:
             await _patiently(self._give_up)
-            self._is_handed_over = True
+            self._phase = Phase.HANDED_OVER
         _log.info("%s moves to another runner.", self._instance.address)
 
     async def _give_up(self) -> None:
@@ -218,15 +230,17 @@ class Hosting:
                 provider = await self._new_offer(before)
         except TimeoutError:
             raise PageGone(self._why_late()) from None
-        self._state = State.RUNNING
-        name = str(provider.info.get("name") or instance.wait_for)
+        await self._say_that_it_runs(str(provider.info.get("name") or instance.wait_for))
+        _log.info("%s runs the app %s.", instance.address, instance.app_id)
+        await self._watch()
 
+    async def _say_that_it_runs(self, name: str) -> None:
         async def say() -> bool:
             return await self._change(State.RUNNING, service=name, has_run="1", reason="")
 
-        await _patiently(say)
-        _log.info("%s runs the app %s.", instance.address, instance.app_id)
-        await self._watch()
+        async with self._changing:
+            self._phase = Phase.RUNNING
+            await _patiently(say)
 
     async def _new_offer(self, before: str) -> Provider:
         while True:
@@ -321,7 +335,7 @@ class Hosting:
         """It starts again in a moment, unless it never ran, or does so again and again."""
         instance, now = self._instance, time.time()
         _log.info("The page of %s (%s) has ended.", instance.address, instance.app_id)
-        has_run = instance.has_run or self._state is State.RUNNING
+        has_run = instance.has_run or self._phase is not Phase.STARTING
         known = await self._outlook.instances.find(instance.address) or instance
         many, since = known.restarts, known.restarted_since
         if now - since > _WINDOW:
