@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from starlette.types import Message, Receive, Scope, Send
 
 from hypha_cluster.errors import ClientLeft, HubError, InvalidToken, RemoteError, ServiceNotFound
-from hypha_cluster.features.webapps.inlet import Inlet, Reading
+from hypha_cluster.features.webapps.inlet import Browser, Inlet, Reading
 from hypha_cluster.features.webapps.outlets import HttpOutlet, WebSocketOutlet
 from hypha_cluster.features.webapps.providers import REPEATABLE, Application
 from hypha_cluster.features.webapps.scopes import FULL_PATH, app_scope, with_full_path
@@ -62,7 +62,7 @@ class AsgiServer:
                 await application.ask(provider, converse, may_ask_again, farewell)
         except HubError as error:
             if not outlet.has_begun:
-                raise (too_slow() if inlet.is_too_slow else error) from None
+                raise (too_slow() if inlet.browser is Browser.TOO_SLOW else error) from None
             if not outlet.is_complete:
                 await _break_off(outlet, error, provider)
         finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from enum import Enum, auto
 from typing import Final
 
 from starlette.types import Message, Receive
@@ -13,22 +14,25 @@ SLOW: Final = 0.1  # seconds for an answer; whoever takes longer hears when the 
 _DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
 
 
-class Inlet:
-    """Holds one piece until the application asks for it; behind that, nothing more is read.
+class Browser(Enum):
+    """What is known of whoever has asked."""
 
-    has_left: set when the browser has left.
-    """
+    THERE = auto()
+    TOO_SLOW = auto()  # its body does not come: it is taken to have left
+    LEFT = auto()  # or the gateway stops, which is the same for who would read on
+
+
+class Inlet:
+    """Holds one piece until the application asks for it; behind that, nothing more is read."""
 
     def __init__(self, receive: Receive) -> None:
-        self.has_left = asyncio.Event()
+        self.browser = Browser.THERE
         self._receive = receive
-        self.is_too_slow = False
         self._patience: float | None = BODY_PATIENCE  # seconds; None when all of a body is there
         self._inbox: asyncio.Queue[Message] = asyncio.Queue(1)
         self._first: Message | None = None
         self._many = 0  # pieces that were taken
         self._repeated: Message | None = None
-        self._end: Message | None = None
 
     async def read(self) -> None:
         """Take what comes until the browser leaves, or sends its body too slowly."""
@@ -37,10 +41,9 @@ class Inlet:
                 for piece in pieces(message):
                     await self._inbox.put(piece)
         except TimeoutError:
-            self.is_too_slow = True
-            self.end({"type": "http.disconnect"})
+            self._end(Browser.TOO_SLOW, {"type": "http.disconnect"})
             return
-        self.has_left.set()
+        self.browser = Browser.LEFT
         await self._inbox.put(message)
 
     async def _next(self) -> Message:
@@ -60,19 +63,20 @@ class Inlet:
         if self._repeated is not None:
             message, self._repeated = self._repeated, None
             return message
-        if self._end is not None:
-            return self._end
         message = await self._inbox.get()
         self._many += 1
         if message["type"] in _DISCONNECTS:
-            self._end = message
+            self._inbox.put_nowait(message)
         elif self._many == 1:
             self._first = message
         return message
 
     def end(self, message: Message) -> None:
         """Whoever would read on has to stop: let the application know by this message."""
-        self.has_left.set()
+        self._end(Browser.LEFT, message)
+
+    def _end(self, browser: Browser, message: Message) -> None:
+        self.browser = browser
         while not self._inbox.empty():
             self._inbox.get_nowait()
         self._inbox.put_nowait(message)

@@ -4,12 +4,13 @@ An application waits for each message until the socket has taken it. When the br
 is told so.
 """
 
+from enum import Enum, auto
 from typing import Any, Final
 
 from starlette.types import Message, Send
 
 from hypha_cluster.errors import BadRequest, SessionClosed
-from hypha_cluster.features.webapps.inlet import Inlet
+from hypha_cluster.features.webapps.inlet import Browser, Inlet
 from hypha_cluster.features.webapps.values import as_bytes, as_headers, as_status
 from hypha_cluster.protocol.guard import shown
 
@@ -36,23 +37,49 @@ def response_body(message: Message, kind: str = "http.response.body") -> Message
     return {"type": kind, "body": body, "more_body": bool(message.get("more_body"))}
 
 
-class HttpOutlet:
-    """The answer to a request.
+class Progress(Enum):
+    """How far what an application answers has come."""
 
-    has_begun: so that nothing else can be answered instead. is_complete: it has come to its end.
-    """
+    NONE = auto()  # somebody else may answer instead
+    BEGUN = auto()  # its head was sent, or the WebSocket accepted
+    DENIED = auto()  # the WebSocket was: what comes is the body of a response
+    COMPLETE = auto()
+
+
+class _Outlet:
+    """The hub's side of what a browser has asked for."""
 
     def __init__(self, send: Send, inlet: Inlet) -> None:
-        self.has_begun = self.is_complete = False
+        self._progress = Progress.NONE
         self._send = send
         self._inlet = inlet
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether nothing else can be answered instead."""
+        return self._progress is not Progress.NONE
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has come to its end."""
+        return self._progress is Progress.COMPLETE
+
+    def _check_browser(self) -> None:
+        if self._inlet.browser is not Browser.THERE and not self.is_complete:
+            raise SessionClosed("The browser has left.")
+
+
+class HttpOutlet(_Outlet):
+    """The answer to a request."""
+
+    def __init__(self, send: Send, inlet: Inlet) -> None:
+        super().__init__(send, inlet)
         self._start: Message | None = None
 
     async def send(self, message: Any) -> None:
         """Take a message of the application's."""
         kind = type_of(message)
-        if self._inlet.has_left.is_set() and not self.is_complete:
-            raise SessionClosed("The browser has left.")
+        self._check_browser()
         if kind == "http.response.start" and self._start is None:
             self._start = response_start(message)
         elif kind == "http.response.body" and self._start is not None and not self.is_complete:
@@ -62,33 +89,24 @@ class HttpOutlet:
 
     async def _send_body(self, start: Message, body: Message) -> None:
         if not self.has_begun:
-            self.has_begun = True
+            self._progress = Progress.BEGUN
             await self._send(start)
         await self._send(body)
-        self.is_complete = not body["more_body"]
+        if not body["more_body"]:
+            self._progress = Progress.COMPLETE
 
     def forget(self) -> None:
         """Let somebody else answer, as long as it has not begun."""
         self._start = None
 
 
-class WebSocketOutlet:
-    """The hub's side of a browser's WebSocket.
-
-    has_begun: it was accepted or denied. is_complete: it was closed, or denied.
-    """
-
-    def __init__(self, send: Send, inlet: Inlet) -> None:
-        self.has_begun = self.is_complete = False
-        self._send = send
-        self._inlet = inlet
-        self._is_denied = False
+class WebSocketOutlet(_Outlet):
+    """The hub's side of a browser's WebSocket, which is complete when it is closed or denied."""
 
     async def send(self, message: Any) -> None:
         """Take a message of the application's."""
         kind = type_of(message)
-        if self._inlet.has_left.is_set() and not self.is_complete:
-            raise SessionClosed("The browser has left.")
+        self._check_browser()
         if self.is_complete:
             raise BadRequest(f"{shown(kind)} is not to be sent now: the WebSocket is closed.")
         await self._send(self._checked(kind, message))
@@ -98,24 +116,25 @@ class WebSocketOutlet:
 
     async def end(self, code: int, reason: str) -> None:
         """Close it in the place of the application."""
-        if not (self.is_complete or self._is_denied):
-            self.is_complete = True
+        if self._progress in (Progress.NONE, Progress.BEGUN):
+            self._progress = Progress.COMPLETE
             await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
     def _checked(self, kind: str, message: Message) -> Message:
-        if kind == "websocket.accept" and not self.has_begun:
-            self.has_begun = True
+        if kind == "websocket.accept" and self._progress is Progress.NONE:
+            self._progress = Progress.BEGUN
             return _accept(message)
-        if kind == "websocket.send" and self.has_begun and not self._is_denied:
+        if kind == "websocket.send" and self._progress is Progress.BEGUN:
             return _frame(message)
         if kind == "websocket.close":
-            self.has_begun = self.is_complete = True
+            self._progress = Progress.COMPLETE
             return _close(message)
-        if kind == "websocket.http.response.start" and not self.has_begun:
-            self.has_begun = self._is_denied = True
+        if kind == "websocket.http.response.start" and self._progress is Progress.NONE:
+            self._progress = Progress.DENIED
             return response_start(message, kind)
-        if kind == "websocket.http.response.body" and self._is_denied:
-            self.is_complete = not message.get("more_body")
+        if kind == "websocket.http.response.body" and self._progress is Progress.DENIED:
+            if not message.get("more_body"):
+                self._progress = Progress.COMPLETE
             return response_body(message, kind)
         raise BadRequest(f"{shown(kind)} is not to be sent now.")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hypha_cluster.features.webapps import inlet as inlets
-from hypha_cluster.features.webapps.inlet import Inlet, Reading, pieces
+from hypha_cluster.features.webapps.inlet import Browser, Inlet, Reading, pieces
 from hypha_cluster.protocol.limits import STREAM_PIECE
 from hypha_cluster.supervision import Supervisor
 
@@ -63,6 +63,11 @@ async def test_no_more_is_read_than_one_piece_ahead() -> None:
             await inlet.receive()
 
 
+async def left(inlet: Inlet) -> None:
+    while inlet.browser is not Browser.LEFT:
+        await asyncio.sleep(0)
+
+
 async def settle() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
@@ -71,7 +76,7 @@ async def settle() -> None:
 async def test_that_the_browser_has_left_is_noticed_before_anything_is_asked_for() -> None:
     async with reading(part(b"", more=False)) as (server, inlet):
         server.gone.set()
-        await inlet.has_left.wait()
+        await left(inlet)
         assert await inlet.receive() == part(b"", more=False)
         assert await inlet.receive() == GONE
 
@@ -124,6 +129,7 @@ async def test_whoever_reads_is_told_when_the_gateway_stops() -> None:
             inlet.end(GONE)
 
         assert await asking == GONE
+        assert waiting.browser is Browser.LEFT
         assert [await behind.receive(), await behind.receive()] == [GONE, GONE]
 
 
@@ -133,7 +139,7 @@ async def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyP
     async with reading(part(b"a")) as (_, inlet):
         assert await inlet.receive() == part(b"a")
         assert await inlet.receive() == GONE
-        assert inlet.is_too_slow
+        assert inlet.browser is Browser.TOO_SLOW
 
 
 async def test_the_time_that_the_application_takes_does_not_count(
@@ -146,7 +152,7 @@ async def test_the_time_that_the_application_takes_does_not_count(
         for letter in (b"a", b"b", b"c"):
             assert (await inlet.receive())["body"] == letter
         await asyncio.sleep(0.1)  # the browser waits for the answer
-        assert not inlet.has_left.is_set()
+        assert inlet.browser is Browser.THERE
 
 
 async def test_nothing_is_read_for_who_answers_at_once_and_never_asks() -> None:
@@ -169,7 +175,7 @@ async def test_who_asks_is_read_for_from_then_on() -> None:
     async with asyncio.timeout(LIMIT):
         assert await inlet.receive() == part(b"x", more=False)
         server.gone.set()
-        await inlet.has_left.wait()
+        await left(inlet)
     await reading.stop()
 
 
@@ -183,5 +189,5 @@ async def test_who_takes_its_time_hears_that_the_browser_has_left(
     reading = Reading(inlet, Supervisor())
 
     async with asyncio.timeout(LIMIT):
-        await inlet.has_left.wait()
+        await left(inlet)
     await reading.stop()

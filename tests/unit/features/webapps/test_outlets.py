@@ -89,7 +89,7 @@ async def test_an_application_is_told_that_the_browser_has_left(
     browser: Browser, http: HttpOutlet
 ) -> None:
     await http.send(START)
-    browser.inlet.has_left.set()
+    browser.inlet.end({"type": "http.disconnect"})
 
     with pytest.raises(SessionClosed, match="has left"):
         await http.send(body())
