@@ -52,9 +52,7 @@ async def _call_one_that_leaves(cluster: Cluster, caller: RawClient, report: Rep
     report.note("the callee has left", seconds_until_a_call_fails=took)
 
 
-async def _call_one_suspended(
-    cluster: Cluster, caller: RawClient, report: Report
-) -> None:
+async def _call_one_suspended(cluster: Cluster, caller: RawClient, report: Report) -> None:
     callee = await RawClient.connect(cluster.gateways[1].url)
     callee.break_off()
     await callee.closed()

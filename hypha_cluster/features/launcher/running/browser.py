@@ -15,7 +15,7 @@ from hypha_cluster.errors import StartupError
 from hypha_cluster.features.launcher.running.egress import Egress
 from hypha_cluster.features.launcher.running.logbook import Logbook, masked
 from hypha_cluster.features.launcher.running.usage import Usage
-from hypha_cluster.supervision import outcome
+from hypha_cluster.supervision import Supervisor, Tasks, outcome
 
 _log = logging.getLogger(__name__)
 
@@ -65,23 +65,22 @@ class Processes:
     Chromium says so when it begins to trace a page, and that one after the other.
     """
 
-    def __init__(self, context: Any, tracing: asyncio.Lock) -> None:
-        self._context = context
+    def __init__(self, tab: Any, tracing: asyncio.Lock) -> None:
+        self._tab = tab
         self._tracing = tracing
         self._found: set[int] = set()
         self._looked_at = -_LOOKING
-        self.tab: Any = None
 
     async def find(self) -> set[int]:
         """Those that were known a moment ago; none when the browser does not say."""
         from playwright.async_api import Error
 
-        if self.tab is None or time.monotonic() - self._looked_at < _LOOKING:
+        if time.monotonic() - self._looked_at < _LOOKING:
             return self._found
         self._looked_at = time.monotonic()
         try:
             async with self._tracing, asyncio.timeout(_TRACING):
-                session = await self._context.new_cdp_session(self.tab)
+                session = await self._tab.context.new_cdp_session(self._tab)
                 try:
                     self._found = await _trace(session)
                 finally:
@@ -112,11 +111,14 @@ async def _trace(session: Any) -> set[int]:
 class Page:
     """One page. gone: done when it has ended by itself, with the reason."""
 
-    def __init__(self, log: Logbook, processes: Processes) -> None:
+    def __init__(self, tab: Any, log: Logbook, processes: Processes, tasks: Tasks) -> None:
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._tab = tab
         self._log = log
         self._processes = processes
+        self._tasks = tasks
         self._has_loaded = False
+        self._watch(tab)
 
     async def usage(self) -> Usage:
         """What the processes of this page use, and those of the frames in it."""
@@ -126,23 +128,23 @@ class Page:
         if not self.gone.done():
             self.gone.set_result(masked(reason))
 
-    def watch(self, page: Any) -> None:
+    def _watch(self, page: Any) -> None:
         page.on("console", lambda message: self._log.take(message.type, message.text))
         page.on("pageerror", lambda error: self._log.take("error", _text_of(error)))
         page.on("crash", lambda _: self.end("The page has crashed; it may have run out of memory."))
         page.on("close", lambda _: self.end("The page has closed itself."))
-        page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.dismiss()))
-        page.on("framenavigated", lambda frame: self._navigated(page, frame))
+        page.on("dialog", lambda dialog: self._tasks.spawn("dialog", _dismiss(dialog)))
+        page.on("framenavigated", self._navigated)
 
-    def _navigated(self, page: Any, frame: Any) -> None:
-        if frame == page.main_frame and self._has_loaded:
+    def _navigated(self, frame: Any) -> None:
+        if frame == self._tab.main_frame and self._has_loaded:
             self.end(f"The page has gone elsewhere: {frame.url[:200]}")
 
-    async def load(self, page: Any, url: str) -> None:
+    async def load(self, url: str) -> None:
         from playwright.async_api import Error
 
         try:
-            response = await page.goto(url, timeout=_LOADING * 1000, wait_until="load")
+            response = await self._tab.goto(url, timeout=_LOADING * 1000, wait_until="load")
         except Error as error:
             raise PageGone(f"The page cannot be loaded: {masked(error.message)[:500]}") from None
         if response is None or not response.ok:
@@ -154,9 +156,18 @@ class Page:
 class Browser:
     """A context, in which the browser is up; it is started anew when it has crashed."""
 
-    def __init__(self, program: str, egress: Egress, *, memory: int, sandboxed: bool) -> None:
+    def __init__(
+        self,
+        program: str,
+        egress: Egress,
+        supervisor: Supervisor,
+        *,
+        memory: int,
+        sandboxed: bool,
+    ) -> None:
         self._program = program
         self._egress = egress
+        self._tasks = Tasks(supervisor)
         self._tracing = asyncio.Lock()
         self._memory = memory
         self._sandboxed = sandboxed
@@ -176,6 +187,7 @@ class Browser:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._tasks.stop()
         await outcome(asyncio.wait_for(self._browser.close(), _CLOSING))
         await outcome(self._driver.stop())
 
@@ -207,33 +219,44 @@ class Browser:
                 )
             except (Error, StartupError) as error:
                 raise PageGone(f"The browser cannot open a page: {error}") from None
-            processes = Processes(context, self._tracing)
-            page = Page(log, processes)
             try:
-                processes.tab = await self._load(context, page, assignment)
-                yield page
+                yield await self._load(context, assignment, log)
             finally:
                 # A page that is busy for ever is closed with its process, by the browser.
-                closing = asyncio.ensure_future(context.close())
+                closing = self._tasks.spawn("close a page", _close(context))
                 await asyncio.wait([closing], timeout=_CLOSING)
 
-    async def _load(self, context: Any, page: Page, assignment: Assignment) -> Any:
-        """The tab with the page in it."""
+    async def _load(self, context: Any, assignment: Assignment, log: Logbook) -> Page:
+        """A tab with the page in it."""
         from playwright.async_api import Error
 
         prefix = json.dumps(assignment.url.partition("?")[0])
         script = _TOLD.format(prefix=prefix, about=json.dumps(assignment.about))
         try:
             await context.add_init_script(script)
+            tab = await context.new_page()
+            page = Page(tab, log, Processes(tab, self._tracing), self._tasks)
             await context.expose_binding(
                 "hyphaAppFailed", lambda _, text: page.end(str(text)[:8000])
             )
-            tab = await context.new_page()
-            page.watch(tab)
         except Error as error:
             raise PageGone(f"The browser cannot open a page: {error.message}") from None
-        await page.load(tab, assignment.url)
-        return tab
+        await page.load(assignment.url)
+        return page
+
+
+async def _dismiss(dialog: Any) -> None:
+    from playwright.async_api import Error
+
+    with contextlib.suppress(Error):  # its page has closed meanwhile
+        await dialog.dismiss()
+
+
+async def _close(context: Any) -> None:
+    from playwright.async_api import Error
+
+    with contextlib.suppress(Error):  # the browser has crashed, and its pages with it
+        await context.close()
 
 
 def find_browser(named: str) -> str:

@@ -52,7 +52,13 @@ async def run(
         is_public = settings.app_network == "internet"
         egress = Egress(hub, gateways.targets, supervisor, public=is_public)
         browser = await stack.enter_async_context(
-            Browser(program, egress, memory=settings.app_memory, sandboxed=not settings.in_docker)
+            Browser(
+                program,
+                egress,
+                supervisor,
+                memory=settings.app_memory,
+                sandboxed=not settings.in_docker,
+            )
         )
         outlook = _outlook(hub, redis, keys, _bounds(settings))
         runner = Runner(outlook, browser, settings.app_slots, supervisor)
