@@ -23,7 +23,7 @@ from hypha_cluster.metrics import Counts, node_registry, redis_readings
 from hypha_cluster.node import Node
 from hypha_cluster.registry.last_uses import LastUses
 from hypha_cluster.registry.secret import shared_secret
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection
 from hypha_cluster.relay.tracing import NullTracer, Tracer
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.assets.routes import AssetsApi

@@ -117,6 +117,10 @@ class TooMany(HubError):
         self.seconds = seconds
         self.subjects = subjects
 
+    def of(self, subjects: Sequence[str]) -> "TooMany":
+        """The same, of somebody who has proved to come back."""
+        return TooMany(str(self), self.seconds, subjects)
+
 
 class InvalidToken(HubError):
     """Who the caller claims to be cannot be verified."""

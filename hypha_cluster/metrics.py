@@ -227,8 +227,8 @@ METRICS: Final = (
         "limits_hit",
         "counter",
         "How often a user or an address had more of something than they may; the audit log says "
-        "who. Of `frames` and `traffic`: how often they were read more slowly; of `mail`: how often "
-        "they had put as much into mailboxes as they may.",
+        "who. Of `frames` and `traffic`: how often they were read more slowly; of `mail`: how often"
+        " they had put as much into mailboxes as they may.",
         "limit",
         LIMITS,
     ),

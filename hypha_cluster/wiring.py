@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hypha_cluster.clients.admission import Claims
 from hypha_cluster.clients.drain import Drain, Work
 from hypha_cluster.clients.events import Asked, Events
 from hypha_cluster.clients.handover import Handover
@@ -325,7 +326,7 @@ def open_clients(
         Records(store.registry, presence, mail, handover),
         Relay(listener, relay.connections, relay.delivery, relay.ledger, counts, hub.chunk_relay),
         hub.client,
-        means.calls,
+        Claims(store.registry, presence, means.calls, site.name),
         Terms(site.name, config.max_message_size),
         site.supervisor,
     )

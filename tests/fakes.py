@@ -7,8 +7,8 @@ from typing import Any
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.protocol.envelope import is_frame
 from hypha_cluster.relay.bus import OnNotTaken, Outcome, Receivers
-from hypha_cluster.relay.connections import Postbox
 from hypha_cluster.relay.publisher import Limits
+from hypha_cluster.relay.sockets import Postbox
 
 LIMITS = Limits(mailbox_size=1_000_000, mailbox_frames=1_000, mail_lifetime=60.0)
 

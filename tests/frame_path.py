@@ -14,7 +14,8 @@ from hypha_cluster.protocol.guard import CACHE
 from hypha_cluster.protocol.limits import CLIENT_FRAME
 from hypha_cluster.protocol.references import Reference
 from hypha_cluster.registry.clients import Attachment
-from hypha_cluster.relay.connections import Allowance, Connection, Speech, Stage
+from hypha_cluster.relay.allowance import Allowance
+from hypha_cluster.relay.connection import Connection, Speech, Stage, Way
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.intake import Intake, Onward
 from hypha_cluster.relay.ledger import Ledger
@@ -150,8 +151,7 @@ def _connection() -> Connection:
         attachment,
         FakeSocket(),
         speech=Speech(IMJOY, MAX_MESSAGE),
-        base_url="",
-        refresh_after=0.0,
+        way=Way(""),
     )
     made.enter(Stage.LIVE)
     return made

@@ -9,7 +9,8 @@ from hypha_cluster.clients.life import GOING_AWAY, ClientLife
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.protocol.limits import BUSY_PATIENCE, QUIET_PATIENCE, YOUNGEST
-from hypha_cluster.relay.connections import Connection, Connections
+from hypha_cluster.relay.connection import Connection
+from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.pending import OwedAnswers, PendingCalls
 from hypha_cluster.supervision import Supervisor, Tasks
 

@@ -16,7 +16,8 @@ from hypha_cluster.identity.tokens import is_page_of_app
 from hypha_cluster.protocol.limits import EXPULSION
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.revocations import Revocations
-from hypha_cluster.relay.connections import Connection, Connections
+from hypha_cluster.relay.connection import Connection
+from hypha_cluster.relay.connections import Connections
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)

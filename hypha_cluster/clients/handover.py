@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from hypha_cluster.protocol.limits import HANDOVER
 from hypha_cluster.relay.bus import Outcome, Publisher
-from hypha_cluster.relay.connections import Connections, Stage
+from hypha_cluster.relay.connection import Stage
+from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.events import ANSWER, REQUEST, write_event
 
 _log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """A client's life on this node: attached, suspended, gone (docs/architecture.md).
 
-Two things have a state each. A *connection* has its stage here (relay/connections.py), a *client*
+Two things have a state each. A *connection* has its stage here (relay/connection.py), a *client*
 has its record in Redis (registry/claim.lua, suspend.lua, leave.lua):
 
 | client    | its connection            | frames for it           | calls of it                  |
@@ -20,53 +20,38 @@ online.
 
 import asyncio
 import contextlib
-import itertools
 import logging
-import secrets
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from hypha_cluster import audit, log_fields
 from hypha_cluster.audit import Event
+from hypha_cluster.clients.admission import Admission, Claims
 from hypha_cluster.clients.handover import Handover, Request
 from hypha_cluster.clients.mail import Mail
 from hypha_cluster.clients.presence import Presence
-from hypha_cluster.errors import (
-    ClientLeft,
-    Conflict,
-    HubError,
-    Replaced,
-    StillOnline,
-)
+from hypha_cluster.errors import ClientLeft, Conflict, HubError
 from hypha_cluster.hub.answering import HubClient
-from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.chunk_relay import ChunkRelay
-from hypha_cluster.identity.access import Identity, Workspace
 from hypha_cluster.identity.tokens import is_page_of_app
 from hypha_cluster.metrics import Counts
-from hypha_cluster.protocol.dialects.dialect import Dialect
-from hypha_cluster.protocol.dialects.imjoy import IMJOY
 from hypha_cluster.protocol.limits import (
     AWAY_AFTER,
     HEARING,
     PAGE_AWAY_AFTER,
     SETTLING,
 )
-from hypha_cluster.registry.clients import (
-    Attachment,
-    Claim,
-    ClaimMode,
-    ClientRegistry,
-    Previous,
-)
+from hypha_cluster.registry.clients import Attachment, Claim, ClientRegistry, Previous
 from hypha_cluster.relay.bus import Listener
-from hypha_cluster.relay.connections import Clock, Connection, Connections, Socket, Speech, Stage
+from hypha_cluster.relay.connection import Clock, Connection, Offer, Speech, Stage, Way
+from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.events import write_calls
 from hypha_cluster.relay.ledger import Ledger
+from hypha_cluster.relay.sockets import Socket
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -77,25 +62,6 @@ LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will
 SUPERSEDED: Final = 1000
 _SENT_AWAY: Final = (Stage.SET_ASIDE, Stage.CLOSING)
 GOING_AWAY: Final = 1012  # makes every release of the client come back at once (protocol.md 1.4)
-
-
-class Admission(NamedTuple):
-    """A client that may attach.
-
-    program: the program that had the address, if this client has proved to be the same.
-    takes: whether it ousts a client of the same user that has the address (the page of an app whose
-    instance runs anew).
-    dialect: what it speaks.
-    subjects: as whom it counts for the limits of users and addresses.
-    """
-
-    identity: Identity
-    workspace: Workspace
-    client: str
-    program: str = ""
-    takes: bool = False
-    dialect: Dialect = IMJOY
-    subjects: Sequence[str] = ()
 
 
 class Records(NamedTuple):
@@ -135,7 +101,7 @@ class ClientLife:
         records: Records,
         relay: Relay,
         hub: HubClient,
-        calls: HubCalls,
+        claims: Claims,
         terms: Terms,
         supervisor: Supervisor,
     ) -> None:
@@ -143,11 +109,8 @@ class ClientLife:
         self._listener, self._connections, self._delivery = relay[:3]
         self._ledger, self._counts, self._chunk_relay = relay[3:]
         self._hub = hub
-        self._calls = calls
+        self._claims = claims
         self._terms = terms
-        # So that holders of a node that is started again under its name differ from those before.
-        self._epoch = secrets.token_hex(4)
-        self._serial = itertools.count(1)
         self._detaching = Tasks(supervisor)
         self._handing_over = Tasks(supervisor)
         # One connection of a client comes or goes at a time.
@@ -158,28 +121,26 @@ class ClientLife:
         admission: Admission,
         socket: Socket,
         accept: Callable[[], Awaitable[None]],
-        *,
-        base_url: str,
-        refresh_after: float,
+        way: Way,
     ) -> Connection:
         """Take the address, subscribe, accept; then deliver what waited, then go live.
 
         Raises Conflict when another client has the address, RedisUnavailable when Redis is away.
         """
         connection = Connection(
-            self._attachment(admission, PAGE_AWAY_AFTER if refresh_after else AWAY_AFTER),
+            self._claims.attachment(
+                admission, PAGE_AWAY_AFTER if way.refresh_after else AWAY_AFTER
+            ),
             socket,
             speech=Speech(admission.dialect, self._terms.max_message_size),
-            base_url=base_url,
-            refresh_after=refresh_after,
+            way=way,
+            share=admission.share,
             clock=self._terms.clock,
         )
-        connection.is_unready = admission.takes
         self._connections.expect(connection)
         try:
-            claim = await self._claim(connection.attachment, admission)
-            is_amnesic = bool(admission.program) and not claim.resumed
-            connection.claimed(claim.services, is_amnesic=is_amnesic)
+            claim = await self._claims.claim(connection.attachment, admission)
+            connection.claimed(claim.services, _offer(admission, claim))
             if admission.takes and claim.resumed:
                 self._presence.announce_replacement(connection.address)
             async with self._lock(connection.address):
@@ -255,44 +216,6 @@ class ClientLife:
 
     def _lock(self, address: str) -> asyncio.Lock:
         return self._locks.setdefault(address, asyncio.Lock())
-
-    def _attachment(self, admission: Admission, patience: float) -> Attachment:
-        workspace = admission.workspace
-        return Attachment(
-            address=f"{workspace.name}/{admission.client}",
-            client=admission.client,
-            workspace=workspace,
-            identity=admission.identity,
-            holder=f"{self._terms.node}#{self._epoch}.{next(self._serial)}",
-            node=self._terms.node,
-            program=admission.program or secrets.token_hex(8),
-            patience=patience,
-        )
-
-    async def _claim(self, attachment: Attachment, admission: Admission) -> Claim:
-        mode = ClaimMode.RESUME if admission.program else ClaimMode.NEW
-        if admission.takes:
-            mode = ClaimMode.TAKE
-        try:
-            return await self._claim_unless_taken(attachment, mode)
-        except Conflict:
-            raise
-        except BaseException:
-            # The claim may have been made all the same, and nobody else would undo it.
-            self._presence.suspend_later(attachment)
-            raise
-
-    async def _claim_unless_taken(self, attachment: Attachment, mode: ClaimMode) -> Claim:
-        try:
-            return await self._registry.claim(attachment, mode)
-        except Replaced:
-            raise
-        except Conflict as conflict:
-            # The client that has the address may be leaving, or be gone although nobody noticed.
-            if await self._calls.is_alive(attachment.address):
-                raise
-            is_own = isinstance(conflict, StillOnline)
-            return await self._registry.claim(attachment, ClaimMode.TAKE if is_own else mode)
 
     def refused(self, error: HubError) -> None:
         """Somebody was not let in, or is put off."""
@@ -455,6 +378,12 @@ def _note(attachment: Attachment) -> None:
     user = attachment.identity
     about = {"user": user.id, "email": user.email, "maker": user.parent}
     audit.note(Event.ADMITTED, client=attachment.address, **about)
+
+
+def _offer(admission: Admission, claim: Claim) -> Offer:
+    if admission.takes:
+        return Offer.AWAITED
+    return Offer.FORGOTTEN if admission.program and not claim.resumed else Offer.KNOWN
 
 
 def _has_left(connection: Connection, code: int) -> bool:

@@ -15,7 +15,8 @@ from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.clients import Attachment, ClaimMode, ClientRegistry
 from hypha_cluster.registry.services import Services
 from hypha_cluster.relay.bus import Publisher
-from hypha_cluster.relay.connections import Connection, Connections, Stage
+from hypha_cluster.relay.connection import Connection, Stage
+from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.events import ENDED, LEFT, MISJUDGED, write_event
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.chunks import Assembler
 from hypha_cluster.protocol.envelope import Frame, Seal
 from hypha_cluster.protocol.limits import SHOWN
-from hypha_cluster.relay.connections import UNBOUNDED, Allowance
+from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
 
 
 def arguments_of(frame: Frame) -> tuple[list[Any], dict[str, Any]]:

@@ -13,7 +13,7 @@ from hypha_cluster.hub.replies import Replies
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.chunks import Step
 from hypha_cluster.protocol.envelope import Frame
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.pending import PendingCall
 

@@ -6,7 +6,7 @@ from hypha_cluster.errors import PermissionDenied
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from hypha_cluster.identity.access import ROOT, Identity
 from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.rates import Rate, Rates
 from hypha_cluster.registry.tallies import Tally
-from hypha_cluster.relay.connections import UNBOUNDED, Allowance, Connection
+from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
+from hypha_cluster.relay.connection import Connection
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)

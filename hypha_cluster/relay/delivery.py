@@ -16,15 +16,10 @@ from hypha_cluster.protocol import guard, rpc
 from hypha_cluster.protocol.address import node_of
 from hypha_cluster.protocol.envelope import Frame, FrameReader, is_frame
 from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
+from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
 from hypha_cluster.relay.bus import Outcome, Publisher
-from hypha_cluster.relay.connections import (
-    UNBOUNDED,
-    Allowance,
-    Connection,
-    Connections,
-    Stage,
-    Verdict,
-)
+from hypha_cluster.relay.connection import Connection, Offer, Stage
+from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.events import (
     TAKEN,
     Note,
@@ -39,9 +34,11 @@ from hypha_cluster.relay.events import (
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import OwedAnswers, PendingCall
 from hypha_cluster.relay.rejecting import Reject, Rejects, error_of
+from hypha_cluster.relay.sockets import Verdict
 
 _log = logging.getLogger(__name__)
 
+_AWAITED: Final = Offer.AWAITED  # asked for each frame
 NOTHING: Final = write_calls([])  # a message without meaning: no calls to be inherited
 
 
@@ -127,7 +124,7 @@ class Delivery:
 
     def _offer(self, connection: Connection, sealed: bytes) -> None:
         """Send a frame to a client here, unless it is not ready or too slow for it."""
-        if connection.is_unready and self._is_turned_away(connection, sealed):
+        if connection.offer is _AWAITED and self._is_turned_away(connection, sealed):
             return
         if not self._connections.offer(connection, sealed):
             self._busy(connection, sealed)

@@ -18,7 +18,7 @@ from hypha_cluster.protocol.dialects.known import DIALECTS
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.protocol.limits import ADDRESS, CLIENT_FRAME
 from hypha_cluster.protocol.references import Reference
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.events import Note
 from hypha_cluster.relay.ledger import Ledger

@@ -6,7 +6,7 @@ from typing import Any
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Frame
 from hypha_cluster.protocol.message import Carried
-from hypha_cluster.relay.connections import Connection, Stage
+from hypha_cluster.relay.connection import Connection, Stage
 from hypha_cluster.relay.events import Note
 from hypha_cluster.relay.pending import OwedAnswers, PendingCall, PendingCalls
 from hypha_cluster.relay.tracing import Tracer

@@ -12,8 +12,8 @@ from typing import Final
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.protocol.limits import POST_PATIENCE
 from hypha_cluster.relay.bus import Outcome, Publisher
-from hypha_cluster.relay.connections import Verdict
 from hypha_cluster.relay.events import Posted, write_posted
+from hypha_cluster.relay.sockets import Verdict
 
 _VERDICTS: Final = {
     Outcome.MAILED: Verdict.KEPT,

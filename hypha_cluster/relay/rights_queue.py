@@ -6,7 +6,7 @@ from typing import Protocol
 from hypha_cluster.errors import HubError
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.protocol.references import Reference
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection
 from hypha_cluster.supervision import Supervisor, Tasks
 
 Settle = Callable[[HubError | None], None]

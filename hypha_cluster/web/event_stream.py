@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from starlette.types import Receive, Scope, Send
 
 from hypha_cluster.protocol.limits import POSTED_BYTES, POSTED_FRAMES, STREAM_EVENTS
-from hypha_cluster.relay.connections import Verdict
+from hypha_cluster.relay.sockets import Verdict
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.middleware.counting import EVENTS
 from hypha_cluster.web.sockets import ABNORMAL, QueuedSocket

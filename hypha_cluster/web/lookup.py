@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.requests import HTTPConnection, Request
 
-from hypha_cluster.clients.life import Admission
+from hypha_cluster.clients.admission import Admission
 from hypha_cluster.errors import (
     BadRequest,
     InvalidToken,

@@ -10,7 +10,7 @@ from hypha_cluster.protocol.limits import (
     PACED_BYTES,
     PACED_FRAMES,
 )
-from hypha_cluster.relay.connections import Socket
+from hypha_cluster.relay.sockets import Socket
 
 Spend = Callable[[int, int], float]  # frames and bytes that came → seconds to wait
 

@@ -17,8 +17,9 @@ from hypha_cluster.protocol.limits import (
     STREAM_PATIENCE,
 )
 from hypha_cluster.registry.streams import Streams
-from hypha_cluster.relay.connections import Allowance, Verdict
+from hypha_cluster.relay.allowance import Allowance
 from hypha_cluster.relay.posts import Posts
+from hypha_cluster.relay.sockets import Verdict
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.bodies import Room, read_body
 from hypha_cluster.web.event_stream import EventStream

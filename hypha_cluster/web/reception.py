@@ -6,12 +6,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from hypha_cluster import log_fields
-from hypha_cluster.clients.life import Admission, ClientLife
+from hypha_cluster.clients.admission import Admission
+from hypha_cluster.clients.life import ClientLife
 from hypha_cluster.errors import HubError, InvalidToken, TooMany
 from hypha_cluster.hub.quotas import Quotas
 from hypha_cluster.identity.tokens import Reconnection
 from hypha_cluster.protocol.limits import SHOWN
-from hypha_cluster.relay.connections import Allowance, Connection
+from hypha_cluster.relay.allowance import Allowance
+from hypha_cluster.relay.connection import Connection, Offer, Share, Way
 from hypha_cluster.relay.intake import Intake
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.lookup import Gatekeeper
@@ -22,16 +24,12 @@ Recover = Callable[[Connection], Coroutine[None, None, None]]
 
 
 class Arrival(NamedTuple):
-    """A client that comes. accept: lets it in, once it has its address.
-
-    base_url, refresh_after: as in Connection.
-    """
+    """A client that comes. accept: lets it in, once it has its address."""
 
     admission: Admission
     socket: LiveSocket
     accept: Callable[[], Awaitable[None]]
-    base_url: str
-    refresh_after: float = 0.0
+    way: Way
 
 
 class Reception:
@@ -66,7 +64,7 @@ class Reception:
         subjects = self._quotas.subjects(admission.identity, sources)
         if reconnection is None and admission.identity.origin is not None:
             self._quotas.admit(subjects[:1])
-        return admission._replace(subjects=subjects)
+        return admission._replace(share=Share(subjects, self._quotas.allowance(subjects)))
 
     def _recognize(self, asked: Mapping[str, str], sources: Sequence[str]) -> Reconnection | None:
         """Who comes back, if anybody does; count them before Redis is asked about them."""
@@ -83,37 +81,32 @@ class Reception:
         try:
             self._quotas.admit(sources if identity.origin is None else subjects)
         except TooMany as error:
-            error.subjects = subjects
-            raise
+            raise error.of(subjects) from None
         return reconnection
 
     async def attach(self, arrival: Arrival) -> Connection:
         """Attach a client; raises what `ClientLife.attach` does, and TooMany."""
-        subjects = arrival.admission.subjects
         self._enter(arrival.admission)
         try:
             connection = await self._clients.attach(
                 arrival.admission,
                 arrival.socket,
                 arrival.accept,
-                base_url=arrival.base_url,
-                refresh_after=arrival.refresh_after,
+                arrival.way,
             )
         except BaseException:
-            self._quotas.leave(subjects)
+            self._quotas.leave(arrival.admission.share.subjects)
             raise
-        connection.subjects = subjects
-        connection.mail = self._quotas.allowance(subjects)
         self._quotas.came_back(connection.address)
         self._quotas.offered(connection, len(connection.services))
         return connection
 
     def _enter(self, admission: Admission) -> None:
         try:
-            self._quotas.enter(admission.subjects)
+            self._quotas.enter(admission.share.subjects)
         except TooMany as error:
             if admission.program:  # it has proved that it comes back
-                error.subjects = admission.subjects
+                raise error.of(admission.share.subjects) from None
             raise
 
     @contextlib.contextmanager
@@ -148,7 +141,7 @@ class Reception:
             self._end(connection, 1006)
             raise
         recovery = None
-        if connection.is_amnesic:
+        if connection.offer is Offer.FORGOTTEN:
             recovery = self._recoveries.spawn(
                 "recovery", self._recover(connection), detail=connection.address
             )

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
-from hypha_cluster.relay.connections import Socket
+from hypha_cluster.relay.sockets import Socket
 from hypha_cluster.supervision import Supervisor, Tasks
 
 ABNORMAL: Final = 1006

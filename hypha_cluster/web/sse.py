@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable, TooMany
 from hypha_cluster.protocol.limits import PUT_OFF
 from hypha_cluster.registry.streams import Streams
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection, Way
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.event_stream import EventStream
 from hypha_cluster.web.headers import header
@@ -100,7 +100,7 @@ class SseApi:
         address = f"{admission.workspace.name}/{admission.client}"
         accept = partial(self._streams.open, asked.key, address)
         base_url = self._terms.public_base_url or base_url_of(request)
-        return await self._reception.attach(Arrival(admission, stream, accept, base_url))
+        return await self._reception.attach(Arrival(admission, stream, accept, Way(base_url)))
 
     async def _live(self, connection: Connection, stream: EventStream, key: str) -> None:
         stream.identify(self._make_token(connection))

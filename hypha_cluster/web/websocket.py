@@ -14,7 +14,7 @@ from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable, TooMany
 from hypha_cluster.protocol.dialects.dialect import Dialect
 from hypha_cluster.protocol.dialects.known import spoken_with
 from hypha_cluster.registry.instances import TICKET
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection, Way
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.lookup import base_url_of
 from hypha_cluster.web.origins import Origins
@@ -90,8 +90,7 @@ class WebSocketApi:
                 admission._replace(dialect=dialect),
                 socket,
                 websocket.accept,
-                base_url,
-                refresh_after,
+                Way(base_url, refresh_after),
             )
         )
 

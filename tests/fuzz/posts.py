@@ -4,7 +4,7 @@ from typing import Any, Final, cast
 
 from hypha_cluster.errors import HubError
 from hypha_cluster.metrics import Counts
-from hypha_cluster.relay.connections import UNBOUNDED, Allowance
+from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.bodies import Room
 from hypha_cluster.web.event_stream import EventStream

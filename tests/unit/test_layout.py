@@ -11,7 +11,8 @@ TESTS = Path(__file__).parents[1]
 WIRING = {  # nothing but constructors, and declarations
     "__main__", "app", "server", "telemetry", "wiring",
     "features/launcher/launcher", "features/launcher/terms", "features/login/login",
-    "features/pages/pages", "features/webapps/webapps", "relay/bus", "web/middleware/stack",
+    "features/pages/pages", "features/webapps/webapps",
+    "relay/allowance", "relay/bus", "relay/sockets", "web/middleware/stack",
 }  # fmt: skip
 # A module or a package that is tested by its contract with Redis, a browser, clients or a socket →
 # which tests hold it.

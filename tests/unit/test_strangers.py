@@ -22,7 +22,7 @@ from hypha_cluster.protocol.chunks import ChunkGuard
 from hypha_cluster.protocol.envelope import FrameReader, pack
 from hypha_cluster.protocol.guard import CACHE
 from hypha_cluster.protocol.limits import ADDRESS, CLIENT_FRAME, PATH
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection
 from hypha_cluster.web import arguments
 from tests.unit.relay.test_intake import Rig, call
 

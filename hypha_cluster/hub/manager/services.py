@@ -20,7 +20,7 @@ from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import SERVICE_INFO
 from hypha_cluster.registry.encoding import Infos, to_json
 from hypha_cluster.registry.services import BUILT_IN, Services
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection
 
 _log = logging.getLogger(__name__)
 
@@ -68,11 +68,11 @@ class ServiceFunctions:
         put = _read_services([info], connection)
         try:
             async with connection.registering:
-                if not put.items() <= connection.services.items():
-                    self._quotas.offer(connection, len(connection.services | put))
+                services = connection.services | put
+                if services != connection.services:
+                    self._quotas.offer(connection, len(services))
                     await self._registered.register(connection.attachment, put)
-                    connection.services |= put
-            connection.is_unready = False
+                connection.announce(services)
         except ClientLeft:  # it is attached to another gateway, which has to know
             await self.recover(connection)
             for service_id in put:
@@ -100,8 +100,7 @@ class ServiceFunctions:
             self._quotas.offer(connection, len(infos))
             if put or remove:
                 await self._registered.register(connection.attachment, put, remove)
-            connection.services = infos
-            connection.is_unready &= not infos
+            connection.announce(infos)
             for service_id in remove:
                 connection.announced.pop(service_id, None)
         if DEFAULT in put and DEFAULT not in known:

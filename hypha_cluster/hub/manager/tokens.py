@@ -54,7 +54,7 @@ class TokenFunctions:
         """Who and where the caller is, and how it comes back (protocol.md 6.1)."""
         connection = context.attached()
         attachment = connection.attachment
-        connection.refreshed_at = connection.clock()
+        connection.refreshed()
         token = issue_reconnection(self._tokens, attachment)
         return {
             "workspace": attachment.workspace.name,

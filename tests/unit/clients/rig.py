@@ -5,9 +5,10 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
+from hypha_cluster.clients.admission import Admission, Claims
 from hypha_cluster.clients.events import Asked, Events
 from hypha_cluster.clients.handover import Handover
-from hypha_cluster.clients.life import Admission, ClientLife, Records, Relay, Terms
+from hypha_cluster.clients.life import ClientLife, Records, Relay, Terms
 from hypha_cluster.clients.mail import Mail
 from hypha_cluster.clients.presence import Presence
 from hypha_cluster.errors import ClientLeft, Conflict, HubError, RedisUnavailable, StillOnline
@@ -30,7 +31,8 @@ from hypha_cluster.registry.encoding import Infos
 from hypha_cluster.registry.mailboxes import Mailboxes, Marked
 from hypha_cluster.registry.services import RecentlyFound, Services
 from hypha_cluster.relay.bus import Outcome, Receivers
-from hypha_cluster.relay.connections import Connection, Connections
+from hypha_cluster.relay.connection import Connection, Way
+from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import OwedAnswers, PendingCalls
@@ -271,7 +273,7 @@ class Node:
                 cast(ChunkRelay, FakeChunkRelay()),
             ),
             cast(HubClient, self.hub),
-            cast(HubCalls, self.hub),
+            Claims(cast(ClientRegistry, registry), self.presence, cast(HubCalls, self.hub), name),
             Terms(name, 10_000, self.clock),
             self.supervisor,
         )
@@ -282,8 +284,7 @@ class Node:
             Admission(ANN, own_workspace(ANN), "me", program),
             socket,
             _accept,
-            base_url="",
-            refresh_after=refresh_after,
+            Way("", refresh_after),
         )
         if connection.is_ending:  # it was told to go before anybody could listen
             self.life.detach_soon(connection, 1006)

@@ -13,7 +13,8 @@ from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Seal
 from hypha_cluster.protocol.limits import BUSY_PATIENCE, QUIET_PATIENCE, YOUNGEST
-from hypha_cluster.relay.connections import Connection, Stage, Verdict
+from hypha_cluster.relay.connection import Connection, Stage
+from hypha_cluster.relay.sockets import Verdict
 from tests.unit.clients.rig import ME, ClientSocket, Cluster, Node, closed
 
 LIMIT = 10.0  # seconds

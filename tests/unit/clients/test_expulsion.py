@@ -14,10 +14,11 @@ from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.identity.tokens import APP
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.revocations import Revocations
-from hypha_cluster.relay.connections import Connection, Connections
+from hypha_cluster.relay.connection import Connection
+from hypha_cluster.relay.connections import Connections
 from hypha_cluster.supervision import Supervisor
 from tests.fakes import FakeSocket
-from tests.unit.relay.test_connections import connection
+from tests.unit.relay.test_connection import connection
 
 LIMIT = 10.0  # seconds
 PAGE = Identity("page", parent="ann", scopes=("ann",), origin=Origin(f"{APP}1", 5.0))

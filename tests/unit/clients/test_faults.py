@@ -13,7 +13,7 @@ from hypha_cluster.errors import RedisUnavailable, Replaced, StillOnline
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.registry.clients import ClaimMode
-from hypha_cluster.relay.connections import Connection, Stage
+from hypha_cluster.relay.connection import Connection, Stage
 from hypha_cluster.relay.pending import PendingCall
 from tests.unit.clients.rig import ME, Cluster, Node, note, sent
 

@@ -6,10 +6,11 @@ import pytest
 
 from hypha_cluster.clients.handover import Handover, Request
 from hypha_cluster.relay.bus import OnNotTaken, Outcome
-from hypha_cluster.relay.connections import Connection, Connections, Stage
+from hypha_cluster.relay.connection import Connection, Stage
+from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.events import ANSWER, REQUEST, write_event
 from tests.fakes import FakeSocket
-from tests.unit.relay.test_connections import arriving
+from tests.unit.relay.test_connection import arriving
 
 
 class FakePublisher:

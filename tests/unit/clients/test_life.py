@@ -9,7 +9,7 @@ from hypha_cluster.clients.life import SUPERSEDED
 from hypha_cluster.errors import RedisUnavailable, StillOnline
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Seal
-from hypha_cluster.relay.connections import Stage
+from hypha_cluster.relay.connection import Stage
 from hypha_cluster.relay.pending import PendingCall
 from tests.unit.clients.rig import ME, Cluster, Node, closed, note, sent
 
@@ -277,7 +277,7 @@ async def test_who_goes_while_it_is_set_aside_is_waited_for(cluster: Cluster, no
 
 async def test_redis_is_told_again_who_is_here(cluster: Cluster, node: Node) -> None:
     mine = await node.attach()
-    mine.services = {"tool": "{}"}
+    mine.announce({"tool": "{}"})
     cluster.registry.records.clear()
 
     await node.life.reassert()
@@ -331,7 +331,7 @@ async def test_what_a_client_registers_meanwhile_is_not_overwritten(
     cluster: Cluster, node: Node
 ) -> None:
     mine = await node.attach()
-    mine.services = {"old": "{}"}
+    mine.announce({"old": "{}"})
     registering = cluster.gate("register")
     reasserting = asyncio.create_task(node.life.reassert())
     await registering.reached.wait()
@@ -339,7 +339,7 @@ async def test_what_a_client_registers_meanwhile_is_not_overwritten(
     async def register() -> None:  # as the manager does
         async with mine.registering:
             await cluster.registry.register(mine.attachment, {"old": '{"is": "new"}'})
-            mine.services = {"old": '{"is": "new"}'}
+            mine.announce({"old": '{"is": "new"}'})
 
     changing = asyncio.create_task(register())
     await asyncio.sleep(0)

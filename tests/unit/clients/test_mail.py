@@ -5,10 +5,10 @@ import pytest
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import FrameReader, Seal, pack
 from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
-from hypha_cluster.relay.connections import Connection, Stage
+from hypha_cluster.relay.connection import Connection, Stage
 from tests.fakes import FakeSocket
 from tests.unit.clients.rig import ME, Cluster, Node, note, sent
-from tests.unit.relay.test_connections import arriving
+from tests.unit.relay.test_connection import arriving
 
 YOU = "ann/you"
 READER = FrameReader(10_000)

@@ -14,7 +14,8 @@ from hypha_cluster.hub.replies import Replies
 from hypha_cluster.hub.services import HubServices
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.connections import UNBOUNDED, Allowance, Connections
+from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
+from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.tracing import NullTracer
 from hypha_cluster.supervision import Supervisor

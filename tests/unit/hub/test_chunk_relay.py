@@ -11,12 +11,12 @@ from hypha_cluster.hub.replies import Replies
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.protocol.guard import CACHE
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.pending import PendingCall
 from tests.fakes import FakeSocket
 from tests.unit.hub.peers import FakeHub
-from tests.unit.relay.test_connections import connection
+from tests.unit.relay.test_connection import connection
 
 READER: Final = FrameReader(100_000)
 ME, YOU = "ann/me", "ann/you"

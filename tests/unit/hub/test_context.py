@@ -9,9 +9,9 @@ from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.identity.access import Identity, Workspace, own_workspace
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection
 from tests.fakes import FakeSocket
-from tests.unit.relay.test_connections import connection
+from tests.unit.relay.test_connection import connection
 
 ANN = Identity("ann")
 

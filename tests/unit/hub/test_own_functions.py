@@ -22,7 +22,9 @@ from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.dialects.imjoy import IMJOY
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.connections import Connection, Connections, Socket, Speech
+from hypha_cluster.relay.connection import Connection, Speech, Way
+from hypha_cluster.relay.connections import Connections
+from hypha_cluster.relay.sockets import Socket
 from tests.unit.hub.test_services import LOGIN, PRIVATE
 
 SOMEBODY = Identity("somebody")
@@ -45,8 +47,7 @@ def own() -> OwnFunctions:
             attachment,
             cast(Socket, None),
             speech=Speech(IMJOY, 1_000),
-            base_url="http://hub",
-            refresh_after=0.0,
+            way=Way("http://hub"),
         )
     )
     directory, workspaces = cast(Directory, object()), cast(Workspaces, FakeWorkspaces())

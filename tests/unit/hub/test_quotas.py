@@ -13,9 +13,10 @@ from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.rates import Rates
 from hypha_cluster.registry.tallies import Tally
-from hypha_cluster.relay.connections import UNBOUNDED
+from hypha_cluster.relay.allowance import UNBOUNDED
+from hypha_cluster.relay.connection import Share
 from tests.fakes import FakeClock, FakeSocket
-from tests.unit.relay.test_connections import connection
+from tests.unit.relay.test_connection import connection
 
 ANN = Identity("ann", is_anonymous=False)
 CHILD = Identity("child", parent="ann")
@@ -99,8 +100,8 @@ async def test_as_many_may_wait_to_come_back_as_may_be_connected() -> None:
 
 async def test_services_are_counted_over_all_clients() -> None:
     rig = Rig(services=3)
-    one, two = (connection(FakeSocket(), name) for name in ("one", "two"))
-    one.subjects = two.subjects = rig.of(ANN)
+    share = Share(rig.of(ANN))
+    one, two = (connection(FakeSocket(), name, share=share) for name in ("one", "two"))
     rig.quotas.offer(one, 2)
     rig.quotas.offer(two, 1)
 
@@ -116,8 +117,8 @@ async def test_services_are_counted_over_all_clients() -> None:
 async def test_services_count_for_as_long_as_their_client_has_its_place() -> None:
     """Redis keeps them: else somebody registers, breaks off, and comes again as another client."""
     rig = Rig(services=3, kept_for=180)
-    one, two = (connection(FakeSocket(), name) for name in ("one", "two"))
-    one.subjects = two.subjects = rig.of(ANN)
+    share = Share(rig.of(ANN))
+    one, two = (connection(FakeSocket(), name, share=share) for name in ("one", "two"))
     rig.quotas.offer(one, 3)
     rig.quotas.gone(one, keeps_place=True)
     with pytest.raises(TooMany, match="This user may have 3 services"):
@@ -135,8 +136,7 @@ async def test_services_count_for_as_long_as_their_client_has_its_place() -> Non
 
 async def test_services_count_once_when_their_client_is_back_here_or_elsewhere() -> None:
     rig = Rig(services=3, kept_for=180)
-    old, new = (connection(FakeSocket(), "me") for _ in range(2))
-    old.subjects = new.subjects = rig.of(ANN)
+    old, new = (connection(FakeSocket(), "me", share=Share(rig.of(ANN))) for _ in range(2))
     rig.quotas.offer(old, 3)
     rig.quotas.gone(old, keeps_place=True)
 
@@ -208,8 +208,7 @@ async def test_requests_have_a_limit_and_their_bodies_too() -> None:
 
 async def test_nothing_is_counted_without_limits() -> None:
     rig = Rig()
-    mine = connection(FakeSocket())
-    mine.subjects = rig.of(ANN, "192.0.2.1")
+    mine = connection(FakeSocket(), share=Share(rig.of(ANN, "192.0.2.1")))
 
     for _ in range(1_000):
         rig.quotas.admit(mine.subjects)

@@ -21,7 +21,7 @@ from hypha_cluster.protocol.references import Reference
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.relay.connections import Connections
 from tests.fakes import FakeClock, FakeSocket
-from tests.unit.relay.test_connections import connection
+from tests.unit.relay.test_connection import connection
 
 ME = Identity("me")
 OPEN = Reference("away/other", "open")
@@ -157,7 +157,7 @@ async def test_what_is_public_here_or_was_a_moment_ago_is_known_at_once() -> Non
     infos = {name: {"config": {"visibility": name}} for name in ("public", "protected")}
     far = [Provider("bob/far", name, info, online=True) for name, info in infos.items()]
     connections, near = Connections(1, 1.0), connection(FakeSocket())
-    near.services = {name: json.dumps(info) for name, info in infos.items()}
+    near.announce({name: json.dumps(info) for name, info in infos.items()})
     connections.attach(near)
     is_open = Open(connections, FakeServices(*far))
 
@@ -167,5 +167,5 @@ async def test_what_is_public_here_or_was_a_moment_ago_is_known_at_once() -> Non
         ("ann/me", "public"),
         ("bob/far", "public"),
     ]
-    near.services = {"public": json.dumps(infos["protected"])}
+    near.announce({"public": json.dumps(infos["protected"])})
     assert not is_open("ann/me", "public")

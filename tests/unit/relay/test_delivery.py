@@ -11,7 +11,8 @@ from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import FrameReader, Seal, pack
 from hypha_cluster.registry.mailboxes import CALL, OTHER
 from hypha_cluster.relay.bus import Receivers
-from hypha_cluster.relay.connections import Connection, Connections, Stage, Verdict
+from hypha_cluster.relay.connection import Connection, Offer, Stage
+from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.events import (
     TAKEN,
@@ -24,9 +25,10 @@ from hypha_cluster.relay.events import (
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import OwedAnswers, PendingCall, PendingCalls
 from hypha_cluster.relay.publisher import Limits
+from hypha_cluster.relay.sockets import Verdict
 from hypha_cluster.relay.tracing import NullTracer
 from tests.fakes import FakeSocket, MemoryBus, MemoryListener, MemoryPublisher
-from tests.unit.relay.test_connections import arriving
+from tests.unit.relay.test_connection import arriving
 
 ME, YOU, FAR = "ann/me", "ann/you", "ann/far"
 READER = FrameReader(100_000)
@@ -522,7 +524,7 @@ async def test_what_nobody_waits_for_is_dropped_before_who_is_slow(rig: Rig) -> 
 
 async def test_a_call_to_who_offers_nothing_yet_is_turned_away(rig: Rig) -> None:
     mine, yours = await rig.live("me"), await rig.live("you")
-    mine.is_unready = True
+    mine.claimed({}, Offer.AWAITED)
     rig.wait(target=ME)
 
     rig.delivery.send(ME, call())
@@ -531,7 +533,10 @@ async def test_a_call_to_who_offers_nothing_yet_is_turned_away(rig: Rig) -> None
         ("s.reject", f"Client {ME} has started anew, and offers nothing yet; try again.")
     ]
     assert sent(mine) == []
-    mine.is_unready = False
+    mine.announce({})
+    rig.delivery.send(ME, call())
+    assert sent(mine) == []
+    mine.announce({"s": "{}"})
     rig.delivery.send(ME, call())
     assert sent(mine) == [call()]
 
@@ -539,7 +544,7 @@ async def test_a_call_to_who_offers_nothing_yet_is_turned_away(rig: Rig) -> None
 @pytest.mark.parametrize("method", ["services.built-in.get_service", "abc.callbacks.run"])
 async def test_what_it_has_nevertheless_reaches_it(rig: Rig, method: str) -> None:
     mine = await rig.live("me")
-    mine.is_unready = True
+    mine.claimed({}, Offer.AWAITED)
     body = {"args": [], "promise": rpc.promise(YOU, "s")}
     frame = Seal(YOU, {}).call(rpc.call_envelope(ME, method, "s"), pack(body))
 

@@ -15,7 +15,7 @@ from hypha_cluster.protocol.envelope import Frame, pack
 from hypha_cluster.protocol.guard import CACHE
 from hypha_cluster.protocol.limits import ADDRESS, PENDING_CALLS
 from hypha_cluster.protocol.references import Reference
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection
 from hypha_cluster.relay.intake import Intake, Onward
 from hypha_cluster.relay.pending import PendingCall
 from hypha_cluster.relay.publisher import Limits

@@ -13,7 +13,7 @@ from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import OwedAnswers, PendingCall, PendingCalls
 from hypha_cluster.relay.tracing import NullTracer
 from tests.fakes import FakeSocket
-from tests.unit.relay.test_connections import connection
+from tests.unit.relay.test_connection import connection
 
 CALLER, TARGET = "ann/me", "ann/you"
 READER = FrameReader(10_000)

@@ -7,9 +7,9 @@ import pytest
 from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.relay import posts as module
 from hypha_cluster.relay.bus import Receivers
-from hypha_cluster.relay.connections import Verdict
 from hypha_cluster.relay.events import Posted, read_posted
 from hypha_cluster.relay.posts import Posts
+from hypha_cluster.relay.sockets import Verdict
 from tests.fakes import LIMITS, MemoryBus, MemoryListener, MemoryPublisher
 
 ME = "ann/me"

@@ -6,11 +6,11 @@ from collections.abc import Callable, Set
 from hypha_cluster.errors import HubError, PermissionDenied
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.protocol.references import Reference
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection
 from hypha_cluster.relay.rights_queue import RightsQueue
 from hypha_cluster.supervision import Supervisor
 from tests.fakes import FakeSocket
-from tests.unit.relay.test_connections import connection
+from tests.unit.relay.test_connection import connection
 
 REFERENCES = frozenset({Reference("away/other", "open")})
 

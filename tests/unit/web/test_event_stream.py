@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message
 
 from hypha_cluster.protocol.limits import POSTED_BYTES, POSTED_FRAMES, STREAM_EVENTS
-from hypha_cluster.relay.connections import Verdict
+from hypha_cluster.relay.sockets import Verdict
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.event_stream import EventStream, Postbox
 from hypha_cluster.web.sockets import ABNORMAL

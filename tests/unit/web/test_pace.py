@@ -11,7 +11,7 @@ from hypha_cluster.protocol.limits import (
     PACED_BYTES,
     PACED_FRAMES,
 )
-from hypha_cluster.relay.connections import Socket
+from hypha_cluster.relay.sockets import Socket
 from hypha_cluster.web.pace import Pace
 
 

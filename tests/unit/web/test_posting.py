@@ -9,7 +9,7 @@ from starlette.requests import Request
 from hypha_cluster.errors import BadRequest, InvalidToken, NotFound
 from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.streams import Streams
-from hypha_cluster.relay.connections import UNBOUNDED, Allowance
+from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
 from hypha_cluster.relay.posts import Posts
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.bodies import Room

@@ -63,11 +63,6 @@ async def test_no_more_is_read_than_one_piece_ahead() -> None:
             await inlet.receive()
 
 
-async def left(inlet: Inlet) -> None:
-    while inlet.browser is not Browser.LEFT:
-        await asyncio.sleep(0)
-
-
 async def settle() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
@@ -76,7 +71,8 @@ async def settle() -> None:
 async def test_that_the_browser_has_left_is_noticed_before_anything_is_asked_for() -> None:
     async with reading(part(b"", more=False)) as (server, inlet):
         server.gone.set()
-        await left(inlet)
+        await settle()
+        assert inlet.browser is Browser.LEFT
         assert await inlet.receive() == part(b"", more=False)
         assert await inlet.receive() == GONE
 
@@ -175,7 +171,8 @@ async def test_who_asks_is_read_for_from_then_on() -> None:
     async with asyncio.timeout(LIMIT):
         assert await inlet.receive() == part(b"x", more=False)
         server.gone.set()
-        await left(inlet)
+        assert await inlet.receive() == GONE
+        assert inlet.browser is Browser.LEFT
     await reading.stop()
 
 
@@ -189,5 +186,6 @@ async def test_who_takes_its_time_hears_that_the_browser_has_left(
     reading = Reading(inlet, Supervisor())
 
     async with asyncio.timeout(LIMIT):
-        await left(inlet)
+        assert await inlet.receive() == GONE
+        assert inlet.browser is Browser.LEFT
     await reading.stop()

@@ -19,7 +19,7 @@ from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.public import PublicListing
 from hypha_cluster.registry.services import RecentlyFound, RecentServices, Services
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.connections import Connection, Speech, Stage
+from hypha_cluster.relay.connection import Connection, Share, Speech, Stage, Way
 from tests.fakes import FakeSocket
 from tests.unit.hub.peers import FakeClient, FakeHub
 from tests.unit.hub.test_quotas import Rig as Limits
@@ -88,10 +88,9 @@ class Manager:
             attachment,
             FakeSocket(),
             speech=Speech(IMJOY, 1_000),
-            base_url="http://hub",
-            refresh_after=0.0,
+            way=Way("http://hub"),
+            share=Share((f"user {identity.id}",)),
         )
-        connection.subjects = (f"user {identity.id}",)
         connection.enter(Stage.LIVE)
         return Program(self.hub.connect(address), connection)
 

@@ -11,10 +11,10 @@ from hypha_cluster.hub.manager.tokens import TokenFunctions
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.identity.tokens import Place, Tokens
 from hypha_cluster.registry.workspaces import Workspaces
-from hypha_cluster.relay.connections import Connection
+from hypha_cluster.relay.connection import Connection
 from tests.fakes import FakeSocket
 from tests.unit.hub.test_context import ANN, FakeWorkspaces
-from tests.unit.relay.test_connections import connection
+from tests.unit.relay.test_connection import connection
 
 
 class FakeTokens:
