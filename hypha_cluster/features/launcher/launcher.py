@@ -18,10 +18,10 @@ from hypha_cluster.features.launcher.service import Logbooks, ServerApps
 from hypha_cluster.features.launcher.starting import Insight, Starter
 from hypha_cluster.features.launcher.terms import LauncherSettings
 from hypha_cluster.features.launcher.tidying import Tidying
+from hypha_cluster.features.login.browser import Browsers
 from hypha_cluster.features.pages.apps_page import AppsPage
 from hypha_cluster.features.pages.looking import Lookers
 from hypha_cluster.features.pages.pages import TEMPLATES
-from hypha_cluster.features.webapps.entrance import Cookies
 from hypha_cluster.hub.services import HubService
 from hypha_cluster.registry.apps import Apps
 from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
@@ -75,8 +75,8 @@ class Launcher(Feature):
         if not self._is_on:
             return ()
         grounds = self._grounds
-        cookies, lookup = Cookies(grounds), lookups.lookup
-        pages = AppPages(self._apps, grounds.gatekeeper, lookup, grounds.workspaces, cookies)
+        browsers, lookup = Browsers.of(grounds), lookups.lookup
+        pages = AppPages(self._apps, grounds.gatekeeper, lookup, grounds.workspaces, browsers)
         page = AppsPage(Lookers(grounds), Pages(TEMPLATES, with_scripts=True))
         return [route(), *page.routes(), *pages.routes()]
 

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from hypha_cluster.errors import NotFound, PermissionDenied
 from hypha_cluster.features.launcher.identifiers import check_file_name
 from hypha_cluster.features.launcher.manifest import INDEX, RDF, listed
-from hypha_cluster.features.webapps.entrance import Cookies
+from hypha_cluster.features.login.browser import Browsers
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.workspaces import Workspaces
@@ -47,10 +47,10 @@ class AppPages:
         gatekeeper: Gatekeeper,
         lookup: Lookup,
         workspaces: Workspaces,
-        cookies: Cookies,
+        browsers: Browsers,
     ) -> None:
         self._apps = apps
-        self._cookies = cookies
+        self._browsers = browsers
         self._gatekeeper = gatekeeper
         self._lookup = lookup
         self._workspaces = workspaces
@@ -87,7 +87,7 @@ class AppPages:
             return await self._gatekeeper.identify(token_of(authorization)), True
         if token := token_of(request.query_params.get("token")):
             return await self._gatekeeper.identify(token), False
-        user = await self._cookies.user(request)
+        user = await self._browsers.visitor(request)
         if user is None:
             raise PermissionDenied(f"Token not provided for the apps of {workspace}.")
         return user, False

@@ -5,13 +5,15 @@ import hmac
 import time
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from hypha_cluster.errors import BadRequest, InvalidToken, PermissionDenied
+from hypha_cluster.features.feature import Grounds
+from hypha_cluster.features.login.terms import SESSION_LIFETIME
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.identity.revocation import Revocation
 from hypha_cluster.protocol.limits import FORM, PAGE_TOKEN, REVOCATIONS
@@ -87,6 +89,12 @@ class Opener(Enum):
         return cls.PERSON if mode and place else cls.UNSAID
 
 
+def cookie_of(connection: HTTPConnection, *, secure: bool) -> str:
+    """The secret in the cookie of who has signed in, if a person opens a page with it."""
+    is_person = Opener.of(connection) is Opener.PERSON
+    return SESSION.read(connection, secure=secure) if is_person else ""
+
+
 class Browsers:
     """Says who has signed in with a browser, and reads the forms that it sends."""
 
@@ -99,29 +107,44 @@ class Browsers:
         self._lifetime = lifetime
         self._room = Room()
 
-    def base_url(self, request: Request) -> str:
+    @classmethod
+    def of(cls, grounds: Grounds) -> Self:
+        """Those of a feature."""
+        logins = Logins(grounds.redis, grounds.keys, SESSION_LIFETIME)
+        return cls(logins, grounds.revocations, grounds.public_base_url, SESSION_LIFETIME)
+
+    def base_url(self, connection: HTTPConnection) -> str:
         """By which address the browser reaches the hub; without a slash at its end."""
-        return self._public_base_url or base_url_of(request)
+        return self._public_base_url or base_url_of(connection)
 
     def root(self, request: Request) -> str:
         """What the paths of links begin with."""
         return urlsplit(self.base_url(request)).path
 
-    def is_secure(self, request: Request) -> bool:
-        return self.base_url(request).startswith("https:")
+    def is_secure(self, connection: HTTPConnection) -> bool:
+        return self.base_url(connection).startswith("https:")
 
     async def signed_in(self, request: Request) -> Signed | None:
         """None also when a script of another page asks, which may read the answer."""
         secret = SESSION.read(request, secure=self.is_secure(request))
-        if not secret or not self._is_own(request):
-            return None
-        identity = await self._logins.remembered(secret)
-        if identity is None:
+        if not self._is_own(request):
             return None
         try:
-            return Signed(self._revocations.book.admit(identity), secret)
+            return await self._signed(secret)
         except InvalidToken:
             return None
+
+    async def visitor(self, connection: HTTPConnection) -> Identity | None:
+        """Which person opens a page, if one does who has signed in.
+
+        InvalidToken for whoever is shut out.
+        """
+        signed = await self._signed(cookie_of(connection, secure=self.is_secure(connection)))
+        return signed.identity if signed else None
+
+    async def _signed(self, secret: str) -> Signed | None:
+        identity = await self._logins.remembered(secret) if secret else None
+        return Signed(self._revocations.book.admit(identity), secret) if identity else None
 
     async def sign_in(self, request: Request, response: Response, identity: Identity) -> None:
         """Give the browser a new cookie, whatever it had before."""

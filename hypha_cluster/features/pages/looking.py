@@ -7,9 +7,7 @@ from starlette.requests import Request
 from hypha_cluster.errors import PermissionDenied, WorkspaceNotFound
 from hypha_cluster.features.feature import Grounds
 from hypha_cluster.features.login.browser import Browsers, Opener
-from hypha_cluster.features.login.terms import SESSION_LIFETIME
 from hypha_cluster.identity.access import Identity
-from hypha_cluster.registry.logins import Logins
 from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import token_of
 
@@ -40,10 +38,7 @@ class Lookers:
         self._gatekeeper = grounds.gatekeeper
         self._tokens = grounds.tokens
         self._workspaces = grounds.workspaces
-        logins = Logins(grounds.redis, grounds.keys, SESSION_LIFETIME)
-        self._browsers = Browsers(
-            logins, grounds.revocations, grounds.public_base_url, SESSION_LIFETIME
-        )
+        self._browsers = Browsers.of(grounds)
 
     def base_url(self, request: Request) -> str:
         return self._browsers.base_url(request)

@@ -11,11 +11,9 @@ from starlette.requests import HTTPConnection
 
 from hypha_cluster.errors import InvalidToken
 from hypha_cluster.features.feature import Grounds
-from hypha_cluster.features.login.browser import SESSION, Opener
-from hypha_cluster.features.login.terms import SESSION_LIFETIME
+from hypha_cluster.features.login.browser import Browsers
 from hypha_cluster.hub.visiting import Visitor
 from hypha_cluster.identity.access import Identity
-from hypha_cluster.registry.logins import Logins
 from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import Lookup, base_url_of, token_of
 
@@ -28,29 +26,13 @@ class Guest(NamedTuple):
     refusal: InvalidToken | None
 
 
-class Cookies:
-    """Finds out who has logged in with the browser that asks."""
-
-    def __init__(self, grounds: Grounds) -> None:
-        self._logins = Logins(grounds.redis, grounds.keys, SESSION_LIFETIME)
-        self._revoked = grounds.revocations.book
-        self._public_base_url = grounds.public_base_url
-
-    async def user(self, connection: HTTPConnection) -> Identity | None:
-        """Whom the cookie speaks for, if it counts here; InvalidToken for whoever is shut out."""
-        base_url = self._public_base_url or base_url_of(connection)
-        secret = cookie_of(connection, secure=base_url.startswith("https:"))
-        signed_in = await self._logins.remembered(secret) if secret else None
-        return self._revoked.admit(signed_in) if signed_in else None
-
-
 class Entrance:
     """Finds out who asks for the applications of a workspace."""
 
     def __init__(self, grounds: Grounds, lookup: Lookup) -> None:
         self._gatekeeper = grounds.gatekeeper
         self._lookup = lookup
-        self._cookies = Cookies(grounds)
+        self._browsers = Browsers.of(grounds)
         self._workspaces = grounds.workspaces
         self._public_base_url = grounds.public_base_url
 
@@ -72,10 +54,4 @@ class Entrance:
         """Whom a header or the cookie speaks for; InvalidToken."""
         if token := token_of(header(connection, b"authorization")):
             return await self._gatekeeper.identify(token)
-        return await self._cookies.user(connection)
-
-
-def cookie_of(connection: HTTPConnection, *, secure: bool) -> str | None:
-    """The secret in the login page's cookie, if a person opens a page with it."""
-    is_person = Opener.of(connection) is Opener.PERSON
-    return (SESSION.read(connection, secure=secure) or None) if is_person else None
+        return await self._browsers.visitor(connection)
