@@ -164,7 +164,7 @@ class DirectWebSocket(asyncio.Protocol):
         """Hand over what has arrived, and from now on each message as it arrives."""
         self._on_writable = on_writable
         messages = self.inbox.take_messages()
-        self._parser.on_message = on_message
+        self._parser.hand_over_to(on_message)
         for message in messages:
             on_message(message)
 

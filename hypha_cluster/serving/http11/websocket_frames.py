@@ -92,19 +92,18 @@ def _decode(text: bytes | bytearray) -> str:
 
 
 def _ignore_message(message: bytes | str) -> None:
-    """Stand in for `on_message` once nothing is to be handed over any more."""
+    """Take messages once nothing is to be handed over any more."""
 
 
 class FrameParser:
     """Cuts a stream of bytes into messages and control frames, and calls back for each.
 
-    `on_message` may be replaced at any time. After a close frame or an error the rest is ignored.
+    After a close frame or an error the rest is ignored.
     `on_held` is told how many bytes of an unfinished message are kept, if these are many, and 0
     when they no longer are.
     """
 
     __slots__ = (
-        "on_message",
         "_awaited",
         "_fast",
         "_held",
@@ -112,6 +111,7 @@ class FrameParser:
         "_message",
         "_on_control",
         "_on_held",
+        "_on_message",
         "_tells",
         "_text",
     )
@@ -123,7 +123,7 @@ class FrameParser:
         on_control: Callable[[int, bytes], None],
         on_held: Callable[[int], None] = lambda size: None,
     ) -> None:
-        self.on_message = on_message
+        self._on_message = on_message
         self._on_control = on_control
         self._on_held = on_held
         self._tells = False  # whether the last that was told is more than 0
@@ -133,6 +133,10 @@ class FrameParser:
         self._awaited = 0  # how long it must get before it is worth another look
         self._message: bytearray | None = None  # the fragments of a message so far
         self._text = False
+
+    def hand_over_to(self, on_message: Callable[[bytes | str], None]) -> None:
+        """Messages are for somebody else from the next one on, also of what is being read."""
+        self._on_message = on_message
 
     def feed(self, chunk: bytes) -> None:
         """Take what the peer sent; raise FrameError after handing over what was in order."""
@@ -163,7 +167,7 @@ class FrameParser:
 
     def stop(self) -> None:
         """Ignore whatever else comes."""
-        self.on_message = _ignore_message
+        self._on_message = _ignore_message
         self._held = self._message = None
         self._awaited = sys.maxsize
         if self._tells:
@@ -181,7 +185,7 @@ class FrameParser:
                 body, length = self._odd_length(data, start)
             end = body + length
             if first == FIN_BINARY and length <= self._fast and end <= size:
-                self.on_message(apply_mask(data[body:end], data[body - 4 : body]))
+                self._on_message(apply_mask(data[body:end], data[body - 4 : body]))
             else:
                 self._check(first, length)
                 if end > size:
@@ -234,7 +238,7 @@ class FrameParser:
         if opcode >= CLOSE:
             self._on_control(opcode, payload)
         elif first == FIN | TEXT:
-            self.on_message(_decode(payload))
+            self._on_message(_decode(payload))
         else:
             self._take_fragment(first, payload)
         return opcode != CLOSE
@@ -248,4 +252,4 @@ class FrameParser:
         if first & FIN:
             message, self._message = self._message, None
             self._fast = self._limit
-            self.on_message(_decode(message) if self._text else bytes(message))
+            self._on_message(_decode(message) if self._text else bytes(message))

@@ -168,9 +168,9 @@ def test_the_receiver_may_change_from_one_message_to_the_next() -> None:
     received, later = Received(), list[bytes | str]()
 
     def first(message: bytes | str) -> None:
-        received.parser.on_message = later.append
+        received.parser.hand_over_to(later.append)
 
-    received.parser.on_message = first
+    received.parser.hand_over_to(first)
     received.parser.feed(masked(FIN | BINARY, b"1") + masked(FIN | BINARY, b"2"))
 
     assert later == [b"2"]
