@@ -56,10 +56,7 @@ ELSEWHERE = {
     "serving/http11/websocket_stream": "integration/test_sockets",
     "serving/http11/websocket_upgrade": "integration/test_websocket_conformance",
     "web/middleware/tracing": "observability/test_tracing",
-    "web/reception": "integration/test_failed_admissions",
     "web/services": "integration/test_http",
-    "web/sse": "integration/test_sse",
-    "web/websocket": "integration/test_sockets",
 }
 
 
