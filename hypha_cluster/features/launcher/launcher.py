@@ -7,14 +7,17 @@ from typing import Final
 from starlette.routing import BaseRoute
 
 from hypha_cluster.features.feature import Feature, Grounds, Lookups
+from hypha_cluster.features.launcher.app_functions import AppFunctions
 from hypha_cluster.features.launcher.following import Following
 from hypha_cluster.features.launcher.installing import Installer
+from hypha_cluster.features.launcher.instance_functions import InstanceFunctions
 from hypha_cluster.features.launcher.keeping import Keeper
+from hypha_cluster.features.launcher.log_functions import LogFunctions
 from hypha_cluster.features.launcher.packages import Packages
 from hypha_cluster.features.launcher.pages import AppPages
 from hypha_cluster.features.launcher.probes import Probes
 from hypha_cluster.features.launcher.python_client import route
-from hypha_cluster.features.launcher.service import Logbooks, ServerApps
+from hypha_cluster.features.launcher.service import server_apps
 from hypha_cluster.features.launcher.starting import Insight, Starter
 from hypha_cluster.features.launcher.terms import LauncherSettings
 from hypha_cluster.features.launcher.tidying import Tidying
@@ -67,9 +70,13 @@ class Launcher(Feature):
         packages = Packages(settings.app_packages, settings.app_package_index)
         installer = Installer(apps, grounds.base_path, packages)
         self._following = Following(logs, grounds)
-        logbooks = Logbooks(logs, self._following)
         self._keeper = keeper = Keeper(kept, apps, self._instances)
-        self._service = ServerApps(apps, self._instances, logbooks, installer, starter, keeper)
+        installed = AppFunctions(apps, self._instances, installer, starter, keeper)
+        self._service = server_apps(
+            installed,
+            InstanceFunctions(apps, self._instances, installed, starter, keeper),
+            LogFunctions(self._instances, logs, self._following),
+        )
 
     def routes(self, lookups: Lookups) -> Sequence[BaseRoute]:
         if not self._is_on:
@@ -81,7 +88,7 @@ class Launcher(Feature):
         return [route(), *page.routes(), *pages.routes()]
 
     def services(self) -> Sequence[HubService]:
-        return [self._service.service()] if self._is_on else ()
+        return [self._service] if self._is_on else ()
 
     async def run(self) -> None:
         """Ask apps whether they are well, and see to instances whose runner is lost."""
