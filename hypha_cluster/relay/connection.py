@@ -114,6 +114,7 @@ class Connection:
         "subjects",
         "takes_from_bus",
         "takes_from_here",
+        "too_early",
         "waiting_from_bus",
         "waiting_local",
         "waiting_to_route",

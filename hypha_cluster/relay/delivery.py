@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 
 _AWAITED: Final = Offer.AWAITED  # asked for each frame
 NOTHING: Final = write_calls([])  # a message without meaning: no calls to be inherited
+_LAST_CHUNK: Final = f"{guard.CACHE}process"  # a call that passes on a whole message in chunks
 
 
 class Delivery:
@@ -104,7 +105,14 @@ class Delivery:
         if connection is None or not connection.takes_from_here:
             self._publish(target, write_note(note))
         else:
-            self._ledger.came(target, note)
+            self._came(connection, note)
+
+    def _came(self, connection: Connection, note: Note) -> None:
+        """Note what a client gets in chunks; the last of a call that is too early does not pass."""
+        if connection.is_unready and _is_of_service(note.method):
+            connection.too_early |= {note.source}
+        else:
+            self._ledger.came(connection.address, note)
 
     def unsent(self, target: str, call: PendingCall) -> None:
         """Forget a noted call that was not sent after all; its caller knows already."""
@@ -136,8 +144,10 @@ class Delivery:
         frame, target = self._read(sealed), connection.address
         if frame is None or not isinstance(frame.body.get("promise"), dict):
             return False
-        method = frame.envelope.get("method", "")
-        if not method.startswith("services.") or method.startswith(guard.BUILT_IN):
+        method, source = frame.envelope.get("method", ""), frame.envelope.get("from")
+        if method == _LAST_CHUNK and source in connection.too_early:
+            connection.too_early -= {source}
+        elif not _is_of_service(method):
             return False
         error = ClientAway(f"Client {target} has started anew, and offers nothing yet; try again.")
         self.rejects.reject(frame, rpc.answers_to(frame), target, error)
@@ -241,7 +251,7 @@ class Delivery:
     def _learn(self, connection: Connection, message: bytes, *, is_kept: bool) -> None:
         """Take what another node says about a client here, or has got from it by post."""
         if (note := read_note(message)) is not None:
-            self._ledger.came(connection.address, note)
+            self._came(connection, note)
         elif (posted := read_posted(message)) is not None:
             self._take_posted(connection, posted, is_kept=is_kept)
         else:
@@ -318,3 +328,8 @@ class Delivery:
         except BadFrame as error:
             self._drop(error)
             return None
+
+
+def _is_of_service(method: str) -> bool:
+    """Whether a call is of what a client offers, and not of what each has from the start."""
+    return method.startswith("services.") and not method.startswith(guard.BUILT_IN)

@@ -554,6 +554,29 @@ async def test_what_it_has_nevertheless_reaches_it(rig: Rig, method: str) -> Non
     assert sent(mine) == [frame, answer(ME), note()]
 
 
+async def test_a_call_in_chunks_is_turned_away_with_its_last_one(rig: Rig) -> None:
+    mine, yours = await rig.live("me"), await rig.live("you")
+    mine.is_unready = True
+    append, process = (
+        Seal(YOU, {}).call(
+            rpc.call_envelope(ME, f"services.built-in.message_cache.{action}", "s"),
+            pack({"args": [], "promise": rpc.promise(YOU, "s")}),
+        )
+        for action in ("append", "process")
+    )
+
+    rig.delivery.send(ME, append)
+    rig.delivery.tell(ME, Note(YOU, "services.open.work", "t"))
+    rig.delivery.send(ME, process)
+    rig.delivery.tell(ME, Note(YOU, "t.resolve", ""))  # an answer, which it waits for
+    rig.delivery.send(ME, process)
+
+    assert told(yours) == [
+        ("s.reject", f"Client {ME} has started anew, and offers nothing yet; try again.")
+    ]
+    assert sent(mine) == [append, process]
+
+
 # Mailboxes.
 
 
