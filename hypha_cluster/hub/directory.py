@@ -149,6 +149,10 @@ class Directory:
 
     # What there is.
 
+    async def applications(self, context: Any, workspace: str) -> dict[str, Any]:
+        """The manifests of what is installed in a workspace, by their ids; context: a Context."""
+        return await self._own.applications(context, workspace)
+
     async def visible(self, workspace: str, *, inside: bool) -> list[dict[str, Any]]:
         """Infos of all services of a workspace, or only of its public ones."""
         infos = [*self._own.listed(workspace), *await self._services.of_workspace(workspace)]

@@ -29,6 +29,8 @@ from hypha_cluster.registry.services import Provider
 Function = Callable[..., Awaitable[Any]]
 # Takes a Context and a query; returns an address, and the id of a service there.
 Launch = Callable[[Any, dict[str, Any]], Awaitable[tuple[str, str]]]
+# Takes a Context and the name of a workspace; answers manifests by their ids.
+Applications = Callable[[Any, str], Awaitable[dict[str, Any]]]
 
 DEFAULT: Final = "default"
 _OWN: Final = f"/{MANAGER}"
@@ -50,6 +52,7 @@ class HubService:
     is_on_http: whether it may be called over HTTP.
     config: what clients see besides.
     launch: starts the app that a query of `get_service` with `launch` means.
+    applications: what is installed in a workspace, by its id.
     """
 
     id: str
@@ -66,6 +69,7 @@ class HubService:
     is_on_http: bool = True
     config: Mapping[str, Any] = field(default_factory=dict)
     launch: Launch | None = None
+    applications: Applications | None = None
 
     def __post_init__(self) -> None:
         names = {*self.functions, *self.aliases}
@@ -167,6 +171,14 @@ class HubServices:
             if service.launch is not None:
                 return service.launch
         raise BadRequest("This hub cannot launch applications; ask for a running service.")
+
+    async def applications(self, context: Any, workspace: str) -> dict[str, Any]:
+        """The manifests of all that services have installed in a workspace, by their ids."""
+        found: dict[str, Any] = {}
+        for service in self._services.values():
+            if service.applications is not None:
+                found |= await service.applications(context, workspace)
+        return found
 
     def listed(self, workspace: str) -> Iterator[dict[str, Any]]:
         """Infos of what listings of a workspace show."""

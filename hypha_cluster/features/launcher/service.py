@@ -38,4 +38,5 @@ def server_apps(apps: AppFunctions, instances: InstanceFunctions, logs: LogFunct
         },
         config={"require_context": True},
         launch=instances.launch_for_query,
+        applications=apps.applications,
     )

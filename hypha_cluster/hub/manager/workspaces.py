@@ -60,8 +60,11 @@ class WorkspaceFunctions:
     async def get_workspace_info(
         self, context: Context, workspace: str | None = None
     ) -> dict[str, Any]:
+        """The settings of a workspace, and the manifests of the apps that are installed in it."""
         name = workspace or context.workspace
-        return (await self._workspaces.require(context.identity, name, Action.LOOK)).to_wire()
+        found = await self._workspaces.require(context.identity, name, Action.LOOK)
+        installed = await context.directory.applications(context, name)
+        return replace(found, applications={**found.applications, **installed}).to_wire()
 
     async def set(self, context: Context, config: Any) -> None:
         """Change settings of this workspace, which is its owners' to do."""
