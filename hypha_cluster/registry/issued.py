@@ -87,8 +87,8 @@ def _read(fields: Mapping[str, bytes]) -> list[IssuedToken]:
     tokens = []
     for token, value in fields.items():
         if not token.startswith(_USED):
-            name, scopes, made, expires, *more = json.loads(value)  # an older gateway has four
+            name, scopes, made, expires, by_login = json.loads(value)
             used = float(fields.get(f"{_USED}{token}", 0))
-            about = (name, tuple(scopes), made, expires, any(more), used)
+            about = (name, tuple(scopes), made, expires, by_login, used)
             tokens.append(IssuedToken(token, *about))
     return tokens

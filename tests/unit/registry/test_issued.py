@@ -64,14 +64,6 @@ async def test_when_it_was_last_used_is_told(fake: FakeRedis, issued: IssuedToke
     assert [each.used for each in await issued.of_user("ann")] == [NOW - 5, 0.0]
 
 
-async def test_what_an_older_gateway_has_kept_is_read(
-    fake: FakeRedis, issued: IssuedTokens
-) -> None:
-    fake.answers["hgetall"] = [b"old", json.dumps(["the old", ["ann"], NOW, NOW + LASTS]).encode()]
-
-    assert await issued.of_user("ann") == [token("old")]
-
-
 async def test_a_login_makes_the_oldest_ones_go(fake: FakeRedis, issued: IssuedTokens) -> None:
     """And never what its user has made by hand, however many there are."""
     logins = [
