@@ -31,10 +31,10 @@ make grafana_password
 put redis_url "redis://:$(cat redis_password)@redis:6379/0"
 put "$runners/redis_url" "redis://runner:$(cat runner_password)@redis:6379/0"
 # The rule of runners in docs/redis.md, which says why.
-rule="~$prefix:{:apps}* ~$prefix:app-ticket:* %R~$prefix:{*}:apps %R~$prefix:{*}:services \
+rule="~$prefix:{:apps}* %R~$prefix:{*}:apps %R~$prefix:{*}:services \
 %R~$prefix:{*}/* %R~$prefix:leases %R~$prefix:node:* resetchannels &$prefix:{:apps}:* -@all \
 +auth +hello +ping +time +role +client|setname +select +cluster|slots +asking +script|load \
-+evalsha +spublish +set +del +exists +pexpire +hget +hgetall +hmget +hset +hdel +hincrby +scard \
++evalsha +spublish +del +exists +pexpire +hget +hgetall +hmget +hset +hdel +hincrby +scard \
 +srem +zadd +zrange +zrangebyscore +zrem +zremrangebyscore +xadd +xrange"
 put redis.conf "requirepass $(cat redis_password)
 user runner on >$(cat runner_password) $rule"

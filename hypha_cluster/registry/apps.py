@@ -194,14 +194,6 @@ class Apps:
         await self._redis.set_for(self._keys.app_ticket(_digest_of(ticket)), opens, _TICKET_LIFE)
         return ticket
 
-    async def prolong_ticket(self, ticket: str) -> None:
-        """Let a ticket hold for as long again."""
-        await self._redis.pexpire(self._keys.app_ticket(_digest_of(ticket)), _TICKET_LIFE)
-
-    async def withdraw_ticket(self, ticket: str) -> None:
-        """End a ticket."""
-        await self._redis.delete(self._keys.app_ticket(_digest_of(ticket)))
-
     async def opens(self, ticket: str, app_id: str) -> int | None:
         """The number of the version of an app whose files a ticket opens; None if it opens none."""
         found = await self._redis.get(self._keys.app_ticket(_digest_of(ticket)))

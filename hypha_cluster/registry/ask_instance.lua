@@ -1,11 +1,11 @@
 -- Want an instance of an app: a new one, or one of those that all share.
 -- KEYS  1 instances  2 the new instance  3 instances of the workspace  4 shared ones of the workspace
 --       5 those of the workspace that are over  6 what becomes of the new instance
---       7 those that are watched  8 how often which state was entered
+--       7 those that are watched  8 how often which state was entered  9 the page of the new instance
 -- ARGV  1 workspace  2 client id  3 app  4 '1' if a shared one will do  5 what keys of instances begin with
 --       6 how many there may be in the workspace  7 name of this very call  8 how many changes of an instance are known
 --       9 how long, from the last on (ms)  10 how many instances of the app may be shared
---       11… field, value, …
+--       11 who its page will be, sealed  12 by what secret it gets its files  13… field, value, …
 -- Returns what came of it ('asked', 'there', 'taken' or 'full') and the client id, or ids
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -64,7 +64,9 @@ end
 redis.call('DEL', KEYS[2])
 redis.call('ZREM', KEYS[5], ARGV[1] .. '/' .. ARGV[2])
 redis.call('HSET', KEYS[2], 'state', 'pending', 'epoch', known[3] or 0, 'asked_by', ARGV[7],
-  'asked', now, 'changed', now, 'app', ARGV[3], unpack(ARGV, 11))
+  'asked', now, 'changed', now, 'app', ARGV[3], 'files', ARGV[12], unpack(ARGV, 13))
+redis.call('DEL', KEYS[9])
+redis.call('HSET', KEYS[9], 'user', ARGV[11], 'app', ARGV[3], 'files', ARGV[12])
 redis.call('XADD', KEYS[6], 'MAXLEN', ARGV[8], '*', 'from', known[1] or '', 'to', 'pending',
   'epoch', known[3] or 0, 'runner', '', 'reason', '')
 redis.call('PEXPIRE', KEYS[6], ARGV[9])

@@ -1,7 +1,7 @@
 -- Change an instance, if it is as it is taken to be.
 -- KEYS  1 the instance  2 instances  3 probes  4 those of its workspace that are over
 --       5 what becomes of the instance  6 those that are watched
---       7 how often which state was entered
+--       7 how often which state was entered  8 its page, unless a runner says so
 -- ARGV  1 address  2 its epoch, or ''  3 states that it may be in, each with a comma behind it
 --       4 its state from now on  5 when it is to be looked at, in ms from now  6 name of this very call
 --       7 how many ends of a workspace are remembered  8 how many changes of an instance are known
@@ -41,6 +41,10 @@ if known[1] ~= ARGV[4] then
   redis.call('HINCRBY', KEYS[7], ARGV[4], 1)
 end
 redis.call('ZADD', KEYS[2], now + ARGV[5], ARGV[1])
+local is_wanted = ARGV[4] ~= 'stopping' and ARGV[4] ~= 'stopped' and ARGV[4] ~= 'failed'
+if KEYS[8] and not is_wanted then
+  redis.call('DEL', KEYS[8]) -- so that nobody comes in as it, whatever becomes of the record
+end
 if ARGV[4] == 'failed' or ARGV[4] == 'stopped' then
   redis.call('ZADD', KEYS[4], now, ARGV[1])
   if redis.call('HGET', KEYS[1], 'forgotten') then

@@ -5,14 +5,15 @@ in Redis.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Final
 
 from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.links.client import RedisClient, Word
 from hypha_cluster.protocol.limits import APP_INSTANCES
 from hypha_cluster.registry.encoding import flatten
-from hypha_cluster.registry.instances import HISTORY, LEASE, Wanted
+from hypha_cluster.registry.instances import HISTORY, LEASE, Wanted, files_secret
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 
@@ -53,10 +54,19 @@ class InstanceCalls:
                 secrets.token_urlsafe(12),
                 keys.instance_history(),
                 *HISTORY,
+                keys.page(),
                 *flatten({address: str(many) for address, many in calls.items()}),
             ],
         )
         return frozenset(address.decode() for address in watched)
+
+
+class Keep(StrEnum):
+    """When an app is kept up as is said."""
+
+    ALWAYS = "always"
+    NEW = "new"  # unless it is kept up already, as whoever had that done
+    KEPT = "kept"  # if it is kept up already
 
 
 class KeptApps:
@@ -68,17 +78,19 @@ class KeptApps:
         self._keep = Script(redis, "keep_app")
         self._see_to = Script(redis, "see_to_kept")
 
-    async def keep(self, wanted: Wanted) -> None:
+    async def keep(self, wanted: Wanted, when: Keep = Keep.ALWAYS) -> None:
         """Keep an app up from now on, started like this."""
-        fields: list[Word] = [*flatten({"app": wanted.app, **wanted.fields(self._seals)})]
-        await self._put(f"{wanted.workspace}/{wanted.app}", fields)
+        user, files = self._seals.seal(wanted.user), files_secret()
+        fields = {"app": wanted.app, "user": user, "files": files, **wanted.fields()}
+        await self._put(f"{wanted.workspace}/{wanted.app}", when, flatten(fields))
 
     async def release(self, app_id: str) -> None:
         """Keep an app up no longer; what runs of it goes on."""
-        await self._put(app_id, [])
+        await self._put(app_id, Keep.ALWAYS, [])
 
-    async def _put(self, app_id: str, fields: list[Word]) -> None:
-        await self._keep([self._keys.kept_apps(), self._keys.kept_app(app_id)], [app_id, *fields])
+    async def _put(self, app_id: str, when: Keep, fields: Iterable[Word]) -> None:
+        keys = [self._keys.kept_apps(), self._keys.kept_app(app_id)]
+        await self._keep(keys, [app_id, when, *fields])
 
     async def see_to(self) -> list[str]:
         """Start what is missing; return the addresses of the new instances."""
@@ -96,6 +108,7 @@ class KeptApps:
                 APP_INSTANCES,
                 keys.instance_history(),
                 *HISTORY,
+                keys.page(),
             ],
         )
         return [address.decode() for address in new]

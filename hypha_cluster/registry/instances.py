@@ -5,7 +5,9 @@ run an instance, by one runner; what a runner of an earlier epoch says changes n
 """
 
 import hashlib
+import hmac
 import random
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +19,7 @@ from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.identity.tokens import is_page_of_app
-from hypha_cluster.links.client import RedisClient, Word
+from hypha_cluster.links.client import RedisClient, Word, settled
 from hypha_cluster.protocol.address import client_of, workspace_of
 from hypha_cluster.protocol.limits import APP_ENDS, APP_HISTORY, APP_INSTANCES
 from hypha_cluster.registry.clients import Attachment
@@ -33,6 +35,7 @@ TICKET: Final = "hypha-app-"  # what the token of a page begins with
 _TICKET_LIFE: Final = 60.0  # seconds
 HISTORY: Final = (APP_HISTORY, int(REMEMBERED * 1000))  # changes, and ms
 _LOOKED_AT: Final = 1_000  # instances that one script looks at
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
 _PROBE_MARGIN: Final = 5_000  # ms, after which a gateway that probes is taken to be lost
 
 
@@ -92,11 +95,11 @@ class Wanted(NamedTuple):
     probe: ProbeTimes | None = None
     scale: Scale = ALONE
 
-    def fields(self, seals: PageSeals) -> dict[str, str]:
-        """The fields of its record that are known from its beginning."""
+    def fields(self) -> dict[str, str]:
+        """The fields of its record that are known from its beginning, to runners too."""
         return {
             "name": self.name,
-            "user": seals.seal(self.user),
+            "family": self.user.family,
             "wait_for": self.wait_for,
             "timeout": str(self.timeout),
             **_times_of(self.probe),
@@ -126,6 +129,7 @@ class Instance:
     then: State  # what it is when it has stopped
     changed: float  # Unix time
     asked: float  # Unix time
+    files: str  # the secret by which its page gets its files
 
     @property
     def workspace(self) -> str:
@@ -161,6 +165,7 @@ class Instance:
             then=State(known.get("then", State.STOPPED)),
             changed=int(known["changed"]) / 1000,
             asked=int(known.get("asked", known["changed"])) / 1000,
+            files=known.get("files", ""),
         )
 
 
@@ -212,6 +217,7 @@ class Instances:
         self._change = Script(redis, "change_instance")
         self._admit = Script(redis, "admit_instance")
         self._count = Script(redis, "count_instances")
+        self._release = Script(redis, "release_app")
         self._due_probes = Script(redis, "due_probes")
         self._note_probe = Script(redis, "note_probe")
         self._name = secrets.token_hex(8)  # of whoever probes
@@ -240,6 +246,7 @@ class Instances:
                 keys.instance_history(address),
                 keys.watched_instances(),
                 keys.entered_states(),
+                keys.page(address),
             ],
             args=[
                 wanted.workspace,
@@ -251,7 +258,9 @@ class Instances:
                 secrets.token_hex(8),
                 *HISTORY,
                 wanted.scale.most,
-                *flatten(wanted.fields(self._seals)),
+                self._seals.seal(wanted.user),
+                files_secret(),
+                *flatten(wanted.fields()),
             ],
         )
         if outcome == b"taken":
@@ -284,26 +293,29 @@ class Instances:
         """The same, for somebody who brings a reconnection token for an address."""
         if not is_page_of_app(identity):
             return True
-        return await self._state_for(address, identity) in ACTIVE
+        state, user = await self._about(address)
+        return state in ACTIVE and user == identity.id
 
     async def is_over(self, attachment: Attachment) -> bool:
         """Whether a client is the page of an instance that no runner has any more."""
         if not is_page_of_app(attachment.identity):
             return False
-        state = await self._state_for(attachment.address, attachment.identity)
-        return state is None or state in OVER
+        state, user = await self._about(attachment.address)
+        if state is None or state in OVER:
+            return True
+        # While it is stopping, its runner closes the page.
+        return state is not State.STOPPING and user != attachment.identity.id
 
-    async def _state_for(self, address: str, page: Identity) -> State | None:
-        """The state of the instance whose page this is; None if there is none."""
+    async def _about(self, address: str) -> tuple[State | None, str | None]:
+        """The state of an instance; and the id of its page's user, as long as it is wanted."""
         assert self._seals, "runners let nobody in"
-        state, user = await self._redis.hmget(self._keys.instance(address), "state", "user")
-        if state is None or user is None:
-            return None
+        asked = (self._keys.instance(address), "state"), (self._keys.page(address), "user")
+        state, user = await settled([self._redis.hget(*each) for each in asked])
+        known = State(state.decode()) if state is not None else None
         try:
-            meant = self._seals.open(user, workspace_of(address))
+            return known, self._seals.open(user, workspace_of(address)).id if user else None
         except InvalidToken:
-            return None
-        return State(state.decode()) if meant.id == page.id else None
+            return known, None
 
     async def history(self, address: str) -> list[Step]:
         """What has become of an instance, the oldest change first."""
@@ -355,6 +367,7 @@ class Instances:
                 self._keys.instance_history(address),
                 self._keys.watched_instances(),
                 self._keys.entered_states(),
+                *((self._keys.page(address),) if self._seals else ()),  # not a runner's
             ],
             args=[
                 address,
@@ -402,7 +415,10 @@ class Instances:
                 return ended
 
     async def see_to(self, runner: str = "", free: int = 0) -> list[str]:
-        """Pass on instances of lost runners, forget what is over; take some, and return them."""
+        """Pass on instances of lost runners; take some, and return them.
+
+        Without a runner, those that are over are forgotten, too.
+        """
         keys = self._keys
         taken: Sequence[bytes] = await self._take(
             keys=[
@@ -425,6 +441,7 @@ class Instances:
                 secrets.token_hex(8),
                 keys.instance_history(),
                 *HISTORY,
+                keys.page(),
                 *(keys.instance_log("", kind) for kind in KINDS),
             ],
         )
@@ -491,17 +508,56 @@ class Instances:
 
     async def admit(self, address: str, token: str) -> Identity:
         """Who the page of an instance is; InvalidToken unless its ticket holds."""
+        keys = self._keys
         user = await self._admit(
-            [self._keys.instance(address), self._keys.instance_history(address)],
+            [keys.instance(address), keys.instance_history(address), keys.page(address)],
             [_digest(token), secrets.token_hex(8), int(_TICKET_LIFE * 1000), *HISTORY],
         )
         if user is None:
             raise InvalidToken("This ticket is for the page of an app, for a minute, and once.")
         assert self._seals, "runners let nobody in"
-        admitted = self._seals.open(user, workspace_of(address))
-        if admitted.expires_at is not None and admitted.expires_at <= time.time():
-            raise InvalidToken("The token by which the app was started has expired.")
+        try:
+            admitted = self._seals.open(user, workspace_of(address))
+            if admitted.expires_at is not None and admitted.expires_at <= time.time():
+                raise InvalidToken("The token by which the app was started has expired.")
+        except InvalidToken as error:
+            await self.bar(address, str(error))
+            raise
         return admitted
+
+    async def bar(self, address: str, because: str) -> None:
+        """The page of an instance may never come in: it is not begun again and again."""
+        instance = await self.find(address)
+        if instance is None:
+            return
+        keys = self._keys
+        kept = [keys.kept_apps(), keys.kept_app(instance.app_id), keys.page(address)]
+        await self._release(kept, [instance.app_id])
+        await self.end(address, because=because)
+
+    # What the page of an instance gets its files by, without a token.
+
+    async def opens(self, ticket: str, app_id: str) -> int | None:
+        """Of which version of an app the ticket of a page opens the files; None if of none."""
+        secret, number, client = (*ticket.split(".", 2), "", "")[:3]
+        address = f"{workspace_of(app_id)}/{client}"
+        state = await self._redis.hget(self._keys.instance(address), "state")
+        app, files = await self._redis.hmget(self._keys.page(address), "app", "files")
+        if state is None or app is None or files is None or not _VERSION.fullmatch(number):
+            return None
+        is_meant = f"{workspace_of(app_id)}/{app.decode()}" == app_id
+        is_open = hmac.compare_digest(files, secret.encode(errors="surrogatepass"))
+        return int(number) if is_meant and is_open and State(state.decode()) in ACTIVE else None
+
+
+def files_secret() -> str:
+    """Of one instance, or of one app that is kept up."""
+    return secrets.token_urlsafe(24)
+
+
+def files_ticket(instance: Instance, version: int) -> str:
+    """What opens the files of a version of its app as long as the instance is wanted."""
+    return f"{instance.files}.{version}.{instance.client}"
 
 
 def _times_of(probe: ProbeTimes | None) -> dict[str, str]:

@@ -25,9 +25,8 @@ _WHOLE: Final = frozenset(
 )
 _BEGINNINGS: Final = (
     *("{", "public:", "user:", "node:", "told:", "role:"),
-    *("invitation:", "login:", "sign-in:", "browser:", "attempts:", "tokens:", "app-ticket:"),
-    "stream:",
-    *("used:", "tally:"),
+    *("invitation:", "login:", "sign-in:", "browser:", "attempts:", "tokens:"),
+    *("app-ticket:", "app-page:", "app-kept:", "stream:", "used:", "tally:"),
 )
 
 
@@ -277,13 +276,17 @@ class Keys:
         """Sorted set of addresses of instances by the time, in ms, to stop them if nobody calls."""
         return f"{self.prefix}:{{:apps}}:watched"
 
+    def page(self, address: str = "") -> str:
+        """Hash: who the page of an instance is, and how it gets its files. Goes when it is over."""
+        return f"{self.prefix}:app-page:{{:apps}}:{address}"  # so that runners have no right to it
+
     def kept_apps(self) -> str:
         """Sorted set of apps that are kept up, by the time, in ms, to look at them next."""
-        return f"{self.prefix}:{{:apps}}:kept"
+        return f"{self.prefix}:app-kept:{{:apps}}"
 
     def kept_app(self, app_id: str = "") -> str:
         """Hash: how an app that is kept up is started. Goes when it is no longer kept up."""
-        return f"{self.prefix}:{{:apps}}:kept:{app_id}"
+        return f"{self.prefix}:app-kept:{{:apps}}:{app_id}"
 
     def instance_log(self, address: str, kind: str) -> str:
         """Stream of what an instance has logged. Expires."""

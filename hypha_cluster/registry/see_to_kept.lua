@@ -6,7 +6,7 @@
 --       6 how long to leave one alone that has failed (ms)  7 what new client ids begin with
 --       8 how many instances there may be in a workspace
 --       9 what keys of what becomes of instances begin with  10 how many changes of one are known
---       11 how long, from the last on (ms)
+--       11 how long, from the last on (ms)  12 what keys of pages of instances begin with
 -- Returns the addresses of those that are new
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -29,15 +29,34 @@ local function count(workspace, app)
   return found
 end
 
+-- The fields of an instance, and of its page, which runners may not see.
+local function split(fields)
+  local of_instance, of_page = {}, {}
+  for i = 1, #fields, 2 do
+    local name, value = fields[i], fields[i + 1]
+    if name ~= 'user' then
+      of_instance[#of_instance + 1] = name
+      of_instance[#of_instance + 1] = value
+    end
+    if name == 'user' or name == 'app' or name == 'files' then
+      of_page[#of_page + 1] = name
+      of_page[#of_page + 1] = value
+    end
+  end
+  return of_instance, of_page
+end
+
 local function begin(workspace, app, fields)
   local client, address
+  local of_instance, of_page = split(fields)
   repeat -- some names are in use when this is sent again, because its answer was lost
     client = ARGV[7] .. number
     address = workspace .. '/' .. client
     number = number + 1
   until redis.call('EXISTS', ARGV[2] .. address) == 0
   redis.call('HSET', ARGV[2] .. address, 'state', 'pending', 'epoch', 0, 'asked', now, 'changed', now,
-    unpack(fields))
+    unpack(of_instance))
+  redis.call('HSET', ARGV[12] .. address, unpack(of_page))
   redis.call('ZADD', KEYS[2], now, address)
   redis.call('SADD', ARGV[3] .. workspace, client)
   redis.call('XADD', ARGV[9] .. address, 'MAXLEN', ARGV[10], '*', 'from', '', 'to', 'pending',

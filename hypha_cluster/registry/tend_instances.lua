@@ -5,13 +5,13 @@
 --       3 name of the gateway  4 how long what it says holds (ms)  5 how long a lease lasts (ms)
 --       6 how many instances there may be in a workspace  7 what new client ids begin with
 --       8 what keys of what becomes of instances begin with  9 how many changes of one are known
---       10 how long, from the last on (ms)
---       11… address, how many calls wait for it there, …  of those that were called
+--       10 how long, from the last on (ms)  11 what keys of pages of instances begin with
+--       12… address, how many calls wait for it there, …  of those that were called
 -- Returns the addresses of all that are watched
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local COPIED = {'app', 'name', 'user', 'wait_for', 'timeout', 'probe_every', 'probe_delay', 'probe_for',
-  'idle', 'least', 'most', 'target'}
+local COPIED = {'app', 'name', 'family', 'files', 'wait_for', 'timeout', 'probe_every', 'probe_delay',
+  'probe_for', 'idle', 'least', 'most', 'target'}
 local ACTIVE = {pending = true, starting = true, running = true, backoff = true}
 
 local function split(address)
@@ -59,13 +59,18 @@ local function begin(workspace, client, sibling)
   if redis.call('EXISTS', key) == 1 then
     return -- this was sent again, because its answer was lost
   end
-  local fields = redis.call('HMGET', sibling, unpack(COPIED))
+  local page = redis.call('HGETALL', ARGV[11] .. workspace .. '/' .. sibling)
+  if #page == 0 then
+    return -- it is just being stopped
+  end
+  local fields = redis.call('HMGET', ARGV[1] .. workspace .. '/' .. sibling, unpack(COPIED))
   redis.call('HSET', key, 'state', 'pending', 'epoch', 0, 'asked', now, 'changed', now)
   for i, name in ipairs(COPIED) do
     if fields[i] then
       redis.call('HSET', key, name, fields[i])
     end
   end
+  redis.call('HSET', ARGV[11] .. workspace .. '/' .. client, unpack(page))
   redis.call('ZADD', KEYS[2], now, workspace .. '/' .. client)
   redis.call('SADD', ARGV[2] .. workspace, client)
   note(workspace .. '/' .. client, '', 'pending', 0, '', '')
@@ -73,19 +78,18 @@ local function begin(workspace, client, sibling)
 end
 
 local function grow(address, number)
-  local workspace = split(address)
-  local key = ARGV[1] .. address
-  local known = redis.call('HMGET', key, 'app', 'most', 'target')
+  local workspace, sibling = split(address)
+  local known = redis.call('HMGET', ARGV[1] .. address, 'app', 'most', 'target')
   local found = count(workspace, known[1])
   local has_room = found.active < tonumber(known[2]) and found.all < tonumber(ARGV[6])
   -- One at a time: an instance that starts already will take its share.
   if has_room and found.active == found.running and found.calls > known[3] * found.running then
-    begin(workspace, ARGV[7] .. number, key)
+    begin(workspace, ARGV[7] .. number, sibling)
   end
 end
 
 local seen = {}
-for i = 11, #ARGV, 2 do
+for i = 12, #ARGV, 2 do
   local key = ARGV[1] .. ARGV[i]
   local known = redis.call('HMGET', key, 'state', 'idle', 'most', 'app')
   if known[1] == 'running' and known[2] then
@@ -104,6 +108,7 @@ end
 
 local function stop(address, idle)
   local reason = 'Nobody has called it for ' .. idle / 1000 .. ' s.'
+  redis.call('DEL', ARGV[11] .. address)
   local known = redis.call('HMGET', ARGV[1] .. address, 'epoch', 'runner')
   redis.call('HSET', ARGV[1] .. address, 'state', 'stopping', 'changed', now, 'then', 'stopped',
     'reason', reason)

@@ -165,6 +165,7 @@ class Connection:
         self.routed = asyncio.Event()  # set while none waits
         self.routed.set()
         self.offer = Offer.KNOWN
+        self.too_early = frozenset[str]()  # whose calls in chunks are on their way before that
         self.clock = clock
         self.attached_at = self.refreshed_at = self.heard_at = clock()
         self.sent = self.offered = 0  # bytes; services, as they are counted

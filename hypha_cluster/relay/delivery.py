@@ -109,7 +109,7 @@ class Delivery:
 
     def _came(self, connection: Connection, note: Note) -> None:
         """Note what a client gets in chunks; the last of a call that is too early does not pass."""
-        if connection.is_unready and _is_of_service(note.method):
+        if connection.offer is _AWAITED and _is_of_service(note.method):
             connection.too_early |= {note.source}
         else:
             self._ledger.came(connection.address, note)

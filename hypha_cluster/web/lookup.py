@@ -99,14 +99,18 @@ class Gatekeeper:
         check_workspace_name(name)
         if self._instances is None:
             raise InvalidToken("This gateway runs no apps.")
-        identity = await self._instances.admit(f"{name}/{client}", token)
+        address = f"{name}/{client}"
+        identity = await self._instances.admit(address, token)
         try:
             identity = self._revoked.admit(identity)
+            workspace = await self._workspace(identity, name)
         except InvalidToken:
-            # Else the runner would start the app again and again.
-            await self._instances.end(f"{name}/{client}", because=_REVOKED)
+            await self._instances.bar(address, _REVOKED)
             raise
-        return Admission(identity, await self._workspace(identity, name), client, takes=True)
+        except (PermissionDenied, WorkspaceNotFound) as error:
+            await self._instances.bar(address, str(error))
+            raise
+        return Admission(identity, workspace, client, takes=True)
 
     def guest(self) -> Identity:
         """Somebody new, who may at least log in."""

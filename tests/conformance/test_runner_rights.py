@@ -13,6 +13,7 @@ from redis.exceptions import NoPermissionError
 
 from tests.conformance.python_scene import eventually
 from tests.gateways import Gateway
+from tests.http import ask
 from tests.raw_client import RawClient
 from tests.redis_servers import HOST, RedisServer, plain_server
 from tests.server_apps import ADDER, Runner, User, app_cluster
@@ -86,6 +87,10 @@ def forbidden(prefix: str) -> Iterator[tuple[str, ...]]:
         yield "GET", f"{prefix}:{key}"
     yield "HGETALL", f"{prefix}:{{:accounts}}"
     yield "HGETALL", f"{prefix}:tokens:ann"
+    yield "HGETALL", f"{prefix}:app-page:{{:apps}}:ann/app"
+    yield "HSET", f"{prefix}:app-page:{{:apps}}:ann/app", "user", "b"
+    yield "HSET", f"{prefix}:app-kept:{{:apps}}:ann/adder", "user", "b"
+    yield "SET", f"{prefix}:app-ticket:d", "1 ann/adder"
     yield "HGETALL", f"{prefix}:user:ann"
     yield "HGETALL", f"{prefix}:{{ann}}:app:adder"
     yield "HSET", f"{prefix}:{{ann}}:apps", "a", "b"
@@ -104,23 +109,30 @@ def forbidden(prefix: str) -> Iterator[tuple[str, ...]]:
 
 
 async def test_a_runner_makes_nobody_up(place: Place) -> None:
-    """Who has its user may write the record of an instance, but no gateway believes it."""
+    """Who has its user may write the record of an instance, but not whose page it has."""
     async with await User.connect(place.gateway.url) as ann:
         app = await ann.launch(ADDER)
         with place.as_runner() as runner:
-            sealed = str(runner.hget(place.instance(app), "user"), "utf-8")
-            forged = json.loads(sealed[64:])
-            forged["user"] |= {"roles": ["admin"], "scopes": []}
-            ticket = "hypha-app-forged"
-            fields = {"state": "starting", "ticket": hashlib.sha256(ticket.encode()).hexdigest()}
+            known = runner.hgetall(place.instance(app))
+            assert b"user" not in known
 
-            async def come_in(user: str) -> RawClient:
-                runner.hset(place.instance(app), mapping={**fields, "user": user})
+            async def come_in(ticket: str, **more: str) -> RawClient:
+                digest = hashlib.sha256(ticket.encode()).hexdigest()
+                fields = {**known, "state": "starting", "ticket": digest, **more}
+                runner.hset(place.instance(app), mapping=fields)
                 return await RawClient.connect(
                     place.gateway.url, app["id"], workspace="ann", token=ticket
                 )
 
-            with pytest.raises(Exception, match="403"):
-                await come_in(sealed[:64] + json.dumps(forged))
-            async with await come_in(sealed) as page:  # as whoever started it, and no more
-                assert page.info["user_info"]["roles"] == []
+            forged = json.dumps({"id": "admin", "roles": ["admin"], "scopes": []})
+            async with await come_in("hypha-app-a", user=forged) as page:
+                assert page.info["user_info"]["roles"] == []  # as whoever started it
+            files = f"{place.gateway.url}/apps/{app['app_id']}/~{{}}/index.html"
+            own = f"{known[b'files'].decode()}.1.{app['id']}"
+            assert (await ask(files.format(own))).status == 200
+            await ann("stop", app["id"])
+            for function, arguments in (("list_apps", ()), ("uninstall", (app["app_id"],))):
+                await ann(function, *arguments)
+                with pytest.raises(Exception, match="403"):
+                    await come_in(f"hypha-app-{function}")
+                assert (await ask(files.format(own))).status == 403

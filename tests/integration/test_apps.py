@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from redis.asyncio import Redis
 
 from hypha_cluster.config import Config
 from hypha_cluster.errors import BadRequest
@@ -28,6 +29,7 @@ from hypha_cluster.protocol.limits import (
     APP_SIZE,
     APP_VERSIONS,
 )
+from hypha_cluster.registry.keys import Keys
 from tests.in_process import served
 from tests.raw_client import RawClient, Rejected
 from tests.token_rig import SECRET, token_of
@@ -617,3 +619,38 @@ async def test_the_service_is_found_by_its_name(ann: User) -> None:
     assert service["id"] == "public/workspace-manager:server-apps"
     assert (service["name"], service["type"]) == ("Server Apps", "server-apps")
     assert service["config"]["require_context"] is True
+
+
+async def test_the_settings_of_a_workspace_list_what_is_installed(ann: User, bob: User) -> None:
+    by_hand = {"name": "made by hand", "id": "own", "tags": [], "type": "application"}
+    await ann.client.manager("install_application", by_hand)
+    manifest = await ann("install", SOURCE, config={"type": "window"}, app_id="adder")
+    (listed,) = await ann("list_apps")
+
+    info = await ann.client.manager("get_workspace_info")
+
+    assert info["applications"] == {"own": by_hand, manifest["id"]: listed}
+    assert (await bob.client.manager("get_workspace_info"))["applications"] == {}
+    with pytest.raises(Rejected, match="Permission denied"):
+        await bob.client.manager("get_workspace_info", "ann")
+    await ann("uninstall", manifest["id"])
+    assert (await ann.client.manager("get_workspace_info"))["applications"] == {"own": by_hand}
+
+
+async def test_a_daemon_that_is_stopped_stays_so_when_it_is_changed(
+    ann: User, redis: Redis, redis_prefix: str
+) -> None:
+    daemon, kept = {"type": "window", "daemon": True}, Keys(redis_prefix).kept_app("ann/adder")
+    await ann("install", SOURCE, config=daemon, app_id="adder")
+    async with asyncio.timeout(10):
+        while not (up := await ann("list_running")):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await ann("stop", up[0]["id"])
+
+    await ann("edit", "ann/adder", source=f"{SOURCE} // more")
+    await ann("rollback", "ann/adder")
+
+    assert not await redis.exists(kept)
+    with pytest.raises(Rejected, match="there is no runner"):
+        await ann("start", "ann/adder", timeout=0.1)
+    assert await redis.exists(kept)

@@ -208,7 +208,7 @@ async def test_nobody_but_a_gateway_says_who_a_page_is(
     admin = Identity("admin", parent="root", scopes=("ann",), roles=("admin",))
     forged = PageSeals("what somebody else knows").seal(admin)
 
-    await redis.hset(keys.instance(address), "user", forged)
+    await redis.hset(keys.page(address), "user", forged)
 
     with pytest.raises(InvalidToken, match="No gateway has said who this page is"):
         await instances.admit(address, ticket)

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from hypha_cluster.errors import BadRequest
-from hypha_cluster.features.launcher.arguments import app_of, check_named, asked_workspace
+from hypha_cluster.features.launcher.arguments import app_of, asked_workspace, check_named
 from hypha_cluster.features.launcher.identifiers import check_key
 from hypha_cluster.features.launcher.installing import Installer, Place, Recipe
 from hypha_cluster.features.launcher.keeping import Keeper
@@ -14,6 +14,7 @@ from hypha_cluster.features.launcher.starting import Starter
 from hypha_cluster.hub.context import Context
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.apps import Apps
+from hypha_cluster.registry.instance_calls import Keep
 from hypha_cluster.registry.instances import Instances
 
 
@@ -80,7 +81,7 @@ class AppFunctions:
         }
         async with self._installer.turn(context.identity.family):
             edited = await self._installer.edit(app, context.identity.id, changes)
-        await self._keeper.keep(edited, context.identity)
+        await self._keeper.keep(edited, context.identity, Keep.KEPT)
         return with_urls(edited, context.base_url)
 
     async def list_versions(self, context: Context, app_id: Any) -> list[dict[str, Any]]:
@@ -109,7 +110,7 @@ class AppFunctions:
             raise BadRequest(f"'version' of an app is a number, not {shown(version)}.")
         old = await self._apps.version(app, number)
         restored = await self._apps.restore(old, context.identity.id)
-        await self._keeper.keep(restored, context.identity)
+        await self._keeper.keep(restored, context.identity, Keep.KEPT)
         return with_urls(restored, context.base_url)
 
     async def uninstall(self, context: Context, app_id: Any) -> None:
@@ -133,6 +134,11 @@ class AppFunctions:
         place = await asked_workspace(context, workspace)
         apps = await self._apps.of_workspace(place)
         return [listed(app, context.base_url) for app in apps]
+
+    async def applications(self, context: Context, workspace: str) -> dict[str, Any]:
+        """The manifests of a workspace by their ids, as `get_workspace_info` answers them."""
+        apps = await self._apps.of_workspace(workspace)
+        return {app.id: listed(app, context.base_url) for app in apps}
 
     async def parse(self, context: Context, source: Any) -> dict[str, Any]:
         """What an ImJoy plugin file says of its plugin; nothing is installed."""

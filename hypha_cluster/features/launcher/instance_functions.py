@@ -6,9 +6,9 @@ from hypha_cluster.errors import NotFound, PermissionDenied
 from hypha_cluster.features.launcher.app_functions import AppFunctions
 from hypha_cluster.features.launcher.arguments import (
     app_of,
+    asked_workspace,
     check_client,
     check_named,
-    asked_workspace,
 )
 from hypha_cluster.features.launcher.keeping import Keeper
 from hypha_cluster.features.launcher.manifest import url_of
@@ -17,6 +17,7 @@ from hypha_cluster.features.launcher.starting import Start, Starter, service_of,
 from hypha_cluster.hub.context import Context
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.apps import Apps
+from hypha_cluster.registry.instance_calls import Keep
 from hypha_cluster.registry.instances import OVER, Instance, Instances, State
 
 
@@ -66,7 +67,7 @@ class InstanceFunctions:
         app = await app_of(context, app_id, self._apps)
         shared = client_id is None and is_kept_up(app.manifest)  # it is there, or will be at once
         how = Start(client_id, timeout_of(timeout), service_of(wait_for_service), shared)
-        await self._keeper.keep(app, context.identity)
+        await self._keeper.keep(app, context.identity, Keep.NEW)
         instance = await self._starter.start(app, context.identity, how)
         url = url_of(app.id, context.base_url)
         return {

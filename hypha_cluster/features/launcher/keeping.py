@@ -4,7 +4,7 @@ from hypha_cluster.features.launcher.scaling import is_kept_up
 from hypha_cluster.features.launcher.starting import Start, wanted_of
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.apps import App, Apps
-from hypha_cluster.registry.instance_calls import KeptApps
+from hypha_cluster.registry.instance_calls import Keep, KeptApps
 from hypha_cluster.registry.instances import Instance, Instances
 
 
@@ -16,10 +16,10 @@ class Keeper:
         self._apps = apps
         self._instances = instances
 
-    async def keep(self, app: App, launcher: Identity) -> None:
+    async def keep(self, app: App, launcher: Identity, when: Keep = Keep.ALWAYS) -> None:
         """Keep an app up from now on, if it is such a one; else no longer."""
         if is_kept_up(app.manifest):
-            await self._kept.keep(wanted_of(app, launcher, Start(), client=""))
+            await self._kept.keep(wanted_of(app, launcher, Start(), client=""), when)
         else:
             await self._kept.release(app.id)
 

@@ -83,7 +83,9 @@ class Launcher(Feature):
             return ()
         grounds = self._grounds
         browsers, lookup = Browsers.of(grounds), lookups.lookup
-        pages = AppPages(self._apps, grounds.gatekeeper, lookup, grounds.workspaces, browsers)
+        pages = AppPages(
+            self._apps, self._instances, grounds.gatekeeper, lookup, grounds.workspaces, browsers
+        )
         page = AppsPage(Lookers(grounds), Pages(TEMPLATES, with_scripts=True))
         return [route(), *page.routes(), *pages.routes()]
 

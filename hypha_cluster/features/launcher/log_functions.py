@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from hypha_cluster.errors import BadRequest
-from hypha_cluster.features.launcher.arguments import check_client, check_named, asked_workspace
+from hypha_cluster.features.launcher.arguments import asked_workspace, check_client, check_named
 from hypha_cluster.features.launcher.following import Following, written
 from hypha_cluster.hub.context import Context
 from hypha_cluster.protocol.guard import shown

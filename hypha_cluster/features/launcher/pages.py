@@ -1,7 +1,8 @@
 """/apps/…: the files of installed apps, for who may enter their workspace.
 
 A page loads its files without a token: the address of the page has a ticket in it, which is good
-for the files of this one app, for an hour. All is served in a sandbox, for the code of an app is
+for the files of this one app: that of a user for an hour, that of an instance as long as it is
+wanted. All is served in a sandbox, for the code of an app is
 its author's: where the hub itself lives, it could do whatever a user who looks at it may.
 """
 
@@ -21,6 +22,7 @@ from hypha_cluster.features.launcher.manifest import INDEX, RDF, listed
 from hypha_cluster.features.login.browser import Browsers
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.apps import App, Apps
+from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import Gatekeeper, Lookup, token_of
@@ -44,12 +46,14 @@ class AppPages:
     def __init__(
         self,
         apps: Apps,
+        instances: Instances,
         gatekeeper: Gatekeeper,
         lookup: Lookup,
         workspaces: Workspaces,
         browsers: Browsers,
     ) -> None:
         self._apps = apps
+        self._instances = instances
         self._browsers = browsers
         self._gatekeeper = gatekeeper
         self._lookup = lookup
@@ -75,7 +79,8 @@ class AppPages:
 
     async def _opened(self, workspace: str, key: str, ticket: str) -> App:
         """The version of an app that a page was opened with, whatever has come after it."""
-        number = await self._apps.opens(ticket, f"{workspace}/{key}")
+        opens = self._instances.opens if "." in ticket else self._apps.opens
+        number = await opens(ticket, f"{workspace}/{key}")
         app = await self._apps.get(workspace, key) if number else None
         if number is None or app is None:
             raise PermissionDenied("This address of an app is too old; open the app anew.")

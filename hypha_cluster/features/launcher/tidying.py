@@ -3,10 +3,10 @@
 import logging
 
 from hypha_cluster.links.client import RedisClient
-from hypha_cluster.protocol.address import client_of, workspace_of
+from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.registry.apps import Apps
 from hypha_cluster.registry.instance_calls import KeptApps
-from hypha_cluster.registry.instances import Instances
+from hypha_cluster.registry.instances import OVER, Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.workspaces import Workspaces
 
@@ -52,15 +52,15 @@ class Tidying:
 
     async def end_left_instances(self) -> None:
         """End what runs in a workspace that goes with its last client, when only pages are left."""
-        running: dict[str, set[str]] = {}
-        for address in await self._instances.addresses():
-            running.setdefault(workspace_of(address), set()).add(client_of(address))
-        for name, pages in running.items():
+        for name in {workspace_of(each) for each in await self._instances.addresses()}:
             workspace = await self._workspaces.find(name)
             if workspace is None or workspace.persistent:
                 continue
+            known = await self._instances.of_workspace(name)
+            # What is over is no page: a program may have its address by now.
+            pages = {each.client for each in known if each.state not in OVER}
             clients = await self._redis.smembers(self._keys.clients(name))
-            if {client.decode() for client in clients} <= pages:
+            if pages and {client.decode() for client in clients} <= pages:
                 await self._end(name, pages)
 
     async def _end(self, workspace: str, pages: set[str]) -> None:

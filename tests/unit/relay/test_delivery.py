@@ -556,7 +556,7 @@ async def test_what_it_has_nevertheless_reaches_it(rig: Rig, method: str) -> Non
 
 async def test_a_call_in_chunks_is_turned_away_with_its_last_one(rig: Rig) -> None:
     mine, yours = await rig.live("me"), await rig.live("you")
-    mine.is_unready = True
+    mine.claimed({}, Offer.AWAITED)
     append, process = (
         Seal(YOU, {}).call(
             rpc.call_envelope(ME, f"services.built-in.message_cache.{action}", "s"),

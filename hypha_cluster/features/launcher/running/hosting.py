@@ -22,7 +22,15 @@ from hypha_cluster.features.launcher.running.logbook import Logbook
 from hypha_cluster.protocol.limits import APP_START_TIME
 from hypha_cluster.registry.apps import Apps
 from hypha_cluster.registry.instance_logs import InstanceLogs
-from hypha_cluster.registry.instances import HELD, LEASE, REMEMBERED, Instance, Instances, State
+from hypha_cluster.registry.instances import (
+    HELD,
+    LEASE,
+    REMEMBERED,
+    Instance,
+    Instances,
+    State,
+    files_ticket,
+)
 from hypha_cluster.registry.services import Provider, Services
 
 _log = logging.getLogger(__name__)
@@ -34,7 +42,6 @@ _MARGIN: Final = 2.0  # seconds before the end of a lease, in which its page is 
 _AGAIN: Final = 0.3  # seconds, when Redis is away
 _LOOKING: Final = 0.2  # seconds between two looks whether a page is ready
 _WATCHING: Final = 1.0  # seconds between two looks whether its client is still there
-_TICKET_USE: Final = 600.0  # seconds after which the ticket for its files is made to last longer
 _LONGEST_BACKOFF: Final = 60.0  # seconds
 _MANY: Final = 10  # restarts …
 _WINDOW: Final = 600.0  # … within so many seconds, after which an instance has failed
@@ -106,7 +113,6 @@ class Hosting:
         self._claimed_at = claimed_at
         self._phase = Phase.STARTING
         self._changing = asyncio.Lock()  # of the phase, together with what is said of it
-        self._ticket = ""
 
     async def run(self) -> None:
         """Run it until its end, and say what comes next; its page is closed by then."""
@@ -124,8 +130,6 @@ class Hosting:
         await self._log.write()
         with contextlib.suppress(RedisUnavailable):  # then its lease ends, which says as much
             await self._conclude(end)
-        with contextlib.suppress(RedisUnavailable):  # then it ends within the hour
-            await self._outlook.apps.withdraw_ticket(self._ticket)
 
     # What goes on meanwhile; each ends with an exception that says why.
 
@@ -213,12 +217,12 @@ class Hosting:
         """Where the page is, and what it is told."""
         instance, hub = self._instance, self._outlook.url
         app = await self._outlook.apps.get(instance.workspace, instance.app)
-        self._ticket = await self._outlook.apps.issue_ticket(app)
+        ticket = files_ticket(instance, app.version)
         token = await self._outlook.instances.issue_ticket(instance)
         if token is None:
             raise LeaseLost
         about = {"client_id": instance.client, "workspace": instance.workspace, "server_url": hub}
-        address = f"{hub}/apps/{quote(app.id)}/{TICKET}{self._ticket}/{INDEX}?{urlencode(about)}"
+        address = f"{hub}/apps/{quote(app.id)}/{TICKET}{quote(ticket)}/{INDEX}?{urlencode(about)}"
         return Assignment(address, {**about, "token": token})
 
     async def _see_through(self, before: str) -> NoReturn:
@@ -250,14 +254,10 @@ class Hosting:
             await asyncio.sleep(_LOOKING)
 
     async def _watch(self) -> NoReturn:
-        used = time.monotonic()
         while True:
             await asyncio.sleep(_WATCHING)
             with contextlib.suppress(RedisUnavailable):
                 await self._offered()
-                if time.monotonic() - used > _TICKET_USE:
-                    used = time.monotonic()
-                    await self._outlook.apps.prolong_ticket(self._ticket)
 
     def _why_late(self) -> str:
         if self._log.last_error:
