@@ -9,6 +9,7 @@ from hypha_cluster.protocol.envelope import is_frame
 from hypha_cluster.relay.bus import OnNotTaken, Outcome, Receivers
 from hypha_cluster.relay.publisher import Limits
 from hypha_cluster.relay.sockets import Postbox
+from hypha_cluster.relay.tail import Tail
 
 LIMITS = Limits(mailbox_size=1_000_000, mailbox_frames=1_000, mail_lifetime=60.0)
 
@@ -37,6 +38,7 @@ class FakeSocket:
         self.closed: list[Any] = []
         self.is_paused = False
         self.postbox: Postbox | None = None
+        self.tail: Tail | None = None
 
     def send(self, frame: bytes) -> None:
         if not self.closed:

@@ -167,10 +167,11 @@ class ClientLife:
             self._note_ousted(connection)
             connection.socket.close(SUPERSEDED, "attached elsewhere")
             return
-        previous = self._connections.attach(connection)
+        previous, unseen = self._connections.attach(connection), list[bytes]()
         if previous is not None:
             self._oust(previous)
             await self._hear_out(previous)
+            unseen = previous.take_unseen()
             if cuts_off:  # else the old page, which is the client no longer, would still be heard
                 previous.socket.abort()
         if claim.previous is not None:
@@ -178,7 +179,7 @@ class ClientLife:
         await self._listener.join(connection.address)
         await self._registry.noted(claim)
         await accept()
-        await self._go_live(connection, is_back=claim.resumed)
+        await self._go_live(connection, unseen, is_back=claim.resumed)
 
     async def _abandon(self, connection: Connection) -> None:
         """Undo what was done for a connection that could not be attached."""
@@ -189,14 +190,19 @@ class ClientLife:
         async with self._lock(connection.address):
             await self._end(connection, has_left=False)
 
-    async def _go_live(self, connection: Connection, *, is_back: bool) -> None:
-        """Fetch the mailbox once every earlier frame is in it or has come here; then go live."""
+    async def _go_live(
+        self, connection: Connection, unseen: Sequence[bytes], *, is_back: bool
+    ) -> None:
+        """Fetch the mailbox once every earlier frame is in it or has come here; then go live.
+
+        unseen: what a connection before this one may not have brought to the client.
+        """
         address = connection.address
         if is_back:
             mail = await self._collect_after_echo(connection)
         else:
             mail = await self._mail.collect(address)
-        self._delivery.go_live(connection, mail)
+        self._delivery.go_live(connection, [*unseen, *mail])
 
     async def _collect_after_echo(self, connection: Connection) -> list[bytes]:
         address = connection.address
@@ -243,8 +249,12 @@ class ClientLife:
                 connection.enter(Stage.CLOSING)  # what comes for it goes to its mailbox
             await connection.routed.wait()
         connection.enter(Stage.GONE)
-        async with self._lock(connection.address):
-            await self._end(connection, has_left=has_left)
+        try:
+            async with self._lock(connection.address):
+                await self._end(connection, has_left=has_left)
+        finally:
+            if connection.socket.tail is not None:
+                connection.take_unseen()  # if nobody has
 
     async def _end(self, connection: Connection, *, has_left: bool) -> None:
         if not self._connections.detach(connection):
@@ -261,8 +271,8 @@ class ClientLife:
     async def _vacate(self, connection: Connection) -> None:
         """Leave the address; put the frames that still came at the front of its mailbox.
 
-        Before them goes the list of the calls that the client waits for, for the node where it will
-        be: answers to them may be among those frames.
+        Before them go what the client may not have got by its stream, and the list of the calls that
+        it waits for, for the node where it will be: answers to them may be among those frames.
         """
         address = connection.address
         try:
@@ -273,7 +283,8 @@ class ClientLife:
             if calls := self._ledger.forget(address):
                 waiting = [(target, call.session, call.reject) for target, call in calls]
                 from_bus.insert(0, write_calls(waiting))
-            await self._mail.put_back(address, [*from_bus, *local, *came_after])
+            unseen = _mailed(connection) if connection.socket.tail is not None else ()
+            await self._mail.put_back(address, [*unseen, *from_bus, *local, *came_after])
         finally:
             self._connections.forget(connection)
 
@@ -384,6 +395,15 @@ def _offer(admission: Admission, claim: Claim) -> Offer:
     if admission.takes:
         return Offer.AWAITED
     return Offer.FORGOTTEN if admission.program and not claim.resumed else Offer.KNOWN
+
+
+def _mailed(connection: Connection) -> Sequence[bytes]:
+    """What the client may not have got, unless it has spent what it may put into mailboxes."""
+    unseen = connection.take_unseen()
+    if not unseen or connection.mail.refusal() is not None:
+        return ()
+    connection.mail.spend(sum(map(len, unseen)))
+    return unseen
 
 
 def _has_left(connection: Connection, code: int) -> bool:

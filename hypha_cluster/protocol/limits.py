@@ -374,6 +374,27 @@ STREAM_EVENTS: Final = _streams.limit(
     "frames that are written to a stream in one go, if there are several",
     "what a socket takes at once",
 )
+TAIL_BYTES: Final = _streams.limit(
+    4_194_304,
+    "bytes",
+    "frames that were sent to one stream last, for its client that may not have got them",
+    "what is on its way through sockets and proxies; it costs who has the stream `--max-mail`",
+)
+TAIL_FRAMES: Final = _streams.limit(
+    1_000, "frames", "how many these may be", "Redis takes them at once when the stream breaks"
+)
+TAIL_PATIENCE: Final = _streams.limit(
+    60.0,
+    "seconds",
+    "how long these are kept",
+    "a host that acknowledges nothing is given up after 40 s",
+)
+TAILS: Final = _streams.limit(
+    67_108_864,
+    "bytes",
+    "what a gateway keeps of them for all streams; one that is sent more then keeps nothing",
+    "most streams say little, and what is older than a minute is not kept",
+)
 
 _connections = _Topic("Connections")
 TURNS: Final = _connections.limit(

@@ -12,6 +12,7 @@ from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.encoding import Infos
 from hypha_cluster.registry.public import as_listed
 from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
+from hypha_cluster.relay.events import Unseen, write_unseen
 from hypha_cluster.relay.sealing import seal_of
 from hypha_cluster.relay.sockets import Socket
 
@@ -251,6 +252,19 @@ class Connection:
         unread, self.waiting_to_route = self.waiting_to_route or [], None
         self.socket.resume()
         return unread
+
+    def take_unseen(self) -> list[bytes]:
+        """What the client may not have got of what it was sent, for wherever it will be."""
+        tail, program = self.socket.tail, self.attachment.program
+        sent = tail.take() if tail is not None else ()
+        return [write_unseen(Unseen(program, number, frame)) for number, frame in sent]
+
+    def has_missed(self, unseen: Unseen) -> bool:
+        """Whether the client has not got what it was sent by a stream before this one."""
+        tail = self.socket.tail
+        if tail is None or tail.seen is None or unseen.program != self.attachment.program:
+            return False
+        return unseen.number > tail.seen
 
     def take_waiting(self) -> tuple[list[bytes], list[bytes]]:
         """The frames that wait for it: those that came by the bus, and those from here."""

@@ -27,6 +27,7 @@ from hypha_cluster.relay.events import (
     read_calls,
     read_note,
     read_posted,
+    read_unseen,
     write_calls,
     write_event,
     write_note,
@@ -232,8 +233,7 @@ class Delivery:
         is_kept: the message has waited for its client.
         """
         if not is_frame(sealed):
-            self._learn(connection, sealed, is_kept=is_kept)
-            return None
+            return self._learn(connection, sealed, is_kept=is_kept)
         try:
             envelope = self._reader.read_envelope(sealed)
             if type(envelope.get("from")) is not str or type(envelope.get("method", "")) is not str:
@@ -248,14 +248,20 @@ class Delivery:
         self._counts.dropped_messages["frame"] += 1
         _log.error("A frame from another node was dropped: %s", error)
 
-    def _learn(self, connection: Connection, message: bytes, *, is_kept: bool) -> None:
-        """Take what another node says about a client here, or has got from it by post."""
+    def _learn(self, connection: Connection, message: bytes, *, is_kept: bool) -> bytes | None:
+        """Take what another node says about a client here, or has got from it by post.
+
+        Returns the frame if the message is one that the client is to be sent once more.
+        """
         if (note := read_note(message)) is not None:
             self._came(connection, note)
         elif (posted := read_posted(message)) is not None:
             self._take_posted(connection, posted, is_kept=is_kept)
+        elif (unseen := read_unseen(message)) is not None:
+            return unseen.frame if connection.has_missed(unseen) else None
         else:
             self._inherit(connection.address, message)
+        return None
 
     def _take_posted(self, connection: Connection, posted: Posted, *, is_kept: bool) -> None:
         """Have a frame routed that a client here has posted at another node; tell that node."""

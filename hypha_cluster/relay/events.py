@@ -24,6 +24,7 @@ TAKEN: Final = "taken"  # number, verdict: what became of a frame that was poste
 
 CAME: Final = "came"  # source, method, session: a message in chunks, for a client that has got it
 POSTED: Final = "posted"  # key, asker, number, frame: what a client has sent, see posts.py
+UNSEEN: Final = "unseen"  # program, number, frame: what a client may not have got, see tail.py
 
 # How many texts each kind of event comes with.
 _ARITY: Final = {LEFT: 1, MISJUDGED: 1, REQUEST: 3, ANSWER: 1, CHANGED: 1, ENDED: 1, TAKEN: 2}
@@ -129,6 +130,32 @@ def read_posted(data: bytes) -> Posted | None:
     if any(type(text) is not str for text in (key, asker, number)) or type(frame) is not bytes:
         return None
     return Posted(key, asker, number, frame)
+
+
+class Unseen(NamedTuple):
+    """A frame that a program was sent by an event stream which broke, perhaps before it came.
+
+    number: how many it was sent before, and this one.
+    """
+
+    program: str
+    number: int
+    frame: bytes
+
+
+def write_unseen(unseen: Unseen) -> bytes:
+    return pack([VERSION, UNSEEN, *unseen])
+
+
+def read_unseen(data: bytes) -> Unseen | None:
+    """The same as it was written; None for what is none."""
+    values = _read_array(data)
+    if values is None or values[:2] != [VERSION, UNSEEN] or len(values) != 5:
+        return None
+    program, number, frame = values[2:]
+    if type(program) is not str or type(number) is not int or type(frame) is not bytes:
+        return None
+    return Unseen(program, number, frame)
 
 
 def _read_array(data: bytes) -> list[Any] | None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
+from hypha_cluster.relay.tail import Tail
+
 
 class Verdict(StrEnum):
     """What became of a frame that a client has posted."""
@@ -37,6 +39,10 @@ class Socket(Protocol):
     @property
     def postbox(self) -> Postbox | None:
         """Takes what the client posts by other connections; None if it sends on this one."""
+
+    @property
+    def tail(self) -> Tail | None:
+        """What was sent lately, if the client says what it has got of that when it is back."""
 
     def send(self, frame: bytes) -> None:
         """Send one binary message; never waits, does nothing once closed."""

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from hypha_cluster.protocol.limits import POSTED_BYTES, POSTED_FRAMES, STREAM_EVENTS
 from hypha_cluster.relay.sockets import Verdict
+from hypha_cluster.relay.tail import Tail
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.middleware.counting import EVENTS
 from hypha_cluster.web.sockets import ABNORMAL, QueuedSocket
@@ -25,6 +26,7 @@ HEADERS: Final = (
 )
 _CLOSE: Final = (b"connection", b"close")
 _PING: Final = b": ping\n\n"
+NUMBERED: Final = b"~"  # between the token and the number of an id; a token has none
 
 
 class Posted(NamedTuple):
@@ -103,40 +105,63 @@ class Postbox:
                 posted.settle(Verdict.OVER)
 
 
+class Beginning(NamedTuple):
+    """How a stream begins. key: which whoever posts has to know.
+
+    retry: seconds after which a browser comes back when the stream has ended.
+    tail: knows what the client had got by the stream before, and keeps what it may not get by this.
+    """
+
+    key: str
+    retry: float
+    tail: Tail
+
+
 class EventStream(QueuedSocket):
     """The answer to a request for events: each frame is one, as base64.
 
-    retry: seconds after which a browser comes back when the stream has ended.
+    The id of an event is a token, by which its client comes back, and the number of the event.
     """
 
     def __init__(
         self,
-        key: str,
+        beginning: Beginning,
         scope: Scope,
         receive: Receive,
         send: Send,
         supervisor: Supervisor,
-        retry: float,
     ) -> None:
         super().__init__(supervisor)
-        self.postbox = Postbox(key)
+        self.postbox = Postbox(beginning.key)
+        self.tail = beginning.tail
+        self._token = b""
+        self._written = beginning.tail.seen or 0  # the number of the last event
         # By the same connection a browser would come back to this gateway, which may be ending.
         self._headers = [*HEADERS, *([_CLOSE] if scope["http_version"] < "2" else [])]
         self._receive = receive
         self._send = send
-        self._notes = [b"retry: %d\n\n" % (retry * 1000)]  # not frames; these go first
+        self._notes = [b"retry: %d\n\n" % (beginning.retry * 1000)]  # not frames; these go first
 
     def start(self, on_message: OnMessage, on_writable: Callable[[], None]) -> None:
         self._on_writable = on_writable
         self._work(self._read(), self._write())
         self.postbox.open(on_message)
 
+    def send(self, frame: bytes) -> None:
+        self.tail.add(frame)
+        super().send(frame)
+
     def identify(self, token: str) -> None:
         """Send the token for coming back as the id of an event: browsers repeat the last id."""
-        self._note(b"id: %b\n\n" % token.encode())
+        self._token = token.encode()
+        self._note(self._id() + b"\n\n")
+
+    def _id(self) -> bytes:
+        return b"id: %b%b%d" % (self._token, NUMBERED, self._written)
 
     def ping(self) -> None:
         """Send something, if nothing is under way: so both ends notice when the other is gone."""
+        self.tail.give_up_old()
         if not (self._outbox or self._notes):
             self._note(_PING)
 
@@ -187,6 +212,7 @@ class EventStream(QueuedSocket):
         while self._outbox and (not size or size + len(self._outbox[0]) <= STREAM_EVENTS):
             frame = self._outbox.popleft()
             size += len(frame)
-            parts += (b"data: ", base64.b64encode(frame), b"\n\n")
+            self._written += 1
+            parts += (self._id(), b"\ndata: ", base64.b64encode(frame), b"\n\n")
         await self._send({"type": "http.response.body", "body": b"".join(parts), "more_body": True})
         self.buffered -= size

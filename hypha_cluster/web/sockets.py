@@ -83,7 +83,7 @@ class QueuedSocket:
 class AsgiSocket(QueuedSocket):
     """A WebSocket over plain ASGI, as for HTTP/2."""
 
-    postbox = None
+    postbox = tail = None
 
     def __init__(self, receive: Receive, send: Send, supervisor: Supervisor) -> None:
         super().__init__(supervisor)

@@ -16,8 +16,9 @@ from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable, TooMany
 from hypha_cluster.protocol.limits import PUT_OFF
 from hypha_cluster.registry.streams import Streams
 from hypha_cluster.relay.connection import Connection, Way
+from hypha_cluster.relay.tail import Room, Tail
 from hypha_cluster.supervision import Supervisor, Tasks
-from hypha_cluster.web.event_stream import EventStream
+from hypha_cluster.web.event_stream import NUMBERED, Beginning, EventStream
 from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import base_url_of
 from hypha_cluster.web.middleware.compression import as_it_is
@@ -28,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 PING: Final = 15.0  # seconds; proxies cut off streams that are silent for a minute
 RETURN: Final = (0.3, 1.0)  # seconds after which a browser comes back; not all at the same time
+_DIGITS: Final = 15  # of the number of an event
 _RENEWALS: Final = 3  # how many ids a stream gets in the lifetime of one
 
 
@@ -57,6 +59,7 @@ class SseApi:
         self._terms = terms
         self._supervisor = supervisor
         self._tasks = Tasks(supervisor)
+        self._room = Room()  # for what streams may have lost
 
     def routes(self) -> list[Route]:
         return [
@@ -74,9 +77,9 @@ class SseApi:
             await Response(media_type="text/event-stream")(scope, receive, send)
             return
         try:
-            asked = _read(request)
-            retry = random.uniform(*RETURN)
-            stream = EventStream(asked.key, scope, receive, sending, self._supervisor, retry)
+            asked, seen = read_stream(request)
+            beginning = Beginning(asked.key, random.uniform(*RETURN), self._tail(seen))
+            stream = EventStream(beginning, scope, receive, sending, self._supervisor)
             connection = await self._attach(request, asked, stream)
         except (RedisUnavailable, NotYetBack) as error:
             self._reception.refused(error)
@@ -94,6 +97,9 @@ class SseApi:
             raise
         else:
             await self._live(connection, stream, asked.key)
+
+    def _tail(self, seen: int | None) -> Tail:
+        return Tail(seen, self._room, self._supervisor.clock)
 
     async def _attach(self, request: Request, asked: Asked, stream: EventStream) -> Connection:
         admission = await self._reception.admit(asked.fields, request.scope)
@@ -135,7 +141,8 @@ class SseApi:
 
     async def _put_off(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a client in, and end its stream later: it comes back, but not after a refusal."""
-        stream = EventStream("", scope, receive, send, self._supervisor, RETURN[1])
+        beginning = Beginning("", RETURN[1], self._tail(None))
+        stream = EventStream(beginning, scope, receive, send, self._supervisor)
         stream.start(lambda message: None, lambda: None)
 
         async def send_away() -> None:
@@ -157,12 +164,21 @@ class _Stream:
         await self._api.serve(scope, receive, send)
 
 
-def _read(request: Request) -> Asked:
-    """What a request asks for, with the id that a browser got last as its token.
+def read_stream(request: Request) -> tuple[Asked, int | None]:
+    """What a request asks for, with the id that a browser got last, and the number of that event.
 
-    That is fresher than the token in the query, which a browser repeats as it was at first.
+    That token is fresher than the one in the query, which a browser repeats as it was at first. The
+    number is None if there is none.
     """
     asked = read_query(request)
-    if last := header(request, b"last-event-id"):
-        return Asked({**asked.fields, "reconnection_token": last}, asked.key)
-    return asked
+    last = header(request, b"last-event-id")
+    if not last:
+        return asked, None
+    token, _, number = last.partition(NUMBERED.decode())
+    fields = {**asked.fields, "reconnection_token": token}
+    return Asked(fields, asked.key), _number(number)
+
+
+def _number(text: str) -> int | None:
+    is_one = text.isascii() and text.isdigit() and len(text) <= _DIGITS
+    return int(text) if is_one else None

@@ -2,13 +2,19 @@
 
 import re
 import struct
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.browser_client import BrowserClient, Connection, JavaScriptError, binary, within
-from tests.conformance.python_scene import Connect
+from tests.conformance.python_scene import Connect, eventually
+from tests.cut_streams import StreamCutter
 from tests.gateways import Hub
 from tests.python_client import Array, Connection as Script, Local, NewArray
+from tests.raw_client import RawClient
+
+if TYPE_CHECKING:  # a plugin, which pytest imports itself
+    from tests.browser import Chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.clients]
 pytest_plugins = ["tests.browser"]
@@ -37,6 +43,14 @@ async def script(hub: Hub, release: str, page: Connection, connect: Connect) -> 
 async def websocket(hub: Hub, page: Connection, javascript: BrowserClient) -> Connection:
     """A page in the same workspace, with a WebSocket."""
     return await page.invite(javascript, hub.second)
+
+
+def test_releases_since_this_one_have_the_client_for_it(chromium: "Chromium") -> None:
+    script = "dist/hypha-rpc-sse.min.js"
+    releases = ("0.5.9", "0.5.44", "0.5.59")
+    having = [each for each in releases if (chromium.package(each) / script).exists()]
+
+    assert having == ["0.5.44", "0.5.59"]
 
 
 async def test_a_page_learns_who_it_is(page: Connection) -> None:
@@ -150,6 +164,54 @@ async def test_large_arrays_go_both_ways(page: Connection, script: Script) -> No
 
     assert received["_rvalue"] == binary(floats(count))
     assert returned == Array("float32", (count,), binary(floats(count)).sha256)
+
+
+async def test_a_page_gets_each_frame_once_though_its_streams_break(
+    hub: Hub, release: str, chromium: "Chromium"
+) -> None:
+    """A network loses what comes by them, and cuts them off; each next one is at the other
+    gateway.
+    """
+    client = await chromium.open(release, "hypha-rpc-sse.min.js")
+    async with StreamCutter([hub.first, hub.second]) as network:
+        page = await client.connect(network.url)
+        await page.run(
+            """
+            window.heard = [];
+            const log = { id: "log", config: { visibility: "public" }, note: n => heard.push(n) };
+            await server.registerService(log);
+            """
+        )
+        async with await RawClient.connect(hub.second) as sender:
+            for part in range(0, 40, 10):
+                await _send(sender, page, range(part, part + 5))
+                await _heard(page, part + 5)
+                network.lose()
+                await _send(sender, page, range(part + 5, part + 10))
+                await eventually(network.has_lost)
+                network.cut()
+                await _heard(page, part + 10)
+
+        assert sorted(await page.run("return heard")) == list(range(40))
+        assert network.opened == 5
+        assert await page.run("return await server.echo('still me')") == "still me"
+        await client.close()
+
+
+async def _send(sender: RawClient, page: Connection, numbers: range) -> None:
+    envelope = {"type": "method", "to": page.address, "method": "services.log.note"}
+    for number in numbers:
+        await sender.send(envelope, {"args": [number]})
+
+
+async def _heard(page: Connection, many: int) -> None:
+    """Wait until the page has heard so many notes."""
+    await page.run(
+        """
+        while (heard.length < many) await new Promise(done => setTimeout(done, 10));
+        """,
+        many=many,
+    )
 
 
 async def test_large_arrays_go_from_page_to_page(page: Connection, websocket: Connection) -> None:

@@ -5,11 +5,12 @@ from typing import Any, Final, cast
 from hypha_cluster.errors import HubError
 from hypha_cluster.metrics import Counts
 from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
+from hypha_cluster.relay.tail import Room as TailRoom, Tail
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.bodies import Room
-from hypha_cluster.web.event_stream import EventStream
+from hypha_cluster.web.event_stream import Beginning, EventStream
 from hypha_cluster.web.posting import Here, Posting, read_query
-from hypha_cluster.web.sse import _read
+from hypha_cluster.web.sse import read_stream
 from tests.frame_path import ME, FramePath
 from tests.fuzz.parts import check_refusal, lines, request, run
 from tests.passed import check_frame, check_whole
@@ -38,7 +39,7 @@ def posts(data: bytes) -> None:
         last_event_id=last,
     )
     try:
-        _read(asked)
+        read_stream(asked)
         fields = read_query(asked).fields
     except HubError as error:
         check_refusal(error)
@@ -64,7 +65,8 @@ async def _post(asked: Any) -> FramePath:
     path, supervisor = FramePath(), Supervisor()
     posting = Posting(cast(Any, Nowhere()), _ANY, 100_000, Room(), Counts(), supervisor)
     key = read_query(request(_QUERY)).key
-    stream = EventStream(key, {"http_version": "1.1"}, _ANY, _ANY, supervisor, 1.0)
+    beginning = Beginning(key, 1.0, Tail(None, TailRoom()))
+    stream = EventStream(beginning, {"http_version": "1.1"}, _ANY, _ANY, supervisor)
     stream.postbox.open(lambda message: path.route(cast(bytes, message)))
     posting.open(key, Here(ME, stream))
     try:

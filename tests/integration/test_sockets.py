@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from hypha_cluster.relay.tail import Room, Tail
 from hypha_cluster.serving.http11.server import install, uninstall
 from hypha_cluster.serving.http11.websocket_connection import DirectWebSocket
 from hypha_cluster.serving.http11.websocket_frames import BINARY, FIN, TEXT
 from hypha_cluster.supervision import Supervisor
-from hypha_cluster.web.event_stream import EventStream
+from hypha_cluster.web.event_stream import Beginning, EventStream
 from hypha_cluster.web.sockets import ABNORMAL, AsgiSocket, LiveSocket, socket_of
 from tests.websocket_rig import PATIENCE, Peer, Server, connected as connected_to
 
@@ -40,7 +41,8 @@ class Application:
                 await send({"type": f"lifespan.{stage}.complete"})
             return
         if scope["type"] == "http":
-            socket: LiveSocket = EventStream(KEY, scope, receive, send, Supervisor(), retry=0.5)
+            beginning = Beginning(KEY, 0.5, Tail(None, Room()))
+            socket: LiveSocket = EventStream(beginning, scope, receive, send, Supervisor())
         else:
             socket = socket_of(scope, receive, send, Supervisor())
             assert (await receive())["type"] == "websocket.connect"
@@ -101,8 +103,8 @@ class EventPeer:
     def hear(self) -> bytes:
         while True:
             block = self._block()
-            if block.startswith(b"data: "):
-                return base64.b64decode(block.removeprefix(b"data: "), validate=True)
+            if b"\ndata: " in block:
+                return base64.b64decode(block.partition(b"\ndata: ")[2], validate=True)
 
     def _block(self) -> bytes:
         while b"\n\n" not in self._rest:

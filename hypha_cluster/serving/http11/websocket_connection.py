@@ -130,6 +130,7 @@ class DirectWebSocket(asyncio.Protocol):
     )
 
     postbox = None  # all that the peer sends comes by this connection
+    tail = None  # nor does the peer say what it has got
 
     def __init__(
         self,

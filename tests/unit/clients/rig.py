@@ -37,6 +37,7 @@ from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import OwedAnswers, PendingCalls
 from hypha_cluster.relay.posts import Posts
+from hypha_cluster.relay.tail import Room, Tail
 from hypha_cluster.relay.tracing import NullTracer
 from hypha_cluster.supervision import Supervisor
 from tests.fakes import FakeClock, FakeSocket, MemoryBus, MemoryListener, MemoryPublisher
@@ -278,8 +279,12 @@ class Node:
             self.supervisor,
         )
 
-    async def attach(self, *, program: str = "", refresh_after: float = 0.0) -> Connection:
+    async def attach(
+        self, *, program: str = "", refresh_after: float = 0.0, seen: int | None = None
+    ) -> Connection:
+        """seen: the number of the last event that its client has got, of those of a stream."""
         socket = ClientSocket(self)
+        socket.tail = Tail(seen, Room())
         connection = await self.life.attach(
             Admission(ANN, own_workspace(ANN), "me", program),
             socket,

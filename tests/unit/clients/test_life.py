@@ -1,16 +1,20 @@
 """A client's life on its node, stage by stage, and what may come in between."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import cast
 
 import pytest
 
 from hypha_cluster.clients.life import SUPERSEDED
-from hypha_cluster.errors import RedisUnavailable, StillOnline
+from hypha_cluster.errors import HubError, RedisUnavailable, StillOnline, TooMany
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Seal
-from hypha_cluster.relay.connection import Stage
+from hypha_cluster.relay.connection import Connection, Stage
+from hypha_cluster.relay.events import read_unseen
 from hypha_cluster.relay.pending import PendingCall
+from hypha_cluster.relay.tail import Room, Tail
+from tests.fakes import FakeSocket
 from tests.unit.clients.rig import ME, Cluster, Node, closed, note, sent
 
 LIMIT = 10.0  # seconds
@@ -443,3 +447,90 @@ async def test_redis_that_is_away_is_said(cluster: Cluster, node: Node) -> None:
         await node.attach()
 
     assert node.connections.known() == 0
+
+
+# What a stream may have lost.
+
+
+def said(connection: Connection, *numbers: int) -> None:
+    """It is sent some frames by a stream, which keeps them."""
+    tail = cast(FakeSocket, connection.socket).tail = Tail(None, Room())
+    for number in numbers:
+        tail.add(note(number))
+
+
+def kept(frames: Sequence[bytes]) -> list[tuple[int, bytes]]:
+    found = [read_unseen(frame) for frame in frames]
+    return [(each.number, each.frame) for each in found if each is not None]
+
+
+async def test_what_a_stream_may_have_lost_is_kept_before_the_later_mail(
+    cluster: Cluster, node: Node
+) -> None:
+    mine = await node.attach(program="p")
+    said(mine, 1, 2)
+
+    await node.life.detach(mine, 1006)
+    node.delivery.send(ME, note(3))
+    await cluster.bus.settled()
+
+    mail = cluster.bus.mail[ME]
+    assert kept(mail) == [(1, note(1)), (2, note(2))]
+    assert mail[2:] == [note(3)]
+
+
+async def test_another_connection_at_the_same_gateway_gets_it_at_once(
+    cluster: Cluster, node: Node
+) -> None:
+    old = await node.attach(program="p")
+    said(old, 1, 2)
+
+    new = await node.attach(program="p", seen=1)
+
+    assert sent(new) == [note(2)]
+    await node.life.stop()
+    assert cluster.bus.mail == {}
+
+
+async def test_who_is_said_goodbye_to_keeps_no_room_for_it(cluster: Cluster, node: Node) -> None:
+    mine, room = await node.attach(program="p"), Room()
+    tail = cast(FakeSocket, mine.socket).tail = Tail(None, room)
+    tail.add(note(1))
+
+    await node.life.detach(mine, 1000)
+
+    assert ME not in cluster.bus.mail
+    assert room.free == Room().free
+
+
+async def test_it_counts_as_what_its_client_puts_into_mailboxes(
+    cluster: Cluster, node: Node
+) -> None:
+    mine = await node.attach(program="p")
+    said(mine, 1)
+    mine.mail = purse = Purse()
+    await node.life.detach(mine, 1006)
+    assert purse.sizes == list(map(len, cluster.bus.mail.pop(ME)))
+
+    back = await node.attach(program="p")
+    said(back, 2)
+    back.mail = Purse(TooMany("It is too much."))
+    await node.life.detach(back, 1006)
+
+    assert ME not in cluster.bus.mail
+
+
+class Purse:
+    """What a client may put into mailboxes."""
+
+    spent: Collection[str] = ()
+
+    def __init__(self, error: HubError | None = None) -> None:
+        self.sizes: list[int] = []
+        self._error = error
+
+    def refusal(self) -> HubError | None:
+        return self._error
+
+    def spend(self, size: int) -> None:
+        self.sizes.append(size)

@@ -18,14 +18,17 @@ from hypha_cluster.relay.events import (
     TAKEN,
     Note,
     Posted,
+    Unseen,
     write_calls,
     write_event,
     write_posted,
+    write_unseen,
 )
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import OwedAnswers, PendingCall, PendingCalls
 from hypha_cluster.relay.publisher import Limits
 from hypha_cluster.relay.sockets import Verdict
+from hypha_cluster.relay.tail import Room, Tail
 from hypha_cluster.relay.tracing import NullTracer
 from tests.fakes import FakeSocket, MemoryBus, MemoryListener, MemoryPublisher
 from tests.unit.relay.test_connection import arriving
@@ -267,6 +270,35 @@ async def test_what_was_posted_before_a_client_came_back_is_in_its_mail(rig: Rig
     assert box.frames == [("key", b"frame")] * 2
     assert box.kept == [b"frame"] * 2  # whoever posted it may have been told that it is kept
     assert sent(mine) == [note(text="mail")]
+
+
+def unseen(number: int, connection: Connection, program: str = "") -> bytes:
+    """A frame that a stream of a client may have lost."""
+    sender = program or connection.attachment.program
+    return write_unseen(Unseen(sender, number, note(text=f"n{number}")))
+
+
+@pytest.mark.parametrize(("seen", "got"), [(0, [1, 2, 3]), (2, [3]), (3, []), (None, [])])
+async def test_a_client_gets_what_it_has_not_seen_before_its_mail(
+    seen: int | None, got: list[int], rig: Rig
+) -> None:
+    mine = rig.arrive("me")
+    cast(FakeSocket, mine.socket).tail = Tail(seen, Room())
+
+    rig.delivery.go_live(mine, [*(unseen(each, mine) for each in (1, 2, 3)), note(text="mail")])
+
+    assert sent(mine) == [*(note(text=f"n{each}") for each in got), note(text="mail")]
+
+
+async def test_what_another_program_of_its_name_was_sent_a_client_does_not_get(rig: Rig) -> None:
+    """It would do again what that has done."""
+    mine, plain = rig.arrive("me"), rig.arrive("you")
+    cast(FakeSocket, mine.socket).tail = Tail(0, Room())
+
+    rig.delivery.go_live(mine, [unseen(1, mine, "another")])
+    rig.delivery.go_live(plain, [unseen(1, plain)])  # by a WebSocket, which says nothing of it
+
+    assert (sent(mine), sent(plain)) == ([], [])
 
 
 async def test_nothing_is_posted_for_a_client_with_a_websocket(rig: Rig) -> None:

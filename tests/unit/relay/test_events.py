@@ -15,14 +15,17 @@ from hypha_cluster.relay.events import (
     Event,
     Note,
     Posted,
+    Unseen,
     read_calls,
     read_event,
     read_note,
     read_posted,
+    read_unseen,
     write_calls,
     write_event,
     write_note,
     write_posted,
+    write_unseen,
 )
 
 ABOUT = {
@@ -183,3 +186,30 @@ def test_a_posted_frame_is_read_as_it_was_written() -> None:
 )
 def test_what_is_no_posted_frame_is_none(data: bytes) -> None:
     assert read_posted(data) is None
+
+
+SENT = Unseen("program", 17, b"\0frame")
+
+
+def test_an_unseen_frame_is_read_as_it_was_written() -> None:
+    assert write_unseen(SENT) == pack([VERSION, "unseen", *SENT])
+    assert read_unseen(write_unseen(SENT)) == SENT
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        pack([2, "unseen", *SENT]),
+        pack([VERSION, "unseen", *SENT, "more"]),
+        pack([VERSION, "unseen", "program", 17]),
+        pack([VERSION, "unseen", "program", 17, "no bytes"]),
+        pack([VERSION, "unseen", "program", "17", b"frame"]),
+        pack([VERSION, "unseen", "program", True, b"frame"]),
+        pack([VERSION, "unseen", None, 17, b"frame"]),
+        write_posted(POST),
+        write_calls([("a/b", "session", "reject")]),
+    ],
+)
+def test_what_is_no_unseen_frame_is_none(data: bytes) -> None:
+    assert read_unseen(data) is None

@@ -9,8 +9,9 @@ from starlette.types import Message
 
 from hypha_cluster.protocol.limits import POSTED_BYTES, POSTED_FRAMES, STREAM_EVENTS
 from hypha_cluster.relay.sockets import Verdict
+from hypha_cluster.relay.tail import Room, Tail
 from hypha_cluster.supervision import Supervisor
-from hypha_cluster.web.event_stream import EventStream, Postbox
+from hypha_cluster.web.event_stream import Beginning, EventStream, Postbox
 from hypha_cluster.web.sockets import ABNORMAL
 
 KEY = "secret"
@@ -19,7 +20,7 @@ KEY = "secret"
 class Wire:
     """What comes, and what was sent; the network takes something when it `may_take`."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: int | None = None) -> None:
         self.coming: asyncio.Queue[Message] = asyncio.Queue()
         self.sent: list[Message] = []
         self.may_take = asyncio.Event()
@@ -28,7 +29,9 @@ class Wire:
         self.endings: list[tuple[int, str]] = []
         self.verdicts: list[Verdict] = []
         scope = {"type": "http", "http_version": "1.1"}
-        self.stream = EventStream(KEY, scope, self.coming.get, self._send, Supervisor(), retry=0.5)
+        self.tail = Tail(seen, Room())
+        beginning = Beginning(KEY, 0.5, self.tail)
+        self.stream = EventStream(beginning, scope, self.coming.get, self._send, Supervisor())
 
     async def _send(self, message: Message) -> None:
         await self.may_take.wait()
@@ -45,8 +48,8 @@ class Wire:
         return b"".join(message.get("body", b"") for message in self.sent)
 
 
-def event(frame: bytes) -> bytes:
-    return b"data: " + base64.b64encode(frame) + b"\n\n"
+def event(number: int, frame: bytes, token: bytes = b"token") -> bytes:
+    return b"id: %b~%d\ndata: %b\n\n" % (token, number, base64.b64encode(frame))
 
 
 async def settle() -> None:
@@ -73,7 +76,7 @@ async def test_a_stream_begins_with_when_and_by_what_to_come_back(wire: Wire) ->
     assert (b"content-type", b"text/event-stream") in start["headers"]
     assert (b"cache-control", b"no-store") in start["headers"]
     assert (b"connection", b"close") in start["headers"]
-    assert first["body"] == b"retry: 500\n\nid: token\n\n"
+    assert first["body"] == b"retry: 500\n\nid: token~0\n\n"
     assert first["more_body"] is True
 
 
@@ -84,7 +87,7 @@ async def test_each_frame_is_an_event(wire: Wire) -> None:
     wire.stream.send(b"two")
     await settle()
 
-    assert wire.written()[before:] == event(b"\0\n\xff") + event(b"two")
+    assert wire.written()[before:] == event(1, b"\0\n\xff") + event(2, b"two")
     assert wire.stream.buffered == 0
 
 
@@ -96,7 +99,51 @@ async def test_a_large_frame_is_written_alone(wire: Wire) -> None:
     await settle()
 
     bodies = [message["body"] for message in wire.sent[before:]]
-    assert bodies == [event(b"small"), event(bytes(STREAM_EVENTS)), event(b"small")]
+    assert bodies == [
+        event(1, b"small"),
+        event(2, bytes(STREAM_EVENTS)),
+        event(3, b"small"),
+    ]
+
+
+async def test_events_are_numbered_on_from_what_the_client_has_got() -> None:
+    wire = Wire(seen=41)
+    wire.stream.identify("token")
+    living = asyncio.create_task(wire.live())
+
+    wire.stream.send(b"frame")
+    await settle()
+    wire.stream.abort()
+    await living
+
+    assert wire.written().endswith(b"id: token~41\n\n" + event(42, b"frame"))
+    assert wire.tail.take() == [(42, b"frame")]
+
+
+async def test_a_new_token_comes_with_the_number_of_the_last_event(wire: Wire) -> None:
+    wire.may_take.clear()
+    wire.stream.send(b"one")
+    await settle()
+    wire.stream.send(b"two")
+    wire.stream.identify("new")
+    wire.may_take.set()
+    await settle()
+
+    news = b"id: new~1\n\n" + event(2, b"two", b"new")
+    assert wire.written().endswith(event(1, b"one") + news)
+
+
+async def test_what_the_network_has_not_taken_is_kept_and_what_comes_after_the_end(
+    wire: Wire,
+) -> None:
+    wire.may_take.clear()
+
+    for frame in (b"one", b"two"):
+        wire.stream.send(frame)
+    wire.stream.abort()
+    wire.stream.send(b"three")
+
+    assert wire.tail.take() == [(1, b"one"), (2, b"two"), (3, b"three")]
 
 
 async def test_what_a_slow_reader_has_not_taken_is_counted(wire: Wire) -> None:
@@ -135,7 +182,7 @@ async def test_a_close_ends_the_answer(wire: Wire) -> None:
     wire.stream.send(b"too late")
     await settle()
 
-    assert wire.written().endswith(event(b"last"))
+    assert wire.written().endswith(event(1, b"last"))
     assert wire.sent[-1] == {"type": "http.response.body", "body": b""}
     assert wire.endings == [(ABNORMAL, "")]
 
