@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -22,6 +23,9 @@ _PRIVATE: Final = (
 )
 _PREFIX: Final = b"x-forwarded-"
 _IPV4: Final = 4
+_WITH_PORT: Final = re.compile(
+    r"(?P<v4>[0-9.]+):[0-9]{1,5}|\[(?P<v6>[0-9A-Fa-f:.]+)\](:[0-9]{1,5})?"
+)
 _NOT_BELIEVED: Final = (
     "What %s says in X-Forwarded-… is not believed: it is none of --trusted-proxies. If it is a "
     "proxy of yours, name it there; until then all who come by it count as one address."
@@ -88,7 +92,7 @@ class Forwarded:
             self._tell(client[0] if client else "a socket of this machine", _SAYS_NOT_WHO)
             return
         hops = b",".join(chain).decode("latin-1").split(",")
-        for hop in reversed([hop.strip() for hop in hops]):
+        for hop in reversed([_without_port(hop.strip()) for hop in hops]):
             if _address(hop) is None:
                 return
             scope["client"] = (hop, 0)
@@ -106,6 +110,15 @@ class Forwarded:
         if address is None:
             return not host  # a socket of this machine has no address
         return any(address in network for network in self._trusted)
+
+
+def _without_port(hop: str) -> str:
+    """The address of a hop to which a proxy adds the port: `1.2.3.4:567`, `[::1]:567`, `[::1]`.
+
+    What is neither stays as it is, and so is no address.
+    """
+    found = _WITH_PORT.fullmatch(hop)
+    return (found["v4"] or found["v6"]) if found else hop
 
 
 def _address(text: str) -> Address | None:

@@ -39,9 +39,10 @@ async def test_a_proxy_of_ones_own_is_believed(client: str | None) -> None:
     assert (await seen(client))["headers"] == SAID
 
 
+@pytest.mark.parametrize("said", ["1.2.3.4", "1.2.3.4:567", "[::1]:567"])
 @pytest.mark.parametrize("client", ["93.184.216.34", "2001:db8::1", "nonsense"])
-async def test_a_stranger_is_not(client: str) -> None:
-    found = await seen(client, forwarded_for="1.2.3.4")
+async def test_a_stranger_is_not(client: str, said: str) -> None:
+    found = await seen(client, forwarded_for=said)
 
     assert found["headers"] == [(b"host", b"hub")]
     assert found["client"] == (client, 5)
@@ -56,6 +57,17 @@ async def test_a_stranger_is_not(client: str) -> None:
         ("10.0.0.9,10.0.0.7", "10.0.0.9"),
         ("nonsense, 93.184.216.34", "93.184.216.34"),
         ("nonsense", "10.0.0.1"),
+        ("93.184.216.34:567", "93.184.216.34"),
+        ("[2001:db8::1]:567", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[::ffff:93.184.216.34]:5", "::ffff:93.184.216.34"),
+        ("6.6.6.6:1, 93.184.216.34:65535, 10.0.0.7:80, [::1]:443", "93.184.216.34"),
+        ("6.6.6.6, 93.184.216.34:", "10.0.0.1"),
+        ("6.6.6.6, 93.184.216.34:port", "10.0.0.1"),
+        ("6.6.6.6, 93.184.216.34:123456", "10.0.0.1"),
+        ("6.6.6.6, [2001:db8::1", "10.0.0.1"),
+        ("6.6.6.6, [2001:db8::1]x", "10.0.0.1"),
+        ("6.6.6.6, [93.184.216.34]:٣", "10.0.0.1"),
         ("fe80::1%" + 64 * "x", "10.0.0.1"),  # Python reads names of networks of any length
     ],
 )
