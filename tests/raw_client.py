@@ -189,7 +189,14 @@ class RawClient:
     async def manager(self, function: str, *args: Any, **kwargs: Any) -> Any:
         return await self.call(MANAGER, f"services.default.{function}", *args, **kwargs)
 
-    async def offer(self, service: str, visibility: str = "protected", **functions: Any) -> str:
+    async def offer(
+        self,
+        service: str,
+        visibility: str = "protected",
+        *,
+        kind: str = "generic",
+        **functions: Any,
+    ) -> str:
         """Register a service, in the way of `rpc.register_service`; return its full id."""
         config = {"visibility": visibility, "require_context": False}
         described = {
@@ -201,10 +208,10 @@ class RawClient:
             }
             for name in functions
         }
-        api = {"id": service, "name": service, "type": "generic", "config": config, **described}
+        api = {"id": service, "name": service, "type": kind, "config": config, **described}
         self.functions |= {f"services.{service}.{name}": f for name, f in functions.items()}
         self.functions["services.built-in.get_service"] = lambda wanted: api
-        info = {"id": f"{self.client_id}:{service}", "config": config}
+        info = {"id": f"{self.client_id}:{service}", "type": kind, "config": config}
         await self.manager("update_client_info", {"id": self.client_id, "services": [info]})
         return f"{self.address}:{service}"
 

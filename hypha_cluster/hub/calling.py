@@ -81,18 +81,18 @@ class HubCalls:
         there is no answer, ClientNotFound or ClientLeft at once when nobody is there, RemoteError
         when the function fails.
         """
-        user, workspace = behalf or (ROOT, workspace_of(target))
+        user, workspace, mail = behalf or Behalf(ROOT, workspace_of(target))
         source = peer_address(workspace, self._node)
         body = {"args": [*args, kwargs], "with_kwargs": True} if kwargs else {"args": args}
         envelope = rpc.call_envelope(target, method)
-        return await self.place(Outgoing(source, user, envelope, body), patient=patient)
+        return await self.place(Outgoing(source, user, envelope, body, mail), patient=patient)
 
     def tell(self, target: str, method: str, behalf: Behalf) -> None:
         """Call a function of a client with no arguments, whose answer nobody waits for."""
         source = peer_address(behalf.workspace, self._node)
         envelope = rpc.call_envelope(target, method)
         frame = Outgoing(source, behalf.user, envelope, {"args": []})
-        self._delivery.send(target, frame.sealed(envelope, pack(frame.body)))
+        self._delivery.send(target, frame.sealed(envelope, pack(frame.body)), None, behalf.mail)
 
     @contextlib.asynccontextmanager
     async def session(
@@ -103,12 +103,10 @@ class HubCalls:
         When the block ends, calls that the client still makes are refused, and what it was asked to
         do is broken off: a published client does so when nobody answers its heartbeat any more.
         """
-        user, workspace = behalf or (ROOT, workspace_of(target))
+        workspace = behalf.workspace if behalf is not None else workspace_of(target)
 
         async def place(method: str, args: list[Any], kwargs: dict[str, Any] | None) -> Any:
-            return await self.call(
-                target, method, args, kwargs, behalf=Behalf(user, workspace), patient=True
-            )
+            return await self.call(target, method, args, kwargs, behalf=behalf, patient=True)
 
         name, tasks = self._new_session(), Tasks(self._supervisor)
         address = peer_address(workspace, self._node)
@@ -218,12 +216,14 @@ class HubCalls:
     def _tell_cache(self, message: Outgoing, action: str, args: list[Any]) -> None:
         target = message.envelope["to"]
         envelope = rpc.call_envelope(target, guard.CACHE + action)
-        self._delivery.send(target, message.sealed(envelope, pack({"args": args})))
+        sealed = message.sealed(envelope, pack({"args": args}))
+        self._delivery.send(target, sealed, None, message.mail)
 
     async def _cache(self, message: Outgoing, action: str, args: list[Any]) -> None:
         """Call the target's cache in the name of the message's sender, as whom it dispatches it."""
         envelope = rpc.call_envelope(message.envelope["to"], guard.CACHE + action)
-        await self.place(Outgoing(message.source, message.user, envelope, {"args": args}))
+        chunk = Outgoing(message.source, message.user, envelope, {"args": args}, message.mail)
+        await self.place(chunk)
 
     # From clients that were called.
 

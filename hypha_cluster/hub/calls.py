@@ -64,10 +64,14 @@ class Call:
 
 
 class Behalf(NamedTuple):
-    """On whose behalf, and from which workspace, the hub calls a client."""
+    """On whose behalf, and from which workspace, the hub calls a client.
+
+    mail: what they may yet put into mailboxes.
+    """
 
     user: Identity
     workspace: str
+    mail: Allowance = UNBOUNDED
 
 
 @dataclass(slots=True)

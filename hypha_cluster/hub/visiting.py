@@ -24,6 +24,7 @@ from hypha_cluster.protocol.address import (
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.services import BUILT_IN, Provider
 from hypha_cluster.relay.activity import Activity
+from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
 
 
 class Visitor(NamedTuple):
@@ -31,6 +32,7 @@ class Visitor(NamedTuple):
 
     base_url: the URL by which they reach the hub. source: the network address for which they count;
     empty if it does not count. by_get: whether the request is a GET, with all arguments in its URL.
+    mail: what they may yet put into mailboxes, by calls of clients that are suspended.
     """
 
     identity: Identity
@@ -38,6 +40,7 @@ class Visitor(NamedTuple):
     base_url: str
     source: str = ""
     by_get: bool = False
+    mail: Allowance = UNBOUNDED
 
 
 class Visits:
@@ -196,7 +199,7 @@ class Visits:
 
 def _behalf(visitor: Visitor, provider: Provider) -> Behalf:
     source = workspace_of(provider.address) if visitor.inside else PUBLIC
-    return Behalf(visitor.identity, source)
+    return Behalf(visitor.identity, source, visitor.mail)
 
 
 def _callback(provider: Provider, function: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Who asks, where they may go, and what they find there: for WebSockets, and for all of HTTP."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -35,6 +35,7 @@ from hypha_cluster.registry.clients import ClientRegistry, has_left
 from hypha_cluster.registry.instances import TICKET, Instances
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
 from hypha_cluster.web.headers import fields_of, header
 
 _REVOKED: Final = "What its launcher came with has been revoked."
@@ -174,30 +175,45 @@ class Lookup:
 
         A request is counted for its address before there is a route (CountRequests).
         """
+        return (await self._identify(request))[0]
+
+    async def _identify(self, request: Request) -> tuple[Identity, Sequence[str]]:
+        """The same, and as whom they count."""
         sources = self._quotas.sources(request.scope)
         if sources:
             self._quotas.body(sources, _announced(request))
         identity = await self._gatekeeper.identify(token_of(header(request, b"authorization")))
-        if identity.origin is not None:
-            self._quotas.request(self._quotas.subjects(identity), _announced(request))
-        return identity
+        if identity.origin is None:
+            return identity, sources
+        subjects = self._quotas.subjects(identity)
+        self._quotas.request(subjects, _announced(request))
+        return identity, (*subjects, *sources)
 
-    def count(self, connection: HTTPConnection, user: Identity | None) -> None:
-        """Count a request to an application; TooMany. user: for whom its token speaks, if any."""
+    def count(self, connection: HTTPConnection, user: Identity | None) -> Allowance:
+        """Count a request to an application; TooMany. user: for whom its token speaks, if any.
+
+        Returns what whoever asks may yet put into mailboxes.
+        """
+        sources = self._quotas.sources(connection.scope)
         if connection.scope["type"] == "websocket":
-            self._quotas.request(self._quotas.sources(connection.scope))
-        if user is not None and user.origin is not None:
-            self._quotas.request(self._quotas.subjects(user))
+            self._quotas.request(sources)
+        if user is None or user.origin is None:
+            return self._quotas.allowance(sources)
+        subjects = self._quotas.subjects(user)
+        self._quotas.request(subjects)
+        return self._quotas.allowance((*subjects, *sources))
 
     async def enter(self, request: Request, workspace: str) -> Visitor:
         """Who asks, and whether they may enter the workspace; WorkspaceNotFound.
 
         Others see only what is public.
         """
-        identity = await self.identify(request)
+        identity, subjects = await self._identify(request)
         inside = await self._workspaces.may_enter_lately(identity, workspace)
         base_url = self._public_base_url or base_url_of(request)
-        return Visitor(identity, inside, base_url, by_get=request.scope["method"] == "GET")
+        mail = self._quotas.allowance(subjects) if subjects else UNBOUNDED
+        by_get = request.scope["method"] == "GET"
+        return Visitor(identity, inside, base_url, by_get=by_get, mail=mail)
 
     def source(self, request: Request) -> str:
         """The address for which a request counts; empty if it does not count."""

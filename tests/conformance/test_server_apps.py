@@ -477,7 +477,7 @@ async def an_index(user: User, url: str, name: str, wheel: bytes) -> None:
     def download(event: dict[str, Any]) -> dict[str, Any]:
         return {"status": 200, "headers": headers, "body": wheel}
 
-    offered = {name: package, "wheel": download}
+    offered: dict[str, Any] = {name: package, "wheel": download}
     config = {"visibility": "public"}
     own = {"id": "index", "name": "index", "type": "functions", "config": config}
     await user.client.offer("index", visibility="public", **offered)

@@ -410,6 +410,32 @@ async def test_nor_by_what_is_posted_for_streams_that_broke(start: Any) -> None:
         assert await bob.manager("echo", 1) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"), [("services/open/note", "generic"), ("apps/open/note", "functions")]
+)
+async def test_nor_by_calls_over_http(start: Any, path: str, kind: str) -> None:
+    first, second = start(max_mail=300_000, reconnect_grace=100, call_timeout=2)
+    headers = {"Authorization": f"Bearer {token_of(ANN)}", "Content_Type": "application/json"}
+    body = b'{"text": "%b"}' % (b"x" * 60_000)
+    target = await RawClient.connect(first.url, token=token_of(ANN))
+    await target.offer("open", "public", kind=kind, note=lambda *_: {"body": "noted"})
+    for gateway in (first, second):  # which remember what it offers
+        assert (await ask(f"{gateway.url}/ann/{path}", b"{}", **headers)).status == 200
+    await suspended(first, target)
+
+    answers = await asyncio.gather(
+        *(
+            ask(f"{(first, second)[number % 2].url}/ann/{path}", body, **headers)
+            for number in range(30)
+        )
+    )
+
+    late = await ask(f"{second.url}/ann/{path}", body, **headers)
+    assert late.status == 429, answers
+    assert int(late.headers["retry-after"]) >= 1
+    assert "This user has put too much into mailboxes" in late.body.decode()
+
+
 async def test_whatever_is_asked_counts(start: Any) -> None:
     """Else whoever wants to load the hub asks for what does not."""
     first, _ = start(max_requests=1)

@@ -43,12 +43,12 @@ class Entrance:
             user = await self._user(connection)
         except InvalidToken as error:
             refusal = error
-        self._lookup.count(connection, user)
+        mail = self._lookup.count(connection, user)
         identity = user or await self._gatekeeper.identify(None)
         inside = await self._workspaces.may_enter_lately(identity, workspace)
         base_path = connection.scope["root_path"].rsplit("/", 3)[0]
         base_url = self._public_base_url or base_url_of(connection, base_path)
-        return Guest(Visitor(identity, inside, base_url), user, refusal)
+        return Guest(Visitor(identity, inside, base_url, mail=mail), user, refusal)
 
     async def _user(self, connection: HTTPConnection) -> Identity | None:
         """Whom a header or the cookie speaks for; InvalidToken."""

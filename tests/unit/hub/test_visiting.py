@@ -6,6 +6,7 @@ import pytest
 
 from hypha_cluster.errors import FunctionNotFound, ServiceNotFound
 from hypha_cluster.hub.calling import HubCalls
+from hypha_cluster.hub.calls import Behalf
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.directory import Directory
 from hypha_cluster.hub.own_functions import OwnFunctions
@@ -82,7 +83,7 @@ async def test_a_call_is_made_as_the_visitor(visitor: Visitor, workspace: str) -
     args, options = await visits().call(visitor, PROVIDER, function, [1], {"a": 2})
 
     assert args == ("home/c", "services.s.f", [1], {"a": 2})
-    assert options["behalf"] == (SOMEBODY, workspace)
+    assert options["behalf"] == Behalf(SOMEBODY, workspace, visitor.mail)
 
 
 async def test_a_function_of_somebody_else_is_not_called() -> None:

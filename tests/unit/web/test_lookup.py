@@ -1,6 +1,6 @@
 """Who asks, by which URL, and what they find."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.protocol.address import ServiceQuery
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
+from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
 from hypha_cluster.web.lookup import Gatekeeper, Lookup, base_url_of, token_of
 
 ANN = Identity("ann", is_anonymous=False)
@@ -39,6 +40,7 @@ class Hub:
     def __init__(self) -> None:
         self.wanted: list[Any] = []
         self.asked: list[tuple[list[str], int]] = []
+        self.allowed: list[list[str]] = []
 
     async def identify(self, token: str | None) -> Identity:
         return ANN if token == "anns" else Identity("nobody")
@@ -54,6 +56,10 @@ class Hub:
 
     def body(self, subjects: list[str], size: int) -> None:
         self.asked.append((subjects, size))
+
+    def allowance(self, subjects: Sequence[str]) -> Allowance:
+        self.allowed.append([*subjects])
+        return UNBOUNDED
 
     async def may_enter_lately(self, identity: Identity, name: str) -> bool:
         return identity.id == name
@@ -121,6 +127,18 @@ async def test_whoever_asks_is_inside_or_not() -> None:
         Visitor(ANN, False, "http://hub"),
     )
     assert (nobody.identity.is_anonymous, nobody.inside) == (True, False)
+
+
+async def test_what_a_visitor_puts_into_mailboxes_counts_for_who_they_are() -> None:
+    hub = Hub()
+    look = lookup(hub)
+    known = replace(ANN, origin=Origin("id", 0.0))
+
+    await look.enter(request(host="hub"), "ann")
+    hub.identify = lambda token: answered(known)  # type: ignore[method-assign]
+    await look.enter(request(host="hub"), "ann")
+
+    assert hub.allowed == [["address"], ["user ann", "address"]]
 
 
 async def test_a_service_is_found_by_its_name_or_its_clients() -> None:
