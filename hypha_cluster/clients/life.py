@@ -23,7 +23,7 @@ import contextlib
 import logging
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -271,8 +271,8 @@ class ClientLife:
     async def _vacate(self, connection: Connection) -> None:
         """Leave the address; put the frames that still came at the front of its mailbox.
 
-        Before them go what the client may not have got by its stream, and the list of the calls that
-        it waits for, for the node where it will be: answers to them may be among those frames.
+        Before them go what the client may not have got by its stream, and the list of the calls
+        that it waits for, for the node where it will be: answers may be among those frames.
         """
         address = connection.address
         try:
