@@ -654,3 +654,15 @@ async def test_a_daemon_that_is_stopped_stays_so_when_it_is_changed(
     with pytest.raises(Rejected, match="there is no runner"):
         await ann("start", "ann/adder", timeout=0.1)
     assert await redis.exists(kept)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["add", "Adder", {"id": "add"}, {"client_name": "Adder"}, {"id": "add", "launch": False}],
+)
+async def test_who_does_not_say_launch_starts_nothing(ann: User, query: Any) -> None:
+    config = {"type": "window", "name": "Adder", "services": ["add"]}
+    await ann("install", SOURCE, config=config)
+
+    assert await ann.client.manager("get_service", query) is None
+    assert await ann("list_running") == []

@@ -8,7 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from hypha_cluster.features.launcher.starting import page_user
+from hypha_cluster.identity.access import Identity
+from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.links.servers import slot_of
+from hypha_cluster.registry.apps import App, Apps
+from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
+from hypha_cluster.registry.instances import (
+    HELD,
+    Instances,
+    ProbeTimes,
+    Scale,
+    State,
+    Wanted,
+    files_ticket,
+)
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.scripts import open_redis
 from tests.call_loop import CallLoop
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, Gateway
@@ -66,6 +82,45 @@ async def test_workspaces_are_on_all_shards(
     for primary in owners:
         clients = primary.ask("CLIENT LIST")
         assert len([each for each in clients if each["name"].startswith("hypha")]) <= 4 * 2
+
+
+async def test_apps_live_their_lives_on_a_cluster(cluster: RedisCluster) -> None:
+    """What each script of theirs works with is in one slot."""
+    redis, keys, seals = open_redis(cluster.url, 5.0), Keys("hypha"), PageSeals("shared")
+    await redis.start()
+    instances, runner = Instances(redis, keys, seals), Instances(redis, keys)
+    apps, kept, calls = (
+        Apps(redis, keys),
+        KeptApps(redis, keys, seals),
+        InstanceCalls(redis, keys, "n"),
+    )
+    user = page_user(Identity("ann", is_anonymous=False), "ann")
+    scale = Scale(least=1, most=3, idle=30.0)
+    wanted = Wanted("ann", "", "adder", "Adder", user, "default", 60.0, ProbeTimes(0, 0, 5), scale)
+
+    await apps.install(App("ann", "adder", {"name": "a"}, {}, "ann", 1, {}), {}, {"source": "s"})
+    await kept.keep(wanted)
+    (unasked,) = await kept.see_to()
+    asked, _ = await instances.ask(wanted._replace(client="mine"), shared=False)
+    assert {*await runner.see_to("r", 2)} == {unasked, asked}
+    ticket = await runner.issue_ticket(await runner.get(asked))
+    assert ticket
+    assert (await instances.admit(asked, ticket)).id == user.id
+    files = files_ticket(await runner.get(asked), 1)
+    assert await instances.opens(files, "ann/adder") == 1
+    await runner.change(asked, HELD, State.RUNNING, due=10, epoch=1)
+    assert await calls.report({asked: 99}) == {asked}
+    assert [turn.address for turn in await instances.due_probes()] == [asked]
+    await instances.bar(unasked, "It may not come in.")
+    for each in await instances.of_workspace("ann"):
+        await instances.forget(each.address)
+        await runner.change(each.address, frozenset((State.STOPPING,)), State.STOPPED)
+    await apps.uninstall("ann", "adder")
+    await instances.see_to()
+
+    assert await instances.of_workspace("ann") == []
+    assert (await instances.count()).runners == 1
+    await redis.aclose()
 
 
 @pytest.mark.chaos

@@ -26,7 +26,6 @@ ELSEWHERE = {
     "features/pages/playground": "integration/test_pages",
     "features/pages/workspace_page": "integration/test_pages",
     "commands/apps": "conformance/test_server_apps",
-    "features/launcher/following": "conformance/test_server_apps",
     "features/launcher/installing": "integration/test_apps",
     "features/launcher/keeping": "conformance/test_server_apps",
     "features/launcher/pages": "integration/test_apps",

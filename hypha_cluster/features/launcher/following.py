@@ -94,8 +94,12 @@ class Following:
                 self._leave(channel)
 
     def _leave(self, channel: bytes) -> None:
-        if self._subscriptions is not None:
-            self._leaving.spawn("unfollow", self._subscriptions.leave(channel))
+        self._leaving.spawn("unfollow", self._unsubscribe(channel))
+
+    async def _unsubscribe(self, channel: bytes) -> None:
+        """Hear a channel no more, unless somebody has come for it meanwhile."""
+        if self._subscriptions is not None and channel not in self._news:
+            await self._subscriptions.leave(channel)
 
     async def follow(
         self, address: str, cursor: Cursor, user: str
