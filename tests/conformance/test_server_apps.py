@@ -544,7 +544,7 @@ async def test_an_app_that_does_not_feel_well_is_started_again(ann: User) -> Non
 
 
 async def test_operators_see_what_runs(place: Place, ann: User) -> None:
-    app = await ann.launch(ADDER, name="Seen")
+    app = await ann.launch(f"{ADDER} // seen", name="Seen")  # which no other test installs
 
     settings = {"redis_url": place.redis_url, "redis_prefix": place.prefix}
     running = await printed("apps", **settings, json=True)
