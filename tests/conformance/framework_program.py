@@ -117,6 +117,39 @@ def add_streams(app: Any) -> None:
             tell(event="socket closed", code=gone.code)
 
 
+def starlette_application() -> Any:
+    from starlette.applications import Starlette
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route, WebSocketRoute
+
+    async def index(request: Any) -> JSONResponse:
+        return JSONResponse({"link": str(request.url_for("item", number=7))})
+
+    async def item(request: Any) -> JSONResponse:
+        return JSONResponse({"number": request.path_params["number"]})
+
+    async def stream(request: Any) -> StreamingResponse:
+        async def pieces() -> Any:
+            for number in range(20):
+                yield f"{number}\n"
+                await asyncio.sleep(0.01)
+
+        return StreamingResponse(pieces(), media_type="text/plain")
+
+    async def socket(websocket: Any) -> None:
+        await websocket.accept("chat")
+        await websocket.send_text(await websocket.receive_text())
+        await websocket.close(4000)
+
+    routes = [
+        Route("/", index),
+        Route("/items/{number:int}", item, name="item"),
+        Route("/stream", stream),
+        WebSocketRoute("/socket", socket),
+    ]
+    return Starlette(routes=routes)
+
+
 def flask_application() -> Any:
     import flask
     from a2wsgi import WSGIMiddleware
@@ -174,6 +207,12 @@ def services() -> list[Json]:
         return [fast]
     return [
         fast,
+        {
+            "id": "starlette",
+            "type": "ASGI",
+            "serve": served(starlette_application()),
+            "flags": whole,
+        },
         {"id": "flask", "type": "ASGI", "serve": served(flask_application())},
         {"id": "django", "type": "ASGI", "serve": served(django_application()), "flags": whole},
     ]
