@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -27,10 +27,12 @@ from typing import NamedTuple
 import msgpack
 
 from benchmarks.accounting import cpu_seconds, pin, server_and_client_cores
+from benchmarks.cases import CASES, OURS, Case
 from benchmarks.deployments import Deployment, Place, ours, with_path
 from benchmarks.load.frames import frames
 from benchmarks.load.http_caller import Caller
 from benchmarks.load.raw_client import RawClient, reply_frame
+from benchmarks.measure import Plan, run_once
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 30
@@ -40,13 +42,18 @@ CALLS, CONNECTIONS = 320, 8  # HTTP calls of a round, and over how many connecti
 VISITS = 60  # of a round
 WARM = 2  # rounds that do not count
 SERVICE = "benchmark"
-COLUMNS = ("before, µs", "now, µs", "least", "lower quarter", "pairs")
+COLUMNS = ("before", "now", "least", "lower quarter", "pairs")
+SECONDS, WARM_UP = 1.3, 0.3  # of a round of a case of `python -m benchmarks`
+# The parts of what an operation costs, as they follow the name of a case; else in µs of CPU.
+ALL, GATEWAY, REDIS, MEMORY = "", ": gateway", ": Redis", ": memory, kB"
+REDIS_MATTERS = 0.01  # of all, from which its part is shown
 
-Round = Callable[[], Awaitable[float]]  # answers the CPU of one operation, in µs
+Figures = Mapping[str, float]  # what one operation costs, by its parts
+Round = Callable[[], Awaitable[Figures]]
 
 
 class Row(NamedTuple):
-    """CPU of one operation in each round, in µs: of the older commit, and of what is here."""
+    """What one operation costs in each round: by the older commit, and by what is here."""
 
     case: str
     before: Sequence[float]
@@ -74,7 +81,13 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("commit", help="to measure beside what is here")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of each case ({ROUNDS})")
     names = [*frames(), *SERVED]
-    parser.add_argument("--only", action="append", choices=names, metavar="CASE")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=[*names, *LOADS],
+        metavar="CASE",
+        help="of those here, or of `python -m benchmarks --list`",
+    )
     options = parser.parse_args(words)
     wanted = options.only or names
     _say(f"| case | {' | '.join(COLUMNS)} |")
@@ -99,9 +112,9 @@ def unpack(commit: str, folder: Path) -> Path:
 def _rows(trees: Sequence[Path], wanted: Sequence[str], rounds: int) -> Iterator[Row]:
     if small := [name for name in frames() if name in wanted]:
         yield from _frame_rows(trees, small, rounds)
-    for name, case in SERVED.items():
+    for name, case in {**SERVED, **LOADS}.items():
         if name in wanted:
-            yield Row(name, *asyncio.run(_serve(trees, case, rounds)))
+            yield from _parts(name, *_served(trees, name, case, rounds))
 
 
 def _frame_rows(trees: Sequence[Path], names: Sequence[str], rounds: int) -> Iterator[Row]:
@@ -144,7 +157,9 @@ def _ask(worker: "subprocess.Popen[str]", name: str, count: int) -> float:
 # Gateways.
 
 
-async def _serve(trees: Sequence[Path], case: "Served", rounds: int) -> list[list[float]]:
+async def _serve(
+    trees: Sequence[Path], case: "Served", warm: int, rounds: int
+) -> list[list[Figures]]:
     server_cores, client_cores = server_and_client_cores()
     pin(os.getpid(), client_cores)
     async with AsyncExitStack() as stack:
@@ -155,18 +170,53 @@ async def _serve(trees: Sequence[Path], case: "Served", rounds: int) -> list[lis
             start, servers = ours(program=program), stack.enter_context(ExitStack())
             deployment = start(1, Place(place, server_cores), servers)
             sides.append(await stack.enter_async_context(case(deployment)))
-        found: list[list[float]] = [[] for _ in sides]
-        for number in range(WARM + rounds):
+        found: list[list[Figures]] = [[] for _ in sides]
+        for number in range(warm + rounds):
             for at in _turn(number, len(sides)):
                 each = await sides[at]()
-                if number >= WARM:
+                if number >= warm:
                     found[at].append(each)
     return found
 
 
-def _cost(deployment: Deployment) -> float:
-    """CPU of gateway and Redis until now, in µs."""
-    return 1e6 * cpu_seconds([*deployment.server_pids, *deployment.redis_pids])
+def _served(
+    trees: Sequence[Path], name: str, case: "Served", rounds: int
+) -> list[list[Figures]]:
+    if not name.startswith(IDLE):
+        return asyncio.run(_serve(trees, case, WARM, rounds))
+    # What an idle connection takes shows only where there were none before.
+    runs = [asyncio.run(_serve(trees, case, 0, 1)) for _ in range(rounds)]
+    return [[figures for run in runs for figures in run[at]] for at in range(len(trees))]
+
+
+def _parts(name: str, before: Sequence[Figures], now: Sequence[Figures]) -> Iterator[Row]:
+    """A row of each part; of the parts of CPU only where Redis has one that matters."""
+    parts = dict.fromkeys(before[0])
+    if REDIS in parts and _least(before, REDIS) < REDIS_MATTERS * _least(before, ALL):
+        parts = {ALL: None}
+    for part in parts:
+        yield Row(f"{name}{part}", *([each[part] for each in side] for side in (before, now)))
+
+
+def _least(figures: Sequence[Figures], part: str) -> float:
+    return min(each[part] for each in figures)
+
+
+class _Meter:
+    """CPU of gateway and Redis since it was made, in µs."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._pids = (deployment.server_pids, deployment.redis_pids)
+        self._start = self._now()
+
+    def _now(self) -> tuple[float, float]:
+        gateway, redis = (1e6 * cpu_seconds(pids) for pids in self._pids)
+        return gateway, redis
+
+    def read(self, operations: int = 1) -> Figures:
+        spent = [now - start for now, start in zip(self._now(), self._start, strict=True)]
+        gateway, redis = (each / operations for each in spent)
+        return {ALL: gateway + redis, GATEWAY: gateway, REDIS: redis}
 
 
 @asynccontextmanager
@@ -184,10 +234,10 @@ async def _calls(method: str, deployment: Deployment) -> AsyncIterator[Round]:
         for _ in range(CALLS // CONNECTIONS):
             await caller.request()
 
-    async def measure() -> float:
-        before = _cost(deployment)
+    async def measure() -> Figures:
+        meter = _Meter(deployment)
         await asyncio.gather(*map(call, callers))
-        return (_cost(deployment) - before) / CALLS
+        return meter.read(CALLS)
 
     yield measure
     for caller in callers:
@@ -230,24 +280,39 @@ async def _visits(deployment: Deployment) -> AsyncIterator[Round]:
         await client.call_manager("services.default.get_connection_info")
         await client.leave()
 
-    async def measure() -> float:
-        before = _cost(deployment)
+    async def measure() -> Figures:
+        meter = _Meter(deployment)
         for _ in range(VISITS):
             await visit()
         await _quiet(deployment)
-        return (_cost(deployment) - before) / VISITS
+        return meter.read(VISITS)
 
     yield measure
 
 
 async def _quiet(deployment: Deployment) -> None:
     """Wait until the last one is forgotten too."""
-    before = _cost(deployment)
     while True:
+        meter = _Meter(deployment)
         await asyncio.sleep(0.02)
-        if _cost(deployment) - before < 100:
+        if meter.read()[ALL] < 100:
             return
-        before = _cost(deployment)
+
+
+@asynccontextmanager
+async def _loaded(case: Case, deployment: Deployment) -> AsyncIterator[Round]:
+    """A case of `python -m benchmarks`, by a process of its own for each round."""
+    server_cores, client_cores = server_and_client_cores()
+    plan = Plan(1, SECONDS, WARM_UP, server_cores, client_cores)
+
+    async def measure() -> Figures:
+        figures = await asyncio.to_thread(run_once, case, deployment, plan)
+        if case.is_idle():
+            return {MEMORY: figures["kilobytes_each"]}
+        gateway, redis = 1e3 * figures["server_ms"], 1e3 * figures["redis_ms"]
+        return {ALL: gateway + redis, GATEWAY: gateway, REDIS: redis}
+
+    yield measure
 
 
 Served = Callable[[Deployment], AbstractAsyncContextManager[Round]]
@@ -256,6 +321,10 @@ SERVED: dict[str, Served] = {
     "HTTP POST of a function": partial(_calls, "POST"),
     "connect and leave": _visits,
 }
+LOADS: dict[str, Served] = {
+    case.name: partial(_loaded, case) for case in CASES if OURS in case.subjects
+}
+IDLE = tuple(case.name for case in CASES if case.is_idle())
 
 
 def _say(text: str) -> None:

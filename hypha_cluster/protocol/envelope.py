@@ -4,9 +4,11 @@ The first map is the envelope, which the hub reads and seals; the second is the 
 checked and passes through as the bytes it came in.
 """
 
+import itertools
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
-from itertools import chain, repeat
 from typing import Any, Final, NamedTuple
 
 import msgpack
@@ -16,25 +18,32 @@ from hypha_cluster.protocol.limits import CONTAINERS, FIELD, SEAL
 
 _CALL_FIELDS: Final = ("type", "to", "method", "session", "parent")
 _FIXMAP: Final = [bytes((0x80 | n,)) for n in range(16)]
-_ENVELOPE_LOOK: Final = 2_048  # bytes; more than all but the oddest envelopes have
+_HEAD: Final = 2_048  # bytes; more than all but the oddest envelopes have
 _SMALL: Final = 1_024  # bytes of an unpacker's buffer at first; it grows with what it is fed
 # The first byte of an array that says its length: msgpack makes a list of it before it reads on.
 _LONG_ARRAY: Final = 0xDC
 _LONGER_ARRAY: Final = 0xDD
-# The first byte of any list or map.
-_CONTAINER: Final = bytes((*range(0x80, 0xA0), *range(0xDC, 0xE0)))
+# The first bytes of lists and maps; and 1 for each byte that begins neither, 0 for these.
+_CONTAINER: Final = frozenset((*range(0x80, 0xA0), *range(0xDC, 0xE0)))
+_NO_CONTAINER: Final = bytes(first not in _CONTAINER for first in range(256))
+_LOOK: Final = 8_192  # bytes that are looked at in one go: few enough for the processor's cache
 _FEW: Final = 32  # lists and maps; a frame with more is looked at closely
+_Hook = Callable[[Any], Any] | None
 _packer = msgpack.Packer(use_bin_type=True)  # making one costs more than a frame
 _KEPT: Final = 1_048_576  # bytes of a packer's buffer, which never shrinks
 
 
 class Frame(NamedTuple):
-    """A frame that was read: its two halves as values, the second also as the bytes it came in."""
+    """A frame that was read: its two halves as values, the second also as the bytes it came in.
+
+    maps: how many it has with those two, if they were counted.
+    """
 
     envelope: dict[str, Any]
     body: dict[str, Any]
     body_bytes: bytes | memoryview
     raw: bytes
+    maps: int | None = None
 
 
 class FrameReader:
@@ -85,18 +94,24 @@ class FrameReader:
         """Read a frame that is long enough to have too many lists and maps, None if it cannot have.
 
         Its bytes are looked at only if it has more than a few: those of an image, say, are read
-        faster than that.
+        faster than that. Maps are counted where there seem to be few, for whoever looks for some.
         """
-        try:
-            return self._read_counting(frame, _FEW)
-        except BadFrame:
-            return self._read_counting(frame, CONTAINERS) if _may_have_too_many(frame) else None
+        few = _counter(_FEW)
+        if not _begins_with_many(frame, list_hook=few, object_hook=few):
+            with suppress(BadFrame):
+                return self._read_hooked(frame, _counter(_FEW), _counter(_FEW))
+        if _may_have_too_many(frame):
+            count = _counter(CONTAINERS)
+            return self._read_hooked(frame, count, count)
+        if _begins_with_many(frame, object_hook=_counter(_FEW)):
+            return None
+        turns = itertools.count()
+        read = self._read_hooked(frame, None, _taking(turns))
+        return read._replace(maps=next(turns))
 
-    def _read_counting(self, frame: bytes, most: int) -> Frame:
-        """Read a frame that may have so many lists and maps at most."""
-        count = _counter(most)
+    def _read_hooked(self, frame: bytes, list_hook: _Hook, object_hook: _Hook) -> Frame:
         unpacker = msgpack.Unpacker(
-            max_buffer_size=self._max_frame_size, list_hook=count, object_hook=count
+            max_buffer_size=self._max_frame_size, list_hook=list_hook, object_hook=object_hook
         )
         unpacker.feed(frame)
         envelope, start = _as_map(unpacker.unpack()), unpacker.tell()
@@ -131,7 +146,7 @@ class FrameReader:
 
     def read_envelope(self, sealed: bytes) -> dict[str, Any]:
         """Only the first half of a frame that another node has checked and sealed."""
-        look = sealed[:_ENVELOPE_LOOK]
+        look = sealed[:_HEAD]
         unpacker = self._unpacker
         unpacker.feed(look)
         try:
@@ -154,20 +169,42 @@ class FrameReader:
         self._offset = 0
 
 
+def _begins_with_many(frame: bytes, **hooks: _Hook) -> bool:
+    """Whether hooks that count find too many in what is first in a frame."""
+    unpacker = msgpack.Unpacker(**hooks)
+    unpacker.feed(frame[:_HEAD])
+    try:
+        unpacker.unpack()
+        unpacker.unpack()
+    except BadFrame:
+        return True
+    except msgpack.OutOfData:
+        pass  # as it mostly does
+    return False
+
+
 def _may_have_too_many(frame: bytes) -> bool:
     """Whether too many of its bytes could each begin a list or a map; mostly a part settles it."""
     enough = len(frame) - CONTAINERS  # bytes that begin none
-    part = frame[: enough * 5 // 4]
-    return len(part.translate(None, _CONTAINER)) < enough
+    for start in range(0, len(frame), _LOOK):
+        ones = frame[start : start + _LOOK].translate(_NO_CONTAINER)
+        enough -= zlib.adler32(ones, 0) & 0xFFFF  # their sum: nothing else adds bytes up as fast
+        if enough <= 0:
+            return False
+    return True
 
 
 def _counter(most: int) -> Callable[[Any], Any]:
-    """A hook that leaves lists and maps as they are, until there are too many.
+    """A hook that leaves lists and maps as they are, until there are too many."""
+    return _taking(itertools.chain(itertools.repeat(None, most), _too_many()))
+
+
+def _taking(turns: Iterator[Any]) -> Callable[[Any], Any]:
+    """A hook that leaves what it is called with as it is, and takes a turn each time.
 
     It runs no Python code, so that counting costs little: `zip` takes a turn and is at its end each
     time, whereupon `next` answers its default, which is what it was called with.
     """
-    turns = chain(repeat(None, most), _too_many())
     return partial(next, zip(turns, (), strict=False))
 
 

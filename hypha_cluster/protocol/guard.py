@@ -38,6 +38,7 @@ _MARKS: Final = re.compile(rb"_(?:_proto__|rtarget(?:[\x80-\xff][ -~]*)?)")
 _LONG: Final = 4_096  # bytes from which a look at the values may be quicker than one at the bytes
 _LOOKS: Final = 64  # values that are looked at
 _PROTO: Final = b"__proto__"
+_TARGET: Final = b"_rtarget"
 NO_REFERENCES: Final[Set[Reference]] = frozenset()
 _SESSION_WAY_OUT: Final = re.compile(r"(?:^|\.)(?:_|timer(?:\.|$))")
 
@@ -87,9 +88,10 @@ def check_call(frame: Frame, source: str, target: str) -> tuple[bytes | memoryvi
         check_promise(body["promise"], source)
     references = NO_REFERENCES
     if (size < _LONG or not _is_plain(frame)) and not (is_built_in and method.startswith(CACHE)):
-        marks = _MARKS.findall(frame.raw)
-        if marks and not own(source).targets.issuperset(marks):  # as those of a promise are
-            references = _check_marks(frame, marks, source, target)
+        raw, mine = frame.raw, own(source)
+        # Mostly all functions are as those of a promise: in a few bytes that is quickly counted.
+        if size >= _LONG or raw.count(_TARGET) != raw.count(mine.target) or _PROTO in raw:
+            references = _check_marks(frame, source, target)
     if body.keys() <= BODY_KEYS:
         return frame.body_bytes, references
     return pack({key: value for key, value in body.items() if key in BODY_KEYS}), references
@@ -100,6 +102,8 @@ def _is_plain(frame: Frame) -> bool:
     body = frame.body
     if body.keys() - BODY_KEYS or not _is_bare(body.get("promise", {})):
         return False
+    if frame.maps is not None and frame.maps == _maps_known(body):
+        return True
     pending, looks = [body.get("args", [])], _LOOKS
     while pending and looks > 0:
         value = pending.pop()
@@ -113,6 +117,12 @@ def _is_plain(frame: Frame) -> bool:
     return looks > 0
 
 
+def _maps_known(body: dict[str, Any]) -> int:
+    """How many maps a call has if there are none in its arguments, nor in its envelope."""
+    promise = body.get("promise")
+    return 2 + (0 if promise is None else 1 + sum(name in promise for name in _CALLBACKS))
+
+
 def _is_bare(promise: dict[str, Any]) -> bool:
     """Whether a promise that was checked has its callbacks in it, and nothing besides."""
     callbacks = [promise[name] for name in _CALLBACKS if name in promise]
@@ -123,8 +133,11 @@ def _is_bare(promise: dict[str, Any]) -> bool:
     )
 
 
-def _check_marks(frame: Frame, marks: list[bytes], source: str, target: str) -> Set[Reference]:
-    """Look at what may be a dangerous key, or a function that is not the sender's."""
+def _check_marks(frame: Frame, source: str, target: str) -> Set[Reference]:
+    """Look for what may be a dangerous key, or a function that is not the sender's."""
+    marks = _MARKS.findall(frame.raw)
+    if own(source).targets.issuperset(marks):
+        return NO_REFERENCES
     if _PROTO in marks:
         _check_keys(frame)
     return References(source, target).feed(frame.raw)

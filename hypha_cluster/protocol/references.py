@@ -40,16 +40,19 @@ class Own(NamedTuple):
     """How functions of a sender's own are told from others.
 
     names: what it calls itself. targets: how the key and the value of such a target are written.
+    target: the one of these that published clients write.
     """
 
     names: tuple[str, str]
     targets: frozenset[bytes]
+    target: bytes
 
 
 @lru_cache(maxsize=1_024)
 def own(source: str) -> Own:
     names = (source, client_of(source))
-    return Own(names, frozenset(b"_rtarget" + pack(name) for name in names))
+    targets = [_KEY + pack(name) for name in names]
+    return Own(names, frozenset(targets), targets[1])
 
 
 class References:

@@ -5,7 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.beside import ROOT, SERVED, Row, _rows, _turn, main
+from benchmarks import beside
+from benchmarks.beside import (
+    ALL,
+    GATEWAY,
+    LOADS,
+    MEMORY,
+    REDIS,
+    ROOT,
+    SERVED,
+    Row,
+    _parts,
+    _rows,
+    _turn,
+    main,
+)
+from benchmarks.deployments import Deployment
 from benchmarks.load.frames import frames, passing
 
 
@@ -29,9 +44,38 @@ def test_both_trees_are_measured_in_every_round() -> None:
 
     rows = list(_rows([ROOT, ROOT], names, rounds=1))
 
-    assert [row.case for row in rows] == names
+    parts = [f"connect and leave: {part}" for part in ("gateway", "Redis")]
+    assert [row.case for row in rows] == [*names, *parts]
     assert {len(row.before) == len(row.now) > 0 for row in rows} == {True}
     assert all(statistics.mean([*row.before, *row.now]) > 0 for row in rows)
+
+
+def test_parts_are_shown_where_redis_has_one() -> None:
+    with_redis = {ALL: 100.0, GATEWAY: 90.0, REDIS: 10.0}
+    without = {ALL: 100.0, GATEWAY: 99.9, REDIS: 0.1}
+
+    shown = [list(_parts("a case", [each], [each])) for each in (with_redis, without)]
+
+    assert [[row.case for row in rows] for rows in shown] == [
+        ["a case", "a case: gateway", "a case: Redis"],
+        ["a case"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "figures", "parts"),
+    [
+        ("echo", {"server_ms": 0.09, "redis_ms": 0.01}, {ALL: 100, GATEWAY: 90, REDIS: 10}),
+        ("idle-1000", {"kilobytes_each": 6.5}, {MEMORY: 6.5}),
+    ],
+)
+async def test_cases_of_the_page_are_measured_beside_too(
+    name: str, figures: dict[str, float], parts: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beside, "run_once", lambda *_: figures)
+
+    async with LOADS[name](Deployment([], [], [])) as measure:
+        assert await measure() == pytest.approx(parts)
 
 
 def test_a_commit_that_is_not_there_is_said_not_to_be(tmp_path: Path) -> None:

@@ -209,6 +209,15 @@ def test_a_frame_with_as_many_as_clients_may_send_is_read_as_it_is() -> None:
         assert bytes(frame.body_bytes) == pack({"args": args})
 
 
+def test_maps_of_a_long_frame_that_has_few_are_counted() -> None:
+    points = [[number / 7, number / 11] for number in range(12_000)]
+    reader = FrameReader(CLIENT_FRAME)
+
+    for args, maps in (([points], 2), ([points, {"a": {}}], 4), ([{}] * 10 + [points], 12)):
+        assert reader.read(pack(CALL) + pack({"args": args})).maps == maps
+    assert reader.read(pack(CALL) + pack({"args": [{}] * 100 + [points]})).maps is None
+
+
 def test_a_refused_frame_costs_its_sender_only_what_was_read() -> None:
     reader = FrameReader(CLIENT_FRAME)
     frames = [many(b"\x80", 900_000), many(b"\x90", 900_000)]

@@ -376,6 +376,7 @@ PADDING: dict[str, Any] = {
     "a list of numbers": list(range(10_000)),
     "many records": [{"a": number, "b": []} for number in range(1_000)],
     "text": "x" * 10_000,
+    "many points": [[number / 7, number / 11] for number in range(12_000)],
 }
 PLACES: dict[str, Callable[[Any], Any]] = {
     "beside it": lambda hidden: [hidden],
@@ -432,3 +433,17 @@ def test_what_is_hidden_beside_the_arguments_of_a_long_frame_is_not_forwarded() 
 
     with pytest.raises(BadFrame, match="__proto__"):
         check_call(frame, ME, YOU)
+
+
+@pytest.mark.parametrize("name", ["args", "promise"])
+@pytest.mark.parametrize("hidden", [reference("away/other", "services.closed.f"), {"__proto__": 1}])
+def test_what_is_written_over_is_not_overlooked_among_many_points(name: str, hidden: Any) -> None:
+    fields = [(name, [hidden]), ("args", PADDING["many points"]), ("promise", promised())]
+    body = b"\x83" + b"".join(pack(key) + pack(value) for key, value in fields)
+    frame = FrameReader(CLIENT_FRAME).read(pack({"method": "services.s.f"}) + body)
+
+    if "__proto__" in hidden:
+        with pytest.raises(BadFrame, match="__proto__"):
+            check_call(frame, ME, YOU)
+    else:
+        assert check_call(frame, ME, YOU)[1] == {Reference("away/other", "closed")}
