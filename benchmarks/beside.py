@@ -179,9 +179,7 @@ async def _serve(
     return found
 
 
-def _served(
-    trees: Sequence[Path], name: str, case: "Served", rounds: int
-) -> list[list[Figures]]:
+def _served(trees: Sequence[Path], name: str, case: "Served", rounds: int) -> list[list[Figures]]:
     if not name.startswith(IDLE):
         return asyncio.run(_serve(trees, case, WARM, rounds))
     # What an idle connection takes shows only where there were none before.
