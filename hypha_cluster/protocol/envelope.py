@@ -125,11 +125,15 @@ class FrameReader:
 
         A few bytes could announce thousands of long lists, one in the other.
         """
-        unpacker = msgpack.Unpacker(max_buffer_size=self._max_frame_size, read_size=_SMALL)
+        unpacker = self._unpacker
         unpacker.feed(frame)
         unpacker.skip()
-        if unpacker.tell() < len(frame):
+        if unpacker.tell() - self._offset < len(frame):
             unpacker.skip()
+        end = unpacker.tell() - self._offset
+        self._offset += end
+        if end != len(frame):
+            self._start_afresh()
 
     def salvage(self, frame: bytes) -> Frame | None:
         """What can be made out of a frame that may not pass, so that its sender can be told.

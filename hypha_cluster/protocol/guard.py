@@ -88,9 +88,13 @@ def check_call(frame: Frame, source: str, target: str) -> tuple[bytes | memoryvi
         check_promise(body["promise"], source)
     references = NO_REFERENCES
     if (size < _LONG or not _is_plain(frame)) and not (is_built_in and method.startswith(CACHE)):
-        raw, mine = frame.raw, own(source)
+        raw = frame.raw
         # Mostly all functions are as those of a promise: in a few bytes that is quickly counted.
-        if size >= _LONG or raw.count(_TARGET) != raw.count(mine.target) or _PROTO in raw:
+        if (
+            size >= _LONG
+            or ((many := raw.count(_TARGET)) and many != raw.count(own(source).target))
+            or _PROTO in raw
+        ):
             references = _check_marks(frame, source, target)
     if body.keys() <= BODY_KEYS:
         return frame.body_bytes, references
