@@ -16,7 +16,7 @@
 local HOLDER = 'owner' -- as keys.py says
 local made = redis.call('EXISTS', KEYS[1]) == 0
 local old = redis.call('HMGET', KEYS[3], HOLDER, 'state', 'user_id', 'node', 'program', 'until', 'away_after',
-  'before', 'family')
+  'before', 'family', 'since')
 if old[1] then
   local is_kin = (old[9] or old[3]) == ARGV[9]
   if ARGV[6] == 'resume' and is_kin and old[5] and old[5] ~= ARGV[8] then
@@ -52,8 +52,7 @@ else
 end
 redis.call('HSET', KEYS[3], HOLDER, ARGV[2], 'node', ARGV[3], 'state', 'online', 'user_id', ARGV[4],
   'user', ARGV[5], 'until', 0, 'away_after', 0, 'patience', ARGV[7], 'program', ARGV[8],
-  'family', ARGV[9], 'before', before)
-redis.call('HSETNX', KEYS[3], 'since', redis.call('TIME')[1] .. '000')
+  'family', ARGV[9], 'before', before, 'since', old[10] or redis.call('TIME')[1] .. '000')
 redis.call('SADD', KEYS[2], ARGV[1])
 redis.call('DEL', KEYS[6])
 if KEYS[9] then
@@ -66,7 +65,8 @@ answer[#answer + 1] = #unsettled
 for _, service in ipairs(unsettled) do
   answer[#answer + 1] = service
 end
-for _, service in ipairs(redis.call('SMEMBERS', KEYS[4])) do
+-- Services come and go with the record of who offers them.
+for _, service in ipairs(old[1] and redis.call('SMEMBERS', KEYS[4]) or {}) do
   local info = redis.call('HGET', KEYS[5], ARGV[1] .. ':' .. service)
   if info then
     answer[#answer + 1] = service

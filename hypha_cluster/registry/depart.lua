@@ -8,14 +8,13 @@ local holders = {}
 for i = 6, #KEYS, 2 do
   local holder = ARGV[#holders * 3 + 3]
   holders[#holders + 1] = holder
-  if redis.call('HGET', KEYS[i], ARGV[1]) == holder then
+  local user = redis.call('HMGET', KEYS[i], ARGV[1], 'identity')
+  local is_its = user[1] == holder
+  local is_last = user[2] and redis.call('HLEN', KEYS[i]) == (is_its and 2 or 1)
+  if is_last and cjson.decode(user[2]).is_anonymous then
+    redis.call('DEL', KEYS[i])
+  elseif is_its then
     redis.call('HDEL', KEYS[i], ARGV[1])
-  end
-  if redis.call('HLEN', KEYS[i]) == 1 then
-    local identity = redis.call('HGET', KEYS[i], 'identity')
-    if identity and cjson.decode(identity).is_anonymous then
-      redis.call('DEL', KEYS[i])
-    end
   end
 end
 if redis.call('EXISTS', KEYS[2]) == 0 then

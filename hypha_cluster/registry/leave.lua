@@ -10,6 +10,7 @@
 --          1 when there is the workspace, number of services to be settled, their ids,
 --          holder of a departure, what is known of it, …}
 local HOLDER = 'owner' -- as keys.py says
+local has_workspace = nil
 local client = redis.call('HMGET', KEYS[3], HOLDER, 'state', 'until', 'user_id', 'node', 'away_after')
 local is_suspended, is_over = client[2] == 'suspended', false
 if is_suspended then
@@ -33,6 +34,7 @@ if client[1] and (client[1] == ARGV[2] or (ARGV[2] == '' and is_over)) then
     cjson.encode({client[4], client[5], client[3] or '0', client[6] or '0'}))
   if redis.call('SCARD', KEYS[2]) == 0 and redis.call('HGET', KEYS[1], 'persistent') ~= 'true' then
     redis.call('DEL', KEYS[1])
+    has_workspace = 0
   end
   client[1], is_suspended = false, false
 end
@@ -40,7 +42,7 @@ local unsettled = redis.call('SMEMBERS', KEYS[10])
 local answer = {
   client[1] and 1 or 0,
   is_suspended and tonumber(client[3]) or 0,
-  redis.call('EXISTS', KEYS[1]),
+  has_workspace or redis.call('EXISTS', KEYS[1]),
   #unsettled,
 }
 for _, service in ipairs(unsettled) do
