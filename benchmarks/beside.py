@@ -46,7 +46,7 @@ COLUMNS = ("before", "now", "least", "lower quarter", "pairs")
 SECONDS, WARM_UP = 1.3, 0.3  # of a round of a case of `python -m benchmarks`
 # The parts of what an operation costs, as they follow the name of a case; else in µs of CPU.
 ALL, GATEWAY, REDIS, MEMORY = "", ": gateway", ": Redis", ": memory, kB"
-REDIS_MATTERS = 0.01  # of all, from which its part is shown
+REDIS_MATTERS = 0.05  # of all, from which its part is shown
 
 Figures = Mapping[str, float]  # what one operation costs, by its parts
 Round = Callable[[], Awaitable[Figures]]
