@@ -14,12 +14,23 @@ from hypha_cluster.registry.clients import Attachment, Claim, ClaimMode, ClientR
 from hypha_cluster.relay.connection import UNCOUNTED, Share
 
 
+class Move(NamedTuple):
+    """A page of an app takes the place of another one, whose runner stops.
+
+    patience: seconds in which that one may still answer what it was asked.
+    service: until the new page offers it, calls wait.
+    """
+
+    patience: float
+    service: str
+
+
 class Admission(NamedTuple):
     """A client that may attach.
 
     program: the program that had the address, if this client has proved to be the same.
     takes: whether it ousts a client of the same user that has the address (the page of an app whose
-    instance runs anew).
+    instance runs anew). move: how, if that was planned, so that no call is to be lost.
     dialect: what it speaks.
     """
 
@@ -28,6 +39,7 @@ class Admission(NamedTuple):
     client: str
     program: str = ""
     takes: bool = False
+    move: Move | None = None
     dialect: Dialect = IMJOY
     share: Share = UNCOUNTED
 

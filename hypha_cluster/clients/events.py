@@ -16,6 +16,7 @@ from hypha_cluster.relay.events import (
     ENDED,
     LEFT,
     MISJUDGED,
+    MOVED,
     REQUEST,
     TAKEN,
     Event,
@@ -72,8 +73,8 @@ class Events:
 
     def _hand_on(self, event: Event) -> None:
         """Take a question of another node to this one, or an answer to one of its own."""
-        if event.kind == REQUEST:
-            self._handover.take_request(Request(*event.about))
+        if event.kind in (REQUEST, MOVED):
+            self._handover.take_request(_request(*event.about))
         elif event.kind == ANSWER:
             self._handover.take_answer(*event.about)
         elif event.kind == TAKEN:
@@ -89,3 +90,9 @@ class Events:
         error = ClientLeft(f"Client {address} left before it answered.")
         self._rejects.target_left(address, error)
         self._hub.target_left(address, error)
+
+
+def _request(address: str, holder: str, asker: str, patience: str = "") -> Request:
+    """patience: in ms, as another node says it."""
+    seconds = int(patience) / 1000 if patience.isdecimal() else 0.0
+    return Request(address, holder, asker, seconds)

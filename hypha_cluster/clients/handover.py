@@ -14,17 +14,21 @@ from hypha_cluster.protocol.limits import HANDOVER
 from hypha_cluster.relay.bus import Outcome, Publisher
 from hypha_cluster.relay.connection import Stage
 from hypha_cluster.relay.connections import Connections
-from hypha_cluster.relay.events import ANSWER, REQUEST, write_event
+from hypha_cluster.relay.events import ANSWER, MOVED, REQUEST, write_event
 
 _log = logging.getLogger(__name__)
 
 
 class Request(NamedTuple):
-    """`asker`, a node, has got the address that `holder`, a connection, had until now."""
+    """`asker`, a node, has got the address that `holder`, a connection, had until now.
+
+    patience: seconds in which the holder may still answer what it was asked.
+    """
 
     address: str
     holder: str
     asker: str
+    patience: float = 0.0
 
 
 class Handover:
@@ -44,33 +48,43 @@ class Handover:
         self._on_given_up = on_given_up
         self._publisher = publisher
         self._connections = connections
-        self._awaited: dict[str, asyncio.Future[None]] = {}
+        self._awaited: dict[str, asyncio.Future[bool]] = {}
         self.requests: asyncio.Queue[Request] = asyncio.Queue()
 
-    async def obtain(self, address: str, holder: str, node: str) -> None:
-        """Have a node give an address up; return when it has, or is dead, or does not answer."""
-        given = self._awaited[holder] = asyncio.get_running_loop().create_future()
+    async def obtain(self, address: str, holder: str, node: str, *, patience: float = 0.0) -> bool:
+        """Have a node give an address up; return when it has, or is dead, or does not answer.
+
+        Answers whether it has. patience: seconds in which the holder may answer what it was asked.
+        """
+        given: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._awaited[holder] = given
         try:
-            async with asyncio.timeout(HANDOVER):
-                self._ask(address, holder, node)
-                await given
+            async with asyncio.timeout(HANDOVER + patience):
+                self._ask(Request(address, holder, self.node, patience), node)
+                return await given
         except TimeoutError:
             _log.warning("Node %s was asked for %s and does not answer.", node, address)
+            return False
         finally:
             del self._awaited[holder]
 
-    def _ask(self, address: str, holder: str, node: str) -> None:
+    def _ask(self, request: Request, node: str) -> None:
         def on_not_taken(outcome: Outcome) -> None:  # there is no such node any more
-            self.take_answer(holder)
+            self._settle(request.holder, is_given=False)
 
-        event = write_event(REQUEST, address, holder, self.node)
+        about = (request.address, request.holder, request.asker)
+        event = write_event(REQUEST, *about)
+        if request.patience:
+            event = write_event(MOVED, *about, str(int(request.patience * 1000)))
         self._publisher.publish_to_node(node, event, on_not_taken)
 
     def take_request(self, request: Request) -> None:
         """Another node has an address by now: the connection of its last holder here has to go."""
         connection = self._connections.held_by(request.holder)
-        if connection is None:
+        if connection is None and not request.patience:
             self.confirm(request)
+        elif connection is None:
+            self.requests.put_nowait(request)  # whoever waits for its answers is to be told
         elif connection.stage is Stage.ARRIVING and not self._connections.has(connection):
             connection.enter(Stage.CLOSING)  # a newer connection overtook it before it was LIVE
             self.confirm(request)
@@ -84,6 +98,9 @@ class Handover:
 
     def take_answer(self, holder: str) -> None:
         """Another node has given up what it was asked for."""
+        self._settle(holder, is_given=True)
+
+    def _settle(self, holder: str, *, is_given: bool) -> None:
         given = self._awaited.get(holder)
         if given is not None and not given.done():
-            given.set_result(None)
+            given.set_result(is_given)

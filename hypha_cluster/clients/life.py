@@ -61,6 +61,7 @@ LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will
 # and so on for ever.
 SUPERSEDED: Final = 1000
 _SENT_AWAY: Final = (Stage.SET_ASIDE, Stage.CLOSING)
+_ANSWERING: Final = 0.02  # seconds between two looks whether a page has answered
 GOING_AWAY: Final = 1012  # makes every release of the client come back at once (protocol.md 1.4)
 
 
@@ -141,10 +142,14 @@ class ClientLife:
         try:
             claim = await self._claims.claim(connection.attachment, admission)
             connection.claimed(claim.services, _offer(admission, claim))
-            if admission.takes and claim.resumed:
+            if admission.move is not None:
+                connection.wait_for(admission.move.service)
+                await self._outlive(connection.address, claim, admission.move.patience)
+            elif admission.takes and claim.resumed:
                 self._presence.announce_replacement(connection.address)
             async with self._lock(connection.address):
-                await self._open(connection, claim, accept, cuts_off=admission.takes)
+                self._follow(connection, is_new=admission.takes)
+                await self._open(connection, claim, accept, admission)
         except BaseException:
             await self._abandon(connection)
             raise
@@ -159,8 +164,7 @@ class ClientLife:
         connection: Connection,
         claim: Claim,
         accept: Callable[[], Awaitable[None]],
-        *,
-        cuts_off: bool,
+        admission: Admission,
     ) -> None:
         if connection.stage is Stage.CLOSING:  # another node has its address already
             await accept()
@@ -172,14 +176,50 @@ class ClientLife:
             self._oust(previous)
             await self._hear_out(previous)
             unseen = previous.take_unseen()
-            if cuts_off:  # else the old page, which is the client no longer, would still be heard
+            if (
+                admission.takes
+            ):  # else the old page, which is the client no longer, would still be heard
                 previous.socket.abort()
-        if claim.previous is not None:
+        if claim.previous is not None and admission.move is None:
             await self._obtain(connection.address, claim.previous)
         await self._listener.join(connection.address)
         await self._registry.noted(claim)
         await accept()
         await self._go_live(connection, unseen, is_back=claim.resumed)
+
+    def _follow(self, connection: Connection, *, is_new: bool) -> None:
+        """Note what the page of an app has to answer. is_new: none of that is of the one before."""
+        if is_new:
+            self._ledger.unfollow(connection.address)
+        if is_page_of_app(connection.attachment.identity):
+            self._ledger.follow(connection.address)
+
+    async def _outlive(self, address: str, claim: Claim, patience: float) -> None:
+        """Wait until the page before has answered what it was asked; here, or at another node.
+
+        What comes meanwhile waits in the mailbox, for the next one. If it does not answer all of it
+        in time, whoever waits for an answer is told that there will be none.
+        """
+        if claim.previous is None:
+            return
+        node, here = claim.previous.node, self._connections.get(address)
+        if here is not None or node == self._terms.node:
+            has_answered = here is not None and await self._has_answered(here, patience)
+        else:  # which tells them by itself, unless it is lost
+            holder = claim.previous.holder
+            has_answered = await self._handover.obtain(address, holder, node, patience=patience)
+        if not has_answered:
+            self._presence.announce_replacement(address)
+
+    async def _has_answered(self, connection: Connection, patience: float) -> bool:
+        """Have a client get nothing more; say whether it answers in time what it has got."""
+        await self.set_aside(connection)
+        end = self._terms.clock() + patience
+        while self._ledger.owes(connection.address):
+            if self._terms.clock() > end:
+                return False
+            await asyncio.sleep(_ANSWERING)
+        return not connection.is_ending  # with whose end it is forgotten what it owes
 
     async def _abandon(self, connection: Connection) -> None:
         """Undo what was done for a connection that could not be attached."""
@@ -280,6 +320,8 @@ class ClientLife:
             from_bus, local = connection.take_waiting()
             self._hub.forget(connection.address)
             self._chunk_relay.forget(connection)
+            if is_page_of_app(connection.attachment.identity):
+                self._ledger.unfollow(address)
             if calls := self._ledger.forget(address):
                 waiting = [(target, call.session, call.reject) for target, call in calls]
                 from_bus.insert(0, write_calls(waiting))
@@ -309,7 +351,9 @@ class ClientLife:
 
     async def _hand_over(self, request: Request) -> None:
         connection = self._connections.held_by(request.holder)
-        if connection is not None and connection.stage in _SENT_AWAY:
+        if request.patience:
+            await self._let_answer(connection, request)
+        elif connection is not None and connection.stage in _SENT_AWAY:
             await self._hear_out(connection)
         async with self._lock(request.address):  # wait for a detach already in progress
             if connection is not None:
@@ -319,6 +363,11 @@ class ClientLife:
         self._handover.confirm(request)
         if connection is not None and connection.stage is Stage.CLOSING:
             await self._cut_off_replaced(connection)
+
+    async def _let_answer(self, connection: Connection | None, request: Request) -> None:
+        """Before another page has its place; who waits for an answer in vain is told."""
+        if connection is None or not await self._has_answered(connection, request.patience):
+            self._presence.announce_replacement(request.address)
 
     async def _cut_off_replaced(self, connection: Connection) -> None:
         """Cut off the page of an app whose instance runs in another page by now."""

@@ -195,6 +195,13 @@ PENDING_CALLS: Final = _calls.limit(
     "delivered, but not when the callee leaves later",
     "the names of each are kept until it is answered, and some never are",
 )
+OWED_ANSWERS: Final = _calls.limit(
+    1_000,
+    "calls",
+    "calls that one page of an app has got, which it is known to have to answer; the next page "
+    "waits for these when a runner stops",
+    "some are never answered",
+)
 TRACED_CALLS: Final = _calls.limit(
     10_000, "calls", "calls that are followed by tracing at once", "some are never answered"
 )

@@ -33,6 +33,7 @@ LEASE: Final = 10.0  # seconds; then an instance is taken by another runner
 REMEMBERED: Final = 86_400.0  # seconds for which the end of an instance is known
 TICKET: Final = "hypha-app-"  # what the token of a page begins with
 _TICKET_LIFE: Final = 60.0  # seconds
+_LONGEST_MOVE: Final = 3_600.0  # seconds
 HISTORY: Final = (APP_HISTORY, int(REMEMBERED * 1000))  # changes, and ms
 _LOOKED_AT: Final = 1_000  # instances that one script looks at
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
@@ -535,6 +536,17 @@ class Instances:
         await self._release(kept, [instance.app_id])
         await self.end(address, because=because)
 
+    async def planned_move(self, address: str) -> tuple[float, str] | None:
+        """For how many seconds the page before may go on answering, whose runner stops.
+
+        And the service that the next one is there for. None if that page is not to be waited for.
+        """
+        leaves, service = await self._redis.hmget(
+            self._keys.instance(address), "moving", "wait_for"
+        )
+        seconds = _seconds(leaves)
+        return (seconds, (service or b"").decode()) if seconds else None
+
     # What the page of an instance gets its files by, without a token.
 
     async def opens(self, ticket: str, app_id: str) -> int | None:
@@ -548,6 +560,11 @@ class Instances:
         is_meant = f"{workspace_of(app_id)}/{app.decode()}" == app_id
         is_open = hmac.compare_digest(files, secret.encode(errors="surrogatepass"))
         return int(number) if is_meant and is_open and State(state.decode()) in ACTIVE else None
+
+
+def _seconds(text: bytes | None) -> float:
+    """What a runner has written, in ms, but not more than there may be."""
+    return min(int(text) / 1000, _LONGEST_MOVE) if text and text.isdigit() else 0.0
 
 
 def files_secret() -> str:

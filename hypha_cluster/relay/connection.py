@@ -51,7 +51,26 @@ class Offer(Enum):
     # It has taken an address over and has announced nothing yet: published clients never answer a
     # call of a service that they do not offer.
     AWAITED = auto()
+    MOVED = auto()  # the same, as was planned: calls wait until it offers what it is there for
     FORGOTTEN = auto()  # it came back, but the hub no longer knew what it offers, and asks
+
+
+class Early:
+    """Calls that wait until a client offers a service. size: their bytes."""
+
+    __slots__ = ("frames", "service", "size")
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.frames, self.size = list[bytes](), 0
+
+    def put(self, frame: bytes) -> None:
+        self.frames.append(frame)
+        self.size += len(frame)
+
+    def take(self) -> list[bytes]:
+        frames, self.frames, self.size = self.frames, [], 0
+        return frames
 
 
 class Speech(NamedTuple):
@@ -81,6 +100,9 @@ class Share(NamedTuple):
 UNCOUNTED: Final = Share()
 
 
+_NOT_MOVED: Final = Early("")  # of nearly all connections: nothing is ever put there
+
+
 class Connection:
     """A client attached to this node."""
 
@@ -93,6 +115,7 @@ class Connection:
         "chunks",
         "clock",
         "dialect",
+        "early",
         "attached_at",
         "heard_at",
         "gone",
@@ -165,7 +188,7 @@ class Connection:
         self.waiting_to_route: list[bytes] | None = None
         self.routed = asyncio.Event()  # set while none waits
         self.routed.set()
-        self.offer = Offer.KNOWN
+        self.offer, self.early = Offer.KNOWN, _NOT_MOVED
         self.too_early = frozenset[str]()  # whose calls in chunks are on their way before that
         self.clock = clock
         self.attached_at = self.refreshed_at = self.heard_at = clock()
@@ -198,11 +221,17 @@ class Connection:
         """The client has its address now, and offers what was offered there before."""
         self.services, self.offer = services, offer
 
-    def announce(self, services: Infos) -> None:
-        """The client offers these services from now on, as it says itself."""
-        self.services = services
-        if services:
+    def wait_for(self, service: str) -> None:
+        """Calls of the client wait from now on, until it offers a service."""
+        self.offer, self.early = Offer.MOVED, Early(service)
+
+    def announce(self, services: Infos, named: Infos | None = None) -> None:
+        """The client offers these services from now on. named: those that it has just said."""
+        self.services, named = services, services if named is None else named
+        if named and self.early.service in ("", *named):
             self.offer = Offer.KNOWN
+            for frame in self.early.take():
+                self.send(frame)
 
     def refreshed(self) -> None:
         """The client has just asked for its connection info."""
@@ -268,6 +297,6 @@ class Connection:
 
     def take_waiting(self) -> tuple[list[bytes], list[bytes]]:
         """The frames that wait for it: those that came by the bus, and those from here."""
-        from_bus, local = self.waiting_from_bus, self.waiting_local
+        from_bus, local = [*self.early.take(), *self.waiting_from_bus], self.waiting_local
         self.waiting_from_bus, self.waiting_local = [], []
         return from_bus, local

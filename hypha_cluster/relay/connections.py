@@ -84,6 +84,13 @@ class Connections:
         connection.send(frame)
         return True
 
+    def keep_early(self, connection: Connection, frame: bytes) -> bool:
+        """Keep a call until its client is ready, unless too much waits; say whether it is kept."""
+        if connection.early.size > self._outbox_size:
+            return False
+        connection.early.put(frame)
+        return True
+
     def force(self, connection: Connection, frame: bytes) -> None:
         """Send a frame that must not be lost; drop a client for which twice the bound waits."""
         if connection.socket.buffered > 2 * self._outbox_size:

@@ -39,7 +39,8 @@ from hypha_cluster.relay.sockets import Verdict
 
 _log = logging.getLogger(__name__)
 
-_AWAITED: Final = Offer.AWAITED  # asked for each frame
+_KNOWN: Final = Offer.KNOWN  # asked for each frame
+_NOT_READY: Final = (Offer.AWAITED, Offer.MOVED)
 NOTHING: Final = write_calls([])  # a message without meaning: no calls to be inherited
 _LAST_CHUNK: Final = f"{guard.CACHE}process"  # a call that passes on a whole message in chunks
 
@@ -110,9 +111,10 @@ class Delivery:
 
     def _came(self, connection: Connection, note: Note) -> None:
         """Note what a client gets in chunks; the last of a call that is too early does not pass."""
-        if connection.offer is _AWAITED and _is_of_service(note.method):
+        is_early = connection.offer in _NOT_READY and _is_of_service(note.method)
+        if is_early:
             connection.too_early |= {note.source}
-        else:
+        if not is_early or connection.offer is Offer.MOVED:
             self._ledger.came(connection.address, note)
 
     def unsent(self, target: str, call: PendingCall) -> None:
@@ -133,25 +135,35 @@ class Delivery:
 
     def _offer(self, connection: Connection, sealed: bytes) -> None:
         """Send a frame to a client here, unless it is not ready or too slow for it."""
-        if connection.offer is _AWAITED and self._is_turned_away(connection, sealed):
+        if connection.offer is not _KNOWN and self._is_early(connection, sealed):
             return
         if not self._connections.offer(connection, sealed):
             self._busy(connection, sealed)
         elif self._owed.are_watched:
             self._owed.note(connection.address, sealed)
 
-    def _is_turned_away(self, connection: Connection, sealed: bytes) -> bool:
-        """Reject a call of a service that the client does not offer yet; say whether it was one."""
-        frame, target = self._read(sealed), connection.address
+    def _is_early(self, connection: Connection, sealed: bytes) -> bool:
+        """Whether it calls what the client does not offer yet; then it waits, or is rejected."""
+        waits, target = connection.offer is Offer.MOVED, connection.address
+        if connection.offer not in _NOT_READY or (waits and connection.stage is Stage.ARRIVING):
+            return False  # or what has waited for it comes before
+        frame = self._read(sealed)
         if frame is None or not isinstance(frame.body.get("promise"), dict):
             return False
         method, source = frame.envelope.get("method", ""), frame.envelope.get("from")
         if method == _LAST_CHUNK and source in connection.too_early:
             connection.too_early -= {source}
-        elif not _is_of_service(method):
+        elif not (_is_of_service(method) or (waits and method == guard.GET_SERVICE)):
             return False
-        error = ClientAway(f"Client {target} has started anew, and offers nothing yet; try again.")
-        self.rejects.reject(frame, rpc.answers_to(frame), target, error)
+        if not waits:
+            error = ClientAway(
+                f"Client {target} has started anew, and offers nothing yet; try again."
+            )
+            self.rejects.reject(frame, rpc.answers_to(frame), target, error)
+        elif not self._connections.keep_early(connection, sealed):
+            self._busy(connection, sealed)
+        elif self._owed.are_watched:
+            self._owed.note(target, sealed)
         return True
 
     def _busy(self, connection: Connection, sealed: bytes) -> None:
@@ -219,11 +231,17 @@ class Delivery:
         from_bus, local = connection.take_waiting()
         for sealed in (*mail, *from_bus):
             if accepted := self._accept(connection, sealed, is_kept=True):
-                connection.send(accepted)
-                if self._owed.are_watched:
-                    self._owed.note(connection.address, accepted)
+                self._pass_on(connection, accepted)
         for sealed in local:
-            connection.send(sealed)
+            self._pass_on(connection, sealed)
+
+    def _pass_on(self, connection: Connection, sealed: bytes) -> None:
+        """Give a client what has waited for it, unless that is to wait on."""
+        if connection.offer is Offer.MOVED and self._is_early(connection, sealed):
+            return
+        connection.send(sealed)
+        if self._owed.are_watched:
+            self._owed.note(connection.address, sealed)
 
     def _accept(
         self, connection: Connection, sealed: bytes, *, is_kept: bool = False

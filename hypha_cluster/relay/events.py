@@ -17,6 +17,7 @@ VERSION: Final = 1
 LEFT: Final = "left"  # address: a client is gone for good
 MISJUDGED: Final = "misjudged"  # node: it was taken to be dead, and has to say who is attached
 REQUEST: Final = "ousted"  # address, holder, asker: see handover.py
+MOVED: Final = "moved"  # address, holder, asker, ms in which what it was asked may be answered
 ANSWER: Final = "handed over"  # holder
 ENDED: Final = "ended"  # node: it is gone, with all that clients have called at it itself
 CHANGED: Final = "changed"  # workspace: a client of it offers other services than before
@@ -27,7 +28,9 @@ POSTED: Final = "posted"  # key, asker, number, frame: what a client has sent, s
 UNSEEN: Final = "unseen"  # program, number, frame: what a client may not have got, see tail.py
 
 # How many texts each kind of event comes with.
-_ARITY: Final = {LEFT: 1, MISJUDGED: 1, REQUEST: 3, ANSWER: 1, CHANGED: 1, ENDED: 1, TAKEN: 2}
+_ARITY: Final = {
+    **{LEFT: 1, MISJUDGED: 1, REQUEST: 3, MOVED: 4, ANSWER: 1, CHANGED: 1, ENDED: 1, TAKEN: 2}
+}
 # What nodes without versions understand; anything else they ignore, if it is an array.
 _UNVERSIONED: Final = frozenset((LEFT, MISJUDGED, REQUEST, ANSWER))
 

@@ -68,6 +68,20 @@ class Ledger:
             self._owed.answered(callee, session)
         self._tracer.answered(callee, caller, method)
 
+    # What somebody owes, whose place another one is to take.
+
+    def follow(self, callee: str) -> None:
+        """It is noted from now on which calls a client of this node has to answer."""
+        self._owed.follow(callee)
+
+    def unfollow(self, callee: str) -> None:
+        """A client that was followed has gone."""
+        self._owed.forget(callee)
+
+    def owes(self, callee: str) -> bool:
+        """Whether a client that is followed has to answer any."""
+        return self._owed.is_awaited(callee)
+
     # What comes to nothing, and what goes elsewhere.
 
     def stop_waiting(self, target: str, call: PendingCall) -> bool:

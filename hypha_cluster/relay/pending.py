@@ -9,7 +9,7 @@ from hypha_cluster.metrics import Histogram
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import node_of
 from hypha_cluster.protocol.envelope import FrameReader
-from hypha_cluster.protocol.limits import PENDING_CALLS
+from hypha_cluster.protocol.limits import OWED_ANSWERS, PENDING_CALLS
 
 
 class PendingCall(NamedTuple):
@@ -106,33 +106,58 @@ class PendingCalls:
 
 
 class OwedAnswers:
-    """Calls that clients of this node have got and not answered; only a drain watches them."""
+    """Calls that clients of this node have got and not answered: of some; in a drain, of all."""
 
     def __init__(self, reader: FrameReader) -> None:
         self._reader = reader
-        self.are_watched = False  # asked on the path of each frame
-        self._by_callee: defaultdict[str, set[str]] = defaultdict(set)  # callee → sessions
+        self.are_watched = False  # those of anybody; asked on the path of each frame
+        self._are_all_watched = False
+        self._watched = set[str]()
+        # callee → sessions, the oldest first
+        self._by_callee: defaultdict[str, dict[str, None]] = defaultdict(dict)
 
     def watch(self) -> None:
-        """Have what is delivered noted from now on."""
+        """Have what is delivered to anybody noted from now on."""
+        self.are_watched = self._are_all_watched = True
+
+    def follow(self, callee: str) -> None:
+        """Have what is delivered to one client noted from now on."""
+        self._watched.add(callee)
         self.are_watched = True
+
+    def forget(self, callee: str) -> None:
+        """Follow a client no more; it owes nothing."""
+        self._watched.discard(callee)
+        self._by_callee.pop(callee, None)
+        self.are_watched = self._are_all_watched or bool(self._watched)
 
     def note(self, callee: str, frame: bytes) -> None:
         """A client of this node gets a sealed frame."""
+        if not self._is_watched(callee):
+            return
         envelope = self._reader.read_envelope(frame)
         session, method = envelope.get("session"), envelope.get("method")
         if type(session) is str and not (type(method) is str and rpc.is_answer(method)):
-            self._by_callee[callee].add(session)
+            self._add(callee, session)
 
     def owes(self, callee: str, session: str) -> None:
         """A client of this node gets a call in chunks."""
-        if self.are_watched:
-            self._by_callee[callee].add(session)
+        if self._is_watched(callee):
+            self._add(callee, session)
+
+    def _is_watched(self, callee: str) -> bool:
+        return self._are_all_watched or callee in self._watched
+
+    def _add(self, callee: str, session: str) -> None:
+        sessions = self._by_callee[callee]
+        sessions[session] = None
+        if len(sessions) > OWED_ANSWERS:  # some are never answered
+            del sessions[next(iter(sessions))]
 
     def answered(self, callee: str, session: str) -> None:
         """A client answers a call."""
         if callee in self._by_callee:
-            self._by_callee[callee].discard(session)
+            self._by_callee[callee].pop(session, None)
 
     def is_awaited(self, callee: str) -> bool:
         """Whether a client owes any answer."""

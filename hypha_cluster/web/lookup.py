@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.requests import HTTPConnection, Request
 
-from hypha_cluster.clients.admission import Admission
+from hypha_cluster.clients.admission import Admission, Move
 from hypha_cluster.errors import (
     BadRequest,
     InvalidToken,
@@ -111,7 +111,8 @@ class Gatekeeper:
         except (PermissionDenied, WorkspaceNotFound) as error:
             await self._instances.bar(address, str(error))
             raise
-        return Admission(identity, workspace, client, takes=True)
+        move = await self._instances.planned_move(address)
+        return Admission(identity, workspace, client, takes=True, move=move and Move(*move))
 
     def guest(self) -> Identity:
         """Somebody new, who may at least log in."""

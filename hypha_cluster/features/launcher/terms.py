@@ -50,7 +50,8 @@ class LauncherSettings:
     )
     app_drain_time: float = setting(
         30.0,
-        "How long a runner that stops leaves its pages open, until other runners have taken over.",
+        "How long a runner that stops leaves its pages open, until other runners have taken over "
+        "and what the pages were asked is answered.",
         "seconds",
         within=(0.0, HOUR),
     )

@@ -72,7 +72,7 @@ class ServiceFunctions:
                 if services != connection.services:
                     self._quotas.offer(connection, len(services))
                     await self._registered.register(connection.attachment, put)
-                connection.announce(services)
+                connection.announce(services, put)
         except ClientLeft:  # it is attached to another gateway, which has to know
             await self.recover(connection)
             for service_id in put:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
-from hypha_cluster.clients.admission import Admission, Claims
+from hypha_cluster.clients.admission import Admission, Claims, Move
 from hypha_cluster.clients.events import Asked, Events
 from hypha_cluster.clients.handover import Handover
 from hypha_cluster.clients.life import ClientLife, Records, Relay, Terms
@@ -15,7 +15,8 @@ from hypha_cluster.errors import ClientLeft, Conflict, HubError, RedisUnavailabl
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.chunk_relay import ChunkRelay
-from hypha_cluster.identity.access import Identity, own_workspace
+from hypha_cluster.identity.access import Identity, Origin, own_workspace
+from hypha_cluster.identity.tokens import APP
 from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.envelope import FrameReader, Seal
@@ -43,6 +44,7 @@ from hypha_cluster.supervision import Supervisor
 from tests.fakes import FakeClock, FakeSocket, MemoryBus, MemoryListener, MemoryPublisher
 
 ANN = Identity("ann")
+PAGE = Identity("ann", origin=Origin(f"{APP}1", 0.0))  # of an app
 ME = "ann/me"
 
 
@@ -283,14 +285,20 @@ class Node:
         self, *, program: str = "", refresh_after: float = 0.0, seen: int | None = None
     ) -> Connection:
         """seen: the number of the last event that its client has got, of those of a stream."""
+        admission = Admission(ANN, own_workspace(ANN), "me", program)
+        return await self._attach(admission, refresh_after, seen)
+
+    async def attach_page(self, move: Move | None = None) -> Connection:
+        """The page of an app comes; move: in the place of another one."""
+        admission = Admission(PAGE, own_workspace(ANN), "me", takes=True, move=move)
+        return await self._attach(admission, 0.0, None)
+
+    async def _attach(
+        self, admission: Admission, refresh_after: float, seen: int | None
+    ) -> Connection:
         socket = ClientSocket(self)
         socket.tail = Tail(seen, Room())
-        connection = await self.life.attach(
-            Admission(ANN, own_workspace(ANN), "me", program),
-            socket,
-            _accept,
-            Way("", refresh_after),
-        )
+        connection = await self.life.attach(admission, socket, _accept, Way("", refresh_after))
         if connection.is_ending:  # it was told to go before anybody could listen
             self.life.detach_soon(connection, 1006)
         else:

@@ -18,6 +18,7 @@ from hypha_cluster.relay.events import (
     ENDED,
     LEFT,
     MISJUDGED,
+    MOVED,
     REQUEST,
     TAKEN,
     write_event,
@@ -76,7 +77,9 @@ REQUESTED = Request("ann/me", "here#1", "there")
     ("event", "told"),
     [
         (write_event(LEFT, "ann/me"), LEFT_TOLD),
-        (write_event(REQUEST, *REQUESTED), [REQUESTED]),
+        (write_event(REQUEST, *REQUESTED[:3]), [REQUESTED]),
+        (write_event(MOVED, *REQUESTED[:3], "2500"), [REQUESTED._replace(patience=2.5)]),
+        (write_event(MOVED, *REQUESTED[:3], "-1"), [REQUESTED]),
         (write_event(ANSWER, "here#1"), [("answer", "here#1")]),
         (write_event(CHANGED, "ann"), [("forget", "ann")]),
         (write_event(ENDED, "there"), 2 * [("ended", "there", ENDED_TOLD)]),

@@ -8,7 +8,7 @@ from hypha_cluster.clients.handover import Handover, Request
 from hypha_cluster.relay.bus import OnNotTaken, Outcome
 from hypha_cluster.relay.connection import Connection, Stage
 from hypha_cluster.relay.connections import Connections
-from hypha_cluster.relay.events import ANSWER, REQUEST, write_event
+from hypha_cluster.relay.events import ANSWER, MOVED, REQUEST, write_event
 from tests.fakes import FakeSocket
 from tests.unit.relay.test_connection import arriving
 
@@ -75,13 +75,31 @@ async def test_an_address_is_obtained_when_its_node_has_given_it_up(rig: Rig) ->
     rig.handover.take_answer("there#7")
     rig.handover.take_answer("there#1")
 
-    await asyncio.wait_for(obtaining, 1)
+    assert await asyncio.wait_for(obtaining, 1)
 
 
 async def test_nobody_waits_for_a_node_that_is_not_there(rig: Rig) -> None:
     rig.publisher.outcome = Outcome.NOBODY
 
-    await asyncio.wait_for(rig.handover.obtain("ann/me", "there#1", "there"), 1)
+    assert not await asyncio.wait_for(rig.handover.obtain("ann/me", "there#1", "there"), 1)
+
+
+async def test_a_node_is_told_for_how_long_its_page_may_answer(rig: Rig) -> None:
+    rig.publisher.outcome = Outcome.NOBODY
+
+    await rig.handover.obtain("ann/me", "there#1", "there", patience=2.5)
+
+    event = write_event(MOVED, "ann/me", "there#1", "here", "2500")
+    assert rig.publisher.told == [("there", event)]
+
+
+async def test_whose_answers_are_waited_for_is_seen_to_though_it_is_not_here(rig: Rig) -> None:
+    request = rig.request._replace(patience=2.5)
+
+    rig.handover.take_request(request)
+
+    assert rig.handover.requests.get_nowait() == request
+    assert not rig.is_confirmed
 
 
 async def test_an_answer_that_nobody_waits_for_is_nothing(rig: Rig) -> None:

@@ -6,10 +6,11 @@ from typing import cast
 
 import pytest
 
+from hypha_cluster.clients.admission import Move
 from hypha_cluster.clients.life import SUPERSEDED
 from hypha_cluster.errors import HubError, RedisUnavailable, StillOnline, TooMany
 from hypha_cluster.protocol import rpc
-from hypha_cluster.protocol.envelope import Seal
+from hypha_cluster.protocol.envelope import Seal, pack
 from hypha_cluster.relay.connection import Connection, Stage
 from hypha_cluster.relay.events import read_unseen
 from hypha_cluster.relay.pending import PendingCall
@@ -274,6 +275,92 @@ async def test_who_goes_while_it_is_set_aside_is_waited_for(cluster: Cluster, no
     await asyncio.gather(setting_aside, detaching)
 
     assert state(cluster) is None
+
+
+# A page of an app in the place of another one, whose runner stops.
+
+MOVE = Move(LIMIT, "tool")
+
+
+def call(session: str) -> bytes:
+    body = pack({"args": [], "promise": rpc.promise("ann/you", session)})
+    return Seal("ann/you", {}).call(rpc.call_envelope(ME, "services.tool.run", session), body)
+
+
+async def page_at_work(node: Node) -> Connection:
+    """A page that has got a call, and has not answered it."""
+    page = await node.attach_page()
+    page.announce({"tool": "{}"}, {"tool": "{}"})
+    node.delivery.send(ME, call("s1"))
+    assert sent(page) == [call("s1")]
+    return page
+
+
+async def is_set_aside(node: Node) -> None:
+    """Wait until what comes for the page goes to the mailbox."""
+    while node.listener.takes(ME):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_the_next_page_comes_when_the_one_before_has_answered(
+    cluster: Cluster, node: Node, where: str
+) -> None:
+    old, place = await page_at_work(node), node if where == "here" else cluster.node(where)
+
+    coming = asyncio.create_task(place.attach_page(MOVE))
+    await is_set_aside(node)
+    place.delivery.send(ME, call("s2"))
+    await cluster.bus.settled()
+    assert not coming.done()
+    assert old.stage is SET_ASIDE  # it is heard
+    node.ledger.answered(ME, "ann/you", "s1.resolve")
+    new = await coming
+
+    assert (sent(old), sent(new)) == ([call("s1")], [])
+    new.announce({"tool": "{}"}, {"tool": "{}"})
+    assert sent(new) == [call("s2")]
+    assert node.hub.left == place.hub.left == []  # nobody is told that there will be no answer
+    assert old.is_ending
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_who_waits_for_a_page_that_does_not_answer_is_told(
+    cluster: Cluster, node: Node, where: str
+) -> None:
+    old, place = await page_at_work(node), node if where == "here" else cluster.node(where)
+
+    coming = asyncio.create_task(place.attach_page(MOVE))
+    await is_set_aside(node)
+    await cluster.clock.sleep(LIMIT + 1)
+    await coming
+    await cluster.bus.settled()
+
+    assert node.hub.left == [ME]
+    assert old.is_ending
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_who_waits_for_a_page_that_is_lost_is_told(
+    cluster: Cluster, node: Node, where: str
+) -> None:
+    old, place = await page_at_work(node), node if where == "here" else cluster.node(where)
+    await node.life.detach(old, 1006)
+
+    await place.attach_page(MOVE)
+    await cluster.bus.settled()
+
+    assert node.hub.left == [ME]
+
+
+async def test_what_a_page_owes_is_forgotten_with_it(node: Node) -> None:
+    old = await page_at_work(node)
+    assert node.ledger.owes(ME)
+
+    await node.life.detach(old, 1000)
+
+    assert not node.ledger.owes(ME)
+    assert not node.owed.are_watched
 
 
 # Saying again who is here.

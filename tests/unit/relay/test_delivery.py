@@ -609,6 +609,90 @@ async def test_a_call_in_chunks_is_turned_away_with_its_last_one(rig: Rig) -> No
     assert sent(mine) == [append, process]
 
 
+async def moved(rig: Rig) -> Connection:
+    """A page that has the place of another one, and does not offer what it is there for."""
+    mine = await rig.live("me")
+    mine.wait_for("tool")
+    return mine
+
+
+def offers(page: Connection, *services: str) -> None:
+    named = dict.fromkeys(services, "{}")
+    page.announce({"old": "{}"} | named, named)
+
+
+async def test_a_call_waits_until_the_next_page_offers_its_service(rig: Rig) -> None:
+    mine = await moved(rig)
+
+    rig.delivery.send(ME, call(session="s1"))
+    rig.delivery.send(ME, call(session="s2"))
+    offers(mine, "another")
+    assert sent(mine) == []
+
+    offers(mine, "another", "tool")
+    rig.delivery.send(ME, call(session="s3"))
+    assert sent(mine) == [call(session=f"s{number}") for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(("method", "waits"), [("get_service", True), ("ping", False)])
+async def test_what_is_asked_of_any_client_waits_if_it_is_about_services(
+    rig: Rig, method: str, waits: bool
+) -> None:
+    mine = await moved(rig)
+    envelope = rpc.call_envelope(ME, f"services.built-in.{method}", "s")
+    body = {"args": [], "promise": rpc.promise(YOU, "s")}
+
+    rig.delivery.send(ME, Seal(YOU, {}).call(envelope, pack(body)))
+
+    assert (len(mine.early.frames), len(sent(mine))) == (int(waits), int(not waits))
+
+
+async def test_what_has_waited_for_the_next_page_stays_in_order(rig: Rig) -> None:
+    mine = rig.arrive("me")
+    mine.wait_for("tool")
+
+    rig.delivery.send(ME, call(session="s2"))
+    rig.delivery.go_live(mine, [call(session="s1"), note()])
+    rig.delivery.send(ME, call(session="s3"))
+
+    assert sent(mine) == [note()]
+    offers(mine, "tool")
+    assert sent(mine)[1:] == [call(session=f"s{number}") for number in (1, 2, 3)]
+
+
+async def test_too_many_calls_that_wait_are_turned_away(rig: Rig) -> None:
+    mine, yours = await moved(rig), await rig.live("you")
+
+    for number in range(20):
+        rig.wait(f"s{number}", ME)
+        rig.delivery.send(ME, call(session=f"s{number}"))
+
+    assert 500 < mine.early.size < 1_000
+    assert len(told(yours)) == 20 - len(mine.early.frames)
+    assert all("is busy" in text for _, text in told(yours))
+
+
+async def test_calls_that_wait_for_a_page_that_goes_are_for_the_next_one(rig: Rig) -> None:
+    mine = await moved(rig)
+    rig.delivery.send(ME, call())
+
+    assert mine.take_waiting() == ([call()], [])
+    assert (mine.early.frames, mine.early.size) == ([], 0)
+
+
+async def test_a_call_in_chunks_waits_with_its_last_one(rig: Rig) -> None:
+    mine = await moved(rig)
+    envelope = rpc.call_envelope(ME, "services.built-in.message_cache.process", "s")
+    process = Seal(YOU, {}).call(envelope, pack({"args": [], "promise": rpc.promise(YOU, "s")}))
+
+    rig.delivery.tell(ME, Note(YOU, "services.tool.work", "t"))
+    rig.delivery.send(ME, process)
+
+    assert sent(mine) == []
+    offers(mine, "tool")
+    assert sent(mine) == [process]
+
+
 # Mailboxes.
 
 

@@ -10,6 +10,7 @@ from hypha_cluster.relay.events import (
     CHANGED,
     LEFT,
     MISJUDGED,
+    MOVED,
     REQUEST,
     VERSION,
     Event,
@@ -41,6 +42,12 @@ def test_a_change_of_services_says_its_version() -> None:
 
     assert data == pack([VERSION, CHANGED, "ann"])
     assert read_event(data) == Event(CHANGED, ["ann"])
+
+
+def test_a_move_is_read_as_it_was_written() -> None:
+    about = [*ABOUT[REQUEST], "2500"]
+
+    assert read_event(write_event(MOVED, *about)) == Event(MOVED, about)
 
 
 @pytest.mark.parametrize("kind", ABOUT)

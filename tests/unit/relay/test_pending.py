@@ -5,8 +5,10 @@ import time
 import pytest
 
 from hypha_cluster.metrics import Histogram
-from hypha_cluster.protocol.limits import PENDING_CALLS
-from hypha_cluster.relay.pending import PendingCall, PendingCalls
+from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.envelope import FrameReader, Seal, pack
+from hypha_cluster.protocol.limits import OWED_ANSWERS, PENDING_CALLS
+from hypha_cluster.relay.pending import OwedAnswers, PendingCall, PendingCalls
 
 
 def call(caller: str = "ws/caller", session: str = "s") -> PendingCall:
@@ -73,3 +75,61 @@ def test_how_long_a_call_waited_is_noted_when_it_is_settled() -> None:
 
     assert sum(durations.counts) == 1
     assert durations.sum == pytest.approx(3, abs=0.5)
+
+
+# What clients of this node owe.
+
+
+def got(owed: OwedAnswers, callee: str, method: str = "services.tool.run") -> None:
+    """A client gets a frame."""
+    envelope = rpc.call_envelope(callee, method, "s")
+    owed.note(callee, Seal("ws/caller", {}).call(envelope, pack({"args": []})))
+
+
+def test_who_is_followed_owes_what_it_got_until_it_has_answered() -> None:
+    owed = OwedAnswers(FrameReader(10_000))
+    owed.follow("ws/page")
+
+    got(owed, "ws/page")
+    got(owed, "ws/other")
+    owed.owes("ws/other", "t")
+    got(owed, "ws/page", "t.resolve")
+
+    assert owed.are_watched
+    assert owed.is_awaited("ws/page")
+    assert not owed.is_awaited("ws/other")
+    owed.answered("ws/page", "s")
+    assert not owed.is_awaited("ws/page")
+
+
+def test_who_is_forgotten_owes_nothing() -> None:
+    owed = OwedAnswers(FrameReader(10_000))
+    owed.follow("ws/page")
+    got(owed, "ws/page")
+
+    owed.forget("ws/page")
+
+    assert not owed.is_awaited("ws/page")
+    assert not owed.are_watched
+
+
+def test_who_was_forgotten_is_watched_with_all() -> None:
+    owed = OwedAnswers(FrameReader(10_000))
+    owed.watch()
+    owed.forget("ws/page")
+
+    got(owed, "ws/page")
+
+    assert owed.is_awaited("ws/page")
+
+
+def test_what_is_never_answered_is_bounded() -> None:
+    owed = OwedAnswers(FrameReader(10_000))
+    owed.follow("ws/page")
+
+    for number in range(OWED_ANSWERS + 10):
+        owed.owes("ws/page", f"s{number}")
+    for number in range(10, OWED_ANSWERS + 10):
+        owed.answered("ws/page", f"s{number}")
+
+    assert not owed.is_awaited("ws/page")

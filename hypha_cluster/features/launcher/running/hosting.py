@@ -175,7 +175,13 @@ class Hosting:
         _log.info("%s moves to another runner.", self._instance.address)
 
     async def _give_up(self) -> None:
-        await self._change(State.PENDING, due=0, reason="Its runner stops.", runner="")
+        """Its page may answer what it was asked; but the next one is to be ready in time, too."""
+        seconds = self._outlook.bounds.drain
+        if self._instance.timeout > 0:
+            seconds = min(seconds, self._instance.timeout / 2)
+        moving = str(int(seconds * 1000))
+        reason = "Its runner stops."
+        await self._change(State.PENDING, due=0, reason=reason, runner="", moving=moving)
 
     async def _until_taken_over(self) -> None:
         """Return when the next page of the instance is ready, or it is wanted no more.
@@ -240,7 +246,9 @@ class Hosting:
 
     async def _say_that_it_runs(self, name: str) -> None:
         async def say() -> bool:
-            return await self._change(State.RUNNING, service=name, has_run="1", reason="")
+            return await self._change(
+                State.RUNNING, service=name, has_run="1", reason="", moving=""
+            )
 
         async with self._changing:
             self._phase = Phase.RUNNING
