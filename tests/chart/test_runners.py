@@ -1,10 +1,14 @@
 """Runners of server apps: what they are told and given, whom they reach, and how many there are."""
 
+import re
 from typing import Any
 
 import pytest
+import yaml
 
+from helm.generate import CHART
 from hypha_cluster.features.launcher.terms import LauncherSettings
+from hypha_cluster.metrics import METRICS
 from tests.chart.rendering import (
     NAME,
     Object,
@@ -112,9 +116,37 @@ def test_as_many_runners_as_instances_that_wait_and_run_take() -> None:
 
     assert spec["scaleTargetRef"]["name"] == RUNNER
     assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 5)
-    assert wanted == {"hypha_app_instances_pending": "1", "hypha_app_slots_used": "4"}
+    assert wanted == {"hypha_app_slots_wanted": "4"}
     assert "replicas" not in one(rendered, "Deployment", RUNNER)["spec"]
     assert one(render(ON), "Deployment", RUNNER)["spec"]["replicas"] == 2
+
+
+def test_how_full_runners_are_to_be_can_be_said() -> None:
+    scaling = {"enabled": True, "target": 3}
+    values = {"runners": {"enabled": True, "autoscaling": scaling}}
+
+    (metric,) = one(render(values), "HorizontalPodAutoscaler", RUNNER)["spec"]["metrics"]
+
+    assert metric["external"]["target"] == {"type": "AverageValue", "averageValue": "3"}
+
+
+def test_the_rule_for_the_adapter_offers_what_the_autoscaler_asks_for() -> None:
+    readme = (CHART / "README.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```yaml\n(rules:\n.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    (rule,) = yaml.safe_load(text)["rules"]["external"]
+    spec = one(render(variant("runners")), "HorizontalPodAutoscaler", RUNNER)["spec"]
+    asked = {each["external"]["metric"]["name"] for each in spec["metrics"]}
+    exported = {about.full_name: about for about in METRICS}
+
+    assert asked == {rule["name"]["as"]}
+    assert rule["seriesQuery"] in exported
+    # Without it the adapter does not know of which namespace it is asked, and refuses.
+    assert rule["resources"]["overrides"] == {"namespace": {"resource": "namespace"}}
+    terms = re.findall(r'max\((\w+)\{(\w+)="(\w+)",<<\.LabelMatchers>>\}\)', rule["metricsQuery"])
+    assert [term[0] for term in terms] == ["hypha_app_slots", "hypha_app_instances"]
+    for name, label, value in terms:
+        assert exported[name].label == label
+        assert value in exported[name].values
 
 
 @pytest.mark.parametrize(
