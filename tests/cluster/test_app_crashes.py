@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from redis.asyncio import Redis
@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
+from hypha_cluster.web.assets.catalogue import find, is_complete
 from tests.cluster.instance_history import Beat, Launch, Record
 from tests.cluster.report import Report
 from tests.gateways import SECOND, Gateway
@@ -182,6 +183,116 @@ async def test_an_app_runs_on_where_its_runner_is_killed_or_stopped(
     async with asyncio.timeout(LIMIT):
         while third.pages() > 1:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
+
+
+COUNTER = """
+  const me = Math.random().toString(36);
+  const pause = () => new Promise((done) => setTimeout(done, 200));
+  const config = { visibility: "public" };
+  await api.registerService({ id: "counter", config,
+    count: async (n) => { await pause(); return [me, n + 1]; } });
+  api.export({});
+"""
+
+
+class Callers:
+    """Four who call the service of an app without end; each call is answered, or refused."""
+
+    def __init__(self, address: str, users: list[User]) -> None:
+        self._address = address
+        self._users = users
+        self._tasks: list[asyncio.Task[None]] = []
+        self.pages: list[str] = []  # that have answered, the last one last
+        self.refused: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._call(user)) for user in self._users * 2]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let what is under way end."""
+        tasks, self._tasks = self._tasks, []
+        await asyncio.gather(*tasks)
+
+    async def _call(self, user: User) -> None:
+        number = 0
+        while self._tasks:
+            number += 1
+            try:
+                async with asyncio.timeout(2 * LIMIT):
+                    page, answer = await user.place(self._address, "services.counter.count", number)
+            except Rejected as error:
+                self.refused.append(str(error))
+                await asyncio.sleep(0.1)
+            else:
+                assert answer == number + 1
+                self.pages.append(page)
+
+    async def until_answered(self, by: int) -> None:
+        """Wait until so many pages have answered, the last of them a few times."""
+        async with asyncio.timeout(2 * LIMIT):
+            while len(set(self.pages)) < by or len(set(self.pages[-12:])) > 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def test_a_daemon_moves_when_its_runner_is_killed_or_stopped(
+    cluster: Cluster, users: AsyncExitStack, redis: Redis, redis_prefix: str
+) -> None:
+    gateways = [cluster.gateway() for _ in range(2)]
+    runners = [cluster.runner(gateway.url) for gateway in gateways]
+    ann, bob = [await enter(users, gateway) for gateway in gateways]
+    await ann("install", COUNTER, config={"type": "window", "name": "counter", "daemon": True})
+    async with asyncio.timeout(LIMIT):
+        while list((await ann.states()).values()) != ["running"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    (client,) = await ann.states()
+
+    async with Callers(f"ann/{client}", [ann, bob]) as callers:
+        await callers.until_answered(1)
+        first = await holder(ann, runners, redis, redis_prefix, client)
+        (second,) = (runner for runner in runners if runner is not first)
+        first.kill()
+        await callers.until_answered(2)
+        await ann.until(client, "running")
+        killed = len(callers.refused)
+        third = cluster.runner(gateways[0].url)
+        assert second.end(signal.SIGTERM) == 0
+        await callers.until_answered(3)
+
+    assert callers.refused[killed:] == []
+    order = list(dict.fromkeys(callers.pages))
+    assert len(order) == 3
+    assert callers.pages == sorted(callers.pages, key=order.index)
+    await ann.until(client, "running")
+    assert list(await ann.states()) == [client]
+    assert await holder(ann, [third], redis, redis_prefix, client) is third
+
+
+async def test_an_app_in_python_takes_its_time(
+    cluster: Cluster, users: AsyncExitStack, report: Report
+) -> None:
+    """A server app that adds two numbers in Python, by Pyodide that the hub serves, is installed
+    and started on a runner that has had none yet; then it is started once more, of the same files.
+    """
+    pyodide = find("pyodide")
+    if not pyodide or not is_complete(pyodide):
+        pytest.skip("pyodide is missing; `make install` fetches it")
+    gateway = cluster.gateway()
+    cluster.runner(gateway.url, app_network="hub")
+    ann = await enter(users, gateway)
+
+    began = time.monotonic()
+    first = await ann.launch("api.export({'add': lambda a, b: a + b})", "web-python")
+    assert await ann.ask(first, "add", 2, 3) == 5
+    answered = time.monotonic()
+    second = await ann("start", first["app_id"])
+    assert await ann.ask(second, "add", 2, 3) == 5
+
+    report.note(
+        "an app in Python is installed",
+        seconds_from_install_to_the_first_answer=answered - began,
+        seconds_from_the_next_start_to_an_answer=time.monotonic() - answered,
+    )
 
 
 async def test_a_page_takes_memory(cluster: Cluster, users: AsyncExitStack, report: Report) -> None:
