@@ -5,6 +5,7 @@ import secrets
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,10 +15,13 @@ from tests.haproxy import free_port
 ROOT = Path(__file__).parents[2]
 STARTING_TIME = 60 * SECOND
 LONGEST_COMMAND = 240 * SECOND
+LONGEST_BUILD = 900 * SECOND  # of an image with a browser
 POLL = 0.2
 
 # Drains shorter than they are by default, so that the tests are.
 SETTINGS = {"HYPHA_DRAIN_TIME": "5s", "STOP_GRACE_PERIOD": "20s"}
+# As docs/compose.md says, for server apps in runners.
+APPS = {"HYPHA_ENABLE_SERVER_APPS": "true", "HYPHA_APP_RUNNERS": "elsewhere"}
 
 
 class Missing(Exception):
@@ -34,24 +38,63 @@ def compose_command() -> list[str]:
     raise Missing("neither `docker compose` nor `docker-compose` is here")
 
 
+def run(command: Sequence[str], environ: Mapping[str, str], patience: float) -> str:
+    """Run a command at the root of the repository, and return what it prints."""
+    ended = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=patience,
+        check=False,
+    )
+    assert not ended.returncode, f"{' '.join(command)}:\n{ended.stdout}{ended.stderr}"
+    return ended.stdout
+
+
 def _succeeds(*command: str) -> bool:
     if not shutil.which(command[0]):
         return False
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-class Deployment:
-    """One project of containers; its volumes go with it."""
+class RunnerImage:
+    """The image of runners, as compose builds it, of an image of gateways."""
 
     def __init__(self) -> None:
+        self._compose = compose_command()
+        name = f"hypha-test-runner-{secrets.token_hex(3)}"
+        self.image, self._base = f"{name}:latest", f"{name}-base:latest"
+
+    def __enter__(self) -> Self:
+        self._run("docker", "build", "-q", "-t", self._base, "-f", "deploy/Dockerfile", ".")
+        self._run(*self._compose, "--profile", "apps", "build", "runner")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._run("docker", "rmi", "--force", self.image, self._base)
+
+    def _run(self, *command: str) -> None:
+        environ = {**environment(), "GATEWAY_IMAGE": self._base, "RUNNER_IMAGE": self.image}
+        run(command, environ, LONGEST_BUILD)
+
+
+class Deployment:
+    """One project of containers; its volumes go with it. runner_image: of those in its profile."""
+
+    def __init__(self, runner_image: str) -> None:
         self._compose = compose_command()
         port = free_port()
         self.project = f"hypha-test-{secrets.token_hex(3)}"
         self.image = f"{self.project}:latest"
         self.url = f"http://127.0.0.1:{port}"
-        self._environ = {
+        self.environ = {
             **environment(),
             **SETTINGS,
+            **APPS,
+            "RUNNER_IMAGE": runner_image,
             "COMPOSE_PROJECT_NAME": self.project,
             "COMPOSE": " ".join(self._compose),
             "GATEWAY_IMAGE": self.image,
@@ -68,7 +111,8 @@ class Deployment:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "1")
+        ending = ("down", "--volumes", "--remove-orphans", "--timeout", "1")
+        self.compose("--profile", "apps", *ending)
         self.docker("rmi", "--force", self.image)
 
     def build(self, revision: str) -> None:
@@ -85,21 +129,18 @@ class Deployment:
 
     def run(self, *command: str) -> str:
         """Run a command as the user of the deployment does, and return what it prints."""
-        ended = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=self._environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LONGEST_COMMAND,
-            check=False,
-        )
-        assert not ended.returncode, f"{' '.join(command)}:\n{ended.stdout}{ended.stderr}"
-        return ended.stdout
+        return run(command, self.environ, LONGEST_COMMAND)
 
     def containers(self, service: str) -> list[str]:
         return self.compose("ps", "-q", service).split()
+
+    def up_with_runners(self, count: int) -> list[str]:
+        """Start runners too, and answer their containers."""
+        self.compose("--profile", "apps", "up", "-d", "--scale", f"runner={count}")
+        return self.compose("--profile", "apps", "ps", "-q", "runner").split()
+
+    def remove_runners(self) -> None:
+        self.compose("--profile", "apps", "rm", "--stop", "--force", "runner")
 
     def inspect(self, container: str) -> dict[str, Any]:
         described: list[dict[str, Any]] = json.loads(self.docker("inspect", container))

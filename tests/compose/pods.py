@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
-from tests.chart.rendering import Object, Values, one, render
+from tests.chart.rendering import NAMESPACE, Object, Values, one, render
 from tests.compose.deployment import ROOT, Missing
 from tests.gateways import SECOND
 
@@ -26,8 +26,12 @@ class Pods:
         redis = {"repository": "redis", "tag": "8"}
         mine = {"repository": self._id, "tag": "latest"}
         self.objects = render({**values, "image": mine, "redis": {"bundled": {"image": redis}}})
-        data = one(self.objects, "Secret")["data"]
-        self._secrets = {key: base64.b64decode(text).decode() for key, text in data.items()}
+        self._secrets = {
+            (secret["metadata"]["name"], key): base64.b64decode(text).decode()
+            for secret in self.objects
+            if secret["kind"] == "Secret"
+            for key, text in secret["data"].items()
+        }
         self._started: list[str] = []
 
     def __enter__(self) -> Self:
@@ -43,9 +47,9 @@ class Pods:
         docker("network", "rm", self._id)
         docker("rmi", "--force", self._id)
 
-    def spec(self, kind: str) -> Object:
-        """What is said of the pods of the gateways, of Redis or of the test."""
-        found = one(self.objects, kind)["spec"]
+    def spec(self, kind: str, name: str = "") -> Object:
+        """What is said of the pods of the gateways, of Redis, of runners or of the test."""
+        found = one(self.objects, kind, name)["spec"]
         spec: Object = found if kind == "Pod" else found["template"]["spec"]
         return spec
 
@@ -56,7 +60,7 @@ class Pods:
         flags = [
             *("--name", name, "--network", self._id, "--publish", "127.0.0.1::9000"),
             *_rights({**spec["securityContext"], **container["securityContext"]}),
-            *(("--network-alias", service) if service else ()),
+            *(f"--network-alias={name}" for name in _names(service)),
             *(
                 f"--tmpfs={mount['mountPath']}:mode=1777"
                 for mount in container.get("volumeMounts", ())
@@ -83,7 +87,16 @@ class Pods:
             return text
         if "fieldRef" in entry["valueFrom"]:
             return pod
-        return self._secrets[entry["valueFrom"]["secretKeyRef"]["key"]]
+        meant = entry["valueFrom"]["secretKeyRef"]
+        return self.secret(meant["name"], meant["key"])
+
+    def secret(self, name: str, key: str) -> str:
+        return self._secrets[name, key]
+
+
+def _names(service: str) -> list[str]:
+    """By which pods reach a Service, from its own namespace and from others."""
+    return [service, f"{service}.{NAMESPACE}"] if service else []
 
 
 def _rights(security: Object) -> list[str]:

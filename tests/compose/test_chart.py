@@ -1,5 +1,6 @@
 """The pods of the chart, with the real image: they start, serve and stop as they are written."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 
@@ -10,14 +11,21 @@ from tests.compose.deployment import Missing
 from tests.compose.pods import Pods, address, docker, ended, eventually, state, succeeds
 from tests.gateways import status
 from tests.raw_client import RawClient
+from tests.server_apps import ADDER, ANN, User
+from tests.token_rig import tokens_of
 
-pytestmark = [pytest.mark.compose, pytest.mark.timeout(300)]
+# The image of the runners is built in the time of the first test.
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(1_200)]
+
+RUNNER = f"{NAME}-runner"
 
 
 @pytest.fixture(scope="module")
-def pods() -> Iterator[Pods]:
+def pods(runner_image: str) -> Iterator[Pods]:
+    repository, _, tag = runner_image.partition(":")
+    runners = {"enabled": True, "image": {"repository": repository, "tag": tag}}
     try:
-        with Pods({"settings": {"drain_time": "2s"}}) as pods:
+        with Pods({"settings": {"drain_time": "2s"}, "runners": runners}) as pods:
             yield pods
     except Missing as missing:
         pytest.skip(str(missing))
@@ -26,7 +34,7 @@ def pods() -> Iterator[Pods]:
 @pytest.fixture(scope="module")
 def gateways(pods: Pods) -> list[str]:
     """Start Redis and two gateways, as Kubernetes would: at once, the gateways after their init."""
-    redis, spec = pods.spec("StatefulSet"), pods.spec("Deployment")
+    redis, spec = pods.spec("StatefulSet"), pods.spec("Deployment", NAME)
     (wait,), (gateway,) = spec["initContainers"], spec["containers"]
     (server,) = redis["containers"]
 
@@ -60,8 +68,28 @@ def test_gateways_have_the_names_of_their_pods(gateways: list[str]) -> None:
     assert [line.split()[0] for line in listed] == sorted(gateways)
 
 
+async def test_a_runner_runs_apps_and_stops_in_the_time_that_it_has(
+    pods: Pods, gateways: list[str]
+) -> None:
+    spec = pods.spec("Deployment", RUNNER)
+    (container,) = spec["containers"]
+    token = tokens_of(pods.secret(NAME, "jwt-secret")).issue(ANN)
+    runner = pods.start(spec, container)
+
+    async with User(await RawClient.connect(address(gateways[0]), token=token)) as ann:
+        app = await ann.launch(ADDER)
+        assert await ann.ask(app, "add", 2, 3) == 5
+        began, time_given = time.monotonic(), spec["terminationGracePeriodSeconds"]
+        await asyncio.to_thread(docker, "stop", "--time", str(time_given), runner)
+
+        assert time.monotonic() - began < time_given
+        assert state(runner)["ExitCode"] == 0
+        assert await ann.states() == {app["id"]: "pending"}
+        await ann("uninstall", app["app_id"])
+
+
 async def test_a_gateway_drains_in_the_time_that_it_has(pods: Pods, gateways: list[str]) -> None:
-    spec = pods.spec("Deployment")
+    spec = pods.spec("Deployment", NAME)
     time_given = spec["terminationGracePeriodSeconds"]
     client = await RawClient.connect(address(gateways[1]))
 

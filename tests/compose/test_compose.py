@@ -5,22 +5,27 @@ The tests share one deployment, in this order; each leaves three gateways that a
 
 import asyncio
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests import lasting_workspace
 from tests.cluster.load import Load, now
 from tests.cluster.ordeal import undergo
-from tests.compose.deployment import Deployment, Missing
+from tests.compose.deployment import Deployment
 from tests.gateways import SECOND
+from tests.raw_client import RawClient, Rejected
+from tests.server_apps import ADDER, ANN, LIMIT, User
+from tests.token_rig import tokens_of
 
 if TYPE_CHECKING:
     from tests.browser import Chromium
 
-pytestmark = [pytest.mark.compose, pytest.mark.timeout(300)]
+# The image of the runners is built in the time of the first test.
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(1_200)]
 pytest_plugins = ["tests.browser"]
 
 # A page comes back when it refreshes its connection info, 10 s after it connected.
@@ -28,12 +33,8 @@ SLOWEST_RETURN = 15 * SECOND
 
 
 @pytest.fixture(scope="module")
-def deployment() -> Iterator[Deployment]:
-    try:
-        deployment = Deployment()
-    except Missing as missing:
-        pytest.skip(str(missing))
-    with deployment:
+def deployment(runner_image: str) -> Iterator[Deployment]:
+    with Deployment(runner_image) as deployment:
         yield deployment
 
 
@@ -72,6 +73,48 @@ def test_redis_asks_for_the_password_and_keeps_what_it_is_told(deployment: Deplo
     assert all(answer.startswith("NOAUTH") for answer in said)
     assert [answer.splitlines()[-1] for answer in said[:2]] == ["yes", "noeviction"]
     assert "pubsub 268435456 67108864 60" in said[2]
+
+
+async def test_an_app_runs_in_a_runner_and_in_another_one_when_that_is_killed(
+    deployment: Deployment,
+) -> None:
+    secret = deployment.in_gateway("cat", "/run/hypha/jwt_secret").strip()
+    token = tokens_of(secret).issue(ANN)
+    runners = await asyncio.to_thread(deployment.up_with_runners, 2)
+
+    async with User(await RawClient.connect(deployment.url, token=token)) as ann:
+        app = await ann.launch(ADDER)
+        assert await ann.ask(app, "add", 2, 3) == 5
+        (killed,) = (each for each in runners if _runs(deployment, each, app["id"]))
+        await asyncio.to_thread(deployment.docker, "kill", killed)
+        async with asyncio.timeout(2 * LIMIT):
+            while not await _adds(ann, app):  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+
+        (other,) = (each for each in runners if each != killed)
+        assert _runs(deployment, other, app["id"])
+        assert await ann.states() == {app["id"]: "running"}
+        await ann("uninstall", app["app_id"])
+    said = deployment.docker("exec", other, "sh", "-c", "id -u; ls /run/hypha; ls /data")
+    assert said.split() == ["10001", "redis_url"]
+    await asyncio.to_thread(deployment.remove_runners)
+    deployment.await_gateways(3)
+
+
+def _runs(deployment: Deployment, runner: str, client: str) -> bool:
+    """Whether a runner has said that it runs an instance."""
+    command = ["docker", "logs", runner]
+    ended = subprocess.run(command, env=deployment.environ, capture_output=True, check=True)
+    return f"ann/{client} runs the app".encode() in ended.stdout + ended.stderr
+
+
+async def _adds(ann: User, app: dict[str, Any]) -> bool:
+    """Whether an app answers; each call of it is answered or refused in time."""
+    async with asyncio.timeout(LIMIT):
+        try:
+            return bool(await ann.ask(app, "add", 2, 3) == 5)
+        except Rejected:
+            return False
 
 
 async def test_more_gateways_fewer_gateways_and_a_new_image_fail_no_call(
