@@ -84,7 +84,10 @@ ALONE: Final = Scale()
 
 
 class Wanted(NamedTuple):
-    """An instance that is asked for. user: who its page will be. wait_for: id of a service."""
+    """An instance that is asked for. user: who its page will be. wait_for: id of a service.
+
+    version: of its app, 0 for the newest whenever it is begun.
+    """
 
     workspace: str
     client: str
@@ -95,6 +98,7 @@ class Wanted(NamedTuple):
     timeout: float
     probe: ProbeTimes | None = None
     scale: Scale = ALONE
+    version: int = 0
 
     def fields(self) -> dict[str, str]:
         """The fields of its record that are known from its beginning, to runners too."""
@@ -103,6 +107,7 @@ class Wanted(NamedTuple):
             "family": self.user.family,
             "wait_for": self.wait_for,
             "timeout": str(self.timeout),
+            "version": str(self.version),
             **_times_of(self.probe),
             **_fields_of(self.scale),
         }
@@ -131,6 +136,7 @@ class Instance:
     changed: float  # Unix time
     asked: float  # Unix time
     files: str  # the secret by which its page gets its files
+    version: int  # of its app, 0 for the newest
 
     @property
     def workspace(self) -> str:
@@ -167,6 +173,7 @@ class Instance:
             changed=int(known["changed"]) / 1000,
             asked=int(known.get("asked", known["changed"])) / 1000,
             files=known.get("files", ""),
+            version=int(known.get("version", 0)),
         )
 
 

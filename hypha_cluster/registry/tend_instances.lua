@@ -10,8 +10,8 @@
 -- Returns the addresses of all that are watched
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local COPIED = {'app', 'name', 'family', 'files', 'wait_for', 'timeout', 'probe_every', 'probe_delay',
-  'probe_for', 'idle', 'least', 'most', 'target'}
+local COPIED = {'app', 'name', 'family', 'files', 'version', 'wait_for', 'timeout', 'probe_every',
+  'probe_delay', 'probe_for', 'idle', 'least', 'most', 'target'}
 local ACTIVE = {pending = true, starting = true, running = true, backoff = true}
 
 local function split(address)

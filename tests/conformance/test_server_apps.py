@@ -543,6 +543,30 @@ async def test_an_app_that_does_not_feel_well_is_started_again(ann: User) -> Non
     assert await ann.ask(app, "born") != born
 
 
+async def test_what_crashes_goes_on_as_what_was_started(ann: User) -> None:
+    def source(which: str) -> str:
+        leave = 'setTimeout(() => { location.href = "about:blank" }, 50)'
+        return f"api.export({{ which: () => '{which}', leave: () => {{ {leave} }} }})"
+
+    installed = await ann(
+        "install", source("old"), config={"type": "window"}, app_id="changed", overwrite=True
+    )
+    app = await ann("start", installed["id"])
+    await ann("edit", installed["id"], source=source("new"))
+
+    await ann.ask(app, "leave")
+
+    async with asyncio.timeout(LIMIT):
+        steps: list[str] = []
+        while steps.count("running") < 2:
+            steps = [each["to"] for each in await ann("history", app["id"])]
+            await asyncio.sleep(0.1)
+    assert await ann.ask(app, "which") == "old"
+    await ann("stop", app["id"])
+    again = await ann("start", installed["id"])
+    assert await ann.ask(again, "which") == "new"
+
+
 async def test_operators_see_what_runs(place: Place, ann: User) -> None:
     app = await ann.launch(f"{ADDER} // seen", name="Seen")  # which no other test installs
 

@@ -221,6 +221,7 @@ def wanted_of(app: App, launcher: Identity, how: Start, client: str) -> Wanted:
         how.timeout,
         _probed(app),
         scale_of(app.manifest),
+        app.version,
     )
 
 

@@ -223,6 +223,8 @@ class Hosting:
         """Where the page is, and what it is told."""
         instance, hub = self._instance, self._outlook.url
         app = await self._outlook.apps.get(instance.workspace, instance.app)
+        if instance.version:  # what others have made of it since would run as its launcher
+            app = await self._outlook.apps.version(app, instance.version)
         ticket = files_ticket(instance, app.version)
         token = await self._outlook.instances.issue_ticket(instance)
         if token is None:
