@@ -22,10 +22,10 @@ from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.instance_logs import InstanceLogs
 from hypha_cluster.registry.instances import Instances, Wanted
 from hypha_cluster.registry.keys import Keys
+from tests.app_rig import SEALS
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND
 from tests.in_process import served
-from tests.integration.test_instances import SEALS
 from tests.raw_client import RawClient, Rejected
 from tests.token_rig import SECRET, token_of
 

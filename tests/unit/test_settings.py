@@ -126,7 +126,7 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
 
 
 def test_other_peoples_variables_are_left_alone() -> None:
-    Config.load([], {"PATH": "/bin", "HYPHAE": "mushroom"})
+    assert Config.load([], {"PATH": "/bin", "HYPHAE": "mushroom"}) == Config.load([], {})
 
 
 def test_what_kubernetes_tells_of_a_service_is_no_setting() -> None:

@@ -101,9 +101,18 @@ async def test_whose_answers_are_waited_for_is_seen_to_though_it_is_not_here(rig
     assert rig.handover.requests.get_nowait() == request
     assert not rig.is_confirmed
 
+    assert [node for node, _ in rig.publisher.told] == ["there"]
+
 
 async def test_an_answer_that_nobody_waits_for_is_nothing(rig: Rig) -> None:
     rig.handover.take_answer("there#1")
+
+    obtaining = asyncio.create_task(rig.handover.obtain("ann/me", "there#1", "there"))
+    await asyncio.sleep(0)
+    assert not obtaining.done(), "an answer of before is none to this question"
+    rig.handover.take_answer("there#1")
+    await asyncio.wait_for(obtaining, 1)
+    assert rig.connections.held_by("there#1") is None
 
 
 async def test_a_holder_that_is_not_here_is_given_up_at_once(rig: Rig) -> None:

@@ -110,8 +110,9 @@ def test_no_bytes_at_all_are_more_than_not_understood() -> None:
         data = bytearray(chance.choice(whole))
         for _ in range(chance.randint(1, 4)):
             data[chance.randrange(len(data))] = chance.randrange(256)
-        read_event(bytes(data))
-        read_calls(bytes(data))
+        event, calls = read_event(bytes(data)), read_calls(bytes(data))
+        assert event is None or all(type(text) is str for text in event.about)
+        assert calls is None or {len(call) for call in calls} <= {3}
 
 
 def test_calls_are_read_as_they_were_written() -> None:

@@ -4,39 +4,25 @@ import asyncio
 import secrets
 import time
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooLarge, TooMany
+from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
 from hypha_cluster.features.launcher.starting import page_user
-from hypha_cluster.identity.access import Identity, Origin, Workspace
+from hypha_cluster.identity.access import Identity, Workspace
 from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.limits import (
     APP_ENDS,
-    APP_HISTORY,
     APP_INSTANCES,
-    APP_SIZE,
-    APP_VERSIONS,
-    APPS_SIZE,
 )
 from hypha_cluster.registry import instances as registry
-from hypha_cluster.registry.apps import App, AppFile, Apps
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.instance_logs import InstanceLogs
-from hypha_cluster.registry.instances import HELD, Instances, ProbeTimes, ProbeTurn, State, Wanted
+from hypha_cluster.registry.instances import HELD, Instances, ProbeTimes, ProbeTurn, State
 from hypha_cluster.registry.keys import Keys
-from tests.cluster.instance_history import Record
-
-ANN = Identity("ann", is_anonymous=False, email="a@x.org", origin=Origin("t", 5.0, ("s",)))
-PAGE = page_user(ANN, "ann")
-SEALS = PageSeals("what gateways share")
-
-
-def wanted(client: str, app: str = "adder", **more: Any) -> Wanted:
-    return Wanted("ann", client, app, "Adder", PAGE, "default", 60.0, **more)
+from tests.app_rig import ANN, PAGE, SEALS, let_lease_end, wanted
 
 
 @pytest.fixture
@@ -47,11 +33,6 @@ def keys(redis_prefix: str) -> Keys:
 @pytest.fixture
 def instances(redis_client: RedisClient, keys: Keys) -> Instances:
     return Instances(redis_client, keys, SEALS)
-
-
-async def let_lease_end(redis: Redis, keys: Keys, address: str) -> None:
-    """As if its time had come."""
-    await redis.zadd(keys.instances(), {address: 1})
 
 
 async def test_who_asks_for_a_shared_one_gets_the_one_that_is_there(instances: Instances) -> None:
@@ -340,24 +321,6 @@ async def test_a_gateway_hears_again_which_probes_are_its_own(
     assert await other.due_probes() == []
 
 
-async def test_a_log_has_so_many_entries_and_an_end(
-    redis_client: RedisClient, redis: Redis, keys: Keys
-) -> None:
-    logs = InstanceLogs(redis_client, keys)
-    await logs.write("ann/a", "log", [f"{number}" for number in range(30)], kept=20)
-    await logs.write("ann/a", "error", ["bad"])
-
-    assert [entry.text for entry in await logs.read("ann/a", "log", 1, 2)] == ["11", "12"]
-    assert await logs.last("ann/a", "log") == "29"
-    assert await logs.last("ann/a", "debug") == ""
-    assert await logs.read("ann/a", "nonsense", 0, 5) == []
-    assert {kind: len(found) for kind, found in (await logs.all("ann/a")).items()} == {
-        "error": 1,
-        "log": 20,
-    }
-    assert 0 < 86_400_000 - await redis.pttl(keys.instance_log("ann/a", "log")) < 3_600_000
-
-
 async def ended(instances: Instances, logs: InstanceLogs, client: str) -> str:
     address, _ = await instances.ask(wanted(client), shared=False)
     await logs.write(address, "error", ["bad"])
@@ -443,30 +406,6 @@ async def test_who_asks_again_after_the_start_gets_the_same(
     assert await instances.ask(wanted("a"), shared=False) == asked
 
 
-def an_app(key: str, size: int) -> App:
-    return App("ann", key, {"name": key}, {"index.html": AppFile(size, "")}, "ann", 1, {})
-
-
-async def test_installs_at_once_have_one_bound(
-    redis_client: RedisClient, redis: Redis, keys: Keys
-) -> None:
-    apps = Apps(redis_client, keys)
-    many = APPS_SIZE // APP_SIZE
-    outcomes = await asyncio.gather(
-        *(apps.install(an_app(f"a{each}", APP_SIZE), {}, {}) for each in range(many + 5)),
-        return_exceptions=True,
-    )
-
-    refused = [type(each) for each in outcomes if isinstance(each, BaseException)]
-    assert refused == [TooLarge] * 5
-    first = (await apps.of_workspace("ann"))[0]
-    await apps.install(first, {}, {})  # in its own place
-    await apps.uninstall("ann", first.key)
-    await apps.install(an_app("small", APP_SIZE), {}, {})
-    await apps.forget("ann")
-    assert [key async for key in redis.scan_iter(f"{keys.prefix}:*app*")] == []
-
-
 async def test_what_a_runner_took_it_hears_again(
     instances: Instances, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -504,103 +443,6 @@ async def test_those_that_wait_hide_no_others(
             await instances.see_to()
 
     assert await instances.see_to("s", 2) == waiting[:2]  # who came first
-
-
-async def test_every_change_of_an_instance_is_known(
-    instances: Instances, redis: Redis, keys: Keys
-) -> None:
-    address, _ = await instances.ask(wanted("a"), shared=True)
-    await instances.see_to("r", 1)
-    ticket = await instances.issue_ticket(await instances.get(address))
-    assert ticket
-    await instances.admit(address, ticket)
-    for _ in range(2):  # the second one renews the lease
-        await instances.change(address, HELD, State.RUNNING, due=10, epoch=1)
-    await let_lease_end(redis, keys, address)
-    await instances.see_to("s", 1)
-    await instances.end(address)
-    stopping = frozenset((State.STOPPING,))
-    await instances.change(address, stopping, State.STOPPED, due=99, epoch=2, runner="")
-    await instances.ask(wanted("a"), shared=True)
-    await instances.end(address, because="it had to")
-
-    steps = await instances.history(address)
-
-    Record({address: steps}, {address: "adder"}, (), ()).check()
-    assert [step[1:] for step in steps] == [
-        ("", "pending", 0, "", ""),
-        ("pending", "starting", 1, "r", ""),
-        ("starting", "starting", 1, "r", "Its page has come in."),
-        ("starting", "running", 1, "r", ""),
-        ("running", "pending", 1, "r", "The runner r is lost."),
-        ("pending", "starting", 2, "s", "The runner r is lost."),
-        ("starting", "stopping", 2, "s", ""),
-        ("stopping", "stopped", 2, "s", ""),
-        ("stopped", "pending", 2, "", ""),
-        ("pending", "failed", 2, "", "it had to"),
-    ]
-    await instances.forget(address)
-    await instances.see_to()
-    assert await instances.history(address) == []
-
-
-async def test_of_what_has_become_of_an_instance_the_newest_is_known(
-    instances: Instances,
-) -> None:
-    for _ in range(APP_HISTORY // 2 + 10):
-        await instances.ask(wanted("a"), shared=True)
-        await instances.end("ann/a")
-
-    assert len(await instances.history("ann/a")) == APP_HISTORY
-
-
-async def test_a_workspace_keeps_versions_while_there_is_room(
-    redis_client: RedisClient, redis: Redis, keys: Keys
-) -> None:
-    apps, body = Apps(redis_client, keys), b"x" * 1_000
-
-    def version(number: int, size: int) -> App:
-        files = {"index.html": AppFile(size, f"d{number}"), "same.bin": AppFile(1_000, "same")}
-        return App("ann", "big", {"name": f"v{number}"}, files, "ann", 1, {})
-
-    for number in range(APP_VERSIONS + 2):
-        content = {"index.html": b"y"} | ({"same.bin": body} if number == 0 else {})
-        await apps.install(version(number, 100), content, {})
-    put = await apps.get("ann", "big")
-    assert put.version == APP_VERSIONS + 2
-    kept = await apps.versions(put)
-    assert [each.app.version for each in kept] == [*range(APP_VERSIONS + 2, 2, -1)]
-    assert await apps.content(kept[-1].app, "same.bin") == body  # which only the first had with it
-    assert await redis.hget(keys.app_sizes("ann"), "big") == b"%d" % (1_000 + 100 * APP_VERSIONS)
-
-    huge = await apps.install(version(99, APPS_SIZE - 1_050), {"index.html": b"z"}, {})
-    assert [each.app.version for each in await apps.versions(huge)] == [huge.version]
-    with pytest.raises(TooLarge):
-        await apps.install(version(100, APPS_SIZE), {"index.html": b"z"}, {})
-    assert (await apps.get("ann", "big")).name == "v99"
-    with pytest.raises(NotFound, match="has no such version any more"):
-        await apps.restore(kept[0].app, "ann")
-    held = {*await redis.hkeys(keys.app("ann", "big"))}
-    digests = ("d99", "same", huge.recipe.digest)
-    assert held == {
-        *(b"present", b"oldest", b"call"),
-        *(f"{part}:{huge.version}".encode() for part in ("version", "digests", "made")),
-        *(f"content:{digest}".encode() for digest in digests),
-    }
-
-
-async def test_an_install_that_is_sent_again_is_one_version(
-    redis_client: RedisClient, keys: Keys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    apps, content = Apps(redis_client, keys), {"index.html": b"x"}
-    monkeypatch.setattr(secrets, "token_hex", lambda _: "this call")
-
-    sent = [await apps.install(an_app("a", 1), content, {"source": "s"}) for _ in range(2)]
-    monkeypatch.undo()
-    same = await apps.install(an_app("a", 1), content, {"source": "s"})
-    other = await apps.install(an_app("a", 1), content, {"source": "t"})
-
-    assert [each.version for each in (*sent, same, other)] == [1, 1, 1, 2]
 
 
 async def test_what_there_is_is_counted(instances: Instances) -> None:

@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from hypha_cluster.features.launcher.keeping import Keeper
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.limits import APP_INSTANCES
-from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
 from hypha_cluster.registry.instances import ACTIVE, HELD, Instances, Scale, State, Wanted
 from hypha_cluster.registry.keys import Keys
-from tests.integration.test_instances import PAGE, SEALS
+from tests.app_rig import PAGE, SEALS
 
 LAZY = Scale(idle=30.0)
 MANY = Scale(least=1, most=3, idle=30.0, target=2)
@@ -280,18 +278,3 @@ async def test_what_is_started_unasked_stays_when_it_is_sent_again(
     first, *others = await instances.of_workspace("ann")
     assert first == before
     assert [(each.app, each.state) for each in others] == [("other", State.PENDING)] * 2
-
-
-async def test_an_app_that_is_not_there_is_kept_up_no_longer(
-    instances: Instances, kept: KeptApps, redis_client: RedisClient, redis: Redis, keys: Keys
-) -> None:
-    apps = Apps(redis_client, keys)
-    await apps.install(App("ann", "there", {"name": "there"}, {}, "ann", 1, {}), {}, {})
-    for app in ("gone", "there"):
-        await kept.keep(wanted("", Scale(least=1), app))
-
-    await Keeper(kept, apps, instances).see_to()
-    await instances.see_to()
-
-    assert await redis.zrange(keys.kept_apps(), 0, -1) == [b"ann/there"]
-    assert [each.app for each in await instances.of_workspace("ann")] == ["there"]
