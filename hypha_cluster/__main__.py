@@ -1,15 +1,17 @@
 """The `hypha-cluster` command.
 
-Everything else is imported within `main`, so that Ctrl-C during the imports shows no traceback.
-Only the milliseconds in which Python itself starts are left.
+Ctrl-C while it loads ends it at once, without a traceback: nothing else is imported before that is
+arranged. What remains are the milliseconds in which Python itself starts, before any line of ours.
 """
 
 import os
 import sys
-from types import ModuleType
-from typing import Final
 
-INTERRUPTED: Final = 130  # by Ctrl-C, as shells say it
+TYPE_CHECKING = False  # as type checkers know it; `typing` itself takes a while
+if TYPE_CHECKING:
+    from types import ModuleType
+
+INTERRUPTED = 130  # by Ctrl-C, as shells say it
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,7 +36,7 @@ def _run(words: list[str]) -> int:
     return code
 
 
-def _load() -> tuple[ModuleType, ModuleType]:
+def _load() -> "tuple[ModuleType, ModuleType]":
     """Import the commands; meanwhile Ctrl-C ends the process at once, as there is nothing to undo.
 
     A KeyboardInterrupt that is raised inside an import could be lost there, or be shown.

@@ -70,6 +70,8 @@ async def test_upgrades_go_past_a_gateway_that_was_killed(cluster: Cluster) -> N
 
     clients = await asyncio.gather(*(RawClient.connect(cluster.url) for _ in range(30)))
 
+    answers = await asyncio.gather(*(each.manager("echo", n) for n, each in enumerate(clients)))
+    assert answers == [*range(30)]
     await asyncio.gather(*(client.close() for client in clients))
 
 

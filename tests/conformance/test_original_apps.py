@@ -134,7 +134,7 @@ class JavaScript(NamedTuple):
         return await self.ask("server-apps", function, *args)
 
     async def ask(self, query: Any, function: str, *args: Any) -> Any:
-        # Nobody answers a JavaScript client that passes null.
+        # 0.5.59 sends nothing when an argument is null; see test_javascript_nothing.
         body = """
           const service = await server.getService(query);
           return await service[name](...args.map((each) => each ?? undefined));

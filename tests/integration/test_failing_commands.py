@@ -114,11 +114,11 @@ Failing = AbstractAsyncContextManager[tuple[RedisClient, FailingCommands]]
 class Trials:
     """Does an operation again and again, each time with another command that fails."""
 
-    def __init__(self, url: str, redis: Redis, failure: Failure) -> None:
+    def __init__(self, url: str, redis: Redis, failure: Failure, *, is_single: bool) -> None:
         self._url = url
         self._redis = redis
         self._failure = failure
-        self.is_single = True
+        self._is_single = is_single
 
     async def run(
         self, prepare: Step, operate: Step, on_killed: Step, check: Step, retry: Step | None = None
@@ -140,7 +140,7 @@ class Trials:
                     return
 
     def _redis_with(self, number: int, failure: Failure) -> Failing:
-        return failing_redis(self._url, number, failure, is_single=self.is_single)
+        return failing_redis(self._url, number, failure, is_single=self._is_single)
 
     async def _once(self, world: World, operate: Step, on_killed: Step, retry: Step) -> None:
         try:
@@ -158,9 +158,17 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "HELD", 0.0)
 
 
+@pytest.fixture(params=[True, False], ids=["server", "cluster"])
+def is_single(request: pytest.FixtureRequest) -> bool:
+    """Whether Redis is one server, where one command does what a cluster needs several for."""
+    return bool(request.param)
+
+
 @pytest.fixture(params=Failure, ids=lambda failure: failure.name.lower())
-def trials(valkey_url: str, redis: Redis, request: pytest.FixtureRequest) -> Trials:
-    return Trials(valkey_url, redis, request.param)
+def trials(
+    valkey_url: str, redis: Redis, is_single: bool, request: pytest.FixtureRequest
+) -> Trials:
+    return Trials(valkey_url, redis, request.param, is_single=is_single)
 
 
 async def attach(world: World) -> None:
@@ -191,12 +199,7 @@ async def nothing(world: World) -> None:
     """Leave all as it is."""
 
 
-@pytest.mark.parametrize("is_single", [True, False], ids=["server", "cluster"])
-async def test_a_client_that_left_leaves_nothing_and_all_are_told(
-    trials: Trials, is_single: bool
-) -> None:
-    trials.is_single = is_single
-
+async def test_a_client_that_left_leaves_nothing_and_all_are_told(trials: Trials) -> None:
     async def leave(world: World) -> None:
         await world.failing.registry.leave("lab/me", world.failing.attachment().holder)
 
@@ -207,12 +210,9 @@ async def test_a_client_that_left_leaves_nothing_and_all_are_told(
     await trials.run(offer, leave, reap, check)
 
 
-@pytest.mark.parametrize("is_single", [True, False], ids=["server", "cluster"])
 async def test_a_client_that_did_not_come_back_leaves_nothing_and_all_are_told(
-    trials: Trials, is_single: bool
+    trials: Trials,
 ) -> None:
-    trials.is_single = is_single
-
     async def go_away(world: World) -> None:
         await offer(world)
         attachment = world.same.attachment()
@@ -225,12 +225,7 @@ async def test_a_client_that_did_not_come_back_leaves_nothing_and_all_are_told(
     await trials.run(go_away, lambda world: world.failing.reap(), reap, check)
 
 
-@pytest.mark.parametrize("is_single", [True, False], ids=["server", "cluster"])
-async def test_a_client_that_could_not_attach_leaves_nothing(
-    trials: Trials, is_single: bool
-) -> None:
-    trials.is_single = is_single
-
+async def test_a_client_that_could_not_attach_leaves_nothing(trials: Trials) -> None:
     async def claim(world: World) -> None:
         await world.failing.claim()
 
@@ -247,10 +242,7 @@ async def test_a_client_that_could_not_attach_leaves_nothing(
     await trials.run(nothing, claim, reap, check, retry=suspend)
 
 
-@pytest.mark.parametrize("is_single", [True, False], ids=["server", "cluster"])
-async def test_a_client_that_came_back_is_nowhere_else(trials: Trials, is_single: bool) -> None:
-    trials.is_single = is_single
-
+async def test_a_client_that_came_back_is_nowhere_else(trials: Trials) -> None:
     async def go_away(world: World) -> None:
         attachment = await world.other.claim()
         await world.other.services.register(attachment, {"open": info("public")})
@@ -278,12 +270,8 @@ async def test_a_client_that_came_back_is_nowhere_else(trials: Trials, is_single
     await trials.run(go_away, come_back, give_up, check, retry=suspend_again)
 
 
-@pytest.mark.parametrize("is_single", [True, False], ids=["server", "cluster"])
-async def test_a_place_that_a_new_token_takes_is_nobody_elses(
-    trials: Trials, is_single: bool
-) -> None:
+async def test_a_place_that_a_new_token_takes_is_nobody_elses(trials: Trials) -> None:
     """Another token of the same maker comes, as that of a program that was started again."""
-    trials.is_single = is_single
 
     async def break_off(world: World) -> None:
         attachment = world.same.attachment()

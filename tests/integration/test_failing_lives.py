@@ -6,7 +6,7 @@ tests/integration/test_failing_commands.py has the same for each change in the r
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -19,6 +19,7 @@ from hypha_cluster.clients import drain, expulsion
 from hypha_cluster.clients.life import GOING_AWAY
 from hypha_cluster.config import Config
 from hypha_cluster.links.commands import Commands
+from hypha_cluster.links.servers import Servers
 from hypha_cluster.node import Node
 from hypha_cluster.protocol.address import client_of
 from hypha_cluster.registry import scripts
@@ -27,7 +28,15 @@ from hypha_cluster.web import put_off
 from tests.failing_commands import FailingCommands, Failure
 from tests.gateways import SECOND
 from tests.in_process import served
-from tests.raw_client import MANAGER, RawClient, call_envelope, frame, promise_of, unpack
+from tests.raw_client import (
+    MANAGER,
+    RawClient,
+    Rejected,
+    call_envelope,
+    frame,
+    promise_of,
+    unpack,
+)
 
 LIMIT: Final = 30 * SECOND
 MOST: Final = 60  # commands of one step in a client's life
@@ -40,9 +49,11 @@ class Armed(FailingCommands):
     """Commands of a gateway, one of which fails once it is said which."""
 
     made: list["Armed"] = []
+    is_cluster = False
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        Commands.__init__(self, *args, **more)
+    def __init__(self, servers: Servers, *args: Any, **more: Any) -> None:
+        servers.is_cluster = self.is_cluster
+        Commands.__init__(self, servers, *args, **more)
         self.disarm()
         self.made.append(self)
 
@@ -96,6 +107,12 @@ async def staged(url: str, redis: Redis, prefix: str) -> AsyncIterator[Stage]:
         yield Stage(redis, Keys(prefix), [first, second])
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["server", "cluster"])
+def _shape(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Redis be one server, or do without the scripts that need all keys in one."""
+    monkeypatch.setattr(Armed, "is_cluster", request.param)
+
+
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait who waits only for the sake of old clients."""
@@ -124,6 +141,13 @@ async def notes_of(url: str, query: str) -> tuple[list[int], bool]:
             return notes, True
         socket.transport.abort()
     return notes, False
+
+
+async def listed(host: RawClient, number: int) -> set[str]:
+    """The public services of the client of this number."""
+    found = [str(each["id"]) for each in await host.manager("list_services", "public")]
+    places = [id_.rpartition(":") for id_ in found]
+    return {name for address, _, name in places if client_of(address) == f"n{number}end"}
 
 
 Trial = Callable[[int], Awaitable[bool]]
@@ -204,6 +228,38 @@ async def test_a_client_that_returns_misses_nothing_and_gets_nothing_twice(
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda each: each.name.lower())
+async def test_what_a_client_offers_is_what_is_listed_when_it_tries_again(
+    valkey_url: str, redis: Redis, redis_prefix: str, failure: Failure
+) -> None:
+    async with (
+        staged(valkey_url, redis, redis_prefix) as stage,
+        await RawClient.connect(stage.other) as host,
+    ):
+        home = {"workspace": host.workspace, "token": await host.manager("generate_token")}
+
+        async def trial(number: int) -> bool:
+            client = await RawClient.connect(stage.url, f"n{number}end", **home)
+            await client.offer("first", "public", echo=lambda value: value)
+            stage.commands.arm(number, failure)
+            with suppress(Rejected):
+                await client.offer("second", "public", echo=lambda value: value)
+            has_failed = stage.commands.has_failed
+
+            await stage.see_to_what_failed()
+            await client.offer("second", "public", echo=lambda value: value)
+            assert await listed(host, number) == {"second"}
+
+            await client.close()
+            await stage.until(client.address, None)
+            await stage.see_to_what_failed()
+            assert await listed(host, number) == set()
+            assert await stage.keys_of(f"n{number}end") == []
+            return has_failed
+
+        await until_nothing_fails(trial)
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda each: each.name.lower())
 async def test_a_client_that_leaves_is_nowhere_any_more(
     valkey_url: str, redis: Redis, redis_prefix: str, failure: Failure
 ) -> None:
@@ -216,6 +272,7 @@ async def test_a_client_that_leaves_is_nowhere_any_more(
         async def trial(number: int) -> bool:
             client = await RawClient.connect(stage.url, f"n{number}end", **home)
             await client.offer("mirror", "public", echo=lambda value: value)
+            assert await listed(host, number) == {"mirror"}
             stage.commands.arm(number, failure)
             await client.close()
             async with asyncio.timeout(LIMIT):
@@ -226,8 +283,7 @@ async def test_a_client_that_leaves_is_nowhere_any_more(
             await stage.see_to_what_failed()
 
             assert await stage.keys_of(f"n{number}end") == []
-            listed = await host.manager("list_services", "public")
-            assert f"n{number}end" not in [client_of(each["id"]) for each in listed]
+            assert await listed(host, number) == set()
             return has_failed
 
         await until_nothing_fails(trial)

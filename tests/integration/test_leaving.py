@@ -103,10 +103,15 @@ async def test_the_place_of_who_leaves_is_free_at_once(gateway_factory: GatewayF
     urls = [gateway_factory().url for _ in range(2)]
     async with await RawClient.connect(urls[0]) as host:
 
-        async def come_and_go(seat: str) -> None:
+        async def come_and_go(seat: str) -> list[str]:
+            had = []
             for url in urls * 5:  # each time as another user
                 token = await host.manager("generate_token")
                 guest = await RawClient.connect(url, seat, workspace=host.workspace, token=token)
+                had.append(guest.address)
                 await guest.close()
+            return had
 
-        await asyncio.gather(*(come_and_go(f"seat-{number}") for number in range(AT_ONCE)))
+        seats = [f"seat-{number}" for number in range(AT_ONCE)]
+        had = await asyncio.gather(*(come_and_go(seat) for seat in seats))
+        assert had == [[f"{host.workspace}/{seat}"] * 10 for seat in seats]

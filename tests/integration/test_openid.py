@@ -448,7 +448,9 @@ async def test_an_issuer_may_have_a_path_and_no_slash(issuer: Issuer, clock: Clo
     issuer.answer(f"/realms/lab{DISCOVERY}", {"issuer": realm, "jwks_uri": f"{issuer.url}keys"})
     tokens = Tokens(SECRET, SETTINGS, OpenIdKeys(realm, Supervisor(), clock))
 
-    await tokens.verify(EC.sign(issuer.claims(iss=realm)))
+    identity = await tokens.verify(EC.sign(issuer.claims(iss=realm)))
+
+    assert identity.id == issuer.claims()["sub"]
 
 
 async def test_a_token_need_not_name_the_only_key(tokens: Tokens, issuer: Issuer) -> None:
@@ -498,7 +500,9 @@ async def test_keys_that_are_no_use_are_left_out(
 async def test_one_bad_key_does_not_spoil_the_others(tokens: Tokens, issuer: Issuer) -> None:
     issuer.answer("/keys", {"keys": [None, {"kty": "EC", "crv": "P-256", "x": 1}, EC.public]})
 
-    await tokens.verify(EC.sign(issuer.claims()))
+    identity = await tokens.verify(EC.sign(issuer.claims()))
+
+    assert identity.id == issuer.claims()["sub"]
 
 
 async def test_an_issuer_that_calls_itself_differently_is_refused(
@@ -541,7 +545,10 @@ async def test_an_issuer_on_this_machine_may_do_without_https(clock: Clock) -> N
         issuer.use(RSA)
         tokens = Tokens(SECRET, SETTINGS, OpenIdKeys(issuer.url, Supervisor(), clock))
 
-        await tokens.verify(RSA.sign(issuer.claims()))
+        identity = await tokens.verify(RSA.sign(issuer.claims()))
+
+    assert identity.id == issuer.claims()["sub"]
+    assert issuer.asked == [DISCOVERY, "/keys"]
 
 
 @pytest.mark.parametrize("key", [RSA, EC], ids=["RSA", "EC"])

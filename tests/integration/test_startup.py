@@ -1,5 +1,6 @@
 """Starting and stopping a hub: what is said, what it exits with, what survives."""
 
+import ast
 import json
 import os
 import re
@@ -478,6 +479,18 @@ def test_ctrl_c_while_a_module_loads_ends_the_program_at_once(module: str) -> No
     )
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_nothing_is_loaded_before_ctrl_c_is_arranged() -> None:
+    program = (
+        "import sys; had = {*sys.modules}; import hypha_cluster.__main__;"
+        "print({*sys.modules} - had)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True
+    )
+
+    assert ast.literal_eval(loaded.stdout) == {"hypha_cluster", "hypha_cluster.__main__"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
