@@ -21,7 +21,7 @@ from hypha_cluster.registry.instance_calls import Keep, KeptApps
 from hypha_cluster.registry.instances import HELD, Instances, Scale, State, Wanted, files_ticket
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.workspaces import Workspaces
-from tests.integration.test_instances import SEALS
+from tests.app_rig import SEALS
 
 ANN = Identity("ann", is_anonymous=False, email="a@x.org", origin=Origin("anns", 5.0))
 BOB = Identity("bob", is_anonymous=False, email="b@x.org", origin=Origin("bobs", 5.0))

@@ -4,7 +4,7 @@ import pytest
 
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.keys import Keys
-from tests.unit.features.launcher.rig import Site
+from tests.unit.features.launcher.rig import Functions, Site
 
 
 @pytest.fixture
@@ -13,3 +13,9 @@ async def site(redis_client: RedisClient, redis_prefix: str) -> Site:
     site = Site.of(redis_client, Keys(redis_prefix))
     await site.settle()
     return site
+
+
+@pytest.fixture
+def functions(site: Site) -> Functions:
+    """What clients call."""
+    return Functions(site)

@@ -4,17 +4,22 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
+from hypha_cluster.features.launcher.app_functions import AppFunctions
 from hypha_cluster.features.launcher.installing import Installer, Place, Recipe
+from hypha_cluster.features.launcher.instance_functions import InstanceFunctions
 from hypha_cluster.features.launcher.keeping import Keeper
+from hypha_cluster.features.launcher.log_functions import LogFunctions
 from hypha_cluster.features.launcher.packages import Packages
+from hypha_cluster.features.launcher.service import server_apps
 from hypha_cluster.features.launcher.starting import Insight, Starter
 from hypha_cluster.hub.context import Context
+from hypha_cluster.hub.services import HubService
 from hypha_cluster.identity.access import Identity, Workspace, own_workspace
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance_calls import KeptApps
-from hypha_cluster.registry.instance_logs import InstanceLogs
+from hypha_cluster.registry.instance_logs import Cursor, InstanceLogs
 from hypha_cluster.registry.instances import HELD, Instance, Instances, State
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.workspaces import Workspaces
@@ -95,3 +100,33 @@ class Site(NamedTuple):
         return Context(
             "public", "ann/x", who, home, URL, self.workspaces, nothing, connection, **more
         )
+
+
+class Followed:
+    """Notes who follows what."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    async def more(self, address: str, cursor: Cursor, user: str, patience: float) -> list[Any]:
+        self.asked.append((address, str(cursor), user, patience))
+        return []
+
+    def follow(self, *about: Any) -> Any:
+        self.asked.append(about)
+        return "a stream"
+
+
+class Functions:
+    """What clients call."""
+
+    def __init__(self, site: Site) -> None:
+        self.followed = Followed()
+        following: Any = self.followed
+        parts = (site.starter, site.keeper)
+        self.apps = AppFunctions(site.apps, site.instances, site.installer, *parts)
+        self.instances = InstanceFunctions(site.apps, site.instances, self.apps, *parts)
+        self.logs = LogFunctions(site.instances, site.logs, following)
+
+    def service(self) -> HubService:
+        return server_apps(self.apps, self.instances, self.logs)

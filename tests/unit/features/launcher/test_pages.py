@@ -26,12 +26,12 @@ class Gatekeeper:
         return TOKENS[token]
 
 
-class Cookies:
+class Browsers:
     """signed_in: whom the cookie speaks for."""
 
     signed_in: Identity | None = None
 
-    async def user(self, connection: Any) -> Identity | None:
+    async def visitor(self, connection: Any) -> Identity | None:
         return self.signed_in
 
 
@@ -40,11 +40,13 @@ class Shelf:
 
     def __init__(self, site: Site, app: App) -> None:
         self.app = app
-        self.cookies = Cookies()
+        self.browsers = Browsers()
         lookup = Mock(base_url=lambda _: URL)
         gatekeeper: Any = Gatekeeper()
-        cookies: Any = self.cookies
-        self._pages = AppPages(site.apps, gatekeeper, lookup, site.workspaces, cookies)
+        browsers: Any = self.browsers
+        self._pages = AppPages(
+            site.apps, site.instances, gatekeeper, lookup, site.workspaces, browsers
+        )
 
     async def get(
         self,
@@ -103,7 +105,7 @@ async def test_a_token_in_the_address_is_taken_out_of_it(shelf: Shelf) -> None:
 
 
 async def test_who_has_signed_in_is_led_to_an_address_with_a_ticket(shelf: Shelf) -> None:
-    shelf.cookies.signed_in = ANN
+    shelf.browsers.signed_in = ANN
 
     answer = await shelf.get("")
 

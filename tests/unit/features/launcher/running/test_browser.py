@@ -17,13 +17,13 @@ from hypha_cluster.features.launcher.running import browser as module
 from hypha_cluster.features.launcher.running.browser import (
     Assignment,
     Browser,
-    Page,
     PageGone,
     Processes,
     check_sandbox,
     find_browser,
 )
 from hypha_cluster.features.launcher.running.logbook import Logbook
+from hypha_cluster.supervision import Supervisor
 
 playwright = pytest.importorskip("playwright.async_api")
 URL = "https://hub.example/apps/ann/adder/~ticket/index.html?client_id=c"
@@ -149,7 +149,9 @@ async def browser(chromium: Chromium, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
     monkeypatch.setattr(playwright, "async_playwright", Driver)
     egress: Any = Door()
-    async with Browser("/usr/bin/chromium", egress, memory=64, sandboxed=True) as browser:
+    async with Browser(
+        "/usr/bin/chromium", egress, Supervisor(), memory=64, sandboxed=True
+    ) as browser:
         yield browser
 
 
@@ -238,6 +240,21 @@ async def test_a_page_that_does_not_load_says_why_and_is_closed(
     assert chromium.context.is_closed
 
 
+async def test_nobody_is_asked_by_a_dialog(browser: Browser, chromium: Chromium) -> None:
+    log: Any = Log()
+    dismissed = asyncio.Event()
+
+    class Dialog:
+        async def dismiss(self) -> None:
+            dismissed.set()
+            raise playwright.Error("its page has closed meanwhile")
+
+    async with browser.open(TOLD, log) as page, asyncio.timeout(20):
+        chromium.context.tab.say("dialog", Dialog())
+        await dismissed.wait()
+        assert not page.gone.done()
+
+
 async def test_a_browser_that_has_crashed_is_started_anew(
     browser: Browser, chromium: Chromium
 ) -> None:
@@ -288,7 +305,9 @@ async def test_a_browser_that_does_not_start_says_what_to_do(
     egress: Any = Door()
 
     with pytest.raises(StartupError, match="--in-docker runs it without"):
-        await Browser("/usr/bin/chromium", egress, memory=64, sandboxed=True).__aenter__()
+        await Browser(
+            "/usr/bin/chromium", egress, Supervisor(), memory=64, sandboxed=True
+        ).__aenter__()
     assert Driver.stopped
 
 
@@ -322,9 +341,7 @@ async def test_the_processes_of_a_page_are_those_of_its_frames(
             return Session()
 
     tracing = Tracing()
-    processes = Processes(tracing, asyncio.Lock())
-    assert await processes.find() == set()  # there is no tab yet
-    processes.tab = object()
+    processes = Processes(Said(context=tracing), asyncio.Lock())
 
     assert await processes.find() == {7, 8}
     assert await processes.find() == {7, 8}  # so lately that nobody is asked
@@ -332,8 +349,6 @@ async def test_the_processes_of_a_page_are_those_of_its_frames(
     monkeypatch.setattr(module, "_LOOKING", 0.0)
     assert await processes.find() == {7, 8}  # the browser does not say, so as they were known
     assert tracing.asked == 2
-    log: Any = Log()
-    assert (await Page(log, processes).usage()).memory >= 0
 
 
 def test_the_browser_is_the_one_that_is_named_or_found(

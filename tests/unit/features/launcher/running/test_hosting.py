@@ -234,9 +234,9 @@ async def test_the_ticket_for_its_files_ends_with_it(stand: Stand) -> None:
     hosted = await stand.host()
     await stand.until_running()
     ticket = stand.browser.opened[0].assignment.url.partition("/~")[2].partition("/")[0]
-    assert await stand.site.apps.opens(ticket, "ann/adder") == 1
+    assert await stand.site.instances.opens(ticket, "ann/adder") == 1
     await stand.site.instances.end(ADDRESS)
 
     await stand.over(hosted)
 
-    assert await stand.site.apps.opens(ticket, "ann/adder") is None
+    assert await stand.site.instances.opens(ticket, "ann/adder") is None

@@ -29,7 +29,9 @@ class Browser:
 
     made: "Browser"
 
-    def __init__(self, program: str, egress: Any, *, memory: int, sandboxed: bool) -> None:
+    def __init__(
+        self, program: str, egress: Any, supervisor: Any, *, memory: int, sandboxed: bool
+    ) -> None:
         self.about = (program, memory, sandboxed)
         self.egress = egress
         self.opened = self.closed = 0
