@@ -83,6 +83,8 @@ async def test_nobody_waits_for_a_node_that_is_not_there(rig: Rig) -> None:
 
     assert not await asyncio.wait_for(rig.handover.obtain("ann/me", "there#1", "there"), 1)
 
+    assert [node for node, _ in rig.publisher.told] == ["there"]
+
 
 async def test_a_node_is_told_for_how_long_its_page_may_answer(rig: Rig) -> None:
     rig.publisher.outcome = Outcome.NOBODY
@@ -100,8 +102,6 @@ async def test_whose_answers_are_waited_for_is_seen_to_though_it_is_not_here(rig
 
     assert rig.handover.requests.get_nowait() == request
     assert not rig.is_confirmed
-
-    assert [node for node, _ in rig.publisher.told] == ["there"]
 
 
 async def test_an_answer_that_nobody_waits_for_is_nothing(rig: Rig) -> None:
