@@ -5,6 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -100,6 +101,19 @@ class Released(asyncio.Transport):
 RELEASED: Final = Released()
 
 
+class Hears(Enum):
+    """What a connection still takes of what its peer sends."""
+
+    REQUESTS = auto()
+    REST = auto()  # of a request that is the last
+    UPGRADE = auto()  # all of it is for the last turn
+    NOTHING = auto()
+    END = auto()  # nothing, for the peer has ended its half; it may wait for an answer yet
+
+
+_DEAF: Final = (Hears.NOTHING, Hears.END)
+
+
 class Turn(Protocol):
     """A request, and what is done about it when all before it have been answered."""
 
@@ -146,10 +160,7 @@ class HttpConnection(asyncio.Protocol):
         self._open_turn = open_turn
         self._turns: deque[Turn] = deque()
         self._parser = RequestParser(self, site.config.h11_max_incomplete_size)
-        self._is_deaf = False  # to all that comes
-        self._is_last = False
-        self._is_upgrading = False
-        self._is_ending = False  # by the peer, which may wait for an answer yet
+        self._hears = Hears.REQUESTS
         self._reading_paused = False
         self._refusal: HTTPStatus | None = None
         self._writable: asyncio.Event | None = None  # made when it is first waited for
@@ -190,7 +201,7 @@ class HttpConnection(asyncio.Protocol):
             self._turns[0].begin()
         elif self._refusal is not None:
             self._answer_refusal(self._refusal)
-        elif self._is_ending:
+        elif self._hears is Hears.END:
             self.transport.close()
         else:
             self._idle_since = self.loop.time()
@@ -223,10 +234,10 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read requests, or what a peer says after one that was to upgrade the connection."""
-        if self._is_deaf:
+        if self._hears in _DEAF:
             return
         try:
-            if self._is_upgrading:
+            if self._hears is Hears.UPGRADE:
                 self._turns[-1].put(data)
             else:
                 self._parser.feed(data)
@@ -236,7 +247,7 @@ class HttpConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Go on as long as there is something to answer: a peer may end its half before."""
-        self._is_deaf = self._is_ending = True
+        self._hears = Hears.END
         if self.ends.is_secure or not (self._turns and self._turns[-1].is_read):
             return False
         for turn in self._turns:
@@ -264,12 +275,13 @@ class HttpConnection(asyncio.Protocol):
     # For the parser.
 
     def on_request(self, request: Request) -> None:
-        if self._is_deaf:
+        if self._hears in _DEAF:
             raise Malformed(HTTPStatus.BAD_REQUEST, "a request after the last one")
         if len(self._turns) == TURNS:
             raise Malformed(HTTPStatus.TOO_MANY_REQUESTS, f"more than {TURNS} at once")
         self._forget_head()
-        self._is_last = not (request.keep_alive or request.asks_to_upgrade)
+        if not (request.keep_alive or request.asks_to_upgrade):
+            self._hears = Hears.REST
         turn = self._open_turn(self, request)
         self._turns.append(turn)
         if len(self._turns) == 1:
@@ -282,11 +294,13 @@ class HttpConnection(asyncio.Protocol):
         self.pace()
 
     def on_end(self) -> None:
-        self._is_deaf = self._is_last
+        if self._hears is Hears.REST:
+            self._hears = Hears.NOTHING
         self._turns[-1].end()
 
     def on_upgrade(self, rest: bytes) -> None:
-        self._is_upgrading = True
+        if self._hears is Hears.REQUESTS:
+            self._hears = Hears.UPGRADE
         if rest:
             self._turns[-1].put(rest)
 
@@ -294,10 +308,10 @@ class HttpConnection(asyncio.Protocol):
 
     def _refuse(self, error: Malformed) -> None:
         """Read nothing more, and answer when all before it has been answered."""
-        if self._is_deaf:  # what follows a last request has no answer
+        if self._hears in _DEAF:  # what follows a last request has no answer
             return
         logger.info("A client broke HTTP: %s.", error)
-        self._is_deaf = True
+        self._hears = Hears.NOTHING
         if self._turns and not self._turns[-1].is_read:
             broken = self._turns.pop()
             broken.lose()
@@ -319,7 +333,7 @@ class HttpConnection(asyncio.Protocol):
         Closing the socket while the peer still sends would reset it, and the peer might never read
         its answer.
         """
-        self._is_deaf = True
+        self._hears = Hears.NOTHING
         if self.transport.is_closing() or not self.transport.can_write_eof():
             self.transport.close()
             return
@@ -341,7 +355,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _close(self) -> None:
         """End the connection when all is written; a request that still comes is not done."""
-        self._is_deaf = True
+        self._hears = Hears.NOTHING
         self.transport.close()
 
     def _keep_time_of_head(self) -> None:
@@ -365,7 +379,7 @@ class HttpConnection(asyncio.Protocol):
             self._close()
 
     def _forget(self) -> None:
-        self._is_deaf = True
+        self._hears = Hears.NOTHING
         self._timer.cancel()
         self._forget_head()
         self.site.connections.discard(self)
