@@ -42,10 +42,6 @@ class ServiceQuery(NamedTuple):
     client: str | None
     service: str
 
-    @property
-    def is_direct(self) -> bool:
-        return self.client is not None
-
 
 def parse_service_id(text: str) -> ServiceQuery:
     """Read every form of protocol.md 6.3: `s`, `c:s`, `w/c:s`, `w/c`, `w/*:s`, `*:s`."""

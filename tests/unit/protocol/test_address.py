@@ -45,7 +45,6 @@ def test_every_form_of_a_service_id_is_understood(
     query = parse_service_id(text)
 
     assert query == ServiceQuery(workspace, client, service)
-    assert query.is_direct == (client is not None)
 
 
 @pytest.mark.parametrize("workspace", ["home", "public"])
