@@ -8,7 +8,7 @@ from hypha_cluster.features.launcher.starting import page_user
 from hypha_cluster.identity.access import Identity, Origin
 from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.registry.apps import App, AppFile
-from hypha_cluster.registry.instances import Wanted
+from hypha_cluster.registry.instance import Wanted
 from hypha_cluster.registry.keys import Keys
 
 ANN: Final = Identity("ann", is_anonymous=False, email="a@x.org", origin=Origin("t", 5.0, ("s",)))

@@ -13,7 +13,8 @@ from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.links.client import RedisClient, Word
 from hypha_cluster.protocol.limits import APP_INSTANCES
 from hypha_cluster.registry.encoding import flatten
-from hypha_cluster.registry.instances import HISTORY, LEASE, Wanted, files_secret
+from hypha_cluster.registry.instance import Wanted, files_secret
+from hypha_cluster.registry.instances import HISTORY, LEASE
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import Script
 

@@ -17,8 +17,9 @@ from hypha_cluster.identity.access import Identity, Origin, Workspace
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry import instances as registry
 from hypha_cluster.registry.apps import App, Apps
+from hypha_cluster.registry.instance import HELD, Scale, State, Wanted, files_ticket
 from hypha_cluster.registry.instance_calls import Keep, KeptApps
-from hypha_cluster.registry.instances import HELD, Instances, Scale, State, Wanted, files_ticket
+from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.workspaces import Workspaces
 from tests.app_rig import SEALS

@@ -19,8 +19,9 @@ from hypha_cluster.features.launcher import following
 from hypha_cluster.features.launcher.terms import LauncherSettings
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.links.client import RedisClient
+from hypha_cluster.registry.instance import Wanted
 from hypha_cluster.registry.instance_logs import InstanceLogs
-from hypha_cluster.registry.instances import Instances, Wanted
+from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from tests.app_rig import SEALS
 from tests.conftest import GatewayFactory

@@ -13,8 +13,9 @@ from hypha_cluster.identity.access import Identity
 from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.apps import App, Apps
+from hypha_cluster.registry.instance import Instance, Scale, State, Wanted
 from hypha_cluster.registry.instance_calls import KeptApps
-from hypha_cluster.registry.instances import Instance, Instances, Scale, State, Wanted
+from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from tests.conftest import GatewayFactory
 from tests.integration.test_large_messages import Provider, message, send

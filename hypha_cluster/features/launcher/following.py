@@ -17,8 +17,8 @@ from hypha_cluster.features.launcher.shares import Shares
 from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.links.subscriptions import Subscriptions
 from hypha_cluster.protocol.limits import APP_FOLLOWERS
+from hypha_cluster.registry.instance import OVER
 from hypha_cluster.registry.instance_logs import Cursor, Entry, InstanceLogs
-from hypha_cluster.registry.instances import OVER
 from hypha_cluster.supervision import Tasks
 
 _LOOKING: Final = 2.0  # seconds between two looks at an instance that logs nothing

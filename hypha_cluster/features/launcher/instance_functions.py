@@ -17,8 +17,9 @@ from hypha_cluster.features.launcher.starting import Start, Starter, service_of,
 from hypha_cluster.hub.context import Context
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.apps import Apps
+from hypha_cluster.registry.instance import OVER, Instance, State
 from hypha_cluster.registry.instance_calls import Keep
-from hypha_cluster.registry.instances import OVER, Instance, Instances, State
+from hypha_cluster.registry.instances import Instances
 
 
 class InstanceFunctions:

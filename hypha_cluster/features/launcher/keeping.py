@@ -4,8 +4,9 @@ from hypha_cluster.features.launcher.scaling import is_kept_up
 from hypha_cluster.features.launcher.starting import Start, wanted_of
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.apps import App, Apps
+from hypha_cluster.registry.instance import Instance
 from hypha_cluster.registry.instance_calls import Keep, KeptApps
-from hypha_cluster.registry.instances import Instance, Instances
+from hypha_cluster.registry.instances import Instances
 
 
 class Keeper:

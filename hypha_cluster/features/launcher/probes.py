@@ -14,14 +14,8 @@ from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.apps import App, Apps
-from hypha_cluster.registry.instances import (
-    LEASE,
-    REMEMBERED,
-    Instance,
-    Instances,
-    ProbeTurn,
-    State,
-)
+from hypha_cluster.registry.instance import Instance, State
+from hypha_cluster.registry.instances import LEASE, REMEMBERED, Instances, ProbeTurn
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from hypha_cluster.errors import BadRequest
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import APP_IDLE, APP_INSTANCES, APP_TARGET
-from hypha_cluster.registry.instances import Scale
+from hypha_cluster.registry.instance import Scale
 
 FIELDS: Final = (
     *("daemon", "stop_after_inactive", "min_instances", "max_instances"),

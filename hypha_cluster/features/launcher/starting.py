@@ -29,8 +29,9 @@ from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import APP_START_TIME, APP_STARTS
 from hypha_cluster.registry.apps import App, Apps
+from hypha_cluster.registry.instance import ACTIVE, Instance, ProbeTimes, State, Wanted
 from hypha_cluster.registry.instance_logs import InstanceLogs
-from hypha_cluster.registry.instances import ACTIVE, Instance, Instances, ProbeTimes, State, Wanted
+from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 

@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.limits import APP_INSTANCES
+from hypha_cluster.registry.instance import ACTIVE, HELD, Scale, State, Wanted
 from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
-from hypha_cluster.registry.instances import ACTIVE, HELD, Instances, Scale, State, Wanted
+from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from tests.app_rig import PAGE, SEALS
 

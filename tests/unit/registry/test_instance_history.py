@@ -5,7 +5,8 @@ from redis.asyncio import Redis
 
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.limits import APP_HISTORY
-from hypha_cluster.registry.instances import HELD, Instances, State
+from hypha_cluster.registry.instance import HELD, State
+from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from tests.app_rig import SEALS, let_lease_end, wanted
 from tests.cluster.instance_history import Record

@@ -19,8 +19,9 @@ from hypha_cluster.protocol.limits import (
 )
 from hypha_cluster.registry import instances as registry
 from hypha_cluster.registry.clients import Attachment
+from hypha_cluster.registry.instance import HELD, ProbeTimes, State
 from hypha_cluster.registry.instance_logs import InstanceLogs
-from hypha_cluster.registry.instances import HELD, Instances, ProbeTimes, ProbeTurn, State
+from hypha_cluster.registry.instances import Instances, ProbeTurn
 from hypha_cluster.registry.keys import Keys
 from tests.app_rig import ANN, PAGE, SEALS, let_lease_end, wanted
 

@@ -50,8 +50,8 @@ class Scene:
         )
         self.commands = cast(FakeCommands, self.publisher._commands)
 
-    def deliver(self, frame: bytes = b"frame", address: str = ME, **how: bool) -> Request:
-        self.publisher.deliver_or_mail(address, frame, self.outcomes.append, **how)
+    def deliver(self, frame: bytes = b"frame", **how: bool) -> Request:
+        self.publisher.deliver_or_mail(ME, frame, self.outcomes.append, **how)
         return self.commands.sent[-1]
 
 
@@ -87,7 +87,7 @@ def test_a_frame_is_one_script_with_its_bounds_and_its_date(scene: Scene) -> Non
 def test_a_call_says_so_and_who_may_mail_nothing_has_no_room(
     scene: Scene, how: dict[str, bool], end: tuple[bytes, ...]
 ) -> None:
-    assert scene.deliver(**how).command[-4:] == end
+    assert scene.deliver(b"frame", **how).command[-4:] == end
 
 
 def test_while_a_slot_moves_its_subscribers_are_where_they_were() -> None:

@@ -21,16 +21,9 @@ from hypha_cluster.features.launcher.running.browser import Assignment, Browser,
 from hypha_cluster.features.launcher.running.logbook import Logbook
 from hypha_cluster.protocol.limits import APP_START_TIME
 from hypha_cluster.registry.apps import Apps
+from hypha_cluster.registry.instance import HELD, Instance, State, files_ticket
 from hypha_cluster.registry.instance_logs import InstanceLogs
-from hypha_cluster.registry.instances import (
-    HELD,
-    LEASE,
-    REMEMBERED,
-    Instance,
-    Instances,
-    State,
-    files_ticket,
-)
+from hypha_cluster.registry.instances import LEASE, REMEMBERED, Instances
 from hypha_cluster.registry.services import Provider, Services
 
 _log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from redis.asyncio import Redis
 
 from hypha_cluster.features.launcher.installing import Recipe
-from hypha_cluster.registry.instances import Scale, Wanted
+from hypha_cluster.registry.instance import Scale, Wanted
 from tests.app_rig import ANN, PAGE, an_app
 from tests.unit.features.launcher.rig import Site
 

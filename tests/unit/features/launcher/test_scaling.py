@@ -6,7 +6,7 @@ from hypha_cluster.errors import BadRequest
 from hypha_cluster.features.launcher.manifest import DEFAULTS, manifest_of
 from hypha_cluster.features.launcher.scaling import is_kept_up, scale_of
 from hypha_cluster.protocol.limits import APP_IDLE, APP_TARGET
-from hypha_cluster.registry.instances import Scale
+from hypha_cluster.registry.instance import Scale
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hypha_cluster.errors import PermissionDenied
-from hypha_cluster.registry.instances import State
+from hypha_cluster.registry.instance import State
 from tests.app_rig import wanted
 from tests.unit.features.launcher.rig import BOB, GUEST, Functions, Site
 

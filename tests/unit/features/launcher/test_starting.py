@@ -13,7 +13,8 @@ from hypha_cluster.features.launcher.starting import Insight, Start, Starter
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.apps import App
-from hypha_cluster.registry.instances import Change, Instance, ProbeTurn, State
+from hypha_cluster.registry.instance import Instance, State
+from hypha_cluster.registry.instances import Change, ProbeTurn
 from hypha_cluster.supervision import Supervisor
 
 PAGE = {

@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 
 from hypha_cluster.features.launcher.tidying import Tidying
 from hypha_cluster.identity.access import Workspace
-from hypha_cluster.registry.instances import OVER
+from hypha_cluster.registry.instance import OVER
 from tests.app_rig import ANN, PAGE, an_app, wanted
 from tests.unit.features.launcher.rig import Site
 

@@ -41,7 +41,7 @@ async def test_requests_that_come_at_once_are_answered_one_after_the_other() -> 
     )
     assert peer.statuses(heard) == [200, 200, 200]
     assert app.asked == ["/a", "/b", "/c"]
-    assert not peer.wire.ended
+    assert not peer.wire.ended()
     peer.lose()
 
 
@@ -52,7 +52,7 @@ async def test_no_more_is_read_while_others_wait_than_may_be() -> None:
     for number in range(TURNS + 1):
         peer.get(f"/{number}")
 
-    assert not peer.wire.is_read
+    assert not peer.wire.is_read()
     app.may.set()
     heard = b""
     async with asyncio.timeout(LIMIT):
@@ -66,10 +66,10 @@ async def test_a_body_that_nobody_takes_is_not_read_without_end() -> None:
     peer = Peer(App(is_held=True))
 
     peer.post(bytes(UNTAKEN_BODY), size=2 * UNTAKEN_BODY + 2)
-    assert peer.wire.is_read
+    assert peer.wire.is_read()
     peer.connection.data_received(b"x")
 
-    assert not peer.wire.is_read
+    assert not peer.wire.is_read()
     peer.lose()
 
 
@@ -84,7 +84,7 @@ async def test_the_last_request_is_the_last() -> None:
     assert peer.statuses(heard) == [200]
     assert b"connection: close" in heard
     assert app.asked == ["/last"]
-    assert peer.wire.ended == "closed"
+    assert peer.wire.ended() == "closed"
     peer.lose()
 
 
@@ -131,7 +131,7 @@ async def test_a_peer_may_end_its_half_before_it_has_its_answer() -> None:
     app.may.set()
 
     assert peer.statuses(await peer.heard()) == [200]
-    assert peer.wire.ended == "closed"
+    assert peer.wire.ended() == "closed"
     peer.lose()
 
 
@@ -151,10 +151,10 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
     busy.get("/a")
 
     async with asyncio.timeout(LIMIT):
-        while not idle.wire.ended:
+        while not idle.wire.ended():
             await idle.heard()
 
-    assert not busy.wire.ended
+    assert not busy.wire.ended()
     for peer in (busy, idle):
         peer.lose()
 
@@ -183,10 +183,10 @@ async def test_who_reads_nothing_is_cut_off_and_who_reads_is_not(
 
     peer.wire.taken = 1  # it still reads
     async with asyncio.timeout(LIMIT):
-        while not peer.wire.ended:
+        while not peer.wire.ended():
             await peer.heard()
 
-    assert peer.wire.ended == "aborted"
+    assert peer.wire.ended() == "aborted"
     peer.lose()
 
 
@@ -196,15 +196,15 @@ async def test_a_site_that_leaves_closes_what_is_idle_and_the_others_after_their
     peer.get("/a")
 
     peer.site.leave()
-    assert not peer.wire.ended
+    assert not peer.wire.ended()
     app.may.set()
     heard = await peer.heard()
 
     assert b"connection: close" in heard
-    assert peer.wire.ended == "closed"
+    assert peer.wire.ended() == "closed"
     idle = Peer(App())
     idle.site.leave()
-    assert idle.wire.ended == "closed"
+    assert idle.wire.ended() == "closed"
     for each in (peer, idle):
         each.lose()
         assert not each.site.connections

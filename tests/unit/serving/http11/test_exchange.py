@@ -184,7 +184,7 @@ async def test_an_application_that_answers_nothing_whole_is_answered_for(
     assert peer.statuses(heard) == [500]
     assert b"connection: close" in heard
     assert ("is not to be sent now" in caplog.text) is (messages not in ([], [start()]))
-    assert peer.wire.ended == "closed"
+    assert peer.wire.ended() == "closed"
     peer.lose()
 
 
@@ -209,7 +209,7 @@ async def test_an_answer_that_breaks_off_is_cut_short_so_that_nobody_takes_it_fo
     heard += await peer.heard()
 
     assert heard.endswith(b"4\r\nhalf\r\n")
-    assert peer.wire.ended == ended
+    assert peer.wire.ended() == ended
     peer.lose()
 
 

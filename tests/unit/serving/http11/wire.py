@@ -22,12 +22,12 @@ class Wire(asyncio.Transport):
         self.written = bytearray()
         self.taken = 0
         self.stuck = False
-        self.is_read = True
+        self._is_read = True
         self.half_closed = False
-        self.ended = ""
+        self._ended = ""
 
     def write(self, data: Any) -> None:
-        assert not self.ended
+        assert not self._ended
         self.written += data
 
     def writelines(self, parts: Any) -> None:
@@ -43,19 +43,26 @@ class Wire(asyncio.Transport):
         return len(self.written) - self.taken if self.stuck else 0
 
     def pause_reading(self) -> None:
-        self.is_read = False
+        self._is_read = False
 
     def resume_reading(self) -> None:
-        self.is_read = True
+        self._is_read = True
 
     def is_closing(self) -> bool:
-        return bool(self.ended)
+        return bool(self._ended)
 
     def close(self) -> None:
-        self.ended = self.ended or "closed"
+        self._ended = self._ended or "closed"
 
     def abort(self) -> None:
-        self.ended = "aborted"
+        self._ended = "aborted"
+
+    def ended(self) -> str:
+        """How it has; empty, if it has not."""
+        return self._ended
+
+    def is_read(self) -> bool:
+        return self._is_read
 
     def take(self) -> bytes:
         """What was written since this was last asked."""

@@ -8,7 +8,8 @@ import pytest
 from hypha_cluster.features.launcher.running import bounds as bounding, hosting as module
 from hypha_cluster.features.launcher.running.hosting import Hosting
 from hypha_cluster.features.launcher.running.usage import Usage
-from hypha_cluster.registry.instances import LEASE, Instance, State
+from hypha_cluster.registry.instance import Instance, State
+from hypha_cluster.registry.instances import LEASE
 from tests.app_rig import wanted
 from tests.gateways import SECOND
 from tests.unit.features.launcher.rig import Site, until

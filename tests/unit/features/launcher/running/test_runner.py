@@ -9,7 +9,7 @@ import pytest
 
 from hypha_cluster.features.launcher.running import hosting, runner as module
 from hypha_cluster.features.launcher.running.runner import Runner
-from hypha_cluster.registry.instances import State
+from hypha_cluster.registry.instance import State
 from hypha_cluster.supervision import Supervisor
 from tests.app_rig import wanted
 from tests.gateways import SECOND
