@@ -1,6 +1,7 @@
 """Directories of the operator's are served beside the hub, and nothing around them."""
 
 import gzip
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from hypha_cluster.config import Config
 from hypha_cluster.errors import StartupError
 from hypha_cluster.features.mounts import Mounts, MountSettings
 from hypha_cluster.features.webapps.webapps import WebApps
-from tests.http import ask
+from tests.gateways import SECOND, Gateway, command, environment
+from tests.http import ask, request
 from tests.in_process import served
 
 PAGE = b"<p>The tools of the lab</p>"
@@ -101,3 +103,62 @@ async def test_no_directory_hides_what_is_the_hubs(
     with pytest.raises(StartupError, match="is the hub's own"):
         async with app.router.lifespan_context(app):
             pytest.fail("it has started")
+
+
+# As operators start it.
+
+
+def test_a_gateway_serves_them_as_it_was_told(tools: Path, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"secret")
+    with Gateway(tmp_path / "log", static_mounts=f"/tools:{tools}") as gateway:
+        base = f"{gateway.url}/tools"
+        text = request(f"{base}/a.txt")
+        answers = {
+            "/tools": request(base),
+            "/tools/": request(f"{base}/"),
+            "range": request(f"{base}/a.txt", Range="bytes=0-3"),
+            "unchanged": request(f"{base}/a.txt", If_None_Match=text.headers["etag"]),
+            "since": request(f"{base}/a.txt", If_Modified_Since=text.headers["last-modified"]),
+            "above": request(f"{base}/../x"),
+            "hidden above": request(f"{base}/%2e%2e/x"),
+            "no index": request(f"{base}/empty"),
+            "no index, slash": request(f"{base}/empty/"),
+            "hub": request(f"{gateway.url}/health/live"),
+        }
+
+    assert (text.status, text.body) == (200, TEXT)
+    assert {name: answer.status for name, answer in answers.items()} == {
+        **dict.fromkeys(("/tools", "/tools/", "hub"), 200),
+        "range": 206,
+        **dict.fromkeys(("unchanged", "since"), 304),
+        **dict.fromkeys(("above", "hidden above", "no index", "no index, slash"), 404),
+    }
+    assert answers["/tools"].body == answers["/tools/"].body == PAGE
+    assert answers["range"].body == TEXT[:4]
+
+
+@pytest.mark.parametrize(
+    ("mount", "reason"),
+    [
+        ("/static:{}", "/static is the hub's own"),
+        ("/health:{}", "/health is the hub's own"),
+        ("/tools:{}/missing", "is no directory"),
+        ("/tools", "must be like /path:directory"),
+        ("/tools:{} /tools:{}", "/tools is there twice"),
+    ],
+)
+def test_one_that_cannot_be_ends_the_start(mount: str, reason: str, tmp_path: Path) -> None:
+    words = command("serve", host="127.0.0.1", port=0, data_dir=":memory:")
+    mounts = mount.replace("{}", str(tmp_path)).split()
+
+    ended = subprocess.run(
+        [*words, "--static-mounts", *mounts],
+        capture_output=True,
+        text=True,
+        timeout=60 * SECOND,
+        env=environment(),
+    )
+
+    assert ended.returncode == 2
+    assert reason in ended.stderr.splitlines()[-1]
+    assert " is up." not in ended.stderr

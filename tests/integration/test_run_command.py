@@ -12,6 +12,7 @@ from tests.gateways import SECOND, Gateway, command, environment as clean_enviro
 from tests.raw_client import RawClient
 
 PYTHON = environment("imjoy-rpc-0.5.59").make()
+EXAMPLE = Path(__file__).parents[1] / "example_plugin.py"
 PLUGIN = """
 from imjoy_rpc import api
 
@@ -101,6 +102,21 @@ def test_the_published_runner_runs_here_too(gateway: Gateway, plugin: Path, diar
 
     assert ended.returncode == 0, ended.stderr
     assert diary.read_text() == "setup\nsetup\n"  # once by the hub, once by this runner itself
+
+
+def test_what_a_plugin_does_while_it_is_set_up_it_does_by_both_runners(gateway: Gateway) -> None:
+    """It calls the hub, registers a service, finds and calls that, and writes to the log."""
+    theirs = environment("hypha-0.15.53").make()
+    words = [str(theirs), "-m", "hypha.runner", str(EXAMPLE), f"--server-url={gateway.url}"]
+
+    published = subprocess.run(
+        [*words, "--quit-on-ready"], capture_output=True, text=True, timeout=60 * SECOND
+    )
+    own = run(EXAMPLE, gateway.url, "--quit-on-ready")
+
+    for ended in (published, own):
+        assert ended.returncode == 0, ended.stderr
+        assert "Traceback" not in ended.stderr
 
 
 async def test_a_plugin_stays_and_is_called(gateway: Gateway, plugin: Path, tmp_path: Path) -> None:

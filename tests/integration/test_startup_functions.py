@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 import venv
 from collections.abc import Callable
 from pathlib import Path
@@ -138,11 +139,34 @@ async def test_it_is_back_under_its_id_when_its_process_dies(
             before = await ask_it(client)
             service = await client.manager("get_service", "offered")
             os.kill(int(str(before["process"])), signal.SIGKILL)
-            after = await ask_again(client, before)
+            async with asyncio.timeout(15 * SECOND):
+                after = await ask_again(client, before)
             again = await client.manager("get_service", "offered")
 
     assert after["process"] != before["process"]
     assert again["id"] == service["id"]
+
+
+async def test_calls_wait_until_its_next_process_offers_what_it_did(
+    gateway: Callable[[str], Gateway],
+) -> None:
+    with gateway("first") as first:
+        async with await RawClient.connect(first.url) as client:
+            before = await ask_it(client)
+            who = (await client.manager("get_service", "offered"))["who"]
+            os.kill(int(str(before["process"])), signal.SIGKILL)
+            while is_running(before["process"]):  # noqa: ASYNC110  (only the kernel knows)
+                await asyncio.sleep(POLL)
+            await client.manager("echo", "its connection has broken")
+
+            answers = await asyncio.gather(
+                *(client.call(who["_rtarget"], who["_rmethod"]) for _ in range(10))
+            )
+            service = await client.manager("get_service", "offered")
+
+    assert len({answer["process"] for answer in answers}) == 1
+    assert answers[0]["process"] != before["process"]
+    assert service["who"] == who
 
 
 async def test_nothing_of_it_is_left_when_the_gateway_ends(
@@ -154,6 +178,20 @@ async def test_nothing_of_it_is_left_when_the_gateway_ends(
         first.terminate()
 
     assert [is_running(answer[name]) for name in ("process", "child")] == [False, False]
+
+
+def has_answered(port: int, process: "subprocess.Popen[str]") -> bool:
+    """Whether a port answered anything until a process ended; it may take connections."""
+    while process.poll() is None:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", port), 1) as asking,
+        ):
+            asking.sendall(b"GET /health/live HTTP/1.0\r\n\r\n")
+            if asking.recv(1):
+                return True
+        time.sleep(POLL)
+    return False
 
 
 @pytest.mark.parametrize(
@@ -181,14 +219,24 @@ def test_a_function_that_cannot_run_ends_the_start_before_the_port_answers(
         startup_functions=function.format(module=module),
         functions_python=PYTHON,
     )
-    ended = subprocess.run(
-        words, capture_output=True, text=True, timeout=60 * SECOND, env=gateway_environment()
+    ending = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=gateway_environment(),
     )
+    try:
+        answered = has_answered(port, ending)
+        told, complained = ending.communicate(timeout=60 * SECOND)
+    finally:
+        ending.kill()
 
-    assert ended.returncode == 2
-    assert ended.stdout == ""
-    assert " is up." not in ended.stderr
-    last = ended.stderr.splitlines()[-1]
+    assert ending.returncode == 2
+    assert told == ""
+    assert not answered
+    assert " is up." not in complained
+    last = complained.splitlines()[-1]
     assert last.startswith(f"hypha-cluster: startup_functions: {reason.format(module=module)}")
 
 

@@ -16,8 +16,11 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+
+EARLY_CALLS = 10_000  # as many as a mailbox has; more are rejected
 
 
 class CannotRun(Exception):
@@ -50,17 +53,20 @@ async def _stay(orders: Any, report: Any) -> None:
 
 async def _run(orders: Any) -> None:
     function = load(orders["function"])
-    server = await _connect(orders)
+    early = EarlyCalls()
+    server = await _connect(orders, early)
     try:
         await function(server)
+        early.let_go()
     except Exception as error:  # noqa: BLE001  # it may be any, and is told to the parent
         traceback.print_exc()
         raise CannotRun(f"{orders['function']} raised {type(error).__name__}: {error}") from None
 
 
-async def _connect(orders: Any) -> Any:
+async def _connect(orders: Any, early: "EarlyCalls") -> Any:
     try:
         client = importlib.import_module("imjoy_rpc.hypha")
+        early.watch(importlib.import_module("imjoy_rpc.hypha.rpc").RPC)
     except ImportError as error:
         raise CannotRun(
             f"{sys.executable} cannot import imjoy-rpc ({error}); install "
@@ -69,6 +75,53 @@ async def _connect(orders: Any) -> Any:
     server = await client.connect_to_server(orders["connection"])
     server.config.update(orders["config"])
     return server
+
+
+class EarlyCalls:
+    """Calls of services that the function has not registered yet; they wait until it returns.
+
+    When a process takes the place of one that has died, callers see what that one has registered,
+    and published clients reject a call of a service that they do not have.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Callable[[], None]] = []
+        self._is_over = False
+
+    def watch(self, rpc: Any) -> None:
+        """Look at each call that comes from now on for instances of the client's class RPC."""
+        handle = rpc._handle_method
+
+        def take(client: Any, message: Any) -> None:
+            if self._waits(client, message):
+                self._waiting.append(lambda: handle(client, message))
+            else:
+                handle(client, message)
+
+        rpc._handle_method = take
+
+    def let_go(self) -> None:
+        self._is_over = True
+        for call in self._waiting:
+            call()
+        self._waiting.clear()
+
+    def _waits(self, client: Any, message: Any) -> bool:
+        if self._is_over or len(self._waiting) >= EARLY_CALLS:
+            return False
+        wanted = _service_of(message.get("method", ""), message.get("args"))
+        return wanted is not None and wanted not in client._services
+
+
+def _service_of(method: str, args: Any) -> Any:
+    """The service that a call is about; None if it is about none."""
+    kind, _, rest = method.partition(".")
+    if kind != "services":
+        return None
+    service, _, function = rest.partition(".")
+    if (service, function) == ("built-in", "get_service") and args:
+        return args[0] if isinstance(args[0], str) else None
+    return service
 
 
 def load(name: str) -> Any:
