@@ -173,6 +173,25 @@ async def test_who_uses_too_much_is_stopped_and_has_failed(
     assert await ann.ask(other, "add", 1, 2) == 3
 
 
+async def test_who_is_there_for_longer_than_it_may_is_stopped_and_has_failed(
+    valkey_url: str, redis_prefix: str, redis: Redis, tmp_path: Any
+) -> None:
+    with app_cluster(tmp_path, valkey_url, redis_prefix) as cluster:
+        gateway = cluster.gateway()
+        cluster.runner(gateway.url, app_run_time=3.0)
+        async with await User.connect(gateway.url) as ann:
+            app = await ann.launch(ADDER)
+            assert await ann.ask(app, "add", 1, 2) == 3
+
+            await ann.until(app["id"], None)
+
+            instance = f"{redis_prefix}:{{:apps}}:instance:ann/{app['id']}"
+            assert await redis.hget(instance, "state") == b"failed"
+            reason = b"It was stopped, for it was there for 3 s."
+            assert await redis.hget(instance, "reason") == reason
+            assert reason.decode() in await ann("get_log", app["id"], "error")
+
+
 async def test_no_call_is_refused_when_a_runner_stops_and_another_one_is_there(
     valkey_url: str, redis_prefix: str, redis: Redis, tmp_path: Any
 ) -> None:
