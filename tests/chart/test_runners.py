@@ -1,6 +1,7 @@
 """Runners of server apps: what they are told and given, whom they reach, and how many there are."""
 
 import re
+import shlex
 from typing import Any
 
 import pytest
@@ -64,11 +65,43 @@ def test_a_runner_is_told_what_it_needs_and_no_secret_but_that_of_redis() -> Non
     assert "HYPHA_JWT_SECRET" not in told(ON)
 
 
-def test_a_runner_reaches_the_redis_of_the_gateways_unless_it_has_a_user_of_its_own() -> None:
-    (wait,) = one(render(ON), "Deployment", RUNNER)["spec"]["template"]["spec"]["initContainers"]
+def test_a_runner_is_a_user_of_the_bundled_redis_who_may_do_what_the_docs_say() -> None:
+    values = {**ON, "settings": {"redis_prefix": "lab-2"}}
+    rendered = render(values)
+    (wait,) = one(rendered, "Deployment", RUNNER)["spec"]["template"]["spec"]["initContainers"]
+    server = container(one(rendered, "StatefulSet"))
+    password = {"secretKeyRef": {"name": RUNNER, "key": "redis-password"}}
+    docs = (CHART.parents[1] / "docs" / "redis.md").read_text(encoding="utf-8")
+    (rule,) = re.findall(r"^ACL SETUSER runner on >other (.*)$", docs, re.MULTILINE)
 
-    assert told(ON)["HYPHA_REDIS_URL"] == told(ON, NAME)["HYPHA_REDIS_URL"]
-    assert wait["name"] == "wait-for-redis"
+    assert (
+        told(values)["HYPHA_REDIS_URL"] == f"redis://runner:$(REDIS_PASSWORD)@{NAME}-redis:6379/0"
+    )
+    for env in (wait["env"], container(one(rendered, "Deployment", RUNNER))["env"]):
+        secrets = [entry["valueFrom"] for entry in env if "valueFrom" in entry]
+        assert secrets == [password]
+    assert {"name": "RUNNER_PASSWORD", "valueFrom": password} in server["env"]
+    words = shlex.split(server["args"][-1])
+    user = words[words.index("--user") :]
+    assert user == [
+        "--user",
+        "runner",
+        "on",
+        ">$RUNNER_PASSWORD",
+        *rule.replace("hypha:", "lab-2:").split(),
+    ]
+    assert [*one(rendered, "Secret", RUNNER)["data"]] == ["redis-password"]
+    assert "--user" not in str(one(render({}), "StatefulSet"))
+
+
+def test_a_runner_reaches_ones_own_redis_as_the_gateways_or_as_a_user_of_its_own() -> None:
+    own = {**ON, "settings": {"redis_url": "redis://r"}, "redis": {"bundled": {"enabled": False}}}
+
+    assert told(own)["HYPHA_REDIS_URL"] == told(own, NAME)["HYPHA_REDIS_URL"]
+    assert "REDIS_ADDRESS" in told(variant("runners"))
+    assert RUNNER not in [
+        thing["metadata"]["name"] for thing in render(own) if thing["kind"] == "Secret"
+    ]
 
 
 def test_a_runner_has_no_more_rights_than_a_gateway() -> None:
@@ -132,7 +165,7 @@ def test_how_full_runners_are_to_be_can_be_said() -> None:
 
 def test_the_rule_for_the_adapter_offers_what_the_autoscaler_asks_for() -> None:
     readme = (CHART / "README.md").read_text(encoding="utf-8")
-    (text,) = re.findall(r"^```yaml\n(rules:\n.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    (text,) = re.findall(r"^```text\n(rules:\n.*?)^```", readme, re.MULTILINE | re.DOTALL)
     (rule,) = yaml.safe_load(text)["rules"]["external"]
     spec = one(render(variant("runners")), "HorizontalPodAutoscaler", RUNNER)["spec"]
     asked = {each["external"]["metric"]["name"] for each in spec["metrics"]}

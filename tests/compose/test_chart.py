@@ -74,6 +74,7 @@ async def test_a_runner_runs_apps_and_stops_in_the_time_that_it_has(
     spec = pods.spec("Deployment", RUNNER)
     (container,) = spec["containers"]
     token = tokens_of(pods.secret(NAME, "jwt-secret")).issue(ANN)
+    assert ended(pods.start(spec, spec["initContainers"][0]))[0] == 0  # Redis knows who it is
     runner = pods.start(spec, container)
 
     async with User(await RawClient.connect(address(gateways[0]), token=token)) as ann:

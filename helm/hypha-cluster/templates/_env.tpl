@@ -80,14 +80,18 @@
 {{/* The variables of a runner: no secret but how it reaches Redis, and what of the settings is its. */}}
 {{- define "hypha-cluster.runnerEnv" -}}
 {{- $settings := .Values.settings -}}
-{{- with .Values.runners.redis.existingSecret }}
+{{- if .Values.runners.redis.existingSecret }}
 - name: REDIS_ADDRESS
   valueFrom:
     secretKeyRef:
-      name: {{ . }}
-      key: {{ $.Values.runners.redis.existingSecretKey }}
+      name: {{ .Values.runners.redis.existingSecret }}
+      key: {{ .Values.runners.redis.existingSecretKey }}
 - name: HYPHA_REDIS_URL
-  value: $(REDIS_ADDRESS){{ include "hypha-cluster.redisOptions" (list $ "") }}
+  value: $(REDIS_ADDRESS){{ include "hypha-cluster.redisOptions" (list . "") }}
+{{- else if include "hypha-cluster.runnerUser" . }}
+{{ include "hypha-cluster.runnerPassword" (list . "REDIS_PASSWORD") }}
+- name: HYPHA_REDIS_URL
+  value: redis://runner:$(REDIS_PASSWORD)@{{ include "hypha-cluster.redisName" . }}:6379/0
 {{- else }}
 {{ include "hypha-cluster.redisEnv" . | trim }}
 {{- end }}

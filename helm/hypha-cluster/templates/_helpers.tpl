@@ -197,6 +197,23 @@ bundled
       {{- end }}
 {{- end -}}
 
+{{/* Have runners a user of the bundled Redis, whom the chart makes? Empty = no. */}}
+{{- define "hypha-cluster.runnerUser" -}}
+{{- $isBundled := eq (include "hypha-cluster.redisKind" .) "bundled" -}}
+{{- if and .Values.runners.enabled $isBundled (not .Values.runners.redis.existingSecret) -}}
+yes
+{{- end -}}
+{{- end -}}
+
+{{/* The password of that user: (list $ variable). */}}
+{{- define "hypha-cluster.runnerPassword" -}}
+- name: {{ last . }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "hypha-cluster.runnerName" (first .) }}
+      key: redis-password
+{{- end -}}
+
 {{/* What is to be put behind an address of Redis: (list $ address). */}}
 {{- define "hypha-cluster.redisOptions" -}}
 {{- $tls := (first .).Values.redis.tls -}}
@@ -209,10 +226,10 @@ ssl_ca_certs=/etc/hypha/redis-tls/{{ $tls.caKey }}
 {{- end -}}
 {{- end -}}
 
-{{/* A secret that is made once: (list $ key). What an earlier release has made is kept. */}}
+{{/* A secret that is made once: (list $ name key). What an earlier release has made is kept. */}}
 {{- define "hypha-cluster.kept" -}}
 {{- $root := first . -}}
-{{- $found := lookup "v1" "Secret" $root.Release.Namespace (include "hypha-cluster.fullname" $root) -}}
+{{- $found := lookup "v1" "Secret" $root.Release.Namespace (index . 1) -}}
 {{- $old := get (default dict $found.data) (last .) -}}
 {{- default (randAlphaNum 48 | b64enc) $old -}}
 {{- end -}}
