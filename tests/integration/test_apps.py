@@ -633,8 +633,11 @@ async def test_the_settings_of_a_workspace_list_what_is_installed(ann: User, bob
     assert (await bob.client.manager("get_workspace_info"))["applications"] == {}
     with pytest.raises(Rejected, match="Permission denied"):
         await bob.client.manager("get_workspace_info", "ann")
+    await ann.client.manager("set", {**info, "description": "Ann's"})
+    await ann.client.manager("create_workspace", {**info, "description": "all Ann's"}, True)
     await ann("uninstall", manifest["id"])
-    assert (await ann.client.manager("get_workspace_info"))["applications"] == {"own": by_hand}
+    left = await ann.client.manager("get_workspace_info")
+    assert (left["applications"], left["description"]) == ({"own": by_hand}, "all Ann's")
 
 
 async def test_a_daemon_that_is_stopped_stays_so_when_it_is_changed(

@@ -35,6 +35,8 @@ class WorkspaceFunctions:
         """Make a workspace, or change the settings of one that the caller owns."""
         identity = context.identity
         workspace = _read_config(_with_visibility(config, context), identity)
+        own = await _own(workspace.applications, context, workspace.name)
+        workspace = replace(workspace, applications=own)
         existing = await self._workspaces.find(workspace.name)
         if existing is None and await self._workspaces.known_user(workspace.name):
             raise PermissionDenied(f"{workspace.name} is the name of a user's own workspace.")
@@ -69,6 +71,9 @@ class WorkspaceFunctions:
     async def set(self, context: Context, config: Any) -> None:
         """Change settings of this workspace, which is its owners' to do."""
         identity, settings = context.identity, _with_visibility(config, context)
+        if isinstance(settings.get("applications"), dict):
+            own = await _own(settings["applications"], context, context.workspace)
+            settings = {**settings, "applications": own}
         maker = await self._workspaces.maker_of(identity)
 
         def with_config(current: Workspace) -> Workspace:
@@ -144,6 +149,14 @@ def _with_visibility(config: object, context: Context) -> dict[str, Any]:
     address = context.caller
     visibility = read_visibility(config["visibility"], "a workspace", address)
     return {**config, "visibility": visibility}
+
+
+async def _own(applications: dict[str, Any], context: Context, workspace: str) -> dict[str, Any]:
+    """Those of the settings themselves: `get_workspace_info` lists apps that are kept elsewhere."""
+    if not applications:
+        return applications
+    installed = await context.directory.applications(context, workspace)
+    return {key: value for key, value in applications.items() if key not in installed}
 
 
 def _read_config(config: dict[str, Any], identity: Identity) -> Workspace:
