@@ -1,19 +1,32 @@
 """A person who looks at the hub's pages with a browser whose network is cut but for the hub."""
 
+import json
 import os
-from collections.abc import Awaitable, Callable
+import struct
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from playwright.async_api import BrowserContext, Page, Route
 
 from tests.browser_client import LoopThread
 
+if TYPE_CHECKING:  # a plugin, which has to be imported as one
+    from tests.browser import Chromium
+
 T = TypeVar("T")
 # Where to put pictures for the docs, if they are to be taken anew.
 PICTURES = os.environ.get("HYPHA_TEST_PICTURES")
 PHONE = {"width": 375, "height": 800}
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"viewport": PHONE},
+}
+DOCS = Path(__file__).parents[1] / "docs" / "pictures"
 # What nobody may have to put up with.
 BAD = """async () => {
   const found = await axe.run(document, { resultTypes: ["violations"] });
@@ -21,6 +34,10 @@ BAD = """async () => {
     .filter(each => ["serious", "critical"].includes(each.impact))
     .map(each => `${each.id}: ${each.nodes.map(node => node.html).join(" | ")}`);
 }"""
+
+# What a page says whoever looks, and whatever goes on: its labels, buttons, and heads of columns.
+WORDS = """() => [...new Set([...document.querySelectorAll("h1, label, button, th, nav a")]
+  .filter(each => each.checkVisibility()).map(each => each.innerText.trim()))].sort()"""
 
 
 class Visit:
@@ -97,8 +114,66 @@ class Visit:
         )
         return wide
 
-    async def picture(self, path: Path, **options: Any) -> None:
-        await self.do(lambda page: page.screenshot(path=path, **options))
+    async def picture(self, name: str, **options: Any) -> None:
+        """Take a picture for the docs, if that is wanted; else look whether theirs is of today."""
+        words = await self.do(lambda page: page.evaluate(WORDS))
+        if PICTURES:
+            path = Path(PICTURES) / f"{name}.png"
+            await self.do(lambda page: page.screenshot(path=path, **options))
+            path.write_bytes(_with_comment(path.read_bytes(), json.dumps(words)))
+            return
+        shown = json.loads(_comment_of((DOCS / f"{name}.png").read_bytes()))
+        assert shown == words, (
+            f"docs/pictures/{name}.png shows another page; HYPHA_TEST_PICTURES=docs/pictures with "
+            "this test takes it anew"
+        )
 
     async def close(self) -> None:
         await self._loop.run(self._context.close())
+
+
+# What all tests of pages do.
+
+Visiting = Callable[..., Awaitable[Visit]]
+
+
+@asynccontextmanager
+async def visits(chromium: "Chromium", site: str) -> AsyncIterator[Visiting]:
+    """Opens windows, and looks in the end whether the browser complains of anything."""
+    opened: list[Visit] = []
+
+    async def open_one(other: str = "", **options: Any) -> Visit:
+        opened.append(await chromium.visit(other or site, **options))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        await each.close()
+        assert each.complaints == [], each.complaints
+        assert each.foreign == [], each.foreign
+
+
+async def is_fit_for_all(visit: Visit) -> None:
+    """Fails where axe finds what shuts people out, or one has to scroll sideways."""
+    from tests.browser import axe
+
+    assert await visit.obstacles(axe()) == []
+    assert not await visit.is_too_wide()
+
+
+# Words in a picture, by a chunk of text; https://www.w3.org/TR/png/#11tEXt.
+
+_HEAD = 8 + 25  # bytes: what says that it is one, and the first chunk
+_COMMENT = b"Comment\0"
+
+
+def _with_comment(picture: bytes, text: str) -> bytes:
+    body = b"tEXt" + _COMMENT + text.encode("latin-1")
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return picture[:_HEAD] + chunk + picture[_HEAD:]
+
+
+def _comment_of(picture: bytes) -> bytes:
+    (length,) = struct.unpack(">I", picture[_HEAD : _HEAD + 4])
+    assert picture[_HEAD + 4 : _HEAD + 16] == b"tEXt" + _COMMENT, "the picture has no words"
+    return picture[_HEAD + 16 : _HEAD + 8 + length]

@@ -1,7 +1,7 @@
 """`hypha-cluster call`."""
 
-import json
 import sys
+from json import loads
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -18,7 +18,12 @@ _PUBLIC: Final = (
 
 
 def call(
-    target: str, /, *arguments: str, server_url: str = "", token_file: Path | None = None
+    target: str,
+    /,
+    *arguments: str,
+    server_url: str = "",
+    token_file: Path | None = None,
+    json: bool = False,
 ) -> None:
     """Call a function of a service over HTTP, and print what it answers, as JSON.
 
@@ -39,6 +44,8 @@ def call(
         Where the hub is; else HYPHA_SERVER_URL, or the hub of these settings on this machine.
     token_file
         File with the token of whoever calls; else HYPHA_TOKEN, or nobody in particular.
+    json
+        Print it without colours, on a terminal too.
     """
     hub = Hub(server_url, token_file)
     path, keywords = path_of(target), dict(map(keyword, arguments))
@@ -53,7 +60,7 @@ def call(
     except CommandFailed as error:
         is_missing = target.startswith("public/") and str(error).startswith("404")
         raise CommandFailed(f"{error}{_PUBLIC if is_missing else ''}") from None
-    show_json(answer)
+    show_json(answer, colours=not json)
 
 
 def path_of(target: str) -> str:
@@ -71,6 +78,6 @@ def keyword(argument: str) -> tuple[str, Any]:
     if not name or not equals:
         raise StartupError(f"call: write an argument as NAME=VALUE, not {argument!r}")
     try:
-        return name, json.loads(text)
+        return name, loads(text)
     except ValueError:
         return name, text

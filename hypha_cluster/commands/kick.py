@@ -5,6 +5,7 @@ import sys
 import time
 from typing import Final
 
+from hypha_cluster.commands.output import show_json
 from hypha_cluster.commands.target import Cluster, cluster
 from hypha_cluster.errors import CommandFailed, StartupError
 from hypha_cluster.identity.revocation import Revocation
@@ -15,7 +16,7 @@ PATIENCE: Final = 5.0  # seconds; gateways look more often than each second
 LOOK_EVERY: Final = 0.1  # seconds
 
 
-def kick(client: str, /) -> None:
+def kick(client: str, /, *, json: bool = False) -> None:
     """End a client's connection, and remove it with all its services.
 
     It cannot come back with the place that it had. A program that connects anew is let in, so
@@ -31,12 +32,17 @@ def kick(client: str, /) -> None:
     ----------
     client
         WORKSPACE/CLIENT, as `hypha-cluster clients` lists it.
+    json
+        Print an object, for programs.
     """
     workspace, _, name = client.partition("/")
     if not workspace or not name or "/" in name:
         raise StartupError(f"kick: write WORKSPACE/CLIENT, not {client!r}")
     asyncio.run(_kick(client))
-    sys.stdout.write(f"{client} is gone.\n")
+    if json:
+        show_json({"client": client, "state": "gone"})
+    else:
+        sys.stdout.write(f"{client} is gone.\n")
 
 
 async def _kick(address: str) -> None:

@@ -1,5 +1,6 @@
 """Finds the sub-command that was asked for, and runs it."""
 
+import difflib
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ COMMANDS: Final = {
     "completion": "Print what makes a shell complete these commands.",
 }
 
+UNKNOWN: Final = 3  # how `check` ends when it was asked wrongly
+
 
 def run(words: Sequence[str]) -> int:
     """Run one sub-command; return its exit code. StartupError for a mistake of the user's."""
@@ -44,11 +47,27 @@ def run(words: Sequence[str]) -> int:
         sys.stdout.write(f"hypha-cluster {version('hypha-cluster')}\n")
     elif name in _WITH_WORDS:
         _WITH_WORDS[name](rest)
+    elif name == "check":
+        return _check(rest)
     elif name in COMMANDS:
         return _run_app(name, rest)
     else:
-        raise StartupError(f"unknown command {name!r}; there are {', '.join(COMMANDS)}")
+        raise StartupError(f"unknown command {name!r}; {_instead_of(name)}")
     return 0
+
+
+def _instead_of(name: str) -> str:
+    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(COMMANDS)}"
+
+
+def _check(words: Sequence[str]) -> int:
+    """As monitoring plugins do it: a question that is not right has no answer, and is no alarm."""
+    try:
+        return _run_app("check", words)
+    except StartupError as error:
+        sys.stdout.write(f"HYPHA UNKNOWN - {error}\n")
+        return UNKNOWN
 
 
 def _usage() -> str:
@@ -114,8 +133,17 @@ def _run_app(name: str, words: Sequence[str]) -> int:
     try:
         code = build()([name, *rest], exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        raise StartupError(f"{name}: {' '.join(str(error).split())}") from None
+        words_of = " ".join(str(error).split())
+        raise StartupError(f"{name}: {words_of}{_close_flag(rest)}") from None
     return int(code or 0)
+
+
+def _close_flag(words: Sequence[str]) -> str:
+    """Which flag of the hub a word may have been meant to be, that no flag is."""
+    known = [flag for about in all_settings(all_features()) for flag in about.flags]
+    unknown = [word.partition("=")[0] for word in words if word.startswith("--")]
+    close = [difflib.get_close_matches(word, known, n=1, cutoff=0.75) for word in unknown]
+    return next((f" Did you mean {found[0]}?" for found in close if found), "")
 
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -10,10 +10,10 @@ from hypha_cluster.serving.logs import wants_colour
 Row = Sequence[str]
 
 
-def show_json(value: Any) -> None:
+def show_json(value: Any, *, colours: bool = True) -> None:
     """Print it as JSON, in colours on a terminal."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    if wants_colour(sys.stdout):
+    if colours and wants_colour(sys.stdout):
         from rich.console import Console
 
         Console().print_json(text)

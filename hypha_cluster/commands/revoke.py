@@ -4,7 +4,9 @@ import asyncio
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
+from hypha_cluster.commands.output import show_json
 from hypha_cluster.commands.target import Cluster, cluster, read_token, tokens_of
 from hypha_cluster.errors import StartupError
 from hypha_cluster.identity.revocation import Revocation
@@ -14,12 +16,30 @@ from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.settings import read_time
 
 
+class Done(NamedTuple):
+    """kind: what has ended, the tokens of a user, those of a workspace, or one token.
+
+    name: of the user or the workspace. before: Unix time; None of one token.
+    """
+
+    kind: str
+    name: str
+    before: float | None
+
+    def told(self) -> str:
+        if self.before is None:
+            return f"A token of user {self.name} has ended."
+        so_far = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.before))
+        return f"The tokens of {self.kind} {self.name} that were made before {so_far} have ended."
+
+
 def revoke(
     *,
     user: str = "",
     workspace: str = "",
     token_file: Path | None = None,
     older_than: str = "",
+    json: bool = False,
 ) -> None:
     """End tokens, on all gateways within a second, with the connections that came with them.
 
@@ -44,6 +64,8 @@ def revoke(
         File with one token; `-` reads it from standard input.
     older_than
         Of a user or a workspace, end only what was made longer ago: 90s, 15m, 12h, 30d.
+    json
+        Print an object, for programs: what was ended, whose, and before when it was made.
     """
     if sum(map(bool, (user, workspace, token_file))) != 1:
         raise StartupError("revoke: name one of --user, --workspace and --token-file")
@@ -51,14 +73,18 @@ def revoke(
         raise StartupError("revoke: --older-than is for --user and --workspace")
     before = time.time() - (read_time(older_than, "--older-than") if older_than else 0)
     token = _token(token_file) if token_file else ""
-    sys.stdout.write(asyncio.run(_revoke(user, workspace, token, before)) + "\n")
+    done = asyncio.run(_revoke(user, workspace, token, before))
+    if json:
+        show_json(done._asdict())
+    else:
+        sys.stdout.write(f"{done.told()}\n")
 
 
 def _token(file: Path) -> str:
     return sys.stdin.read().strip() if str(file) == "-" else read_token(file)
 
 
-async def _revoke(user: str, workspace: str, token: str, before: float) -> str:
+async def _revoke(user: str, workspace: str, token: str, before: float) -> Done:
     async with cluster() as target:
         if not user and not workspace:
             return await _revoke_token(target, token)
@@ -66,15 +92,14 @@ async def _revoke(user: str, workspace: str, token: str, before: float) -> str:
         of, name = (Revocation.of_user, user) if user else (Revocation.of_workspace, workspace)
         ended = of(name, before, now)
         await Revocations(target.redis, target.keys).note(ended)
-        so_far = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(before))
-        return f"The tokens of {ended.kind} {ended.name} that were made before {so_far} have ended."
+        return Done(str(ended.kind), ended.name, before)
 
 
-async def _revoke_token(target: Cluster, token: str) -> str:
+async def _revoke_token(target: Cluster, token: str) -> Done:
     identity = await (await tokens_of(target)).verify(token)
     assert identity.origin
     ended = Revocation.of_token(identity.origin.token, identity.expires_at, time.time())
     await Revocations(target.redis, target.keys).note(ended)
     if is_listed(ended.name):
         await IssuedTokens(target.redis, target.keys).forget(identity.family, ended.name)
-    return f"A token of user {identity.family} has ended."
+    return Done("token", identity.family, None)

@@ -1,17 +1,15 @@
 """`hypha-cluster status`."""
 
-import asyncio
-import sys
 import time
-from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from hypha_cluster.commands.output import plain_table, rich_table, show_json, show_table
+from hypha_cluster.commands import watching
+from hypha_cluster.commands.output import show_json, show_table
 from hypha_cluster.commands.target import cluster
+from hypha_cluster.commands.watching import View
 from hypha_cluster.registry.nodes import NodeInfo, list_nodes
-from hypha_cluster.serving.logs import wants_colour
 
 COLUMNS = ("GATEWAY", "ADDRESS", "VERSION", "UP", "CLIENTS", "STATE")
 NOTHING = "No gateway is running."
@@ -35,43 +33,32 @@ def status(
     Parameters
     ----------
     json
-        Print a list of objects, for programs.
+        Print a list of objects, for programs; with --watch one line for each look.
     watch
         Go on until Ctrl-C.
     every
         Seconds between two looks of --watch.
     """
+    view = View(COLUMNS, _records, _row)
     if watch:
-        with suppress(KeyboardInterrupt):
-            _watch(every)
+        watching.watch(view, every, as_json=json)
     elif json:
-        show_json([node._asdict() for node in asyncio.run(nodes())])
+        show_json(view.found())
     else:
-        show_table(COLUMNS, _rows(asyncio.run(nodes())), NOTHING)
+        show_table(COLUMNS, view.rows(view.found()), NOTHING)
+
+
+async def _records() -> list[dict[str, Any]]:
+    return [node._asdict() for node in await nodes()]
+
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    return row(NodeInfo(**record), time.time())
 
 
 async def nodes() -> list[NodeInfo]:
     async with cluster() as target:
         return await list_nodes(target.redis, target.keys)
-
-
-def _watch(every: float) -> None:
-    if not wants_colour(sys.stdout):
-        while True:
-            rows = _rows(asyncio.run(nodes()))
-            sys.stdout.write(plain_table([COLUMNS, *rows]) + "\n")
-            sys.stdout.flush()
-            time.sleep(every)
-    from rich.live import Live
-
-    with Live(rich_table(COLUMNS, _rows(asyncio.run(nodes()))), screen=True) as live:
-        while True:
-            time.sleep(every)
-            live.update(rich_table(COLUMNS, _rows(asyncio.run(nodes()))))
-
-
-def _rows(found: list[NodeInfo]) -> list[tuple[str, ...]]:
-    return [row(node, time.time()) for node in found]
 
 
 def row(node: NodeInfo, now: float) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -21,10 +22,23 @@ from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.registry.secret import shared_secret
 from hypha_cluster.serving.embedded import running_store
 from hypha_cluster.settings import CLIENT_VARIABLES
+from hypha_cluster.web.answers import DESCRIBED
 from hypha_cluster.web.arguments import MSGPACK
 from hypha_cluster.web.headers import JSON
 
 FLAGS: Final[ContextVar[Sequence[str]]] = ContextVar("flags", default=())
+_ADDRESS: Final = re.compile(
+    r"https?://[^\s/?#\[\]]+(?:/[^\s?#]*)?|https?://\[[0-9a-fA-F:.]+\](?::\d+)?(?:/[^\s?#]*)?"
+)
+_TOKEN: Final = " (--token-file or HYPHA_TOKEN says who asks; `hypha-cluster token` makes a token)"
+# By how the hub's words begin, else by the status: what would be right.
+_ADVICE: Final = {
+    "401": _TOKEN,
+    "403": _TOKEN,
+    "Workspace not found": " (`hypha-cluster workspaces` lists them, on the machine of the hub)",
+    "Service not found": " (`hypha-cluster services WORKSPACE` lists those of a workspace)",
+    "Not Found": " (is this the address of a hub? See --server-url)",
+}
 ANSWER_TIME: Final = 60.0  # seconds; the hub itself ends a call sooner
 
 
@@ -73,6 +87,11 @@ async def tokens_of(target: Cluster) -> Tokens:
 def server_url_of(given: str, config: Config) -> str:
     """Where the hub is: as the command was told, or the environment, or the settings."""
     url = given or os.environ.get(CLIENT_VARIABLES["server_url"]) or config.base_url
+    if not _ADDRESS.fullmatch(url):
+        what = "--server-url" if given else CLIENT_VARIABLES["server_url"]
+        raise StartupError(
+            f"{what}: write where the hub is, such as http://localhost:9000, not {url!r}"
+        )
     return url.rstrip("/")
 
 
@@ -85,8 +104,9 @@ class Hub:
 
     def __init__(self, url: str, token_file: Path | None) -> None:
         self.url = server_url_of(url, hub_settings().node)
-        token = os.environ.get(CLIENT_VARIABLES["token"], "")
-        self._token = read_token(token_file) if token_file else token
+        name = CLIENT_VARIABLES["token"]
+        given = os.environ.get(name, "").strip()
+        self._token = read_token(token_file) if token_file else _checked(given, name)
 
     def ask(
         self, method: str, path: str, content: Any = None, *, patience: float = ANSWER_TIME
@@ -104,7 +124,11 @@ class Hub:
                 f"no hub answers at {self.url}: {error}; say by --server-url where it is"
             ) from None
         _check(answer)
-        return _decoded(answer) if answer.content else None
+        try:
+            return _decoded(answer) if answer.content else None
+        except ValueError:
+            kind = answer.headers.get("content-type", "nothing that is known")
+            raise CommandFailed(f"what answers at {self.url} is no hub: it sent {kind}") from None
 
     def lines(self, path: str, content: Any, *, patience: float) -> Iterator[Any]:
         """A stream that it answers, line by line; CommandFailed if it refuses, or breaks off."""
@@ -120,7 +144,7 @@ class Hub:
 
     def _about(self, content: Any) -> dict[str, Any]:
         """What a request says: as JSON, or as msgpack if there are bytes in it."""
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": DESCRIBED}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         if content is None:
@@ -140,15 +164,27 @@ def _decoded(answer: httpx2.Response) -> Any:
 
 def _check(answer: httpx2.Response) -> None:
     if not answer.is_success:
-        raise CommandFailed(f"{answer.status_code}: {_detail(answer)}")
+        detail = _detail(answer)
+        advice = _ADVICE.get(detail.partition(":")[0]) or _ADVICE.get(str(answer.status_code), "")
+        raise CommandFailed(f"{answer.status_code}: {detail}{advice}")
 
 
 def read_token(path: Path) -> str:
     """The token in a file; StartupError when it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8").strip()
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError as error:
         raise StartupError(f"--token-file: {path} cannot be read: {error.strerror}") from None
+    if not text:
+        raise StartupError(f"--token-file: {path} is empty; `hypha-cluster token` makes a token")
+    return _checked(text, f"--token-file: {path}")
+
+
+def _checked(token: str, where: str) -> str:
+    """A token as a header takes it, one word of ASCII; what it is else is not repeated."""
+    if token and (not token.isascii() or len(token.split()) != 1):
+        raise StartupError(f"{where} has something else than one token")
+    return token
 
 
 def _detail(answer: httpx2.Response) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 
+from hypha_cluster.commands.output import show_json
 from hypha_cluster.commands.target import cluster, tokens_of
 from hypha_cluster.errors import StartupError
 from hypha_cluster.identity.access import Identity
@@ -16,6 +17,7 @@ def token(
     role: tuple[str, ...] = (),
     workspace: tuple[str, ...] = (),
     expires: str = "",
+    json: bool = False,
 ) -> None:
     """Make a token by which a program is a user with a name, and print it.
 
@@ -41,6 +43,8 @@ def token(
         Workspace that the token is for, beside the user's own; may be given again.
     expires
         How long it holds: 90s, 15m, 12h, 30d; as long as --token-lifetime, if nothing is said.
+    json
+        Print an object, for programs: the token, whose it is, and how many seconds it holds.
     """
     if not user or "/" in user or ":" in user:
         raise StartupError(
@@ -50,9 +54,15 @@ def token(
     identity = Identity(
         user, is_anonymous=False, email=email or None, roles=tuple(role), scopes=tuple(workspace)
     )
-    sys.stdout.write(asyncio.run(_issued(identity, lifetime)) + "\n")
+    made, holds = asyncio.run(_issued(identity, lifetime))
+    if json:
+        show_json({"token": made, "user": user, "expires_in": holds})
+    else:
+        sys.stdout.write(f"{made}\n")
 
 
-async def _issued(identity: Identity, lifetime: float | None) -> str:
+async def _issued(identity: Identity, lifetime: float | None) -> tuple[str, float]:
+    """The token, and for how many seconds it holds."""
     async with cluster() as target:
-        return (await tokens_of(target)).issue(identity, lifetime)
+        made = (await tokens_of(target)).issue(identity, lifetime)
+        return made, lifetime or target.config.token_lifetime

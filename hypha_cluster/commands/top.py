@@ -1,17 +1,14 @@
 """`hypha-cluster top`."""
 
-import asyncio
-import sys
-import time
-from contextlib import suppress
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from hypha_cluster.commands.output import plain_table, rich_table, show_json
+from hypha_cluster.commands.output import show_json, show_table
+from hypha_cluster.commands.status import NOTHING
 from hypha_cluster.commands.target import cluster
+from hypha_cluster.commands.watching import View, watch
 from hypha_cluster.features.pages.pulse import Gateway, Sample, read_pulses
-from hypha_cluster.serving.logs import wants_colour
 
 COLUMNS: Final = (
     "GATEWAY", "STATE", "CLIENTS", "FRAMES/S", "CALLS/S", "P50", "P99", "CPU", "MEMORY", "REDIS/S",
@@ -27,7 +24,7 @@ def top(
 ) -> None:
     """Show what the gateways of a cluster do: clients, frames, calls, CPU and memory, live.
 
-    Each gateway measures itself every two seconds, and leaves that in Redis; so those that share a
+    Each gateway measures itself each second, and leaves that in Redis; so those that share a
     port are told apart, and none has to be reached from here.
 
     For example:
@@ -44,35 +41,15 @@ def top(
     once
         Look once, and end.
     json
-        Print objects, one list for each look, for programs.
+        For programs: a list of objects; without --once one line for each look.
     """
-    with suppress(KeyboardInterrupt):
-        if wants_colour(sys.stdout) and not (once or json):
-            _show_live(every)
-        else:
-            _show_lines(every, once=once, json=json)
-
-
-def _show_lines(every: float, *, once: bool, json: bool) -> None:
-    while True:
-        records = asyncio.run(look())
-        if json:
-            show_json(records)
-        else:
-            sys.stdout.write(plain_table([COLUMNS, *map(_row, records)]) + "\n")
-            sys.stdout.flush()
-        if once:
-            return
-        time.sleep(every)
-
-
-def _show_live(every: float) -> None:
-    from rich.live import Live
-
-    with Live(rich_table(COLUMNS, [*map(_row, asyncio.run(look()))]), screen=True) as live:
-        while True:
-            time.sleep(every)
-            live.update(rich_table(COLUMNS, [*map(_row, asyncio.run(look()))]))
+    view = View(COLUMNS, look, _row)
+    if not once:
+        watch(view, every, as_json=json)
+    elif json:
+        show_json(view.found())
+    else:
+        show_table(COLUMNS, view.rows(view.found()), NOTHING)
 
 
 async def look() -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from hypha_cluster.commands.target import ANSWER_TIME, Hub, Interrupted
 from hypha_cluster.errors import CommandFailed, StartupError
 
 _SERVICE: Final = "public/services/server-apps"
+_NO_APPS: Final = "404: Service not found: public/server-apps"
 _SILENCE: Final = 40.0  # seconds; a log that is followed says something every 15
 _AGAIN: Final = 1.0  # seconds until one that broke off is followed anew
 _TRIES: Final = 60  # in a row
@@ -264,7 +265,15 @@ COMMANDS: Final = (install, start, stop, logs, edit, remove)
 
 
 def _call(hub: Hub, function: str, values: dict[str, Any], patience: float = 0.0) -> Any:
-    return hub.ask("POST", f"{_SERVICE}/{function}", values, patience=patience or 2 * ANSWER_TIME)
+    path = f"{_SERVICE}/{function}"
+    try:
+        return hub.ask("POST", path, values, patience=patience or 2 * ANSWER_TIME)
+    except CommandFailed as error:
+        if str(error).startswith(_NO_APPS):
+            raise CommandFailed(
+                f"{hub.url} runs no server apps; its operator starts it with --enable-server-apps"
+            ) from None
+        raise
 
 
 def _show(found: Any, text: str, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Container
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hypha_cluster.errors import BadFrame, FunctionNotFound, RemoteError, ServiceNotFound
 from hypha_cluster.hub.calling import HubCalls
@@ -25,6 +25,8 @@ from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.services import BUILT_IN, Provider
 from hypha_cluster.relay.activity import Activity
 from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
+
+_NAMED: Final = 8  # functions that an error names
 
 
 class Visitor(NamedTuple):
@@ -104,14 +106,15 @@ class Visits:
 
     async def member(self, visitor: Visitor, provider: Provider, path: str) -> Any:
         """What is at a dotted path of a service: a function's reference, or a value."""
+        service: Description = {}
         for afresh in (False, True):  # the service may have been registered again, with other ones
+            service = await self.known(visitor, provider, afresh=afresh)
             try:
-                return walk(await self.known(visitor, provider, afresh=afresh), path.split("."))
+                return walk(service, path.split("."))
             except KeyError:
                 continue
-        raise FunctionNotFound(
-            f"Service {provider.address}:{provider.service} has no {shown(path)}."
-        )
+        name = f"{provider.address}:{provider.service}"
+        raise FunctionNotFound(f"Service {name} has no {shown(path)}{_instead(service)}.")
 
     async def known(
         self, visitor: Visitor, provider: Provider, *, afresh: bool = False
@@ -222,3 +225,10 @@ def _built_in(provider: Provider) -> Description:
     """
     service = rpc.built_in_for_all(provider.address)
     return {**service, "id": f"{provider.address}:{BUILT_IN}"}
+
+
+def _instead(service: Description) -> str:
+    """What else may have been meant, for whoever has misspelt it."""
+    names = sorted(name for name, member in service.items() if rpc.is_reference(member))
+    more = ", …" if len(names) > _NAMED else ""
+    return f"; it has {', '.join(map(shown, names[:_NAMED]))}{more}" if names else ""

@@ -14,6 +14,8 @@ from hypha_cluster.web.arguments import MSGPACK
 from hypha_cluster.web.headers import JSON, header, media_type
 from hypha_cluster.web.writing import Described, Form, Json, Packed, is_long, shown, write
 
+# JSON for people, in which what JSON cannot carry is described; programs may ask for it too.
+DESCRIBED: Final = f"{JSON}; profile=described"
 OCTETS: Final = "application/octet-stream"
 _JSON: Final = Json()
 _DESCRIBED: Final = Described()
@@ -31,7 +33,7 @@ async def answer(request: Request, value: Any, *, describe: bool = False) -> Res
         if octets is not None or accept.strip() == OCTETS:
             return _raw(octets)
     packed = MSGPACK in accept or media_type(request) == MSGPACK
-    form: Form = Packed() if packed else _DESCRIBED if describe else _JSON
+    form: Form = Packed() if packed else _DESCRIBED if describe or DESCRIBED in accept else _JSON
     try:
         if is_long(value):
             return await _in_pieces(value, form)

@@ -5,12 +5,12 @@ The hub is below a path, and the browser reaches nothing but the hub.
 
 import re
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser_visit import PHONE, Visit
+from tests.browser_visit import LOOKS, Visit, is_fit_for_all
 from tests.conformance.python_scene import eventually
 from tests.conftest import GatewayFactory
 from tests.login_rig import PAGE, PASSWORD, Site, key_of, start
@@ -22,12 +22,6 @@ if TYPE_CHECKING:  # a plugin, which has to be imported as one
 
 pytest_plugins = ["tests.browser", "tests.login_fixtures"]
 pytestmark = pytest.mark.browser
-
-LOOKS: dict[str, dict[str, Any]] = {
-    "light": {},
-    "dark": {"color_scheme": "dark"},
-    "phone": {"viewport": PHONE},
-}
 
 
 class Scene(NamedTuple):
@@ -56,13 +50,6 @@ async def scene(
         assert visit.foreign == []
     finally:
         await visit.close()
-
-
-async def is_fit_for_all(visit: Visit) -> None:
-    from tests.browser import axe
-
-    assert await visit.obstacles(axe()) == []
-    assert not await visit.is_too_wide()
 
 
 async def tab_to(page: Page, name: str) -> None:

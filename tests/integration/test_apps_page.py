@@ -4,7 +4,6 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -13,7 +12,7 @@ from hypha_cluster.identity.accounts import Account
 from hypha_cluster.registry.accounts import Accounts
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import open_redis
-from tests.browser_visit import PHONE, PICTURES, Visit
+from tests.browser_visit import LOOKS, Visit, is_fit_for_all
 from tests.gateways import Gateway
 from tests.http import ask
 from tests.login_fixtures import hash_of
@@ -26,11 +25,6 @@ if TYPE_CHECKING:  # a plugin, which has to be imported as one
 pytest_plugins = ["tests.browser"]
 pytestmark = pytest.mark.browser
 
-LOOKS: dict[str, dict[str, Any]] = {
-    "light": {},
-    "dark": {"color_scheme": "dark"},
-    "phone": {"viewport": PHONE},
-}
 COUNTER = """console.log("Here I am.");
 await api.export({ say(text) { console.log(text); return text.length; } });
 """
@@ -127,20 +121,9 @@ async def visitor(chromium: "Chromium", place: Place) -> AsyncIterator[Any]:
         assert each.foreign == []
 
 
-async def axe() -> str:
-    from tests.browser import axe
-
-    return axe()
-
-
-async def is_fit_for_all(visit: Visit) -> None:
-    assert await visit.obstacles(await axe()) == []
-    assert not await visit.is_too_wide()
-
-
 async def picture(visit: Visit, name: str) -> None:
-    if PICTURES:
-        await visit.picture(Path(PICTURES) / f"apps-{name}.png", full_page=True)
+    if name == "light":
+        await visit.picture(f"apps-{name}", full_page=True)
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -308,3 +291,106 @@ async def test_who_logs_out_leaves_the_apps_running(visitor: Any, place: Place) 
         assert await program.ask({"id": client}, "say", "still here") == 10
         assert (await program.states())[client] == "running"
         await program("stop_all")
+
+
+PAGE = "<!doctype html><title>x</title><h1>{}</h1><img src='dot.png' alt=''>"
+FILES = [
+    {"name": "notes.txt", "mimeType": "text/plain", "buffer": "Grüße".encode()},
+    {"name": "dot.png", "mimeType": "image/png", "buffer": bytes(range(256)) * 300},
+]
+
+
+class Beside(NamedTuple):
+    """An app of Ann's with files beside its page, as another gateway serves them."""
+
+    ann: Person
+    base: str
+
+    async def file(self, name: str) -> tuple[int, bytes]:
+        token = await token_of_page(self.ann.window)
+        answer = await ask(f"{self.base}{name}", Authorization=f"Bearer {token}")
+        return answer.status, answer.body
+
+    async def has(self, heading: str) -> bool:
+        return heading.encode() in (await self.file("index.html"))[1]
+
+
+@pytest.fixture
+async def beside(visitor: Any, place: Place) -> Beside:
+    ann = await visitor(**LOOKS["phone"])
+    await ann.sign_in("ann")
+    await ann.window.go("/ann/apps/")
+    choose = ann.window.page.locator("#attachments").set_input_files
+    await ann.window.do(lambda page: choose(FILES))
+    await ann.install("beside.html", PAGE.format("The first"))
+    await ann.sees("#apps li", "dot.png, notes.txt")
+    link = await ann.window.do(
+        lambda page: page.get_by_role("link", name="Open beside").first.get_attribute("href")
+    )
+    app = str(link).replace(place.second.url, place.first.url)
+    return Beside(ann, app.removesuffix("index.html"))
+
+
+async def change(beside: Beside, source: str, *files: dict[str, Any]) -> None:
+    await beside.ann.press("Edit beside")
+    await beside.ann.sees("#edit-files", "there are dot.png, notes.txt")
+    await is_fit_for_all(beside.ann.window)
+
+    async def fill(page: Any) -> None:
+        await page.get_by_label("Source").last.fill(source)
+        await page.locator("#edit-attachments").set_input_files(files)
+        await page.get_by_role("button", name="Save").click()
+
+    await beside.ann.window.do(fill)
+    await beside.ann.sees("#trouble", "beside is changed.")
+
+
+async def test_files_lie_beside_the_page_and_others_take_their_place(beside: Beside) -> None:
+    before = [await beside.file(str(each["name"])) for each in FILES]
+
+    await change(beside, PAGE.format("The second"), FILES[0])
+
+    assert before == [(200, each["buffer"]) for each in FILES]
+    assert await beside.has("The second")
+    assert await beside.file("notes.txt") == before[0]
+    assert (await beside.file("dot.png"))[0] == 404
+    await remove(beside)
+
+
+async def test_an_earlier_version_comes_back_with_its_files(beside: Beside) -> None:
+    await change(beside, PAGE.format("The second"), FILES[0])
+    await beside.ann.press("Versions beside")
+    await beside.ann.sees("#versions-list li", "Version 1")
+    await is_fit_for_all(beside.ann.window)
+
+    await beside.ann.press("Go back to version 1")
+
+    await beside.ann.sees("#trouble", "beside is what it was in version 1.")
+    assert await beside.has("The first")
+    assert await beside.file("dot.png") == (200, FILES[1]["buffer"])
+    await remove(beside)
+
+
+async def remove(beside: Beside) -> None:
+    window = beside.ann.window
+    window.page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+    await beside.ann.press("Remove beside")
+    await beside.ann.sees("#trouble", "beside is removed.")
+
+
+async def test_a_plugin_file_is_parsed_on_its_page(visitor: Any) -> None:
+    ann = await visitor()
+    await ann.sign_in("ann")
+    await ann.window.go("/apps/built-in/imjoy-plugin-parser.html")
+
+    await ann.press("Parse")
+    await ann.sees("#state", "It is a plugin.")
+    assert json.loads(await ann.window.text("#result"))["name"] == "Adder"
+    await is_fit_for_all(ann.window)
+    await ann.window.do(
+        lambda page: page.get_by_label("Or as it stands").fill("<script>1</script>")
+    )
+    await ann.press("Parse")
+
+    await ann.sees("#state", "it has no <config> block")
+    ann.window.complaints.clear()  # the browser says that it got an error

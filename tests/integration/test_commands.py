@@ -154,6 +154,56 @@ async def test_functions_are_called_with_json_or_text(command: Run, client: RawC
     assert "sums" in (await command("services", client.workspace)).stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "names", "right"),
+    [
+        (["services", "nowhere"], "Workspace not found: nowhere", "`hypha-cluster workspaces`"),
+        (["call", "WS/sums.ad"], "has no 'ad'", "it has 'add'"),
+        (["call", "WS/sms.add"], "Service not found: WS/sms", "`hypha-cluster services WORKSPACE`"),
+        (["call", "WS/worker:hidden.x"], "403", "--token-file or HYPHA_TOKEN"),
+        (["services", "--token-file=TOKEN"], "Invalid token", "--token-file or HYPHA_TOKEN"),
+        (["services", "--server-url=HUB/elsewhere"], "Not Found", "--server-url"),
+        (["apps", "start", "a/b"], "runs no server apps", "--enable-server-apps"),
+        (["kick", "WS/nobody"], "there is no client WS/nobody", ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+async def test_a_newcomers_mistake_is_named_with_what_would_be_right(
+    command: Run,
+    client: RawClient,
+    hub: Gateway,
+    tmp_path: Path,
+    words: list[str],
+    names: str,
+    right: str,
+) -> None:
+    if "WS/worker:hidden.x" in words:
+        await client.offer("hidden", "protected", x=lambda: 1)
+    (tmp_path / "bad").write_text("nonsense")
+    put = {"WS": client.workspace, "TOKEN": str(tmp_path / "bad"), "HUB": hub.url}
+
+    def filled(text: str) -> str:
+        for name, value in put.items():
+            text = re.sub(rf"\b{name}\b", value, text)
+        return text
+
+    done = await command(*map(filled, words))
+
+    assert done.returncode == 1
+    assert filled(names) in done.stderr
+    assert right in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+async def test_what_json_cannot_carry_is_described(command: Run, client: RawClient) -> None:
+    array = {"_rtype": "ndarray", "_rvalue": bytes(8), "_rshape": [2], "_rdtype": "float32"}
+    await client.offer("arrays", "public", make=lambda kwargs: array)
+
+    made = decoded(await command("call", f"{client.workspace}/worker:arrays.make", "n=1"))
+
+    assert made == {**array, "_rvalue": {"type": "bytes", "size": 8}}
+
+
 def test_a_hub_that_does_not_answer_is_told() -> None:
     done = run("services", "--server-url=http://127.0.0.1:1")
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,8 +13,9 @@ import pytest
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.web.assets.catalogue import FOLDER, find, is_complete
 from hypha_cluster.web.assets.fetching import FetchFailed, fetch
-from tests.browser_visit import PHONE, PICTURES, Visit
+from tests.browser_visit import LOOKS, PICTURES, Visit, Visiting, is_fit_for_all, visits
 from tests.client_environments import locked
+from tests.conformance.python_scene import eventually
 from tests.conftest import GatewayFactory
 from tests.gateways import POLL, SECOND, Gateway, Hub
 from tests.http import ask
@@ -31,17 +32,12 @@ pytest_plugins = ["tests.browser", "tests.login_fixtures"]
 pytestmark = pytest.mark.browser
 
 HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
-LOOKS: dict[str, dict[str, Any]] = {
-    "light": {},
-    "dark": {"color_scheme": "dark"},
-    "phone": {"viewport": PHONE},
-}
+PARSER = "/apps/built-in/imjoy-plugin-parser.html"
 SHOWN = "document.getElementById('services').textContent.includes('{}')"
 # Which pictures are for the docs.
 WANTED = ("hub-light", "hub-dark", "hub-phone", "service-light", "playground-dark")
 
 BOSS = Identity("boss", False, "boss@example.org", roles=("admin",))
-Visiting = Callable[..., Awaitable[Visit]]
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +48,8 @@ def hub(shared_gateways: Callable[[int], Gateway]) -> Hub:
 
 @pytest.fixture
 async def visit(chromium: "Chromium", hub: Hub) -> AsyncIterator[Visiting]:
-    """Opens windows, and looks in the end whether the browser complains of anything."""
-    opened: list[Visit] = []
-
-    async def open_one(site: str = "", **options: Any) -> Visit:
-        opened.append(await chromium.visit(site or hub.second, **options))
-        return opened[-1]
-
-    yield open_one
-    for each in opened:
-        await each.close()
-        assert each.complaints == []
-        assert each.foreign == []
+    async with visits(chromium, hub.second) as visit:
+        yield visit
 
 
 @pytest.fixture
@@ -74,8 +60,8 @@ async def provider(hub: Hub) -> AsyncIterator[RawClient]:
 
 
 async def picture(visit: Visit, name: str) -> None:
-    if PICTURES and name in WANTED:
-        await visit.picture(Path(PICTURES) / f"pages-{name}.png")
+    if name in WANTED:
+        await visit.picture(f"pages-{name}")
 
 
 async def some_life(hub: Hub, provider: RawClient) -> None:
@@ -88,17 +74,6 @@ async def some_life(hub: Hub, provider: RawClient) -> None:
             echo = (provider.address, "services.open.echo", {"x": n})
             await asyncio.gather(*(caller.call(*echo) for _ in range(calls)))
             await asyncio.sleep(0.3)
-
-
-async def axe() -> str:
-    from tests.browser import axe
-
-    return axe()
-
-
-async def is_fit_for_all(visit: Visit) -> None:
-    assert await visit.obstacles(await axe()) == []
-    assert not await visit.is_too_wide()
 
 
 # The hub.
@@ -140,6 +115,50 @@ async def test_the_hubs_page_draws_what_happens_meanwhile(
     points = "document.querySelector('#chart-frames polyline').getAttribute('points')"
     await window.until(f"{points}.split(' ').length > 1")
     assert "ready" in await window.text("#gateways")
+
+
+async def test_every_gateway_shows_the_same_figures(hub: Hub, provider: RawClient) -> None:
+    async def shown(url: str) -> dict[str, Any]:
+        found = (await ask(f"{url}/pages/figures")).value["gateways"]
+        return {each["name"]: each for each in found}
+
+    async def agree() -> bool:
+        """One of them may have read them a moment before the other."""
+        one, other = await shown(hub.first), await shown(hub.second)
+        return len(one) > 1 and one == other and all(each["samples"] for each in one.values())
+
+    await eventually(agree)
+
+
+async def test_the_times_of_calls_are_shown_and_drawn(
+    visit: Visiting, hub: Hub, provider: RawClient
+) -> None:
+    window = await visit(hub.first)
+    await window.go("/")
+    value = "document.getElementById('value-times').textContent"
+
+    async with await RawClient.connect(hub.second) as caller, asyncio.TaskGroup() as group:
+
+        async def call_on() -> None:
+            while True:
+                await caller.call(provider.address, "services.open.echo", {"x": 1})
+
+        calling = group.create_task(call_on())
+        await window.until(f"/^[0-9.]+ ms . [0-9.]+ ms$/.test({value})")
+        calling.cancel()
+
+    lines = "document.querySelectorAll('#chart-times polyline').length"
+    await window.until(f"{lines} === 2")
+
+
+async def test_public_services_come_and_go_by_themselves(visit: Visiting, hub: Hub) -> None:
+    window = await visit()
+    await window.go("/")
+
+    async with await RawClient.connect(hub.first) as late:
+        await late.offer("newly-come", "public", echo=lambda kwargs: kwargs)
+        await window.until(SHOWN.format("newly-come"))
+    await window.until(f"!{SHOWN.format('newly-come')}")
 
 
 async def test_public_services_are_listed_and_lead_to_their_page(
@@ -316,6 +335,80 @@ async def test_a_service_that_is_registered_meanwhile_appears_by_itself(bob: Bob
     await bob.window.until(f"!{SHOWN.format('later')}")
 
 
+async def offer_many(program: RawClient, names: list[str]) -> None:
+    config = {"visibility": "protected"}
+    infos = [{"id": f"s{n}", "name": name, "config": config} for n, name in enumerate(names)]
+    await program.manager("update_client_info", {"id": program.client_id, "services": infos})
+
+
+COUNT = "document.querySelectorAll('#services li').length"
+
+
+async def test_of_many_services_the_first_are_shown_and_others_are_found(bob: Bob) -> None:
+    names = [f"service {n:03}" for n in range(300)]
+    await offer_many(bob.program, names)
+    await bob.sign_in()
+    await bob.window.go("/bob/")
+    assert "And 100 more" in await bob.window.text("#more")
+    first = await bob.window.text("#services h3")
+
+    await offer_many(bob.program, ["a new one", *names])
+    await bob.window.until(SHOWN.format("a new one"))
+    still = await bob.window.do(lambda page: page.locator("#services h3").nth(1).inner_text())
+    await bob.window.do(lambda page: page.get_by_label("Find").fill("Service 29"))
+
+    async def find(page: Any) -> None:
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/bob/?find=*")
+
+    await bob.window.do(find)
+    await bob.window.until(f"location.search === '?find=Service+29' && {COUNT} === 10")
+
+    assert first == still == "service 000"
+    assert await bob.window.do(lambda page: page.locator("#more").is_hidden())
+    await is_fit_for_all(bob.window)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_a_workspace_that_is_empty_or_has_long_names_is_fit_for_all(
+    visit: Visiting, bob: Bob, look: str
+) -> None:
+    window = await visit(bob.site.second, **LOOKS[look])
+    await sign_in(window, "bob")
+    await offer_many(bob.program, [])
+    await window.go("/bob/")
+    assert await window.do(lambda page: page.locator("#none").is_visible())
+    await is_fit_for_all(window)
+
+    await offer_many(bob.program, ["x" * 1000, "<b>bold</b> " * 50, "ü" * 300])
+    await window.until(f"{COUNT} === 3")
+
+    assert await window.do(lambda page: page.locator("#none").is_hidden())
+    assert "<b>bold</b>" in await window.text("#services")
+    await is_fit_for_all(window)
+    await window.do(lambda page: page.locator("#services a").first.click())
+    await is_fit_for_all(window)
+
+
+async def test_who_comes_and_goes_is_seen_and_the_focus_stays(bob: Bob) -> None:
+    await bob.sign_in()
+    await bob.window.go("/bob/")
+    await bob.window.do(lambda page: page.locator("#services a").first.focus())
+    clients = "document.getElementById('clients').textContent.includes('{}')"
+
+    token = token_of(Identity("bob", is_anonymous=False, email="bob@example.org"))
+    async with await RawClient.connect(bob.site.first, "aaa-second", token=token) as second:
+        await second.offer("aaa", "protected", echo=lambda kwargs: kwargs)
+        await bob.window.until(clients.format("aaa-second"))
+        await bob.window.until(SHOWN.format("aaa"))
+        focused = await bob.window.do(
+            lambda page: page.evaluate("document.activeElement.closest('li')?.textContent ?? ''")
+        )
+    await bob.window.until(f"!{clients.format('aaa-second')}")
+
+    assert "math" in focused
+
+
 async def test_a_form_calls_a_function_as_the_one_who_looks(bob: Bob) -> None:
     await bob.sign_in()
     await bob.window.go(f"/bob/?service={bob.program.client_id}:math")
@@ -343,8 +436,7 @@ async def test_what_a_person_sees_who_has_signed_in_is_fit_for_all(
         assert await window.go(path) == 200
         if path == "/api-docs":
             await window.until("document.querySelectorAll('.opblock').length > 0")
-        assert (path, await window.obstacles(await axe())) == (path, [])
-        assert (path, await window.is_too_wide()) == (path, False)
+        await is_fit_for_all(window)
 
 
 async def test_a_stranger_is_led_to_the_login(visit: Visiting, bob: Bob) -> None:
@@ -577,17 +669,6 @@ async def test_a_service_is_offered_from_the_browser_and_called_over_http(
         await asyncio.sleep(POLL)
 
 
-async def test_a_page_is_served_from_the_browser(visit: Visiting, hub: Hub) -> None:
-    window = await visit(hub.first)
-    await write_and_run(window, example="Serve a web page")
-    await window.until(STATE.format("'serves until'"))
-    link = await window.do(lambda page: page.get_attribute("#log a", "href"))
-
-    answer = await ask(str(link).replace(hub.first, hub.second))
-
-    assert "Hello World" in answer.body.decode()
-
-
 @pytest.mark.parametrize(
     ("code", "says"),
     [
@@ -698,6 +779,30 @@ async def test_an_error_of_python_is_in_the_log(visit: Visiting, hub: Hub) -> No
     assert "ZeroDivisionError" in await window.text("#log")
 
 
+@pytest.mark.parametrize("gateway", [0, 1], ids=["first", "second"])
+@pytest.mark.parametrize("example", ["Serve a web page", "Serve a web page, in Python"])
+@pytest.mark.usefixtures("python_in_browsers")
+async def test_hello_world_is_run_seen_and_stopped_by_way_of_either_gateway(
+    visit: Visiting, hub: Hub, example: str, gateway: int
+) -> None:
+    here, there = (hub.first, hub.second) if gateway == 0 else (hub.second, hub.first)
+    window = await visit(here)
+    await write_and_run(window, example=example)
+    await window.until(STATE.format("'serves until'"))
+    log = await window.text("#log")
+    link = str(await window.do(lambda page: page.get_attribute("#log a", "href")))
+
+    pages = [await ask(link), await ask(link.replace(here, there))]
+
+    assert "Open it:" in log
+    assert "/apps/page/" in link
+    assert all("Hello World" in page.body.decode() for page in pages)
+    await window.do(lambda page: page.get_by_role("button", name="Stop").click())
+    async with asyncio.timeout(30 * SECOND):
+        while (await ask(link.replace(here, there))).status == 200:  # noqa: ASYNC110 — a browser leaves in its own time
+            await asyncio.sleep(POLL)
+
+
 @pytest.mark.parametrize("path", ["/apps/built-in/playground.html", "/static/lite.html"])
 async def test_old_addresses_lead_to_the_playground(visit: Visiting, path: str) -> None:
     window = await visit()
@@ -707,14 +812,45 @@ async def test_old_addresses_lead_to_the_playground(visit: Visiting, path: str) 
     assert "Playground" in await window.text("h1")
 
 
-@pytest.mark.parametrize("name", ["test.html", "imjoy-plugin-parser.html"])
-async def test_an_old_page_that_is_no_more_says_what_is_instead(visit: Visiting, name: str) -> None:
-    window = await visit(**LOOKS["phone"])
+@pytest.mark.parametrize("look", LOOKS)
+async def test_the_old_test_page_tries_the_hub(visit: Visiting, hub: Hub, look: str) -> None:
+    window = await visit(hub.first, **LOOKS[look])
 
-    assert await window.go(f"/apps/built-in/{name}") == 200
+    assert await window.go("/apps/built-in/test.html?client_id=tester") == 200
 
-    assert "no more" in await window.text("h1")
+    await window.until("/^(OK|It did not)/.test(document.getElementById('state').textContent)")
+    assert await window.text("#state") == "OK: this hub works from here."
+    assert (await window.text("#steps")).count(": OK, ") == 9
+    assert window.complaints == []
     await is_fit_for_all(window)
+    window.complaints.clear()  # of what axe itself puts into a page, which the page refuses
+
+
+async def test_the_old_test_page_says_what_does_not_work(visit: Visiting) -> None:
+    window = await visit()
+
+    await window.go("/apps/built-in/test.html?token=nonsense")
+
+    await window.until("document.getElementById('state').textContent.startsWith('It did not work')")
+    assert "Connect: it did not work" in await window.text("#steps")
+    window.complaints.clear()  # the browser says that it was refused
+
+
+async def test_the_old_plugin_parser_is_for_users_with_a_name(visit: Visiting, bob: "Bob") -> None:
+    stranger = await visit(bob.site.first, **LOOKS["phone"])
+    assert await stranger.go(PARSER) == 200
+    assert "for users with a name" in await stranger.text()
+    await is_fit_for_all(stranger)
+    await bob.sign_in()
+    await bob.window.go(PARSER)
+
+    await bob.window.do(lambda page: page.get_by_role("button", name="Parse").click())
+
+    await bob.window.until(
+        "document.getElementById('state').textContent.includes('no server apps')"
+    )
+    await is_fit_for_all(bob.window)
+    bob.window.complaints.clear()  # the browser says that there are none
 
 
 async def test_the_old_echo_service_is_offered_while_its_page_is_open(

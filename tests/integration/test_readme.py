@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PORT = 9000
 NEEDED_TO_INSTALL = ("pyproject.toml", "README.md", "LICENSE", "hypha_cluster")
+# Of the pages that it names, those that need no flag and no fetching.
+PAGES = ("/", "/WORKSPACE/", "/playground", "/account", "/apps/built-in/test.html")
 FOREIGN = re.compile(r"https?://(?!localhost:)")
 
 INSTALLING_TIME = 240 * SECOND
@@ -61,6 +63,17 @@ class Started(NamedTuple):
         return found[1]
 
 
+class Hub(NamedTuple):
+    """The hub of a clone, and what it prints."""
+
+    port: int
+    started: Started
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+
 class Newcomer(NamedTuple):
     """Somebody with a folder, who types what README.md says. port: where their hub listens."""
 
@@ -93,7 +106,7 @@ class Newcomer(NamedTuple):
     @contextmanager
     def start(self, commands: str, **more: str) -> Iterator[Started]:
         """Type commands that go on, and press Ctrl-C in the end."""
-        log = self.folder / "terminal.log"
+        log = self.folder / f"terminal-{len(list(self.folder.glob('terminal-*.log')))}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 ["bash", "-c", self.adapt(commands)],
@@ -127,8 +140,8 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def own_hub(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Install and start a hub as README.md says, in a clone; give its port."""
+def own_hub(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """Install and start a hub as README.md says, in a clone."""
     operator = Newcomer(tmp_path_factory.mktemp("clone"), port)
     for name in NEEDED_TO_INSTALL:
         source, target = ROOT / name, operator.folder / name
@@ -143,15 +156,15 @@ def own_hub(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int
     with operator.start(commands, XDG_STATE_HOME=state) as hub:
         assert hub.said(r"^Listening on (\S+)$", INSTALLING_TIME) == f"http://localhost:{port}"
         assert status(f"http://127.0.0.1:{port}/health/ready") == 200
-        yield port
+        yield Hub(port, hub)
     assert "Traceback" not in hub.log.read_text()
     assert hub.process.returncode == 0
 
 
 @pytest.fixture(scope="module")
-def user(own_hub: int, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
+def user(own_hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
     """A user with the newest client."""
-    newcomer = Newcomer(tmp_path_factory.mktemp("user"), own_hub)
+    newcomer = Newcomer(tmp_path_factory.mktemp("user"), own_hub.port)
     client = client_environment("imjoy-rpc-0.5.59")
     client.make()
     (newcomer.folder / "client").symlink_to(client.path)
@@ -198,6 +211,57 @@ def test_the_page_calls_the_worker_and_needs_nothing_but_the_hub(user: Newcomer)
     assert answer == "Hello John"
 
 
+@pytest.mark.browser
+@pytest.mark.usefixtures("chromium")
+def test_a_user_logs_in_and_has_a_workspace(own_hub: Hub, user: Newcomer) -> None:
+    """By the link that the hub prints for the first admin, and the one that `login` prints."""
+    user.save("login.py")
+    link = own_hub.started.said(r"(http://localhost:\d+/login/invitation\?code=\S+)", 0)
+
+    with _page() as page, user.start(block("client/bin/python login.py")) as program:
+        page.goto(link)
+        page.get_by_label("Name").fill("ada")
+        page.get_by_label("E-mail address").fill("ada@lab.example")
+        page.get_by_label("Password").fill("correct horse battery")
+        page.get_by_role("button", name="Go on").click()
+        page.wait_for_url("**/account")
+        page.goto(program.said(r"(http://localhost:\d+/\S*hypha-login\S*)", ANSWERING_TIME))
+        page.get_by_role("button", name="Allow").click()
+        workspace = program.said(r"^Your workspace is (\S+)$", ANSWERING_TIME)
+        shown = page.goto(f"{own_hub.url}/{workspace}/")
+
+        assert workspace == "ada"
+        assert shown
+        assert shown.status == 200
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("chromium")
+def test_a_web_application_is_served(user: Newcomer) -> None:
+    user.save("site.py")
+
+    with user.start(block("client/bin/python site.py")) as site, _page() as page:
+        page.goto(site.said(r"^(http://\S+/apps/site/)$", ANSWERING_TIME))
+
+        assert page.inner_text("h1") == "Hello from a client"
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("chromium", "worker")
+@pytest.mark.parametrize("row", PAGES)
+def test_the_pages_that_are_named_are_there(own_hub: Hub, worker: Started, row: str) -> None:
+    workspace = worker.said(r"registered in workspace (\S+)$", ANSWERING_TIME)
+
+    with _page() as page:
+        shown = page.goto(own_hub.url + row.replace("WORKSPACE", workspace))
+
+        assert shown
+        # Of a workspace of somebody else's one sees what is public.
+        assert shown.status == (403 if "WORKSPACE" in row else 200)
+        if row.endswith("test.html"):
+            page.locator("#state", has_text="OK").wait_for(timeout=ANSWERING_TIME * 1000)
+
+
 @contextmanager
 def _page() -> Iterator[Page]:
     from tests.browser import CHROMIUM, FLAGS
@@ -214,8 +278,8 @@ def _page() -> Iterator[Page]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("worker")
-def test_the_client_works_when_installed_as_described(own_hub: int, tmp_path: Path) -> None:
-    newcomer = Newcomer(tmp_path, own_hub)
+def test_the_client_works_when_installed_as_described(own_hub: Hub, tmp_path: Path) -> None:
+    newcomer = Newcomer(tmp_path, own_hub.port)
     newcomer.save("caller.py")
 
     newcomer.run(block("python3 -m venv client"), INSTALLING_TIME)

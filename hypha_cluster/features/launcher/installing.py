@@ -1,6 +1,7 @@
 """Installs apps: reads what they are made of, makes their pages, keeps both."""
 
 import asyncio
+import base64
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
@@ -199,13 +200,16 @@ class Installer:
             name = check_file_name(each.get("name"))
             if name in (INDEX, RDF) or name in found:
                 raise BadRequest(f"Two files of the app would be called {shown(name)}.")
-            found[name] = await self._content(name, each.get("source"))
+            found[name] = await self._content(name, each)
             size += len(found[name])
             if size > APP_SIZE:  # before the next one is fetched
                 raise TooLarge(f"An app has at most {APP_SIZE} bytes; its attachments have more.")
         return found
 
-    async def _content(self, name: str, source: Any) -> bytes:
+    async def _content(self, name: str, given: Mapping[str, Any]) -> bytes:
+        source, encoding = given.get("source"), given.get("encoding")
+        if encoding is not None:
+            return _decoded(name, source, encoding)
         if isinstance(source, dict):  # an array of JavaScript's, as it travels
             source = source.get("_rvalue")
         if isinstance(source, str) and source.startswith(("http://", "https://")):
@@ -219,6 +223,18 @@ class Installer:
     async def _fetch(self, url: str) -> bytes:
         async with self._fetches:
             return await fetch(url, APP_FILE)
+
+
+def _decoded(name: str, source: Any, encoding: Any) -> bytes:
+    """Bytes that came as text, for JSON has none."""
+    if encoding != "base64" or not isinstance(source, str):
+        raise BadRequest(
+            f"'encoding' of the attachment {shown(name)} is 'base64', of a text, or nothing."
+        )
+    try:
+        return base64.b64decode(source, validate=True)
+    except ValueError:  # binascii.Error is one
+        raise BadRequest(f"'source' of the attachment {shown(name)} is no base64.") from None
 
 
 def _check_record(app: App) -> None:

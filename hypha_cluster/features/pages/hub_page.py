@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 from hypha_cluster import __version__
 from hypha_cluster.errors import RedisUnavailable
+from hypha_cluster.features.pages.finding import has_text, wanted_text
 from hypha_cluster.features.pages.looking import Lookers
 from hypha_cluster.features.pages.pulse import SHOWN, Pulse, to_wire
 from hypha_cluster.hub.directory import Directory
@@ -43,7 +44,8 @@ class HubPage:
     async def show(self, request: Request) -> Response:
         looker = await self._lookers.identify(request)
         shows = self._may_see(looker.identity)
-        services, away = await self._public()
+        find = wanted_text(request)
+        services, away = await self._public(find)
         return self._pages.show(
             "hub",
             self._lookers.root(request),
@@ -54,6 +56,7 @@ class HubPage:
             user=looker.identity if looker.is_known else None,
             reloads=self._for_admins,
             figures=(await self._figures(looker.identity)) if shows else None,
+            find=find,
             services=services[:SHOWN_SERVICES],
             more=max(0, len(services) - SHOWN_SERVICES),
             away=away,
@@ -62,13 +65,14 @@ class HubPage:
     def _may_see(self, identity: Identity) -> bool:
         return may_oversee(identity) or not self._for_admins
 
-    async def _public(self) -> tuple[Sequence[dict[str, Any]], str]:
-        """What everybody may call, and why nothing is known of it now."""
+    async def _public(self, find: str) -> tuple[Sequence[dict[str, str]], str]:
+        """What everybody may call and is called so, and why nothing is known of it now."""
         try:
             found = await self._directory.public()
         except RedisUnavailable as error:
             return [], str(error)
-        return sorted((_listed(info) for info in found), key=lambda info: info["name"]), ""
+        listed = [info for info in map(_listed, found) if has_text(info, find)]
+        return sorted(listed, key=lambda info: (info["name"], info["client"])), ""
 
     async def figures(self, request: Request) -> Response:
         """What the page draws anew every two seconds."""
@@ -94,7 +98,7 @@ class HubPage:
         return {"redis": "", "gateways": found}
 
 
-def _listed(info: dict[str, Any]) -> dict[str, Any]:
+def _listed(info: dict[str, Any]) -> dict[str, str]:
     """A service as the page lists it; ids of the hub's own begin with `public/`."""
     address, _, service = str(info["id"]).rpartition(":")
     workspace, _, client = address.partition("/")

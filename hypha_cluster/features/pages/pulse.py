@@ -16,10 +16,10 @@ from hypha_cluster.metrics import BOUNDS, ROUTES, Counts
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.nodes import NodeInfo, list_nodes
 
-EVERY: Final = 2.0  # seconds between two measurements
-KEPT: Final = 60  # of the last measurements, two minutes
+EVERY: Final = 1.0  # seconds between two measurements
+KEPT: Final = 120  # of the last measurements, two minutes
 LIFETIME: Final = 15.0  # seconds after which one that says nothing more has no pulse
-FRESH: Final = 1.0  # seconds for which what was read answers everybody
+FRESH: Final = 0.5  # seconds for which what was read answers everybody
 
 
 class Sample(NamedTuple):

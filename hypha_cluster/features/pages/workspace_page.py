@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 from hypha_cluster.errors import ServiceNotFound
 from hypha_cluster.features.feature import Grounds, Lookups
+from hypha_cluster.features.pages.finding import has_text, wanted_text
 from hypha_cluster.features.pages.functions import Place, functions_of, snippets
 from hypha_cluster.features.pages.looking import Looker, Lookers
 from hypha_cluster.hub.visiting import Visitor
@@ -95,8 +96,10 @@ class WorkspacePage:
 
     async def _show_list(self, request: Request, shown: Shown) -> Response:
         infos = await self._directory.visible(shown.workspace, inside=shown.inside)
+        find = wanted_text(request)
         services = sorted(map(_listed, infos), key=lambda info: (info["name"], info["client"]))
-        services = [info for info in services if info["id"] != BUILT_IN]
+        services = [info for info in services if info["id"] != BUILT_IN and has_text(info, find)]
+        clients = await self._clients(shown, find) if shown.inside else []
         is_closed = not shown.inside and shown.workspace != PUBLIC
         return self._pages.show(
             "workspace",
@@ -105,7 +108,9 @@ class WorkspacePage:
             headers=_HEADERS,
             services=services[:SHOWN_SERVICES],
             more=max(0, len(services) - SHOWN_SERVICES),
-            clients=await self._clients(shown) if shown.inside else [],
+            find=find,
+            clients=await self._states(shown, clients[:SHOWN_CLIENTS]),
+            more_clients=max(0, len(clients) - SHOWN_CLIENTS),
             closed=is_closed,
             has_apps=shown.inside and await self._has_apps(shown),
             **self._common(shown),
@@ -119,9 +124,12 @@ class WorkspacePage:
             return False
         return True
 
-    async def _clients(self, shown: Shown) -> Sequence[dict[str, str]]:
+    async def _clients(self, shown: Shown, find: str) -> Sequence[str]:
         found = await self._redis.smembers(self._keys.clients(shown.workspace))
-        names = sorted(name.decode() for name in found)[:SHOWN_CLIENTS]
+        names = sorted(map(bytes.decode, found))
+        return [name for name in names if find.casefold() in name.casefold()]
+
+    async def _states(self, shown: Shown, names: Sequence[str]) -> Sequence[dict[str, str]]:
         keys = [self._keys.client(f"{shown.workspace}/{name}") for name in names]
         states = await settled([self._redis.hget(key, "state") for key in keys])
         return [

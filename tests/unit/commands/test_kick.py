@@ -1,5 +1,6 @@
 """`hypha-cluster kick` ends one connection, and says when it cannot."""
 
+import json
 from typing import Any
 
 import pytest
@@ -71,3 +72,11 @@ def test_who_does_not_go_is_told(fake: FakeRedis, monkeypatch: pytest.MonkeyPatc
 def test_what_is_no_client_is_told(client: str) -> None:
     with pytest.raises(StartupError, match="write WORKSPACE/CLIENT"):
         kick(client)
+
+
+def test_programs_get_an_object(fake: FakeRedis, capsys: pytest.CaptureFixture[str]) -> None:
+    Client(fake)
+
+    kick("ws/me", json=True)
+
+    assert json.loads(capsys.readouterr().out) == {"client": "ws/me", "state": "gone"}

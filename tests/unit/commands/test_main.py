@@ -54,3 +54,24 @@ def test_the_flags_of_serve_stand_below_what_they_are_about(
 def test_an_unknown_command_is_told() -> None:
     with pytest.raises(StartupError, match="unknown command 'x'; there are serve, user, config"):
         run(["x"])
+
+
+def test_a_misspelt_command_is_told_what_it_may_be() -> None:
+    with pytest.raises(StartupError, match="unknown command 'sevices'; did you mean 'services'"):
+        run(["sevices"])
+
+
+@pytest.mark.parametrize("words", [["--nonsense"], ["--port=x"], ["--redis-url=nowhere"]])
+def test_a_check_that_is_asked_wrongly_is_no_alarm(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["check", *words]) == 3
+
+    assert capsys.readouterr().out.startswith("HYPHA UNKNOWN - ")
+
+
+def test_a_misspelt_flag_of_the_hub_is_told_what_it_may_be() -> None:
+    with pytest.raises(
+        StartupError, match="Unknown option: --redis-ur.*Did you mean --redis-ur[li]"
+    ):
+        run(["status", "--redis-ur=redis://a"])

@@ -92,3 +92,11 @@ def test_a_token_of_another_hub_is_none(fake: FakeRedis, tmp_path: Path) -> None
 def test_a_mistake_is_named(given: dict[str, str], complaint: str) -> None:
     with pytest.raises(StartupError, match=complaint):
         revoke(**given)  # type: ignore[arg-type]  # each case has what it needs
+
+
+def test_programs_get_an_object(capsys: pytest.CaptureFixture[str]) -> None:
+    revoke(user="ann", json=True)
+
+    done = json.loads(capsys.readouterr().out)
+    assert (done["kind"], done["name"]) == ("user", "ann")
+    assert done["before"] == pytest.approx(time.time(), abs=60)

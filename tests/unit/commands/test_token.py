@@ -1,6 +1,7 @@
 """Tokens that an operator makes say who somebody is, and for how long."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -48,3 +49,12 @@ def test_what_is_no_user_id_is_said(user: str) -> None:
 def test_a_life_is_written_with_its_unit() -> None:
     with pytest.raises(StartupError, match="--expires must be a time such as 15m"):
         token(user="ada", expires="soon")
+
+
+def test_programs_get_an_object(capsys: pytest.CaptureFixture[str]) -> None:
+    token(user="ada", expires="1h", json=True)
+
+    made = json.loads(capsys.readouterr().out)
+    identity = asyncio.run(Tokens("the secret of the cluster", SETTINGS).verify(made["token"]))
+    assert identity.id == made["user"] == "ada"
+    assert made["expires_in"] == 3600

@@ -45,6 +45,7 @@ async function act(button, doing, what) {
     say(error.message);
   } finally {
     button.disabled = false;
+    if (document.activeElement === document.body) button.focus();
     await look();
   }
 }
@@ -71,6 +72,20 @@ function link(title, name, href) {
 
 // Installed apps.
 
+const filesOf = app => (app.attachments?.files ?? []).map(file => String(file.name ?? file));
+
+// Files as the hub takes them; bytes cannot travel in JSON as they are.
+async function chosen(input) {
+  return Promise.all([...input.files].map(async file => {
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    let text = "";
+    for (let at = 0; at < bytes.length; at += 0x8000) {
+      text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
+    }
+    return { name: file.name, source: btoa(text), encoding: "base64" };
+  }));
+}
+
 function shownApp(app) {
   const item = element("li", "", { className: "card" }), name = String(app.name);
   const open = link("Open", name, app.public_url);
@@ -79,10 +94,11 @@ function shownApp(app) {
   item.append(
     element("h3", name.slice(0, 80)),
     element("p", String(app.description || "").slice(0, 200)),
-    element("small", [app.id, app.version].filter(Boolean).join(" · ")),
+    element("small", [app.id, app.version, filesOf(app).join(", ").slice(0, 200)].filter(Boolean).join(" · ")),
     document.createElement("br"),
     button("Start", name, made => act(made, `Starting ${name} …`, () => start(app))),
     button("Edit", name, made => act(made, "", () => edit(app))),
+    button("Versions", name, made => act(made, "", () => versions(app))),
     open,
     button("Remove", name, made => remove(made, app)),
   );
@@ -243,10 +259,11 @@ at("file").addEventListener("change", async () => {
   if (!at("name").value) at("name").value = file.name.replace(/(\.imjoy)?\.\w+$/, "");
 });
 
-function recipe() {
+async function recipe() {
   const kind = at("kind").value, name = at("name").value.trim(), key = at("app-id").value.trim();
   const made = { source: at("url").value.trim() || at("source").value, workspace };
   if (key) made.app_id = key;
+  if (at("attachments").files.length) made.attachments = await chosen(at("attachments"));
   if (kind === "plugin") return made;
   made.config = { name: name || "An app" };
   if (kind === "page") made.template = "";
@@ -258,7 +275,7 @@ at("install").addEventListener("submit", event => {
   event.preventDefault();
   const made = event.submitter ?? at("install").querySelector("button");
   act(made, "Installing it …", async () => {
-    const app = await call("install", recipe());
+    const app = await call("install", await recipe());
     if (made.value !== "start") return `${app.name} is installed.`;
     await look();
     say(`Starting ${app.name} …`);
@@ -270,7 +287,10 @@ at("install").addEventListener("submit", event => {
 
 async function edit(app) {
   const known = await call("get_source", { app_id: app.id });
-  const dialog = at("edit"), config = at("edit-config");
+  const dialog = at("edit"), config = at("edit-config"), files = filesOf(app);
+  at("edit-files").textContent = files.length
+    ? `there are ${files.join(", ").slice(0, 200)}; what you choose takes the place of all` : "there are none";
+  at("edit-attachments").value = "";
   at("edit-title").textContent = `Edit ${app.name}`;
   at("edit-source").value = known.source;
   config.value = known.config ? JSON.stringify(known.config, null, 2) : "";
@@ -286,8 +306,49 @@ async function edit(app) {
       throw new Error(`The config is no JSON: ${error.message}. Nothing was changed.`);
     }
   }
+  if (at("edit-attachments").files.length) changes.attachments = await chosen(at("edit-attachments"));
   await call("edit", changes);
   return `${app.name} is changed. Start it anew to run it as it is now.`;
+}
+
+// Versions.
+
+const sized = bytes => (bytes < 1000 ? `${bytes} bytes` : `${(bytes / 1000).toFixed(1)} kB`);
+
+function shownVersion(version, isNewest, back) {
+  const item = element("li", "", { className: "card" });
+  const about = [new Date(version.made_at * 1000).toLocaleString(), sized(version.bytes), `by ${version.owner}`];
+  item.append(
+    element("h3", `Version ${version.version}`),
+    element("p", [version.name, ...version.files].join(", ").slice(0, 300)),
+    element("small", about.join(" · ")),
+    document.createElement("br"),
+  );
+  if (isNewest) item.append(element("span", "newest", { className: "tag good" }));
+  else item.append(button("Go back", `to version ${version.version}`, back));
+  return item;
+}
+
+async function versions(app) {
+  const dialog = at("versions"), list = at("versions-list");
+  const found = await call("list_versions", { app_id: app.id });
+  let said = "";
+  const back = version => async made => {
+    made.disabled = true;
+    try {
+      const now = await call("rollback", { app_id: app.id, version });
+      said = `${now.name} is what it was in version ${version}. Start it anew to run that.`;
+      dialog.close();
+    } catch (error) {
+      at("versions-state").textContent = error.message;
+      made.disabled = false;
+    }
+  };
+  at("versions-title").textContent = `Versions of ${app.name}`;
+  list.replaceChildren(...found.map((version, n) => shownVersion(version, n === 0, back(version.version))));
+  dialog.showModal();
+  await new Promise(done => dialog.addEventListener("close", done, { once: true }));
+  return said;
 }
 
 look();

@@ -1,10 +1,10 @@
-// Draws what the gateways measure, and asks for it anew every two seconds.
+// Draws what the gateways measure, and asks for it anew each second.
 "use strict";
 
-const EVERY = 2000; // ms
+const EVERY = 1000; // ms
 const RELOAD = 5000; // ms
 const FRAMES = 0, P50 = 2, P99 = 3, REDIS = 4, CLIENTS = 5; // of a sample
-const WIDTH = 240, HEIGHT = 64, LENGTH = 60;
+const WIDTH = 240, HEIGHT = 64, LENGTH = 120;
 const SVG = "http://www.w3.org/2000/svg";
 
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });

@@ -13,6 +13,7 @@ from tests.unit.features.launcher.rig import WINDOW, Site
 
 PAGE = "<!doctype html><title>Mine</title><p>Hello"
 WORKER = {"name": "W", "type": "web-worker"}
+NO_BASE64 = {"name": "a", "source": "no base64!", "encoding": "base64"}
 HERE = Place("ann", "ann", "here")
 
 
@@ -62,12 +63,13 @@ async def test_attachments_are_files_beside_the_page(site: Site) -> None:
         {"name": "a.txt", "source": "text"},
         {"name": "b.bin", "source": b"\x00\xff"},
         {"name": "c.bin", "source": {"_rtype": "typedarray", "_rvalue": b"\x01"}},
+        {"name": "d.bin", "source": "AP8=", "encoding": "base64"},
     ]
     app = await site.installer.install(HERE, WINDOW._replace(attachments=given))
 
-    assert app.manifest["attachments"] == {"files": ["a.txt", "b.bin", "c.bin"]}
-    contents = [await site.apps.content(app, name) for name in ("a.txt", "b.bin", "c.bin")]
-    assert contents == [b"text", b"\x00\xff", b"\x01"]
+    assert app.manifest["attachments"] == {"files": ["a.txt", "b.bin", "c.bin", "d.bin"]}
+    contents = [await site.apps.content(app, name) for name in app.files if name != "index.html"]
+    assert contents == [b"text", b"\x00\xff", b"\x01", b"\x00\xff"]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +82,9 @@ async def test_attachments_are_files_beside_the_page(site: Site) -> None:
         (WINDOW._replace(attachments="a.txt"), "list of {name, source}"),
         (WINDOW._replace(attachments=[{"name": "index.html", "source": ""}]), "Two files"),
         (WINDOW._replace(attachments=[{"name": "a", "source": 5}]), "text or bytes"),
+        (WINDOW._replace(attachments=[NO_BASE64]), "'source' of the attachment 'a' is no base64"),
+        (WINDOW._replace(attachments=[NO_BASE64 | {"encoding": "hex"}]), "'encoding' of the"),
+        (WINDOW._replace(attachments=[NO_BASE64 | {"source": b"AA=="}]), "'encoding' of the"),
         (WINDOW._replace(attachments=[{"name": "../a", "source": ""}]), "../a"),
         (WINDOW._replace(config={**WORKER, "liveness_probe": 5}), "'liveness_probe' of an app"),
         (Recipe(5), "source"),
