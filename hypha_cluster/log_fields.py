@@ -29,6 +29,11 @@ def fields(record: logging.LogRecord) -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
+def node_of(record: logging.LogRecord) -> str:
+    """The gateway that a line is about, if that is known."""
+    return str(getattr(record, node.name, "") or node.get())
+
+
 @contextmanager
 def about(request: str, address: str) -> Iterator[None]:
     """Whatever is logged or begun meanwhile is about this client, which came by this request."""

@@ -38,6 +38,7 @@ class FakeRedis:
 
     def __init__(self) -> None:
         self.servers = FakeServers()
+        self.is_open = True
         self.meter = RedisMeter()
         self.answers: dict[str, Any] = {}
         self.sent: list[tuple[str, Words]] = []

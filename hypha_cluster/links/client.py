@@ -86,6 +86,11 @@ class RedisClient:
         """Whether all keys are at one server, so that one script may have any of them."""
         return not self._commands.servers.is_cluster
 
+    @property
+    def is_open(self) -> bool:
+        """Whether all keys are at one server, and a command for it is written at once."""
+        return self._commands.is_open
+
     def by_slot(self, items: Iterable[T], key: Callable[[T], str]) -> list[list[T]]:
         """Items in groups whose keys one script may have."""
         groups: defaultdict[int, list[T]] = defaultdict(list)

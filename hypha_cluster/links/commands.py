@@ -93,6 +93,11 @@ class Commands:
         for slot, lane in list(self._lanes.items()):
             self._abandon(slot, lane)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is one server, and a command for it is written at once."""
+        return self._only is not None and self._only.is_open
+
     def ask(self, slot: int, command: tuple[Any, ...]) -> asyncio.Future[Any]:
         """Send a command; the result of the future is its reply, which may be an exception."""
         done: asyncio.Future[Any] = self._loop.create_future()

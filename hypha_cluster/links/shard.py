@@ -100,6 +100,11 @@ class Shard:
         self.link = LastingLink(address, servers, usage.name, self)
 
     @property
+    def is_open(self) -> bool:
+        """Whether what is sent now is written now."""
+        return self._is_ready and self.link.is_open
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing is on its way."""
         return not self._written and not self._queued

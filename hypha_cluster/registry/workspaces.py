@@ -67,6 +67,11 @@ class Workspaces:
         self._lately = ReadCache[Workspace | None]()
         self._known_lately = ReadCache[Identity | None]()
 
+    @property
+    def are_open(self) -> bool:
+        """Whether they can be read at once, as far as is known."""
+        return self._redis.is_open
+
     async def find(self, name: str) -> Workspace | None:
         if name == PUBLIC:
             return PUBLIC_WORKSPACE

@@ -30,7 +30,7 @@ class TextFormatter(logging.Formatter):
         self._in_colour = in_colour
 
     def format(self, record: logging.LogRecord) -> str:
-        node = log_fields.fields(record).get("node")
+        node = log_fields.node_of(record)
         record.gateway = f"{node} " if node else ""
         record.level = record.levelname
         if self._in_colour and (colour := COLOURS.get(record.levelname)):

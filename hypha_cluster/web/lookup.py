@@ -83,9 +83,11 @@ class Gatekeeper:
             return await self._admit_app(token, client, query.get("workspace", ""))
         identity = await self.identify(token) if token else self.guest()
         name = query.get("workspace") or identity.id
+        if not token and name == identity.id and self._workspaces.are_open:
+            # Nobody can have made it: that is the name of somebody who is new.
+            return Admission(identity, own_workspace(identity), client)
         check_workspace_name(name)
-        workspace = await self._workspace(identity, name)
-        return Admission(identity, workspace, client)
+        return Admission(identity, await self._workspace(identity, name), client)
 
     async def identify(self, token: str | None) -> Identity:
         """Whom a token speaks for; without one, somebody new and anonymous."""

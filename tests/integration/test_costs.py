@@ -42,7 +42,7 @@ COMMANDS = {
     "announce a service": 2,
     "register a service": 2,
     "call by HTTP": 0,
-    "connect and leave": 8,
+    "connect and leave": 7,
 }
 # Calls that the hub's own code makes, of functions in Python and in C, to pass on one frame.
 CALLS_PER_FRAME = {
@@ -53,7 +53,7 @@ CALLS_PER_FRAME = {
 # The same, for a whole operation; what Starlette and others call is not counted. Over HTTP they buy
 # one table of permission, arguments that fit the function, bounds of what is read and for how long,
 # and which pages may ask; of a visit, that nothing is left of a client, and that who waits is told.
-CALLS_PER_OPERATION = {"call by HTTP": 474, "connect and leave": 1275}
+CALLS_PER_OPERATION = {"call by HTTP": 474, "connect and leave": 1210}
 
 Operation = Callable[[], Awaitable[object]]
 

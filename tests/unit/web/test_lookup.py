@@ -7,15 +7,17 @@ from typing import Any, cast
 import pytest
 from starlette.requests import Request
 
-from hypha_cluster.errors import BadRequest, InvalidToken
+from hypha_cluster.errors import BadRequest, InvalidToken, RedisUnavailable, WorkspaceNotFound
 from hypha_cluster.hub.quotas import Quotas
 from hypha_cluster.hub.visiting import Visitor, Visits
-from hypha_cluster.identity.access import Identity, Origin
+from hypha_cluster.identity.access import Identity, Origin, own_workspace
 from hypha_cluster.protocol.address import ServiceQuery
+from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
 from hypha_cluster.web.lookup import Gatekeeper, Lookup, base_url_of, token_of
+from tests.fake_redis import AWAY, FakeRedis
 
 ANN = Identity("ann", is_anonymous=False)
 PROVIDER = Provider("ann/me", "open", {}, True)
@@ -113,6 +115,39 @@ def test_the_base_url_is_what_the_caller_came_by(fields: dict[str, str], url: st
 def test_a_host_without_end_is_refused(name: str) -> None:
     with pytest.raises(BadRequest, match="at most 261 characters, not 262"):
         base_url_of(request(**{name: "h" * 262}))
+
+
+def gatekeeper(redis: FakeRedis) -> Gatekeeper:
+    nothing: Any = None
+    workspaces = Workspaces(redis.client, Keys("hypha"))
+    return Gatekeeper(nothing, nothing, workspaces, nothing)
+
+
+async def test_whether_somebody_new_has_a_workspace_is_not_asked() -> None:
+    redis = FakeRedis()
+
+    admission = await gatekeeper(redis).admit({"client_id": "me"})
+
+    assert admission.workspace == own_workspace(admission.identity)
+    assert redis.sent == []
+
+
+async def test_somebody_new_is_asked_about_where_redis_may_be_away() -> None:
+    redis = FakeRedis()
+    redis.is_open = False
+    redis.answers["hgetall"] = AWAY
+
+    with pytest.raises(RedisUnavailable):
+        await gatekeeper(redis).admit({"client_id": "me"})
+
+
+async def test_any_other_workspace_is_looked_up() -> None:
+    redis = FakeRedis()
+
+    with pytest.raises(WorkspaceNotFound):
+        await gatekeeper(redis).admit({"client_id": "me", "workspace": "elsewhere"})
+
+    assert redis.names == ["hgetall"]
 
 
 async def test_whoever_asks_is_inside_or_not() -> None:
