@@ -204,6 +204,10 @@ async def test_applications_go_on_whatever_befalls_their_providers_and_gateways(
             assert statuses == {200}
             await site.check()
 
+            # Registered before a gateway has started.
+            await site.cluster.restart(gateway)
+            await site.check()
+
 
 @pytest.mark.browser
 async def test_a_page_of_gradio_works_in_a_browser_and_after_its_provider_has_moved(

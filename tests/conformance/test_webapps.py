@@ -327,6 +327,7 @@ async def test_a_function_gets_an_event(site: Site) -> None:
 
 async def test_a_function_gets_a_body_of_many_parts(site: Site) -> None:
     assert (await site.post("funcs/length", b"x" * 3_000_000)).body == b"3000000"
+    assert (await site.post("funcs/length", b"")).body == b"0"
 
 
 async def test_a_body_that_is_too_large_is_refused(newest: Site) -> None:
@@ -446,6 +447,8 @@ async def test_several_providers_share_one_path_and_one_may_go(hub: Hub) -> None
             first.kill()
 
             left = [await site.get("plain/") for _ in range(10)]
+            functions = [await site.get("funcs/") for _ in range(10)]
+    assert {(answer.status, answer.body) for answer in functions} == {(200, b"hello")}
     assert seen == {b"index of one", b"index of two"}
     assert {answer.body for answer in left} == {b"index of two"}
 
