@@ -10,7 +10,7 @@ from hypha_cluster.features.mounts import Mounts
 from hypha_cluster.features.pages.pages import HubPages
 from hypha_cluster.features.webapps.webapps import WebApps
 
-# In this order: the pages of the first two are where web applications are.
+# In this order: the first two have pages at addresses at which web applications are, too.
 BUILT_IN: Final[tuple[type[Feature], ...]] = (
     Login,
     Launcher,
@@ -24,7 +24,7 @@ BUILT_IN: Final[tuple[type[Feature], ...]] = (
 def all_features() -> list[type[Feature]]:
     """What is built in, and extensions; StartupError names an extension that is broken.
 
-    The page of a workspace is last: one could have the name of any path.
+    The page of a workspace is last: a workspace could have the name of any path.
     """
     others = [feature for feature in BUILT_IN if feature is not HubPages]
     return [*others, *extensions(), HubPages]

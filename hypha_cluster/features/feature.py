@@ -38,13 +38,13 @@ GROUP: Final = "hypha_cluster.features"
 class Grounds:
     """What a feature may build on: the parts of the node that it runs in.
 
-    base_path: under which everything is served too; empty, or begins with a slash.
-    public_base_url: the address that users reach the hub by; empty, if a request has to tell.
-    base_url: what the operator is told to open. issuer: whose access tokens are accepted beside the
-    hub's own, empty: nobody's. claims: what the names of claims of the hub's begin with.
+    base_path: the path under which everything is served too; empty, or begins with a slash.
+    public_base_url: the address by which users reach the hub; empty if each request tells it.
+    base_url: the address that the operator is told to open. issuer: that of access tokens which are
+    accepted beside the hub's own; empty: none. claims: how the names of the hub's claims begin.
     inner_url: where this gateway answers on this machine before its port is open, for features that
-    `needs_inner`; empty, if there are none. max_message_size: bytes of a request body that is taken
-    whole. room: for large ones, together.
+    `needs_inner`; empty if there are none. max_message_size: bytes of a request body that is taken
+    whole. room: for all large bodies together.
     """
 
     node: str
@@ -81,15 +81,15 @@ class Lookups:
 
 @dataclass(frozen=True, slots=True)
 class NoSettings:
-    """Nothing to set."""
+    """The settings of a feature that has none."""
 
 
 class Feature:
     """Something that the hub does besides passing frames on; a subclass says what.
 
-    name: of its job in logs and metrics. Settings: a frozen dataclass of `setting(…)` fields, whose
-    flags, environment variables and rows in the docs are made from it. title: what help and docs
-    write above them.
+    name: of its job in logs and metrics. Settings: a frozen dataclass of `setting(…)` fields, from
+    which flags, environment variables and rows in the docs are made. title: their heading in help
+    and docs.
     """
 
     name: ClassVar[str]
@@ -97,7 +97,7 @@ class Feature:
     Settings: ClassVar[type[Any]] = NoSettings
 
     def __init__(self, settings: Any, grounds: Grounds) -> None:
-        """Make what the methods below answer; nothing runs before the node is up."""
+        """Make what the methods below return; nothing runs before the node is up."""
 
     def routes(self, lookups: Lookups) -> Sequence[BaseRoute]:
         """Ways in over HTTP and WebSocket, behind those of the hub itself."""
@@ -110,26 +110,27 @@ class Feature:
     def services(self) -> Sequence[HubService]:
         """Services of the hub's own that clients and HTTP find.
 
-        They are asked for once, before there are lookups: a function finds others by its Context.
+        They are asked for once, before there are lookups: a function finds other services by its
+        Context.
         """
         return ()
 
     @classmethod
     def needs_inner(cls, settings: Any) -> bool:
-        """Whether programs of this feature's have to reach the gateway before others can."""
+        """Whether programs of this feature have to reach the gateway before its port is open."""
         return False
 
     async def prepare(self) -> None:
-        """What has to be done before the port opens; StartupError ends the start."""
+        """Do what has to be done before the port opens; StartupError ends the start."""
 
     async def opened(self) -> None:
-        """What is to be done once, when the port is open, such as telling the operator."""
+        """Do once, when the port is open, what is to be done then: tell the operator, say."""
 
     async def run(self) -> None:
         """A job for as long as the node is up; it starts again when it fails."""
 
     async def drain(self) -> None:
-        """Leave to others what this node does for all, before its clients are sent to them."""
+        """Leave to other nodes what this one does for all, before its clients are drained."""
 
 
 def extensions(points: Iterable[EntryPoint] | None = None) -> list[type[Feature]]:
@@ -153,7 +154,7 @@ def _load(point: EntryPoint) -> type[Feature]:
 
 
 def _first_name(route: BaseRoute) -> str:
-    """What its path begins with; a name in braces stands for any."""
+    """The first name of its path; a name in braces stands for any."""
     return str(getattr(route, "path", "")).strip("/").partition("/")[0]
 
 
@@ -180,12 +181,12 @@ class Features:
         return [service for feature in self._features for service in feature.services()]
 
     async def prepare(self) -> None:
-        """What each has to do before the port opens, one after the other."""
+        """Prepare each feature before the port opens, one after the other."""
         for feature in self._features:
             await feature.prepare()
 
     def opened(self) -> None:
-        """The port is open; what features do then nobody waits for."""
+        """Tell each feature that the port is open; nobody waits for what it does then."""
         for feature in self._features:
             self._jobs.spawn("opened", feature.opened(), detail=feature.name)
 
@@ -195,7 +196,7 @@ class Features:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Do the jobs of all of them meanwhile."""
+        """Run the jobs of all features meanwhile."""
         for feature in self._features:
             self._jobs.keep(feature.name, feature.run)
         try:

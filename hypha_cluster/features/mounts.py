@@ -1,4 +1,4 @@
-"""Serves directories of the operator's: pages beside the hub, and what they need."""
+"""Serves directories of the operator: pages beside the hub, and what they need."""
 
 import os
 import re
@@ -69,7 +69,7 @@ def mounts_of(text: str) -> dict[str, Path]:
 
 
 class Files(StaticFiles):
-    """Those of a directory; not its dot files, and nothing that a link leads out to."""
+    """The files of a directory; no dot files, and nothing outside to which a link leads."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory=directory.absolute(), html=True)
@@ -80,7 +80,7 @@ class Files(StaticFiles):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and "range" in Headers(scope=scope):
-            send = as_it_is(scope, send)  # a part of what is compressed is of no use
+            send = as_it_is(scope, send)  # a range of a compressed file would be of no use
         await super().__call__(scope, receive, send)
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
@@ -94,7 +94,7 @@ class Files(StaticFiles):
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
-        """The file; as it is compressed beforehand, for whoever takes that."""
+        """The file; its compressed twin, if there is one, for whoever accepts that."""
         asked = Headers(scope=scope)
         compressed = f"{os.fspath(full_path)}{_COMPRESSED}"
         if "gzip" not in asked.get("accept-encoding", "") or not _is_file(compressed):

@@ -80,7 +80,7 @@ class Functions(Feature):
 
 
 def functions_of(settings: FunctionSettings) -> Sequence[str]:
-    """The functions that a hub was told of; StartupError for one that is there twice."""
+    """The functions that the settings name; StartupError for one that is named twice."""
     found = items(settings.startup_functions)
     for function in found:
         if found.count(function) > 1:
@@ -98,7 +98,7 @@ def client_id(function: str) -> str:
 
 
 def orders(function: str, grounds: Grounds) -> dict[str, Any]:
-    """What its program is told; with a secret, so it goes by standard input."""
+    """What the program of a function is told; it holds a secret, so it goes by standard input."""
     identity = Identity(STARTUP, is_anonymous=False, scopes=(PUBLIC,))
     return {
         "function": function,

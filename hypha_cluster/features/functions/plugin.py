@@ -31,7 +31,7 @@ PATIENCE: Final = 10.0  # seconds for the hub to answer at all
 class Exit(IntEnum):
     """What the exit code says."""
 
-    READY = 0  # and it was to end then
+    READY = 0  # with --quit-on-ready
     BAD_FILE = 2
     REFUSED = 3
     LOST = 4
@@ -73,7 +73,7 @@ async def _run(file: str, connection: dict[str, Any], *, quit_on_ready: bool) ->
     api = _install_api(exporting)
     try:
         exec(compile(script, file, "exec"), {"__name__": "__main__", "__file__": file})
-    except Exception as error:  # noqa: BLE001  # it may be any, and is told
+    except Exception as error:  # noqa: BLE001  # a plugin may raise any, and its user is told
         traceback.print_exc()
         raise Failed(Exit.BAD_FILE, f"{file} raised {type(error).__name__}: {error}") from None
     if not exporting.done():
@@ -89,7 +89,7 @@ async def _run(file: str, connection: dict[str, Any], *, quit_on_ready: bool) ->
 
 
 class OnlyHttps(urllib.request.HTTPRedirectHandler):
-    """Follows no address to where anybody on the way could write what is run here."""
+    """Follows no redirect to http, where anybody on the way could change what is run here."""
 
     def redirect_request(
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -152,7 +152,7 @@ def _read_config(attributes: str, text: str, file: str) -> dict[str, Any]:
 
 
 def _require_hub(server_url: str) -> None:
-    """Say that nobody answers, for which the client waits without an end."""
+    """Fail if nobody answers: the client would wait for that without an end."""
     try:
         with urllib.request.urlopen(f"{server_url}/health/live", timeout=PATIENCE):
             pass

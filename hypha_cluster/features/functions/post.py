@@ -1,4 +1,4 @@
-"""One startup function, which one gateway of all runs: this one or another."""
+"""One startup function, which exactly one of the gateways runs: this one or another."""
 
 import asyncio
 import logging
@@ -115,7 +115,7 @@ class Post:
     async def _renew(self) -> None:
         until = self._supervisor.clock() + LEASE
         while True:
-            asked = self._supervisor.clock()  # before: the lease counts from when Redis hears of it
+            asked = self._supervisor.clock()  # before the request: the lease counts from later on
             try:
                 if not await self._role.renew() and not await self._role.take():
                     break

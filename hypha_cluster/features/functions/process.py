@@ -36,7 +36,7 @@ class Process:
         except OSError as error:
             raise StartupError(f"functions_python: {python}: {error.strerror}") from None
         assert process.stdin
-        with contextlib.suppress(ConnectionError):  # then its end says more
+        with contextlib.suppress(ConnectionError):  # it has ended, and its exit code says more
             process.stdin.write(json.dumps(orders).encode() + b"\n")
             await process.stdin.drain()
         return cls(process)
@@ -54,7 +54,7 @@ class Process:
         return await self._process.wait()
 
     async def end(self) -> None:
-        """Let nothing of it be left. It says no farewell: its place is for its successor."""
+        """Kill it, and what it has started. It does not say that it leaves: its successor comes."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()

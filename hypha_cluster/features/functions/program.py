@@ -40,7 +40,7 @@ def main() -> None:
 
 
 async def _stay(orders: Any, report: Any) -> None:
-    """Run the function, tell the parent, and wait: it is the parent who ends this program."""
+    """Run the function, tell the parent, and wait: the parent ends this program."""
     reason = None
     try:
         await _run(orders)
@@ -158,7 +158,7 @@ def _import(module: str) -> Any:
 
 
 def _end_with_parent() -> NoReturn:
-    """Without a farewell: so the hub keeps the place, and the next one of this name takes it."""
+    """End without saying so to the hub: it keeps the place, and the next program takes it."""
     sys.stdin.read()
     os.killpg(0, signal.SIGKILL)  # and with it what the function has started
     raise AssertionError("nobody survives this")

@@ -1,4 +1,4 @@
-"""Fetches sources by https, from where everybody may: not from networks that only the hub sees."""
+"""Fetches sources by https, from public addresses only: not from networks that the hub sees."""
 
 import asyncio
 import ipaddress
@@ -17,9 +17,9 @@ _HTTPS: Final = 443
 
 
 async def public_address(host: str, port: int) -> str:
-    """An address of a host that everybody reaches; PermissionDenied when it has others.
+    """A public address of a host; PermissionDenied when it has any that is not public.
 
-    Whoever connects uses the address, not the name, which may mean another one a moment later.
+    Connect to the address, not to the name, which may lead to another one a moment later.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -38,7 +38,7 @@ async def public_address(host: str, port: int) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Whether everybody reaches an IP address: it is no private one, also not in IPv6's clothes."""
+    """Whether an IP address is public, and no private IPv4 address inside an IPv6 one either."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
@@ -64,7 +64,7 @@ def is_own(address: str) -> bool:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((address, _HTTPS))  # sends nothing; from itself the way to itself begins
+            probe.connect((address, _HTTPS))  # sends nothing, but finds the source for the address
         except OSError:
             return False
         return ipaddress.ip_address(probe.getsockname()[0]) == ipaddress.ip_address(address)
@@ -89,7 +89,7 @@ async def fetch(url: str, limit: int) -> bytes:
 
 
 class _Source(NamedTuple):
-    """What an address says. name: of the host, with its port if it names one."""
+    """The parts of a URL. name: of the host, with its port if it names one."""
 
     host: str
     port: int

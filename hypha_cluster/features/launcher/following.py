@@ -1,7 +1,7 @@
 """Follows what instances log, whoever runs them: Redis tells a gateway when there is more.
 
-Being told only makes it quick. Whoever follows looks now and then by itself, too, for what an
-instance is doing is not told, and what is told may be lost.
+Being told only makes it quick. Whoever follows also looks now and then, since a change of state is
+not told, and a message may be lost.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from hypha_cluster.supervision import Tasks
 
 _LOOKING: Final = 2.0  # seconds between two looks at an instance that logs nothing
 _PAUSE: Final = 0.1  # seconds between two readings of one that logs much
-_SILENCE: Final = 15.0  # seconds after which something is said, so that nobody on the way hangs up
+_SILENCE: Final = 15.0  # seconds after which an item is sent, so that no proxy cuts the stream off
 
 
 class Following:
@@ -43,7 +43,7 @@ class Following:
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Meanwhile hear when something is logged; RedisUnavailable if that fails."""
+        """Meanwhile hear from Redis when something is logged; RedisUnavailable if that fails."""
         name = f"hypha-{self._node}-logs"
         subscriptions = Subscriptions(
             self._servers, name, lambda channel, _: self._tell(channel), self._tell, Recovery()
@@ -69,7 +69,7 @@ class Following:
 
     @contextlib.asynccontextmanager
     async def _hearing(self, address: str, user: str) -> AsyncIterator[asyncio.Event]:
-        """What is set meanwhile when an instance has logged something; Overloaded."""
+        """An event that is set when an instance has logged something; Overloaded."""
         if not self._following.has_room(user, APP_FOLLOWERS):
             raise Overloaded(
                 "Logs are followed by too many, here or for you; try again in a moment."
@@ -147,6 +147,6 @@ async def _heard(news: asyncio.Event, patience: float) -> None:
 
 
 def written(entry: Entry, cursor: Cursor) -> dict[str, Any]:
-    """An entry as whoever follows gets it; `after` its cursor comes the next one."""
+    """An entry as a follower gets it; `after` its cursor comes the next one."""
     about = {"time": entry.at, "type": entry.kind, "text": entry.text}
     return {**about, "cursor": str(cursor)}

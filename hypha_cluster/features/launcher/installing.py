@@ -67,7 +67,11 @@ class Contents(NamedTuple):
 
 
 class Installer:
-    """root: the path under which the hub serves everything. packages: what Python may require."""
+    """Installs and edits apps.
+
+    root: the path under which the hub serves everything. packages: those that apps in Python may
+    require.
+    """
 
     def __init__(self, apps: Apps, root: str, packages: Packages) -> None:
         self._packages = packages
@@ -77,7 +81,7 @@ class Installer:
         self._turns = WeakValueDictionary[str, asyncio.Semaphore]()
 
     def turn(self, user: str) -> asyncio.Semaphore:
-        """What a user waits for before they install or edit, as what they fetch is in memory."""
+        """A user's turns to install or edit: few at once, as what they fetch is in memory."""
         return self._turns.setdefault(user, asyncio.Semaphore(APP_INSTALLS))
 
     async def install(

@@ -1,4 +1,4 @@
-"""Apps of which there are always some instances: their configs say so, by `daemon` or a number."""
+"""Apps of which some instances are always there: their configs say so, by `daemon` or a number."""
 
 from hypha_cluster.features.launcher.scaling import is_kept_up
 from hypha_cluster.features.launcher.starting import Start, wanted_of

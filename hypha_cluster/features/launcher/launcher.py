@@ -122,13 +122,13 @@ class Launcher(Feature):
             await asyncio.sleep(_LOOKING)
 
     async def _tend(self) -> None:
-        """Say who is called, and have as many instances as that takes."""
+        """Tell Redis which instances are called, so that there are as many as that takes."""
         called = self._grounds.activity.watch(self._watched)
         self._watched = await self._calls.report(called)
         await self._keeper.see_to()
 
     async def _count(self) -> None:
-        """Read for the metrics what there is in the whole cluster."""
+        """Count the instances of the whole cluster, for the metrics."""
         tally, counts = await self._instances.count(), self._counts
         counts.app_instances, counts.app_entries = tally.states, tally.entered
         counts.app_slots = {"used": tally.used, "free": tally.free}

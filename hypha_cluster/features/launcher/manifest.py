@@ -13,20 +13,20 @@ INDEX: Final = "index.html"
 RDF: Final = "rdf.json"  # what an app says of itself, beside its page
 
 DEFAULTS: Final = {"name": "Untitled Plugin", "version": "0.1.0"}
-# What of a config goes into the manifest as it is.
+# The keys of a config that go into the manifest as they are.
 _KEPT: Final = (
     *("icon", "name", "version", "api_version", "description", "license", "requirements"),
     *("dependencies", "env", "passive", "services"),
     *SCALING,
 )
 _TEXTS: Final = ("icon", "name", "version", "api_version", "description", "license")
-# What of a config the page is told.
+# The keys of a config that the page is told.
 SHOWN_TO_PAGE: Final = (
     *("name", "source_hash", "version", "format_version", "type", "tags", "icon", "requirements"),
     *("env", "defaults", "flags", "inputs", "outputs", "dependencies", "readiness_probe"),
     "liveness_probe",
 )
-# What the original's listings have, whether an app says so or not.
+# What the original's listings always have, whether an app says it or not.
 _LISTED: Final[Mapping[str, Any]] = {
     "documentation": None,
     "config": None,
@@ -63,7 +63,7 @@ def manifest_of(config: Mapping[str, Any], attachments: Collection[str]) -> dict
 
 
 def with_urls(app: App, base_url: str) -> dict[str, Any]:
-    """The manifest of an app as a caller gets it, who reaches the hub by base_url."""
+    """The manifest of an app for a caller who reaches the hub by base_url."""
     url = url_of(app.id, base_url)
     return {**app.manifest, "id": app.id, "source": url, "local_url": url, "public_url": url}
 
@@ -74,7 +74,7 @@ def listed(app: App, base_url: str) -> dict[str, Any]:
 
 
 def url_of(app_id: str, base_url: str) -> str:
-    """Where the page of an app is; what is there, only those see who may enter its workspace."""
+    """The address of an app's page; only those see the page who may enter the workspace."""
     return f"{base_url}/apps/{quote(app_id)}/{INDEX}"
 
 

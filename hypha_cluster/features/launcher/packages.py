@@ -21,16 +21,16 @@ _OWN_WHEEL: Final = re.compile(r"(?!//)[\w./@+-]+\.whl")  # an attachment, or wh
 
 
 class Packages:
-    """What the hub has is always allowed.
+    """Checks requirements; packages that the hub has are always allowed.
 
-    allowed: names of packages with commas between, or `*`, for all. index: where those are that the
-    hub does not have, as micropip takes it; by default PyPI.
+    allowed: names of others with commas between, or `*` for all. index: where those are, as
+    micropip takes it; by default PyPI.
     """
 
     def __init__(self, allowed: str, index: str) -> None:
         self._here = _BUILT_IN | {project_name(each.name) for each in SERVED if each.is_wheel}
         self._allowed = {each if each == ALL else project_name(each) for each in items(allowed)}
-        # Where the page looks, behind what the hub has.
+        # Where the page looks for packages that the hub does not have.
         self.indexes = [index or _PYPI] if self._allowed else []
 
     def check(self, requirements: Iterable[str]) -> None:

@@ -1,9 +1,9 @@
-"""/apps/…: the files of installed apps, for who may enter their workspace.
+"""/apps/…: the files of installed apps, for whoever may enter their workspace.
 
-A page loads its files without a token: the address of the page has a ticket in it, which is good
-for the files of this one app: that of a user for an hour, that of an instance as long as it is
-wanted. All is served in a sandbox, for the code of an app is
-its author's: where the hub itself lives, it could do whatever a user who looks at it may.
+A page loads its files without a token: its address has a ticket in it, which opens the files of
+this one app: that of a user for an hour, that of an instance as long as it is wanted. All is served
+in a sandbox, since the code of an app is its author's: under the hub's own origin it could do
+whatever the user may who looks at it.
 """
 
 import json
@@ -78,7 +78,7 @@ class AppPages:
         return await self._to_ticket(request, app)
 
     async def _opened(self, workspace: str, key: str, ticket: str) -> App:
-        """The version of an app that a page was opened with, whatever has come after it."""
+        """The version of an app with which a page was opened, even if there is a newer one."""
         opens = self._instances.opens if "." in ticket else self._apps.opens
         number = await opens(ticket, f"{workspace}/{key}")
         app = await self._apps.get(workspace, key) if number else None

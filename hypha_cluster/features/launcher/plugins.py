@@ -77,7 +77,7 @@ def _blocks(source: str) -> Iterator[Block]:
         closing = f"</{name}" if name else "-->"
         end = -1 if closing in unclosed else lowered.find(closing, at)
         if end < 0:
-            unclosed.add(closing)  # there is none behind a later one either
+            unclosed.add(closing)  # a later opening tag has no end either
             continue
         if name:
             content = source[at:end]
@@ -175,7 +175,7 @@ def title_of(page: str) -> str:
 
 
 def check_source(source: object) -> str:
-    """A source that is small enough to be read; BadRequest, TooLarge."""
+    """Check that a source is a text that is small enough to be read; BadRequest, TooLarge."""
     if not isinstance(source, str):
         raise BadRequest(f"'source' of an app is text, not {shown(source)}.")
     try:

@@ -1,6 +1,6 @@
 """Probes: functions of an app by which it says whether it is ready, and whether it is well.
 
-Any gateway asks, the one whose turn it is; all of them hear what came of it, through Redis.
+The gateways take turns in asking; through Redis, all of them know the result.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ READINESS: Final = "readiness_probe"
 LIVENESS: Final = "liveness_probe"
 PROBES: Final = (READINESS, LIVENESS)
 _RESTARTS: Final = 10  # in a row, by failed probes; then an instance has failed
-_RECOVERED: Final = 600.0  # seconds of running, after which those before do not count
+_RECOVERED: Final = 600.0  # seconds of running, after which earlier restarts do not count
 _LONGEST: Final = 3_600.0  # seconds
-# A runner hears within this that the page is to be closed, so nobody opens another one before.
+# Within this time a runner learns that it has to close the page; no other one opens it before.
 _RESTART: Final = LEASE / 2  # seconds
 
 
@@ -75,7 +75,7 @@ def _number(about: Mapping[str, Any], name: str, default: float, *, least: float
 
 
 class Probes:
-    """Asks the apps that are due, one after the other gateway."""
+    """Asks the apps that are due; the gateways take turns."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Probes:
         self._failed = counts.app_failed_probes
 
     async def until_ready(self, app: App, address: str) -> None:
-        """Return when the readiness probe has said yes as often as it has to."""
+        """Return when the readiness probe has said yes often enough."""
         probe = Probe.of(app.probes, READINESS)
         if probe is None:
             return

@@ -42,7 +42,7 @@ class Code(NamedTuple):
 
 
 def template_of(name: str) -> str:
-    """The template that is meant by a type of apps or by the original's name; BadRequest."""
+    """The template for a type of apps, or for a name of the original's; BadRequest."""
     kind = name.removesuffix(_FILE)
     if kind not in _TEMPLATES:
         raise BadRequest(
@@ -81,7 +81,7 @@ def render(code: Code, template: str, root: str, packages: Packages = NOTHING_EL
 
 
 def requirements_of(config: Mapping[str, Any]) -> list[str]:
-    """BadRequest when they are no texts."""
+    """The requirements of a config; BadRequest when they are not texts."""
     given = config.get("requirements")
     if given is None:
         return []
@@ -106,7 +106,7 @@ def _wheels(requirements: Sequence[str], root: str) -> dict[str, Any]:
 
 
 def _contents(blocks: Any) -> list[Any]:
-    """The blocks of a plugin file; what somebody else calls so is not rendered."""
+    """The blocks of a plugin file; any other value of that name is left out."""
     return [
         each
         for each in (blocks if isinstance(blocks, list) else ())
@@ -115,5 +115,5 @@ def _contents(blocks: Any) -> list[Any]:
 
 
 def _for_html(value: Any) -> str:
-    """JSON that ends no element that it stands in."""
+    """JSON that cannot end the element in which it stands."""
     return json.dumps(value).replace("<", "\\u003c").replace("\u2028", "\\u2028")

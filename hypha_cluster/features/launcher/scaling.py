@@ -16,7 +16,7 @@ _LONGEST: Final = 31_536_000.0  # seconds
 
 
 def scale_of(config: Mapping[str, Any]) -> Scale:
-    """BadRequest names what makes no sense, and what would."""
+    """How an app scales, by its config; BadRequest names what makes no sense, and what would."""
     is_daemon = config.get("daemon") or False
     if not isinstance(is_daemon, bool):
         raise BadRequest(f"'daemon' of an app is true or false, not {shown(is_daemon)}.")
@@ -29,13 +29,13 @@ def scale_of(config: Mapping[str, Any]) -> Scale:
         )
     target = _number(config, "target_requests_per_instance", APP_TARGET, (1, 1_000_000))
     idle = _idle_of(config)
-    if idle is None and most > 1:  # what was started for many calls stops when they are over
+    if idle is None and most > 1:  # instances that were started for many calls stop after those
         return Scale(max(least, 1), most, APP_IDLE, target)
     return Scale(least, most, idle, target)
 
 
 def is_kept_up(config: Mapping[str, Any]) -> bool:
-    """Whether instances of an app are there although nobody has asked for them."""
+    """Whether instances of an app are there even if nobody asks for them."""
     return bool(config.get("daemon")) or bool(config.get("min_instances"))
 
 

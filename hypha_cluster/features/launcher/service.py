@@ -11,7 +11,7 @@ _SERVICE: Final = "server-apps"
 
 
 def server_apps(apps: AppFunctions, instances: InstanceFunctions, logs: LogFunctions) -> HubService:
-    """Functions and arguments are those of the original; what it lacks comes behind them."""
+    """The functions of `server-apps`, with the original's arguments first, then the hub's own."""
     return HubService(
         id=_SERVICE,
         name="Server Apps",

@@ -1,11 +1,11 @@
-"""What goes on at one gateway for its users, of which nobody has all."""
+"""Shares of what one gateway can do at once: no user may have all of it."""
 
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-_PART: Final = 10  # of what there may be, one user has this part
+_PART: Final = 10  # one user may have the whole divided by this
 
 
 class Shares:
@@ -15,12 +15,12 @@ class Shares:
         self._counts = Counter[str]()
 
     def has_room(self, user: str, most: int) -> bool:
-        """Whether there is room for one more of a user. most: how many there may be of all."""
+        """Whether a user may have one more. most: how many all users may have together."""
         return self._counts.total() < most and self._counts[user] < max(most // _PART, 1)
 
     @contextlib.contextmanager
     def taken(self, user: str) -> Iterator[None]:
-        """Meanwhile there is one more of a user."""
+        """Count one more for a user meanwhile."""
         self._counts[user] += 1
         try:
             yield

@@ -48,7 +48,7 @@ _CLOSING: Final = 10.0  # seconds that closing a page may take
 class Start(NamedTuple):
     """How an app is to be started.
 
-    shared: an instance that there is will do. mode: which of several.
+    shared: whether an instance that is there will do. mode: how one of several is chosen.
     """
 
     client: str | None = None
@@ -59,7 +59,7 @@ class Start(NamedTuple):
 
 
 class Insight(NamedTuple):
-    """What a gateway knows of how busy clients are, and what it counts."""
+    """What a gateway knows of how busy clients are, and where it counts starts."""
 
     load: Load
     counts: Counts
@@ -86,11 +86,11 @@ class Starter:
         self._waiting = Shares()
 
     async def start(self, app: App, launcher: Identity, how: Start) -> Instance:
-        """An instance that is ready; HubError with the reason when it does not get so."""
+        """Return an instance that is ready; HubError with the reason if it does not get ready."""
         client = generated_id() if how.client is None else how.client
         check_client_id(client)
         if not launcher.is_child and not launcher.is_anonymous:
-            await self._workspaces.know(launcher)  # else its child could not come in
+            await self._workspaces.know(launcher)  # else the page, as its child, could not come in
         wanted = wanted_of(app, launcher, how, client)
         choose = partial(self._choose, how.mode)
         with self._room(launcher.family):
@@ -101,7 +101,7 @@ class Starter:
 
     @contextlib.contextmanager
     def _counted(self, began: float) -> Iterator[None]:
-        """Count a start, and what comes of it."""
+        """Count a start, and how it ends."""
         outcome = "failed"
         try:
             yield
@@ -141,7 +141,7 @@ class Starter:
         while True:
             try:
                 instance = await self._instances.find(address)
-            except RedisUnavailable:  # it starts meanwhile, so whoever asked goes on waiting
+            except RedisUnavailable:  # the app starts all the same, so go on waiting
                 await asyncio.sleep(_LOOKS[-1])
                 continue
             if instance is not None and instance.state is State.RUNNING:
@@ -172,7 +172,7 @@ class Starter:
         return True
 
     async def until_closed(self, address: str) -> None:
-        """Wait for the page of an instance that is ending; while it is open, others may find it."""
+        """Wait until the page of an ending instance is closed; until then, lookups may find it."""
         looks, end = iter(_LOOKS), time.monotonic() + _CLOSING
         while time.monotonic() < end:
             instance = await self._instances.find(address)
@@ -183,7 +183,7 @@ class Starter:
     async def launch(
         self, workspace: str, query: dict[str, Any], launcher: Identity
     ) -> tuple[str, str]:
-        """The address and the service that a query with `launch` means, started if need be."""
+        """The address and the service of a query with `launch`; the app is started if need be."""
         name, service = query.get("client_name"), query.get("id", query.get("service_id"))
         service_id = str(service or DEFAULT).rpartition(":")[2]
         app = await self._meant(workspace, name, service_id)
@@ -227,11 +227,11 @@ def wanted_of(app: App, launcher: Identity, how: Start, client: str) -> Wanted:
 
 
 def page_user(launcher: Identity, workspace: str) -> Identity:
-    """Who the page of an app is: its launcher's child, in one workspace, without a role.
+    """The user of an app's page: a child of its launcher, in one workspace, without a role.
 
-    It ends when what its launcher came with is revoked, for it counts as made with that; that of a
-    child's comes in no more when the child's token is over. Who starts an app on a page of the hub
-    may log out, and the app goes on: until all that the user has been given is ended.
+    It counts as made with the launcher's token, and ends when that is revoked. If the launcher is a
+    child itself, the page cannot come in after the child's token has expired. A user who starts an
+    app on a page of the hub may log out: the app goes on until all tokens of the user are ended.
     """
     origin = launcher.origin
     is_on_page = origin is not None and origin.token.startswith(PAGE) and not launcher.is_child

@@ -1,4 +1,4 @@
-"""What goes when whoever it was for has gone: apps with their workspaces, instances with users."""
+"""Removes what nobody needs any more: apps of lost workspaces, instances that users have left."""
 
 import logging
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Tidying:
-    """Looks for what nobody needs any more; every gateway does, and finds the same."""
+    """Looks for what nobody needs any more; every gateway does so, and finds the same."""
 
     def __init__(
         self,

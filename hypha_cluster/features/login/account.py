@@ -88,7 +88,7 @@ class AccountPages:
         )
 
     async def _owned(self, user: Identity) -> list[Workspace]:
-        mine = replace(user, roles=())  # an admin owns all, and looks for their own here
+        mine = replace(user, roles=())  # an admin owns all workspaces, but sees their own here
         return [found for found in await listed(self._workspaces) if owns(mine, found)]
 
     # Tokens.
@@ -119,7 +119,7 @@ class AccountPages:
         return token
 
     async def _require(self, user: Identity, scope: str) -> None:
-        """A workspace that one may make tokens for; one's own may have to be made first."""
+        """Require that a user may make tokens for a workspace; their own is made if need be."""
         if scope == user.id and await self._workspaces.find(scope) is None:
             with contextlib.suppress(Conflict):  # somebody else was faster
                 await self._workspaces.create(own_workspace(user))
@@ -130,7 +130,7 @@ class AccountPages:
         form = await self._browsers.form(request, signed)
         token = await self._issued.get(signed.identity.id, form.get("token", ""))
         await self._revocations.note(Revocation.of_token(token.id, token.expires, time.time()))
-        # After that: what is not on the list cannot be ended by its name any more.
+        # Only now: a token that is not on the list cannot be ended by its name any more.
         await self._issued.forget(signed.identity.id, token.id)
         return self._back(request)
 

@@ -37,7 +37,7 @@ class Clients(NamedTuple):
 
 
 class AdminPages:
-    """Shows admins what is everybody's, and lets them end it."""
+    """Shows admins what all users have, and lets them end it."""
 
     def __init__(
         self,
@@ -125,13 +125,13 @@ class AdminPages:
         await self._revocations.lift(Kind.USER, user)
 
     async def _kick(self, signed: Signed, address: str) -> None:
-        """End a client's connection; its token goes on holding."""
+        """End a client's connection; its token stays valid."""
         workspace, _, client = address.partition("/")
         if not workspace or not client or "/" in client:
             raise BadRequest("A client is WORKSPACE/CLIENT.")
         await self._revocations.note(Revocation.of_client(address, time.time()))
 
     async def _end_workspace(self, signed: Signed, workspace: str) -> None:
-        """Take a workspace from all tokens that name it so far."""
+        """Take a workspace from all tokens so far that name it."""
         now = time.time()
         await self._revocations.note(Revocation.of_workspace(workspace, now, now))

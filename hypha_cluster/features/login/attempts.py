@@ -1,4 +1,4 @@
-"""How often one may try what costs the hub something, or what could be guessed."""
+"""Bounds attempts at what costs the hub something, or at what could be guessed."""
 
 from hypha_cluster import audit
 from hypha_cluster.audit import Event
@@ -9,7 +9,7 @@ from hypha_cluster.registry.logins import Attempts
 class LoginAttempts:
     """Bounds the logins that begin at one address, and the tokens reported that are refused.
 
-    source: as which address somebody counts; nothing is counted where it is empty.
+    source: the address for which somebody counts; if it is empty, nothing is counted.
     """
 
     def __init__(self, begun: Attempts, reports: Attempts) -> None:
@@ -28,7 +28,7 @@ class LoginAttempts:
             await check(self._reports, what, "tokens that are not valid")
 
     async def refuse_report(self, key: str, source: str) -> None:
-        """A token was refused."""
+        """Count a token that was refused."""
         for what in _named(key, source):
             await self._reports.count(what)
 
@@ -38,7 +38,7 @@ def _named(key: str, source: str) -> list[str]:
 
 
 async def check(attempts: Attempts, what: str, many: str) -> None:
-    """TooMany, with when to try again. many: what there were too many of."""
+    """Raise TooMany, with when to try again, if there were too many. many: of what, in words."""
     if seconds := await attempts.left_out(what):
         audit.note(Event.LIMIT_HIT, limit=many, subject=what)
         minutes = max(1, round(seconds / 60))

@@ -35,12 +35,12 @@ class Signed(NamedTuple):
 
     @property
     def csrf(self) -> str:
-        """What stands in each form of theirs, and no other page can know."""
+        """The secret in each form of theirs, which no other page can know."""
         return hmac.digest(self.secret.encode(), b"forms", "sha256").hex()
 
 
 class Cookie:
-    """One cookie of the hub's: for it alone where there is TLS, and never for scripts."""
+    """One cookie of the hub: with TLS for this host alone, and never for scripts."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -70,10 +70,10 @@ AWAY: Final = Cookie("hypha-away")
 
 
 class Opener(Enum):
-    """Who asks for a page, of which browsers alone can tell: no script can claim to be a person.
+    """Who asks for a page, as the browser says: no script can claim to be a person.
 
-    What a script fetches, a frame, a form that is posted or a WebSocket is a SCRIPT's. UNSAID is
-    what browsers leave out where there is neither https nor localhost.
+    SCRIPT: what a script fetches, a frame, a form that is posted, a WebSocket. UNSAID: the browser
+    does not say it, because there is neither https nor localhost.
     """
 
     PERSON = auto()
@@ -114,7 +114,7 @@ class Browsers:
         return cls(logins, grounds.revocations, grounds.public_base_url, SESSION_LIFETIME)
 
     def base_url(self, connection: HTTPConnection) -> str:
-        """By which address the browser reaches the hub; without a slash at its end."""
+        """The address by which the browser reaches the hub, without a slash at its end."""
         return self._public_base_url or base_url_of(connection)
 
     def root(self, request: Request) -> str:
@@ -125,7 +125,7 @@ class Browsers:
         return self.base_url(connection).startswith("https:")
 
     async def signed_in(self, request: Request) -> Signed | None:
-        """None also when a script of another page asks, which may read the answer."""
+        """Who has signed in; None also when a script of another page asks, which might read it."""
         secret = SESSION.read(request, secure=self.is_secure(request))
         if not self._is_own(request):
             return None
@@ -167,8 +167,8 @@ class Browsers:
     async def form(self, request: Request, signed: Signed | None = None) -> Mapping[str, str]:
         """The fields that a page of the hub's own has sent.
 
-        PermissionDenied when it comes from another page: by what browsers say of themselves and,
-        for whoever has signed in, by what only pages of the hub's own know.
+        PermissionDenied when it comes from another page: that shows in what the browser says and,
+        for whoever has signed in, in the secret that only the hub's own pages know.
         """
         if not self._is_own(request) or request.headers.get("sec-fetch-site") == "cross-site":
             raise PermissionDenied("This form is from another page.")
@@ -180,7 +180,7 @@ class Browsers:
         return fields
 
     def _is_own(self, request: Request) -> bool:
-        """Whether a page of the hub's own asks, or a person who goes to another one."""
+        """Whether a page of the hub's own asks, or a person who opens an address."""
         headers, own = request.headers, urlsplit(self.base_url(request))
         if headers.get("origin") not in (None, f"{own.scheme}://{own.netloc}"):
             return False

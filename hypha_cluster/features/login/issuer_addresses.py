@@ -15,7 +15,7 @@ from hypha_cluster.protocol.limits import ISSUER_REQUESTS
 from hypha_cluster.registry.logins import Attempts
 from hypha_cluster.web.bodies import Room
 
-# What a browser redeems. The hub lends its address to no one who tries out passwords or secrets.
+# What a browser redeems. Nobody may try out passwords or secrets from the hub's address.
 _GRANTS: Final = ("authorization_code", "refresh_token")
 _REFUSED: Final = 400  # the lowest status by which an issuer refuses one
 
@@ -23,8 +23,9 @@ _REFUSED: Final = 400  # the lowest status by which an issuer refuses one
 class IssuerAddresses:
     """Passes both on to the issuer of this hub. provider: None if there is none.
 
-    To the issuer all come from the hub; so whoever tries codes out is stopped here. refused: counts
-    what the issuer refuses. source_of: as which address a request counts, or empty.
+    For the issuer, all requests come from the hub; so whoever tries codes out is stopped here.
+    refused: counts what the issuer refuses. source_of: the address for which a request counts, or
+    empty.
     """
 
     def __init__(

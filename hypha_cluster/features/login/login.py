@@ -34,7 +34,7 @@ _PERIOD: Final = 600.0  # seconds in which attempts are counted
 
 
 class Login(Feature):
-    """Lets users with a name in."""
+    """Lets users log in."""
 
     name = "login"
     title = "Logging in"
@@ -77,7 +77,7 @@ class Login(Feature):
         )
 
     def _first_issuer(self, grounds: Grounds) -> Provider | None:
-        """Where users log in; or whose access tokens are accepted, if they log in elsewhere."""
+        """The issuer at which users log in; else the one whose access tokens are accepted."""
         if self._providers:
             return next(iter(self._providers.values()))
         if not grounds.issuer:

@@ -93,7 +93,7 @@ class LoginPages:
     # Signing in.
 
     async def page(self, request: Request) -> Response:
-        """Who has to sign in is asked to; who has, whether the program may act as them."""
+        """Ask somebody to sign in; then ask whether the program may act as them."""
         key = public_part(request.query_params.get("key", ""))
         waiting = await self._logins.waiting(key) if key else None
         signed = await self._browsers.signed_in(request)
@@ -146,7 +146,7 @@ class LoginPages:
         return self._go(request, f"{PAGE}?key={key}" if key else ACCOUNT)
 
     def _go(self, request: Request, path: str) -> Response:
-        """To another page of the hub's; nobody else says which."""
+        """Redirect to another page of the hub; never to an address that came with the request."""
         return RedirectResponse(f"{self._browsers.root(request)}{path}", 303)
 
     async def sign_out(self, request: Request) -> Response:
@@ -244,7 +244,7 @@ class LoginPages:
             request,
             "invitation",
             error.status if error else 200,
-            # Its address is a secret, which a browser would repeat wherever it goes from there.
+            # The address of this page is a secret, which the browser would else tell the next page.
             headers={"Referrer-Policy": "strict-origin"},
             complaint=str(error) if error else "",
             account=invitation.account,

@@ -34,7 +34,7 @@ _HTML: Final = (
 )
 
 
-# Those that are told a token or end something; what is in an address is written down on its way.
+# Functions that are told a token, or end something: proxies on the way log what is in an address.
 _POSTED: Final = frozenset(("parse_token", "revoke_token", "revoke_user", "revoke_workspace"))
 
 
@@ -183,7 +183,7 @@ class LoginService:
             await self._issued.forget(identity.family, token_id)
 
     async def _revoke_listed(self, context: Context, token: str) -> None:
-        """It leaves the list once it has ended; so who is refused finds it there again."""
+        """End a token on the list, then take it off: so it is still there if ending it failed."""
         found = await self._issued.get(context.identity.id, token)
         await self._note(context, Revocation.of_token(found.id, found.expires, time.time()))
         await self._issued.forget(context.identity.id, found.id)
@@ -217,7 +217,7 @@ class LoginService:
 
 
 def _source_of(context: Context) -> str:
-    """As which address the caller counts; empty for one that does not."""
+    """The address for which the caller counts; empty if it does not count."""
     if context.connection is None:
         return context.source
     subjects = context.connection.subjects
@@ -225,7 +225,7 @@ def _source_of(context: Context) -> str:
 
 
 def _check_named(identity: Identity) -> None:
-    """What is noted is kept for years; so it is for users whom somebody vouches for."""
+    """Refuse anonymous users: a revocation is kept for years, so somebody has to vouch for them."""
     if identity.is_anonymous:
         raise PermissionDenied("Only a user with an e-mail address may do this.")
 
@@ -248,7 +248,7 @@ def _number(name: str, value: object) -> float:
 
 
 def _past(name: str, value: object) -> float:
-    """A Unix time that has been; by default now."""
+    """A Unix time in the past; by default now."""
     now = time.time()
     when = now if value is None else _number(name, value)
     if not 0 < when <= now:

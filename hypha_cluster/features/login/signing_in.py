@@ -1,4 +1,4 @@
-"""How somebody proves who they are: with a password, or by coming back from an issuer."""
+"""Finds out who somebody is: by a password, or by coming back from an issuer."""
 
 import secrets
 import time
@@ -52,7 +52,7 @@ class SigningIn:
     # With a password.
 
     async def by_password(self, name: str, password: str, address: str) -> Identity:
-        """Who has this password. address: where they ask from."""
+        """The user with this name and password. address: from where they ask."""
         if not self._settings.is_local:
             raise PermissionDenied("Nobody logs in with a password here.")
         account = await self._accounts.find(name)
@@ -82,7 +82,7 @@ class SigningIn:
         ]
 
     async def by_invitation(self, code: str, name: str, email: str, password: str) -> Identity:
-        """Choose a password, or make the first account, with an invitation that holds once."""
+        """Set a password, or make the first account, with an invitation that can be used once."""
         invitation = await self._accounts.invited(code)
         check_password(password, invitation.account or name)
         hashed = await self._passwords.hashed(password)
@@ -125,12 +125,12 @@ class SigningIn:
         asked = AuthRequest(sign_in.nonce, sign_in.verifier, redirect_uri)
         identity = await provider.identify(query.get("code", ""), asked)
         user = await self._of_this_hub(sign_in.provider, identity)
-        await self._workspaces.know(user)  # as the maker of tokens
+        await self._workspaces.know(user)  # so that tokens that they make hold
         audit.note(Event.LOGGED_IN, user=user.id, email=user.email, issuer=sign_in.provider)
         return _now(user), sign_in.login
 
     async def _of_this_hub(self, provider: str, identity: Identity) -> Identity:
-        """Who a user of an issuer is here: one of the first goes by their own id."""
+        """The identity here of an issuer's user; those of the first issuer keep their own ids."""
         if provider != next(iter(self._providers)):
             identity = replace(identity, id=f"{provider}|{identity.id}")
         if await self._accounts.find(identity.id) is not None:
@@ -153,5 +153,5 @@ def address_of(request: Request) -> str:
 
 
 def _now(identity: Identity) -> Identity:
-    """Who has signed in just now; what was revoked before does not concern them."""
+    """The identity of somebody who signs in now: revocations of before do not concern it."""
     return replace(identity, origin=Origin("", time.time()))

@@ -1,4 +1,4 @@
-"""What the login of one hub is like, and how its operator says so."""
+"""The settings of logging in."""
 
 import json
 from dataclasses import dataclass, fields

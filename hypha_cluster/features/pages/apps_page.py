@@ -1,7 +1,8 @@
 """The page of the server apps of a workspace: to install them, to run them, to see what they do.
 
-Its script calls `server-apps` over HTTP, by a token of who looks. So it does nothing that other
-programs could not do, and no other page can do it: the cookie alone counts for nothing there.
+Its script calls `server-apps` over HTTP, with a token of the user who looks at it. So it can do
+nothing more than other programs; and no other page can do it, since the cookie alone does not count
+there.
 """
 
 from typing import Final
@@ -37,7 +38,7 @@ class AppsPage:
         return [WorkspaceRoute("/{workspace}/apps/", self.show)]
 
     async def show(self, request: Request) -> Response:
-        """The page; those who may not enter the workspace, or have no name, are told so."""
+        """The page; whoever may not enter the workspace, or has not logged in, is told so."""
         workspace: str = request.path_params["workspace"]
         looker = await self._lookers.identify(request)
         is_inside = looker.is_known and await self._lookers.may_enter(looker, workspace)

@@ -1,7 +1,7 @@
 """What a service offers, as a page shows it: functions, what they take, and how to call them.
 
-All of it is strangers' words. They are shortened here, and escaped by whoever puts them into a
-page; into code they come as literals, or not at all.
+All of it is text of strangers. It is shortened here, and escaped by whoever puts it into a page; in
+code it is a literal, or left out.
 """
 
 import json
@@ -26,7 +26,7 @@ class Parameter(NamedTuple):
 
 
 class Function(NamedTuple):
-    """A function of a service. parameters: None where nobody says what it takes."""
+    """A function of a service. parameters: None if it is not known what it takes."""
 
     path: str
     signature: str
@@ -83,7 +83,7 @@ def parameters_of(signature: object) -> list[Parameter] | None:
 
 
 def snippets(place: Place, function: Function) -> list[tuple[str, str]]:
-    """Titles and code; in what is no name of code, only by HTTP."""
+    """Titles and code; only HTTP for a function whose name is no name in a program."""
     arguments = {
         each.name: _EXAMPLES.get(each.annotation, "text")
         for each in function.parameters or ()

@@ -21,7 +21,7 @@ FIGURES: Final = "/pages/figures"
 
 
 class HubPage:
-    """`/` for browsers, and the figures that it draws. for_admins: who alone sees figures."""
+    """`/` for browsers, and the figures that it draws. for_admins: whether only they see these."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class HubPage:
             own = {
                 "name": self._pulse.node,
                 "version": __version__,
-                "started": 0,  # which its lease has
+                "started": 0,  # only its lease says it
                 "draining": False,
                 "clients": None,
                 "samples": [sample[:SHOWN] for sample in self._pulse.alone()],

@@ -18,11 +18,12 @@ _HINT: Final = (
 
 
 class Looker(NamedTuple):
-    """identity: somebody new for whoever has not logged in. is_known: whether they have.
+    """Who looks at a page.
 
-    hint: why a page does not know them though they have a cookie; empty, unless it is so.
-    token: what the page's script may call with; empty for whoever came with a token in a header,
-    who would else renew it for ever, and for whoever is not known.
+    identity: somebody new if they have not logged in. is_known: whether they have logged in.
+    hint: why the page does not know them although they have a cookie; else empty. token: that with
+    which the page's script calls; empty for whoever is not known, and for whoever came with a token
+    in a header, which they could renew by it for ever.
     """
 
     identity: Identity
@@ -32,7 +33,7 @@ class Looker(NamedTuple):
 
 
 class Lookers:
-    """Finds out who looks, and by which address they reach the hub."""
+    """Finds out who looks at a page, and by which address they reach the hub."""
 
     def __init__(self, grounds: Grounds) -> None:
         self._gatekeeper = grounds.gatekeeper
@@ -48,10 +49,10 @@ class Lookers:
         return self._browsers.root(request).rstrip("/")
 
     async def identify(self, request: Request) -> Looker:
-        """A cookie counts for what a person opens, not for what a page of somebody's fetches.
+        """Who looks. A cookie counts for what a person opens, not for what a page fetches.
 
-        InvalidToken for a token that is none. Who may do nothing without one may look all the same
-        at what everybody may see.
+        InvalidToken for a token that does not hold. Somebody without a token may look at what
+        everybody may see, even where `--anonymous` lets them do nothing else.
         """
         if token := token_of(header(request, b"authorization")):
             return Looker(await self._gatekeeper.identify(token), is_known=True)
@@ -66,7 +67,7 @@ class Lookers:
             return await self._workspaces.may_enter_lately(looker.identity, workspace)
         except WorkspaceNotFound:
             if looker.is_known and workspace == looker.identity.id:
-                return True  # one's own is made when one first needs it
+                return True  # a user's own workspace is made when it is first needed
             raise
 
     def _unsure(self) -> Looker:

@@ -15,7 +15,7 @@ ECHO: Final = "/apps/built-in/echo-service.html"
 TEST: Final = "/apps/built-in/test.html"
 PARSER: Final = "/apps/built-in/imjoy-plugin-parser.html"
 _CLIENT: Final = "dist/hypha-rpc-websocket.min.js"
-# As the playground's frame: of no origin, and with the published client, which evaluates text.
+# Like the playground's frame: without an origin; and the published client evaluates text.
 _POLICY: Final = (
     "sandbox allow-scripts; default-src 'none'; style-src 'nonce-{nonce}'; img-src data:; "
     "script-src 'nonce-{nonce}' 'unsafe-eval'; connect-src {sockets} {hub}; base-uri 'none'; "

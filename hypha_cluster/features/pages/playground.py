@@ -1,7 +1,8 @@
 """The playground: clients that a person writes and runs in their own browser.
 
-The code runs in a worker within a sandboxed frame, whose origin is nobody's: it has no cookie, sees
-no page, and reaches the hub only, as any program may. What it may do besides no other page may.
+The code runs in a worker within a sandboxed frame, which has no origin: it has no cookie, sees no
+page, and reaches nothing but the hub, as any program may. Its policy, which lets it evaluate text,
+is that of no other page.
 """
 
 import io
@@ -86,7 +87,7 @@ class Playground:
         )
 
     async def sandbox(self, request: Request) -> Response:
-        """The frame; its policy names addresses, for an origin of nobody has no 'self'."""
+        """The frame; its policy names addresses, since a page without an origin has no 'self'."""
         base_url, root = self._lookers.base_url(request), self._lookers.root(request)
         place = urlsplit(base_url)
         nonce, text = self._pages.fill(

@@ -1,4 +1,4 @@
-"""What the gateways do right now: each measures itself, and leaves that where all can read it."""
+"""What the gateways do right now: each measures itself, and writes that where all can read it."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from hypha_cluster.registry.nodes import NodeInfo, list_nodes
 
 EVERY: Final = 1.0  # seconds between two measurements
 KEPT: Final = 120  # of the last measurements, two minutes
-LIFETIME: Final = 15.0  # seconds after which one that says nothing more has no pulse
+LIFETIME: Final = 15.0  # seconds after which the measurements of a silent gateway are forgotten
 FRESH: Final = 0.5  # seconds for which what was read answers everybody
 
 
@@ -73,7 +73,7 @@ class Pulse:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(EVERY)
-            with suppress(RedisUnavailable):  # which its link tells
+            with suppress(RedisUnavailable):  # the links log that
                 clients = await self._redis.scard(self._keys.node_clients(self.node))
                 self.measure(clients)
                 await self._redis.set_for(
@@ -116,7 +116,7 @@ class Pulse:
         return [list(sample) for sample in self._samples]
 
     async def gateways(self) -> list[Gateway]:
-        """All gateways that are up; RedisUnavailable. Many who look cost no more than one."""
+        """All gateways that are up; RedisUnavailable. It costs the same however many ask."""
         async with self._reading:
             at, found = self._read
             if time.monotonic() - at > FRESH:
@@ -127,7 +127,7 @@ class Pulse:
         return found
 
     async def _look(self) -> list[Gateway] | RedisUnavailable:
-        """A failure is an answer too: those who wait for one must not ask one after the other."""
+        """Read all pulses; a failure is returned, so that those who wait do not each ask again."""
         try:
             return await read_pulses(self._redis, self._keys)
         except RedisUnavailable as error:

@@ -72,7 +72,7 @@ class WorkspacePage:
         return [WorkspaceRoute("/{workspace}/", self.show)]
 
     async def show(self, request: Request) -> Response:
-        """The workspace, or one service of it; who may not enter sees what is public."""
+        """The workspace, or one service of it; whoever may not enter sees what is public."""
         workspace: str = request.path_params["workspace"]
         looker = await self._lookers.identify(request)
         inside = await self._lookers.may_enter(looker, workspace)

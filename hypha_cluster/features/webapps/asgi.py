@@ -1,4 +1,4 @@
-"""Services of `type: "ASGI"`: `serve` of a client is called, and asks for what it needs."""
+"""Services of `type: "ASGI"`: the hub calls `serve` of a client, which calls back for its needs."""
 
 import logging
 from functools import partial
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 SERVE: Final = "serve"
 _RESTARTING: Final = 1012  # for a browser that may find another provider, or the same one again
 _FAILED: Final = 1011
-# What an application is told when its gateway stops before the browser has left.
+# The message for an application whose gateway stops before the browser has left.
 _END: Final[dict[str, Message]] = {
     "http": {"type": "http.disconnect"},
     "websocket": {"type": "websocket.disconnect", "code": _RESTARTING, "reason": ""},
@@ -120,7 +120,7 @@ class _Interface(NamedTuple):
         return await self.inlet.receive()
 
     async def send(self, message: Any) -> None:
-        """A piece of the answer; whoever sends one that is not the last hears of the browser."""
+        """Take a piece of the answer; from the first that is not the last on, read the browser."""
         if isinstance(message, dict) and message.get("more_body"):
             self.reading.begin()
         await self.outlet.send(message)
@@ -141,7 +141,7 @@ async def _break_off(
 
 
 def _farewell(error: HubError) -> tuple[int, str]:
-    """The code and the reason that a browser's WebSocket is closed with."""
+    """The code and the reason with which a browser's WebSocket is closed."""
     if isinstance(error, InvalidToken):
         return error.close_code, "the token has been revoked"
     if isinstance(error, ClientLeft):

@@ -1,8 +1,8 @@
 """Who asks for a web application: by a token in a header, or by the cookie of the login page.
 
-All applications are under one origin, so a page of one could ask for another with the cookie of who
-looks at it, and says itself from which page it comes. The cookie counts only where a person goes to
-a page, which no script can claim; what that page asks for then needs a token in a header.
+All applications are under one origin. So a page of one application could fetch another one with the
+cookie of the person who looks at it. Therefore the cookie counts only where a person goes to a
+page, which no script can claim; what that page fetches then needs a token in a header.
 """
 
 from typing import NamedTuple
@@ -37,7 +37,7 @@ class Entrance:
         self._public_base_url = grounds.public_base_url
 
     async def admit(self, connection: HTTPConnection, workspace: str) -> Guest:
-        """An application may have tokens of its own, so one that is not the hub's is no error."""
+        """Say who asks; a foreign token is no error, as an application may have its own."""
         user, refusal = None, None
         try:
             user = await self._user(connection)

@@ -1,4 +1,4 @@
-"""Functions as a browser sees them: a request becomes an event, a dict becomes the answer."""
+"""Turns a request into the event for a function, and the dict that it returns into an answer."""
 
 import json
 from typing import Any, Final, NamedTuple
@@ -17,7 +17,7 @@ _BINARY: Final = b"application/octet-stream"
 
 
 class Answer(NamedTuple):
-    """What goes to the browser."""
+    """The answer to a browser."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -34,7 +34,7 @@ def function_name(path: str) -> str | None:
 
 
 def event_of(scope: dict[str, Any], body: bytes, user: Identity | None) -> dict[str, Any]:
-    """What a function is called with: the scope of an application, with texts where it has bytes.
+    """The argument of a function: the scope of an application, with text in the place of bytes.
 
     user: whom the token of the request speaks for; None when it has none.
     """
@@ -75,11 +75,11 @@ def _read(result: Any) -> Answer:
 
 
 def _body(body: Any) -> tuple[bytes, bytes]:
-    """Its bytes, and of which type they are unless the function says so."""
+    """The bytes of a body, and their media type if the function names none."""
     if body is None:
         return b"", b""
     if isinstance(body, str):
-        # The original names no type, and browsers look for themselves.
+        # The original names no type, so that browsers guess.
         is_page = body.lstrip()[:1] == "<"
         return body.encode(), _HTML if is_page else _TEXT
     if isinstance(body, list) or (isinstance(body, dict) and "_rtype" not in body):

@@ -1,4 +1,4 @@
-"""What comes from a browser, for an application elsewhere: piece by piece, at its own pace."""
+"""Hands a browser's request to an application elsewhere, piece by piece, at its pace."""
 
 import asyncio
 from collections.abc import Iterator
@@ -47,14 +47,14 @@ class Inlet:
         await self._inbox.put(message)
 
     async def _next(self) -> Message:
-        """What comes next. Only the time counts in which the browser is waited for."""
+        """The next message; only the time in which it waits for the browser counts."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with asyncio.timeout(self._patience):
             message = await self._receive()
         if self._patience is not None:
             self._patience += len(message.get("body", b"")) / BODY_PACE - (loop.time() - began)
-        if not message.get("more_body"):  # so it is not one for whose rest is waited
+        if not message.get("more_body"):  # nothing more of the body has to come
             self._patience = None
         return message
 
@@ -72,7 +72,7 @@ class Inlet:
         return message
 
     def end(self, message: Message) -> None:
-        """Whoever would read on has to stop: let the application know by this message."""
+        """Stop whoever reads on: this message tells the application."""
         self._end(Browser.LEFT, message)
 
     def _end(self, browser: Browser, message: Message) -> None:
@@ -83,7 +83,7 @@ class Inlet:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that was taken is kept, so that somebody else can read it."""
+        """Whether all that was taken is kept, so that another provider can read it."""
         return self._many <= 1 and not (self._first and self._first.get("more_body"))
 
     def rewind(self) -> None:
@@ -107,7 +107,7 @@ def pieces(message: Message) -> Iterator[Message]:
 
 
 class Reading:
-    """Reads on once that matters: many answer at once, and never ask what comes."""
+    """Begins to read only when somebody asks: many applications answer without reading."""
 
     def __init__(self, inlet: Inlet, supervisor: Supervisor) -> None:
         self._inlet = inlet

@@ -1,7 +1,6 @@
-"""What an application elsewhere answers: checked, then sent on to the browser.
+"""Checks what an application elsewhere answers, and sends it on to the browser.
 
-An application waits for each message until the socket has taken it. When the browser has left, it
-is told so.
+An application waits until the socket has taken each message. It is told when the browser has left.
 """
 
 from enum import Enum, auto

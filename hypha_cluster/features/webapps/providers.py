@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 ASGI: Final = "ASGI"
 FUNCTIONS: Final = "functions"
-REPEATABLE: Final = ("GET", "HEAD")  # methods of what another provider may do again
+REPEATABLE: Final = ("GET", "HEAD")  # methods of requests that another provider may do again
 SUSPENDED_PATIENCE: Final = 8.0  # seconds for a provider to come back
 LOOKING: Final = 2.0  # seconds between two looks at whether a provider is there
 
@@ -47,7 +47,7 @@ class Application:
         self._farewell: Callable[[], None] = lambda: None
 
     async def find(self) -> Provider:
-        """Who is to answer; ServiceNotFound, or what is wrong with the guest's token."""
+        """The provider that is to answer; ServiceNotFound, or the error of the guest's token."""
         try:
             provider = await self._visits.find(
                 self.guest.visitor,
@@ -121,7 +121,7 @@ class Application:
     ) -> T:
         work = asyncio.ensure_future(converse(provider))
         try:
-            await asyncio.wait((work,), timeout=LOOKING)  # most of it is over by then
+            await asyncio.wait((work,), timeout=LOOKING)  # by then, most work is done
             if not work.done():
                 await self._watched(provider, work, may_ask_again)
             return work.result()
@@ -150,8 +150,8 @@ class Application:
     async def _watch(self, provider: Provider, may_ask_again: Callable[[], bool]) -> NoReturn:
         """Raise ClientAway when a provider is suspended, and another one can do its work.
 
-        If none can, it has time to come back. Nobody tells all gateways that a connection broke, so
-        the registry is asked.
+        If none can, the provider has time to come back. Gateways do not tell each other that a
+        connection broke, so the registry is asked.
         """
         suspended_for = 0.0
         while suspended_for < SUSPENDED_PATIENCE:
@@ -169,5 +169,5 @@ def _name(provider: Provider) -> str:
 
 
 def _lost(error: HubError) -> HubError:
-    """For a browser, a provider that is not there any more has left."""
+    """The error for a browser: a provider that is not there any more has left."""
     return ClientLeft(str(error)) if isinstance(error, ClientNotFound) else error

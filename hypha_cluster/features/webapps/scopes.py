@@ -7,8 +7,8 @@ from starlette.types import Scope
 from hypha_cluster.features.webapps.values import without_our_cookies
 from hypha_cluster.hub.visiting import Visitor
 
-# Among the flags of a service: its framework wants `path` whole, as ASGI has it by now. Starlette
-# does since 0.33, for mounts and redirects; the releases before it, and the original, do not.
+# A flag of a service: its framework wants the whole `path`, as ASGI has it by now. Starlette does
+# since 0.33, for mounts and redirects; earlier releases, and the original, do not.
 FULL_PATH: Final = "asgi-full-path"
 SPEC_VERSIONS: Final = {"http": "2.3", "websocket": "2.4"}
 
@@ -16,7 +16,7 @@ SPEC_VERSIONS: Final = {"http": "2.3", "websocket": "2.4"}
 def app_scope(scope: Scope, visitor: Visitor, workspace: str) -> dict[str, Any]:
     """The scope of an ASGI application, `path` relative to where it is mounted, `raw_path` not.
 
-    context: who asks, for an application that wants to know; others do not look for it.
+    Its `context` says who asks, for applications that want to know.
     """
     kind: str = scope["type"]
     root_path: str = scope["root_path"]
@@ -56,7 +56,7 @@ def app_path(scope: Scope) -> str:
 
 
 def _scheme(scope: Scope) -> str:
-    """As the browser has it, if a proxy in front of the hub says so."""
+    """The scheme of the request; that of the browser if a proxy in front of the hub says it."""
     scheme: str = scope["scheme"]
     forwarded = dict(scope["headers"]).get(b"x-forwarded-proto", b"")
     if forwarded in (b"http", b"https"):

@@ -1,4 +1,4 @@
-"""What an application has sent, as ASGI wants it: bytes, headers, a status."""
+"""Reads what an application has sent as ASGI wants it: bytes, headers, a status."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from typing import Any, Final
 from hypha_cluster.errors import BadRequest
 from hypha_cluster.protocol.guard import shown
 
-_BINARY: Final = ("memoryview", "typedarray", "ndarray")  # whose bytes travel as `_rvalue`
+_BINARY: Final = ("memoryview", "typedarray", "ndarray")  # types with their bytes in `_rvalue`
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NO_VALUE: Final = re.compile(rb"[\x00\r\n]")
 # What belongs to the connection between the browser and the gateway, or to the hub's own pages: an
@@ -33,7 +33,7 @@ _OUR_COOKIE: Final = re.compile(rb"[\s\x1c-\x1f\x85\xa0=]*(?:__host-)?hypha\b", 
 
 
 def without_our_cookies(headers: Iterable[tuple[bytes, bytes]]) -> list[list[bytes]]:
-    """The headers of a browser as an application may see them: who has ours is who it is for."""
+    """The headers of a browser without the hub's own cookies: whoever has those is its user."""
     kept = []
     for name, value in headers:
         told = _others(value) if name == b"cookie" else value
@@ -99,9 +99,9 @@ def _is_ours(name: bytes, value: bytes) -> bool:
 
 
 def _joins_ours(pair: tuple[bytes, bytes], headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Whether it lets a page look into the hub's own, which have the same policy and origin.
+    """Whether a header lets a page look into the hub's own pages, of the same policy and origin.
 
-    It may keep others out if it is isolated too, for browsers hold that for another policy.
+    A page may have that policy if it is isolated too, which browsers take for another policy.
     """
     name, value = pair
     if name != _OPENER or value.partition(b";")[0].strip() != b"same-origin":

@@ -1,7 +1,7 @@
 """Serves web applications that run in clients: ASGI applications, and functions that answer.
 
 Nothing is mounted: each request looks the service up in the registry. So every gateway serves every
-application, and whoever of several providers is there answers.
+application, and of several providers any that is connected answers.
 """
 
 import urllib.parse
@@ -66,7 +66,7 @@ class _Serving:
 
 
 class _AddSlash:
-    """Leads `/{workspace}/apps/{id}` to the same with a slash, whatever a proxy has made of it."""
+    """Redirects `/{workspace}/apps/{id}` to the same with a slash, whatever a proxy made of it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = urllib.parse.quote(scope["path_params"]["service"], safe=":@")

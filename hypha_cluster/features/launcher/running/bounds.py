@@ -1,4 +1,4 @@
-"""What one instance may use; whoever uses more is stopped, and has failed."""
+"""What one instance may use; an instance that uses more is stopped, and counts as failed."""
 
 import asyncio
 import logging
@@ -18,10 +18,11 @@ class OverLimit(Exception):
 
 
 class Bounds(NamedTuple):
-    """memory: MiB of its processes. The others are seconds, 0 for as many as it likes.
+    """The bounds of an instance. memory: MiB of its processes.
 
-    time: of processors, used without a pause. life: since it was asked for. drain: in which its
-    page stays open when its runner stops, until another one has taken over.
+    The others are seconds, 0 for no bound. time: of a processor, used without a pause. life: since
+    the instance was asked for. drain: for how long its page stays open when its runner stops, until
+    another one has taken over.
     """
 
     memory: int
@@ -36,19 +37,19 @@ class Watch:
     def __init__(self, bounds: Bounds, born: float) -> None:
         self._bounds = bounds
         self._born = born
-        self._used = 0.0  # seconds of processors, when it was last looked at
+        self._used = 0.0  # seconds of a processor, when it was last at rest
         self._since_pause = 0.0
 
     async def run(
         self, measure: Callable[[], Awaitable[Usage]], now: Callable[[], float]
     ) -> NoReturn:
-        """OverLimit as soon as it is over one of them."""
+        """Raise OverLimit as soon as the instance passes one of its bounds."""
         while True:
             await asyncio.sleep(MEASURING)
             self.check(await measure(), now())
 
     def check(self, usage: Usage, now: float) -> None:
-        """OverLimit says which bound is passed."""
+        """Raise OverLimit, which says which bound is passed."""
         bounds = self._bounds
         self._count(usage)
         if usage.memory > bounds.memory * _MIB:
@@ -64,9 +65,10 @@ class Watch:
             raise OverLimit(f"It was stopped, for it was there for {bounds.life:g} s.")
 
     def _count(self, usage: Usage) -> None:
-        """A page that does a thing now and then is found at rest sooner or later.
+        """Count the time of a processor that is used without a pause.
 
-        On a machine with much to do it gets little time, and is not to blame for that.
+        A page that works now and then is found at rest sooner or later. One that waits for a
+        processor of a busy machine is not at rest, but uses no time either.
         """
         more, self._used = usage.time - self._used, usage.time
         self._since_pause = self._since_pause + max(more, 0.0) if usage.runs else 0.0

@@ -19,7 +19,7 @@ from hypha_cluster.supervision import Supervisor, Tasks, outcome
 
 _log = logging.getLogger(__name__)
 
-# In this order: what distributions call it.
+# The names that distributions give it; the first that is there is used.
 _PROGRAMS: Final = (
     "chromium",
     "chromium-browser",
@@ -41,7 +41,7 @@ _LOADING: Final = 30.0  # seconds for a page
 _CLOSING: Final = 5.0  # seconds
 _LOOKING: Final = 60.0  # seconds, after which a page may have frames in other processes
 _TRACING: Final = 10.0  # seconds
-# The page of an app finds who it is here; nobody else on the network sees it.
+# Tells the page of an app who it is; nobody else on the network sees it.
 _TOLD: Final = """(() => {{
   if (window !== window.top || !location.href.startsWith({prefix})) return;
   window.hyphaApp = {about};
@@ -53,16 +53,16 @@ class PageGone(Exception):
 
 
 class Assignment(NamedTuple):
-    """A page to open. about: what it is told, its ticket among it."""
+    """A page to open. about: what the page is told, with its ticket."""
 
     url: str
     about: dict[str, str]
 
 
 class Processes:
-    """The processes in which the frames of one page are.
+    """The processes that the frames of one page run in.
 
-    Chromium says so when it begins to trace a page, and that one after the other.
+    Chromium tells them when it begins to trace a page; it traces one page after the other.
     """
 
     def __init__(self, tab: Any, tracing: asyncio.Lock) -> None:
@@ -72,7 +72,7 @@ class Processes:
         self._looked_at = -_LOOKING
 
     async def find(self) -> set[int]:
-        """Those that were known a moment ago; none when the browser does not say."""
+        """The processes, as of a moment ago; none when the browser does not tell them."""
         from playwright.async_api import Error
 
         if time.monotonic() - self._looked_at < _LOOKING:
@@ -222,7 +222,7 @@ class Browser:
             try:
                 yield await self._load(context, assignment, log)
             finally:
-                # A page that is busy for ever is closed with its process, by the browser.
+                # The browser closes a page that is busy for ever together with its process.
                 closing = self._tasks.spawn("close a page", _close(context))
                 await asyncio.wait([closing], timeout=_CLOSING)
 

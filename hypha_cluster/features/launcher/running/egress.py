@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 _PIECE: Final = 65_536  # bytes
 _HEAD: Final = 65_536  # bytes of the head of a request
 _PATIENCE: Final = 30.0  # seconds for a head, or to connect
-# Fields that are for this proxy, and those that hubs believe of whoever is on their own network.
+# Fields that are for this proxy, and those that a hub believes of proxies on its own network.
 _DROPPED: Final = (
     *(b"connection", b"proxy-connection", b"proxy-authorization"),
     *(b"forwarded", b"x-forwarded-", b"x-real-ip"),
@@ -29,7 +29,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class Target(NamedTuple):
-    """Where somebody is on the network."""
+    """A host and a port to connect to."""
 
     host: str
     port: int
@@ -41,7 +41,7 @@ class Target(NamedTuple):
 
 
 class _Head(NamedTuple):
-    """The head of a request to the proxy. first: what is passed on of it; empty for a tunnel."""
+    """The head of a request to the proxy. first: the bytes to pass on first; empty for a tunnel."""
 
     target: Target
     first: bytes
@@ -51,7 +51,7 @@ class _Head(NamedTuple):
 Gateways = Callable[[], Awaitable[list[Target]]]
 
 
-# Takes what an app is to read in its log: a kind of entry, and a text.
+# Writes into the log of an app: a kind of entry, and a text.
 Tell = Callable[[str, str], None]
 
 
@@ -65,7 +65,8 @@ class Egress:
         self, hub: str, gateways: Gateways, supervisor: Supervisor, *, public: bool
     ) -> None:
         self._hub = Target.of(hub)
-        self._has_names = urlsplit(hub).scheme == "https"  # another gateway has no such certificate
+        # With https, a page cannot go to another gateway by its address: no certificate has that.
+        self._has_names = urlsplit(hub).scheme == "https"
         self._gateways = gateways
         self._public = public
         self._supervisor = supervisor
@@ -156,7 +157,7 @@ async def _join(
         back = asyncio.ensure_future(_pass_on(from_there, to_page))
         forth = asyncio.ensure_future(_pass_on(from_page, to_there))
         try:
-            await back  # when the other side has ended, there is nobody to send to
+            await back  # when the other side has ended, nobody is left to send to
         finally:
             for each in (back, forth):
                 each.cancel()

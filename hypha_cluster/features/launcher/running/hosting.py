@@ -1,7 +1,7 @@
 """One instance on this runner: from its claim to its end, and what comes of it then.
 
-The lease is the fence. Whoever has not renewed it in time closes the page before another runner may
-open one; and a page comes in only with a ticket of its own epoch.
+The lease is the fence. A runner that has not renewed it in time closes the page before another
+runner may open one; and a page comes in only with a ticket of its own epoch.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 RENEWING: Final = 2.0  # seconds
 _MARGIN: Final = 2.0  # seconds before the end of a lease, in which its page is closed
-_AGAIN: Final = 0.3  # seconds, when Redis is away
+_AGAIN: Final = 0.3  # seconds before another attempt while Redis is away
 _LOOKING: Final = 0.2  # seconds between two looks whether a page is ready
 _WATCHING: Final = 1.0  # seconds between two looks whether its client is still there
 _LONGEST_BACKOFF: Final = 60.0  # seconds
@@ -53,7 +53,7 @@ _SAID: Final = {Phase.STARTING: State.STARTING, Phase.RUNNING: State.RUNNING}
 
 
 class Outlook(NamedTuple):
-    """What a runner has of the hub. url: where its pages reach it. bounds: of each instance."""
+    """What a runner needs of the hub. url: where its pages reach it. bounds: of each instance."""
 
     url: str
     apps: Apps
@@ -64,11 +64,11 @@ class Outlook(NamedTuple):
 
 
 class LeaseLost(Exception):
-    """The instance is somebody else's, or will be: nothing more is said of it."""
+    """Another runner has the instance, or will have it: this one says nothing more about it."""
 
 
 class ToStop(Exception):
-    """Somebody wants the instance no more."""
+    """Somebody has the instance stopped."""
 
 
 class ToMove(Exception):
@@ -76,10 +76,10 @@ class ToMove(Exception):
 
 
 class HasMoved(Exception):
-    """Somebody else has the instance by now, as this runner has asked for."""
+    """Another runner has the instance by now, as this one has asked for."""
 
 
-# In this order, where there are several: what is not this runner's to say comes first.
+# If there are several, the first of these counts: what this runner must not decide comes first.
 _ENDS: Final = (HasMoved, LeaseLost, ToStop, NotFound, OverLimit, PageGone, ToMove)
 
 
@@ -108,7 +108,7 @@ class Hosting:
         self._changing = asyncio.Lock()  # of the phase, together with what is said of it
 
     async def run(self) -> None:
-        """Run it until its end, and say what comes next; its page is closed by then."""
+        """Run the instance until its end, and note what comes next; its page is closed by then."""
         ends: Sequence[BaseException] = [LeaseLost()]
         try:
             async with asyncio.TaskGroup() as group:
@@ -121,13 +121,13 @@ class Hosting:
             _log.warning("%s (%s): %s", self._instance.address, self._instance.app_id, end)
             self._log.take("error", str(end))
         await self._log.write()
-        with contextlib.suppress(RedisUnavailable):  # then its lease ends, which says as much
+        with contextlib.suppress(RedisUnavailable):  # else the end of its lease says as much
             await self._conclude(end)
 
-    # What goes on meanwhile; each ends with an exception that says why.
+    # The tasks of an instance; each ends with an exception that says why.
 
     async def _keep_lease(self) -> NoReturn:
-        """Renew the lease; ToStop when somebody wants that, LeaseLost when it is over."""
+        """Renew the lease; ToStop when somebody stops the instance, LeaseLost when too late."""
         loop, renewed_at = asyncio.get_running_loop(), self._claimed_at
         try:
             while True:
@@ -138,12 +138,12 @@ class Hosting:
             raise LeaseLost from None
 
     async def _renew(self, loop: asyncio.AbstractEventLoop) -> float:
-        """Return when it was begun, for then the lease begins at the latest."""
+        """Renew the lease; return when that was begun, as the lease is counted from then."""
         while True:
             began = loop.time()
             async with self._changing:
                 if self._phase is Phase.HANDED_OVER:
-                    return began  # there is none; how long its page stays, `_move` says
+                    return began  # the lease is given up; `_move` says how long the page stays
                 try:
                     if await self._change(_SAID[self._phase]):
                         return began
@@ -151,7 +151,7 @@ class Hosting:
                     await asyncio.sleep(_AGAIN)
 
     async def _move(self) -> NoReturn:
-        """Have others go on with it; its page answers until theirs does, if somebody is there."""
+        """Leave the instance to another runner; the page stays until the other one's is ready."""
         await self._moving.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._outlook.bounds.drain):
@@ -177,10 +177,9 @@ class Hosting:
         await self._change(State.PENDING, due=0, reason=reason, runner="", moving=moving)
 
     async def _until_taken_over(self) -> None:
-        """Return when the next page of the instance is ready, or it is wanted no more.
+        """Return when the next page of the instance is ready, or the instance is to stop.
 
-        The hub lets the next page in at once, and cuts this one off; so there is never more than
-        one of them that is heard.
+        The hub lets the next page in at once, and cuts this one off; so it never hears two pages.
         """
         while True:
             known = await _patiently(self._look)
@@ -193,7 +192,7 @@ class Hosting:
         return await self._outlook.instances.find(self._instance.address)
 
     async def _live(self) -> NoReturn:
-        """Open the page, and see that it gets ready, and stays so."""
+        """Open the page, and watch that it gets ready, and stays so."""
         before = await _patiently(self._stamp)
         assignment = await _patiently(self._assignment)
         async with self._browser.open(assignment, self._log) as page:
@@ -213,7 +212,7 @@ class Hosting:
         raise PageGone("The page is over.")
 
     async def _assignment(self) -> Assignment:
-        """Where the page is, and what it is told."""
+        """The address of the page, and what it is told."""
         instance, hub = self._instance, self._outlook.url
         app = await self._outlook.apps.get(instance.workspace, instance.app)
         if instance.version:  # what others have made of it since would run as its launcher
@@ -227,7 +226,7 @@ class Hosting:
         return Assignment(address, {**about, "token": token})
 
     async def _see_through(self, before: str) -> NoReturn:
-        """Wait until the page offers what it is there for; then until it does not any more."""
+        """Wait until the page offers its service; then until it does not offer it any more."""
         instance = self._instance
         seconds = instance.timeout if instance.timeout > 0 else APP_START_TIME
         try:
@@ -268,7 +267,7 @@ class Hosting:
         return f"Timeout: the page does not offer the service {self._instance.wait_for!r}."
 
     async def _stamp(self) -> str:
-        """Of what was offered by the page before this one, for it is known for a while."""
+        """The stamp of the service of the page before this one: the registry may still have it."""
         with contextlib.suppress(PageGone):
             if provider := await self._offered():
                 return _stamp(provider)
@@ -288,7 +287,7 @@ class Hosting:
         except ClientNotFound:
             raise PageGone("The page has left the hub.") from None
 
-    # What comes of it.
+    # How it ends.
 
     async def _change(self, state: State, *, due: float = LEASE, **fields: str) -> bool:
         """Change the instance, if it is still this runner's; ToStop or LeaseLost if it is not."""
@@ -335,7 +334,7 @@ class Hosting:
         )
 
     async def _crashed(self, reason: str, *, for_good: bool) -> None:
-        """It starts again in a moment, unless it never ran, or does so again and again."""
+        """Start it again in a moment, unless it never ran, or has crashed again and again."""
         instance, now = self._instance, time.time()
         _log.info("The page of %s (%s) has ended.", instance.address, instance.app_id)
         has_run = instance.has_run or self._phase is not Phase.STARTING
@@ -362,7 +361,7 @@ def _stamp(provider: Provider) -> str:
 
 
 async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """Do it when Redis is there; until when there is time for it, the lease says."""
+    """Try until Redis is there; the lease says until when."""
     while True:
         try:
             return await work()
@@ -371,5 +370,5 @@ async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def _weight(end: BaseException) -> int:
-    """Which of several ends counts."""
+    """The place of an end in the order in which they count."""
     return next(place for place, kind in enumerate(_ENDS) if isinstance(end, kind))

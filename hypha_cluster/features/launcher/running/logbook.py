@@ -1,4 +1,4 @@
-"""What one page logs, on its way to the registry: bounded, and with no secret in it."""
+"""Takes what one page logs to the registry: bounded, and without secrets."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ _SECRETS: Final = re.compile(
     r"|(?<=/~)[\w-]{20,}"
 )
 _MASK: Final = "***"
-# What browsers call their entries → kinds.
+# Names that browsers give to entries → kinds.
 _KINDS: Final = {kind: kind for kind in KINDS} | {"assert": "error"}
 
 
@@ -54,7 +54,7 @@ class Logbook:
             await self.write()
 
     async def write(self) -> None:
-        """Write what waits; nothing is lost of it while Redis is away."""
+        """Write what waits; while Redis is away, it goes on waiting."""
         for kind in list(self._waiting):
             texts = list(self._waiting[kind])
             if not texts:
@@ -68,13 +68,13 @@ class Logbook:
                 self._waiting[kind] = deque([*texts, *later], maxlen=APP_LOG)
 
     async def _remember(self, kind: str) -> None:
-        """Count what an earlier page of the instance has logged, too."""
+        """Count what earlier pages of the instance have logged, too."""
         if kind not in self._sizes:
             there = await self._logs.read(self._address, kind, 0, APP_LOG)
             self._sizes[kind] = deque(_size(entry.text) for entry in there)
 
     def _kept(self, kind: str, texts: list[str]) -> int:
-        """How many entries of a kind there may be, so that all of them have their size."""
+        """How many entries of a kind may stay, so that all together keep within APP_LOG_SIZE."""
         sizes = self._sizes[kind]
         sizes.extend(map(_size, texts))
         while len(sizes) > 1 and (sum(sizes) > APP_LOG_SIZE or len(sizes) > APP_LOG):

@@ -1,4 +1,4 @@
-"""The process of a runner: what it needs of the settings, from its first signal to its last."""
+"""Runs a runner in this process, from its settings to its last signal."""
 
 import asyncio
 import contextlib

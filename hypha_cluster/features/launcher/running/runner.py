@@ -42,11 +42,11 @@ class Runner:
             await self._moving.wait()
         finally:
             self._moving.set()
-            await self._tasks.settled()  # all pages are closed, and said to be
+            await self._tasks.settled()  # all pages are closed, and Redis knows
             await self._tasks.stop()
 
     async def _take(self) -> None:
-        """Take instances until told to stop; then be known no more, and let go of all."""
+        """Take instances until told to stop; then leave the list of runners, and all instances."""
         while not self.stopping.is_set():
             free, began = self._slots - self._hosted, asyncio.get_running_loop().time()
             for address in await self._outlook.instances.see_to(self.name, free):
@@ -63,7 +63,7 @@ class Runner:
         self._moving.set()
 
     async def _host(self, address: str, claimed_at: float) -> None:
-        """claimed_at: at the earliest, by the clock of the loop; from then on its lease counts."""
+        """Run one instance. claimed_at: by the clock of the loop; the lease counts from then."""
         try:
             instance = await self._outlook.instances.find(address)
             if instance is not None and instance.runner == self.name:

@@ -1,4 +1,4 @@
-"""What processes use, as Linux says; elsewhere nobody knows, so nothing is bounded by it."""
+"""What processes use, as Linux tells it; elsewhere it is not known, so nothing is bounded."""
 
 import os
 from collections.abc import Iterable
@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 _PROC: Final = Path("/proc")
-# Of what is resident: what is shared with other processes, as their programs, counts for none.
+# The resident memory that counts; what processes share, such as their programs, does not.
 _OWN_MEMORY: Final = ("RssAnon:", "RssShmem:")
 
 
 class Usage(NamedTuple):
-    """Of some processes together.
+    """What some processes use together.
 
-    memory: bytes. time: seconds of processors since their start. runs: whether one of them has
-    something to do at the moment, and a processor or the wish for one.
+    memory: bytes. time: seconds of a processor since their start. runs: whether one of them uses a
+    processor at the moment, or waits for one.
     """
 
     memory: int
@@ -23,7 +23,7 @@ class Usage(NamedTuple):
 
     @classmethod
     def of(cls, processes: Iterable[int], proc: Path = _PROC) -> Self:
-        """Processes that are not there use nothing."""
+        """Measure processes; those that are not there use nothing."""
         found = [each for pid in processes if (each := _usage_of(proc / str(pid)))]
         return cls(
             sum(each.memory for each in found),
@@ -37,7 +37,7 @@ def _usage_of(folder: Path) -> Usage | None:
         status = (folder / "status").read_text()
         fields = _fields(folder)
         runs = any(_fields(thread)[0] == "R" for thread in (folder / "task").iterdir())
-    except OSError:  # it, or a thread of it, has ended meanwhile
+    except OSError:  # the process, or a thread of it, has ended meanwhile
         return None
     lines = [line.split() for line in status.splitlines() if line.startswith(_OWN_MEMORY)]
     ticks = int(fields[11]) + int(fields[12])
