@@ -28,12 +28,8 @@ ELSEWHERE = {
     "serving/runner": "conformance/test_server_apps",
     "features/webapps/asgi": "conformance/test_webapps",
     "features/webapps/functions": "conformance/test_webapps",
-    "relay/spans": "observability/test_tracing",
     "serving/http11/server": "integration/test_http_conformance",
-    "serving/http11/websocket_connection": "integration/test_websocket_conformance",
     "serving/http11/websocket_stream": "integration/test_sockets",
-    "serving/http11/websocket_upgrade": "integration/test_websocket_conformance",
-    "web/middleware/tracing": "observability/test_tracing",
     "web/services": "integration/test_http",
 }
 

@@ -151,8 +151,7 @@ async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
     busy.get("/a")
 
     async with asyncio.timeout(LIMIT):
-        while not idle.wire.ended():
-            await idle.heard()
+        await idle.wire.over.wait()
 
     assert not busy.wire.ended()
     for peer in (busy, idle):
@@ -183,8 +182,7 @@ async def test_who_reads_nothing_is_cut_off_and_who_reads_is_not(
 
     peer.wire.taken = 1  # it still reads
     async with asyncio.timeout(LIMIT):
-        while not peer.wire.ended():
-            await peer.heard()
+        await peer.wire.over.wait()
 
     assert peer.wire.ended() == "aborted"
     peer.lose()

@@ -23,8 +23,10 @@ class Wire(asyncio.Transport):
         self.taken = 0
         self.stuck = False
         self._is_read = True
+        self.protocol: Any = None  # of who has taken it over
         self.half_closed = False
         self._ended = ""
+        self.over = asyncio.Event()  # set when it has ended
 
     def write(self, data: Any) -> None:
         assert not self._ended
@@ -53,9 +55,11 @@ class Wire(asyncio.Transport):
 
     def close(self) -> None:
         self._ended = self._ended or "closed"
+        self.over.set()
 
     def abort(self) -> None:
         self._ended = "aborted"
+        self.over.set()
 
     def ended(self) -> str:
         """How it has; empty, if it has not."""
@@ -63,6 +67,9 @@ class Wire(asyncio.Transport):
 
     def is_read(self) -> bool:
         return self._is_read
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def take(self) -> bytes:
         """What was written since this was last asked."""
