@@ -127,6 +127,8 @@ class HubClient:
         if service == _BUILT_IN:
             with self._tracer.answer(frame.envelope, source):
                 self._answer_now(call)
+        elif (refusal := self._replies.refusal(caller)) is not None:
+            self._replies.send(caller, caller.reject, rpc.error(str(refusal)))
         else:
             self._replies.run(self._answer(call, frame.envelope), caller)
 

@@ -42,6 +42,9 @@ class ChunkRelay:
         """
         caller = rpc.Caller.of(frame, connection.address, target)
         chunk = _outgoing(connection, target, frame.envelope["method"], step.args)
+        if (refusal := self._replies.refusal(caller)) is not None:
+            self._failed(connection, caller, step, call, refusal)
+            return
         self._replies.run(self._relay(connection, caller, chunk, step, call), caller)
 
     async def _relay(
@@ -59,16 +62,27 @@ class ChunkRelay:
         try:
             result = await self._calls.place(chunk, whole=True)
         except HubError as error:
-            if call is not None:
-                self._delivery.unsent(caller.target, call)
-            connection.chunks.failed(step)
-            self.clear_away(connection)
-            self._replies.send(caller, caller.reject, rpc.error(str(error)))
+            self._failed(connection, caller, step, call, error)
         else:
             connection.chunks.arrived(step)
             if step.is_last:
                 self._calls.let_go(chunk, step.session)
             self._replies.send(caller, caller.resolve, result)
+
+    def _failed(
+        self,
+        connection: Connection,
+        caller: rpc.Caller,
+        step: Step,
+        call: PendingCall | None,
+        error: HubError,
+    ) -> None:
+        """The message of this part does not go on."""
+        if call is not None:
+            self._delivery.unsent(caller.target, call)
+        connection.chunks.failed(step)
+        self.clear_away(connection)
+        self._replies.send(caller, caller.reject, rpc.error(str(error)))
 
     def forget(self, connection: Connection) -> None:
         """A client is gone: remove what it had begun to send."""

@@ -5,10 +5,16 @@ from collections.abc import Coroutine
 from functools import lru_cache
 from typing import Any
 
+from hypha_cluster.errors import HubError, Overloaded
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Seal, pack
-from hypha_cluster.protocol.limits import SINGLE_FRAME
+from hypha_cluster.protocol.limits import (
+    ALL_HUB_CALLS,
+    FEW_HUB_CALLS,
+    HUB_CALLS,
+    SINGLE_FRAME,
+)
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.supervision import Supervisor, Tasks
 
@@ -26,6 +32,7 @@ class Replies:
         self._delivery = delivery
         self._tasks = Tasks(supervisor)
         self._serving: Counter[str] = Counter()  # caller → its calls on which the hub is at work
+        self._all = 0  # of these calls
 
     async def stop(self) -> None:
         await self._tasks.stop()
@@ -33,6 +40,18 @@ class Replies:
     def is_serving(self, address: str) -> bool:
         """Whether the hub is at work on a call of this client."""
         return address in self._serving
+
+    def refusal(self, caller: rpc.Caller) -> HubError | None:
+        """Why one more call of this client cannot be at work; None if it can.
+
+        When clients together have many, those who have more than a few of them have to wait.
+        """
+        own = self._serving.get(caller.address, 0)
+        if own < FEW_HUB_CALLS or (own < HUB_CALLS and self._all < ALL_HUB_CALLS):
+            return None
+        return Overloaded(
+            f"The hub is at work on {own} calls of yours; wait for the answers to some of them."
+        )
 
     def send(self, caller: rpc.Caller, method: str | None, *values: Any) -> None:
         """Call a callback of the caller, if it gave one, in one frame."""
@@ -57,12 +76,14 @@ class Replies:
     def run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller) -> None:
         """Do the work for a call in a task, until it is answered, or fails."""
         self._serving[caller.address] += 1
+        self._all += 1
         task = self._tasks.spawn(
             "answer", work, lambda error: self.failed(caller), detail=caller.address
         )
         task.add_done_callback(lambda task: self._finished(caller))
 
     def _finished(self, caller: rpc.Caller) -> None:
+        self._all -= 1
         self._serving[caller.address] -= 1
         if not self._serving[caller.address]:
             del self._serving[caller.address]

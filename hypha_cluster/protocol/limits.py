@@ -202,6 +202,22 @@ OWED_ANSWERS: Final = _calls.limit(
     "waits for these when a runner stops",
     "some are never answered",
 )
+HUB_CALLS: Final = _calls.limit(
+    5_000,
+    "calls",
+    "calls of one client that the hub itself has at work, the parts of its messages among them; "
+    "more are rejected",
+    "each costs 8 kB until it is answered, as long as a silent client may take for that",
+)
+ALL_HUB_CALLS: Final = _calls.limit(
+    20_000,
+    "calls",
+    "such calls of all clients of a gateway; then those of whoever has some are rejected",
+    "who opens many connections would have all of its memory",
+)
+FEW_HUB_CALLS: Final = _calls.limit(
+    16, "calls", "how many a client may have even then", "others should not notice"
+)
 TRACED_CALLS: Final = _calls.limit(
     10_000, "calls", "calls that are followed by tracing at once", "some are never answered"
 )

@@ -2,7 +2,8 @@
 
 Frames, messages in chunks and arguments are in tests/unit/test_strangers.py. The routes are those
 of the tables, so whoever adds one is told here too if it costs more than others; the functions are
-those that the hub offers.
+those of all services that the hub offers. What lasts has tests of its own: event streams, and what
+goes through the hub to web applications.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+from websockets.asyncio.client import connect as open_websocket
 
 from hypha_cluster.config import Config
 from hypha_cluster.features.built_in import BUILT_IN
@@ -26,8 +28,10 @@ from tests.http_optional_routes import OPTIONAL_ROWS, TOOLS
 from tests.http_routes import ROWS
 from tests.http_row import Row
 from tests.in_process import served
-from tests.raw_client import RawClient, Rejected, call_envelope
+from tests.raw_client import RawClient, Rejected, call_envelope, frame
+from tests.sse_client import SseClient
 from tests.token_rig import SECRET, token_of
+from tests.webapps import Provider
 
 ANN: Final = Identity("ann", is_anonymous=False, email="ann@example.org")
 TIMES: Final = 4  # how often each is asked, with other names each time
@@ -37,7 +41,10 @@ SLACK: Final = 60_000  # bytes that the interpreter itself moves
 WORK: Final = 10.0  # times the work of an ordinary request or call
 # A password is hashed, which takes 50 ms; wrong ones are counted (see ATTEMPTS).
 COSTLY: Final = {("/login/sign-in", "POST"): 2_000.0}
+# It starts an app, and looks until it runs, which it never does here.
+COSTLY_FUNCTIONS: Final = {"server-apps.launch": 200.0}
 NAME: Final = 250
+LARGE: Final = 25_000  # bytes that may take as much work as a request of nothing
 PATIENCE: Final = 2 * SECOND
 
 # WebSockets have rows of their own here: to a request without an upgrade they are not there.
@@ -84,6 +91,11 @@ async def offer(provider: RawClient) -> None:
         for name, kind in (("open", "generic"), ("site", "functions"))
     ]
     await provider.manager("update_client_info", {"id": provider.client_id, "services": infos})
+
+
+def worth(sent: int, calls: int = 1) -> float:
+    """How many ordinary requests something may take the work of, tenfold."""
+    return calls + sent / LARGE
 
 
 # What is sent.
@@ -195,9 +207,12 @@ async def work_of(do: Do) -> float:
     """The least CPU time of one of some attempts."""
     best = float("inf")
     for number in range(TRIES):
+        gc.collect()
+        gc.disable()  # it would look at all that the tests have
         start = time.process_time()
         await do(1_000 + number)
         best = min(best, time.process_time() - start)
+        gc.enable()
     return best
 
 
@@ -231,20 +246,23 @@ def test_every_way_in_is_tried(lab: Lab) -> None:
 
 
 @pytest.mark.timeout(600)
-async def test_no_function_of_the_hub_keeps_or_does_more_than_was_sent(lab: Lab) -> None:
-    async with await RawClient.connect(lab.url) as stranger:
-        ordinary = await work_of(lambda number: attempt(stranger, "default.echo", number))
-        functions = await functions_of(stranger)
+@pytest.mark.parametrize("token", ["", token_of(ANN)], ids=["anybody", "somebody known"])
+async def test_no_function_of_the_hub_keeps_or_does_more_than_was_sent(
+    lab: Lab, token: str
+) -> None:
+    async with await RawClient.connect(lab.url, token=token) as caller:
+        ordinary = await work_of(lambda number: attempt(caller, "default.echo", number))
+        functions = await functions_of(caller)
         found = {}
         for function in functions:
 
             def do(number: int, function: str = function) -> Awaitable[None]:
-                return attempt(stranger, function, number)
+                return attempt(caller, function, number)
 
             kept, work = await kept_by(do), await work_of(do)
             if kept > KEPT * TIMES * SENT + SLACK:
                 found[function] = f"keeps {kept} bytes"
-            if work > WORK * ordinary:
+            if work > COSTLY_FUNCTIONS.get(function, WORK) * ordinary:
                 found[function] = f"takes {work / ordinary:.0f} times as long"
 
     assert len(functions) > 20
@@ -254,26 +272,194 @@ async def test_no_function_of_the_hub_keeps_or_does_more_than_was_sent(lab: Lab)
 SENT: Final = 8_000
 
 
-async def attempt(stranger: RawClient, function: str, number: int) -> None:
+async def attempt(caller: RawClient, function: str, number: int) -> None:
     """Call a function with much that makes no sense."""
     text = named(number, SENT // 2)
     config = {"name": named(number), "id": named(number), "type": "window", "text": text}
     body = {"args": [text, {"config": config, "timeout": 0}], "with_kwargs": True}
-    home = stranger.workspace if function.startswith("default.") else "public"
+    home = caller.workspace if function.startswith("default.") else "public"
     envelope = call_envelope(f"{home}/workspace-manager", f"services.{function}")
     with suppress(Rejected, TimeoutError):
-        await stranger.place(envelope, body, PATIENCE)
+        await caller.place(envelope, body, PATIENCE)
 
 
-async def functions_of(stranger: RawClient) -> list[str]:
-    """All functions of all services of the hub, as it describes them."""
+async def functions_of(caller: RawClient) -> list[str]:
+    """All functions of all services of the hub, as it lists and describes them."""
+    listed = await caller.manager("list_services", "public")
+    ids = {str(each["id"]) for each in listed if "/workspace-manager:" in str(each["id"])}
+    ids.add(f"{caller.workspace}/workspace-manager:default")
+    assert {id_.rpartition(":")[2] for id_ in ids} >= {"default", "hypha-login", "server-apps"}
     found = []
-    for service in ("default", "hypha-login", "server-apps"):
-        home = stranger.workspace if service == "default" else "public"
-        described: dict[str, Any] = await stranger.manager(
-            "get_service", f"{home}/workspace-manager:{service}"
-        )
+    for service in sorted(ids):
+        described: dict[str, Any] = await caller.manager("get_service", service)
         found += [
-            f"{service}.{name}" for name, value in described.items() if "_rmethod" in str(value)
+            f"{service.rpartition(':')[2]}.{name}"
+            for name, value in described.items()
+            if "_rmethod" in str(value)
         ]
     return found
+
+
+# Bodies of what takes one.
+
+
+FORM, JSON, MULTIPART = (
+    "application/x-www-form-urlencoded",
+    "application/json",
+    "multipart/form-data; boundary=b",
+)
+MUCH: Final = 150_000  # bytes
+PART: Final = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
+REFUSED: Final = b"\x91\x91\x81\xa9__proto__\x01"
+BODIES: Final[dict[str, tuple[str, bytes]]] = {
+    "many fields": (FORM, b"a=1&" * (MUCH // 4)),
+    "a long field": (FORM, b"user=" + b"x" * MUCH),
+    "many parts": (MULTIPART, PART * (MUCH // len(PART)) + b"--b--\r\n"),
+    "a part that goes on": (MULTIPART, PART[:-2] + b"x" * MUCH),
+    "lists in lists": (JSON, b'{"args": ' + b"[" * MUCH),
+    # What is refused at its end, as the work of whom it would be passed on to is not the hub's.
+    "empty lists": (JSON, b'{"args": [' + b"[]," * (MUCH // 3) + b'[[[{"__proto__": 1}]]]]}'),
+    "packed lists": (
+        "application/msgpack",
+        b"\x81\xa4args\xdd" + (MUCH + 1).to_bytes(4) + b"\x90" * MUCH + REFUSED,
+    ),
+}
+
+
+@pytest.mark.timeout(600)  # each of some twenty routes, with each byte counted
+@pytest.mark.parametrize("name", BODIES)
+async def test_no_body_keeps_or_takes_more_than_was_sent(lab: Lab, name: str) -> None:
+    kind, body = BODIES[name]
+    ordinary = await ordinary_work(lab)
+    found = {}
+    for asked in all_posts(lab, kind, body):
+        do = sending(lab, asked)
+        kept, work = await kept_by(do), await work_of(do)
+        if kept > KEPT * TIMES * len(body) + SLACK:
+            found[asked.route] = f"keeps {kept} bytes"
+        most = COSTLY.get((asked.route, "POST"), WORK) * worth(len(body))
+        if work > most * ordinary:
+            found[asked.route] = f"takes {work / ordinary:.0f} times as long"
+
+    assert found == {}
+
+
+def all_posts(lab: Lab, kind: str, body: bytes) -> list[Asked]:
+    """Each route that takes a body, once, with another one."""
+    rows = {row.route: row for row in (*ROWS, *OPTIONAL_ROWS) if row.method == "POST" and row.route}
+    rows.pop(TOOLS, None)
+    sent = [row._replace(body=body, content_type=kind) for row in rows.values()]
+    return [Asked(row.route, "POST", maker(row, known(row.path, lab))) for row in sent]
+
+
+async def ordinary_work(lab: Lab) -> float:
+    make = maker(Row("", "GET", "", 0), "/public/services")
+    return await work_of(lambda number: send(lab.url, make(number)))
+
+
+# What lasts.
+
+
+class Burden(NamedTuple):
+    """Something that is sent. sent: its bytes. calls: how many calls it is worth."""
+
+    do: Do
+    sent: int
+    calls: int = 1
+
+
+async def excesses(burdens: dict[str, Burden], ordinary: float) -> dict[str, str]:
+    """What of these keeps or takes too much, and how much."""
+    found = {}
+    for name, burden in burdens.items():
+        kept, work = await kept_by(burden.do), await work_of(burden.do)
+        if kept > KEPT * TIMES * burden.sent + SLACK:
+            found[name] = f"keeps {kept} of {burden.sent} bytes"
+        if work > WORK * ordinary * worth(burden.sent, burden.calls):
+            found[name] = f"takes {work / ordinary:.0f} times as long"
+    return found
+
+
+@pytest.mark.timeout(300)
+async def test_no_event_stream_keeps_or_takes_more_than_is_posted(lab: Lab) -> None:
+    async with await SseClient.connect(lab.url) as stranger:
+
+        def posting(*frames: bytes) -> Burden:
+            async def post(number: int) -> None:
+                for each in frames:
+                    await stranger.stream.post(each)
+                await asyncio.sleep(0.05)  # what comes back is ours, and forgotten
+                stranger.received.clear()
+                stranger.stream.events.clear()
+
+            return Burden(post, sum(map(len, frames)), len(frames))
+
+        absent = f"{stranger.workspace}/nobody"
+        call = {"type": "method", "to": absent, "method": "services.nothing.run"}
+        burdens = {
+            "a large frame": posting(frame(call, {"args": [bytes(300_000)]})),
+            "a frame of empty lists": posting(frame(call, {"args": [[]] * 150_000})),
+            "calls of nobody": posting(*[frame(call, {"args": []})] * 20),
+            "what is no frame": posting(b"hello " * 50_000),
+        }
+        found = await excesses(burdens, await ordinary_work(lab))
+
+    assert found == {}
+
+
+@pytest.mark.clients
+@pytest.mark.timeout(300)
+async def test_nothing_for_a_web_application_keeps_or_takes_more_than_was_sent(lab: Lab) -> None:
+    async with Provider(lab.url) as provider:
+        base = f"/{provider.workspace}/apps"
+        burdens = {**bodies_for(lab, base), **messages_for(f"{lab.url}{base}")}
+        found = await excesses(burdens, await ordinary_work(lab))
+
+    assert found == {}
+
+
+def bodies_for(lab: Lab, base: str) -> dict[str, Burden]:
+    """Requests to applications of a program that is there."""
+
+    def request(path: str, body: bytes, *lines: str) -> Burden:
+        head = [f"POST {base}/{path} HTTP/1.1", "Host: hub", "Connection: close", *lines]
+        whole = "\r\n".join([*head, "", ""]).encode() + body
+        return Burden(lambda number: send(lab.url, whole), len(whole))
+
+    def plain(path: str, body: bytes) -> Burden:
+        return request(path, body, f"Content-Length: {len(body)}")
+
+    chunked = "Transfer-Encoding: chunked"
+    return {
+        "a body": plain("plain/size", bytes(500_000)),
+        "a body that nobody reads": plain("plain/early", bytes(500_000)),
+        "a body of a byte a chunk": request(
+            "plain/size", b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n", chunked
+        ),
+        "a body for a function": plain("funcs/length", bytes(500_000)),
+        "a path of no function": plain(f"funcs/{'x' * 8_000}", b""),
+    }
+
+
+def messages_for(base: str) -> dict[str, Burden]:
+    """What goes through a WebSocket of an application, which answers with the same."""
+
+    def talk(*messages: Any, pings: int = 0) -> Do:
+        async def do(number: int) -> None:
+            async with open_websocket(f"{base}/plain/socket".replace("http", "ws", 1)) as socket:
+                for message in messages:
+                    await socket.send(message)
+                for _ in range(pings):
+                    await (await socket.ping())
+                for _ in messages:
+                    await socket.recv()
+
+        return do
+
+    few = 200
+    return {
+        "messages of a byte": Burden(talk(*["x"] * few), 7 * few, 1 + few),
+        "a large message": Burden(talk(bytes(500_000)), 500_000, 2),
+        "a message in many fragments": Burden(talk([b"x"] * 2_000), 14_000, 2),
+        "pings": Burden(talk(pings=few), 6 * few, 2 + few // 10),
+    }

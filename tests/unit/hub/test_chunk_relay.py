@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 import pytest
 
 from hypha_cluster.errors import HubError
+from hypha_cluster.hub import replies
 from hypha_cluster.hub.chunk_relay import ChunkRelay
 from hypha_cluster.hub.replies import Replies
 from hypha_cluster.protocol import rpc
@@ -97,6 +98,23 @@ async def test_a_client_is_at_work_while_its_chunk_is_on_its_way(rig: Rig) -> No
     await rig.you.has(1)
 
     assert rig.replies.is_serving(ME)
+
+
+async def test_a_message_for_which_there_is_no_room_is_refused_and_cleared_away(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HUB_CALLS", "FEW_HUB_CALLS"):
+        monkeypatch.setattr(replies, name, 3)
+    for number in range(3):
+        rig.send("create", f"key{number}", False)
+    await rig.you.has(3)
+
+    session = rig.send("create", "key3", False)
+
+    (refused,) = await rig.me.has(1)
+    assert refused.envelope["method"] == f"{session}.reject"
+    assert "at work on 3 calls of yours" in str(refused.body)
+    assert len(rig.connection.chunks) == 3
 
 
 async def test_a_message_that_cannot_go_on_is_cleared_away(rig: Rig) -> None:

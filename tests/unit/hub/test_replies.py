@@ -5,6 +5,7 @@ from typing import cast
 
 import pytest
 
+from hypha_cluster.hub import replies as module
 from hypha_cluster.hub.replies import Replies
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import FrameReader
@@ -60,6 +61,34 @@ async def test_who_waits_for_nothing_gets_nothing(replies: Replies, delivery: Fa
     replies.send(CALLER, None, 5)
 
     assert delivery.answers == []
+
+
+async def test_a_client_has_so_many_calls_at_work_and_all_have_so_many(
+    replies: Replies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, most in (("HUB_CALLS", 5), ("ALL_HUB_CALLS", 8), ("FEW_HUB_CALLS", 2)):
+        monkeypatch.setattr(module, name, most)
+    you, done = CALLER._replace(address="ann/you"), asyncio.Event()
+
+    async def work() -> None:
+        await done.wait()
+
+    def begin(caller: rpc.Caller) -> int:
+        """Have as many calls at work as there is room for; answer how many."""
+        many = 0
+        while (refusal := replies.refusal(caller)) is None:
+            replies.run(work(), caller)
+            many += 1
+        assert "wait for the answers to some of them" in str(refusal)
+        return many
+
+    assert begin(CALLER) == 5
+    assert begin(you) == 3  # as all have enough now
+    assert begin(CALLER._replace(address="ann/third")) == 2  # which everybody has
+
+    done.set()
+    await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+    assert replies.refusal(CALLER) is None
 
 
 async def test_a_call_is_at_work_until_it_ends(replies: Replies) -> None:
