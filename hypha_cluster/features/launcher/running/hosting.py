@@ -215,9 +215,8 @@ class Hosting:
         """The address of the page, and what it is told."""
         instance, hub = self._instance, self._outlook.url
         app = await self._outlook.apps.get(instance.workspace, instance.app)
-        if instance.version:  # what others have made of it since would run as its launcher
-            app = await self._outlook.apps.version(app, instance.version)
-        ticket = files_ticket(instance, app.version)
+        # What others have made of the app since it was started would run as its launcher.
+        ticket = files_ticket(instance, instance.version or app.version)
         token = await self._outlook.instances.issue_ticket(instance)
         if token is None:
             raise LeaseLost
