@@ -147,7 +147,11 @@ async def test_secrets_are_not_logged(gateway_factory: GatewayFactory) -> None:
         ) as client:
             await client.manager("echo", 1)
             await ask(f"{second.url}/sse?session_id={client.stream.query['session_id']}&token=x")
-            secrets = (client.stream.query["session_id"], token, client.stream.last_id)
+            secrets = (
+                client.stream.query["session_id"],
+                token,
+                client.stream.last_id.partition("~")[0],
+            )
 
     for gateway in (first, second):
         assert not [secret for secret in secrets if secret in gateway.log()]
