@@ -39,7 +39,8 @@ BAD = """async () => {
 MAYBE = ("API",)
 # What a page says whoever looks, and whatever goes on: its labels, buttons, and heads of columns.
 WORDS = """() => [...new Set([...document.querySelectorAll("h1, label, button, th, nav a")]
-  .filter(each => each.checkVisibility() && !each.closest("[role=search]")).map(each => each.innerText.trim()))].sort()"""
+  .filter(each => each.checkVisibility() && !each.closest("[role=search]"))
+  .map(each => each.innerText.trim()))].sort()"""
 
 
 class Visit:
