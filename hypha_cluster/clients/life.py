@@ -62,7 +62,7 @@ LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will
 SUPERSEDED: Final = 1000
 _SENT_AWAY: Final = (Stage.SET_ASIDE, Stage.CLOSING)
 _ANSWERING: Final = 0.02  # seconds between two looks whether a page has answered
-GOING_AWAY: Final = 1012  # makes every release of the client come back at once (protocol.md 1.4)
+GOING_AWAY: Final = 1012  # every release of the client comes back after it (protocol.md 1.4)
 
 
 class Records(NamedTuple):

@@ -1,1 +1,1 @@
-"""How a node is put on the network."""
+"""The process of a node: its sockets, workers, embedded store and logs."""

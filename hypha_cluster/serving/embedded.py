@@ -229,7 +229,7 @@ class _Store:
             _write_pid(lock, self._process.pid)
         finally:
             os.close(lock)
-        if self._stopping.is_set():  # and `stop` may have seen the one before
+        if self._stopping.is_set():  # `stop` may have ended only the process before this one
             self._process.terminate()
         else:
             self._await_answer(self._process)

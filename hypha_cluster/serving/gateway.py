@@ -29,12 +29,12 @@ from hypha_cluster.supervision import Supervisor, Tasks
 
 log = logging.getLogger(__name__)
 
-# After the drain there is nobody left to be patient with.
+# Seconds for what is left after the drain: nobody is there any more for whom to wait longer.
 GRACE = 2.0
 
 # mallopt's parameters in glibc, and what they are set to.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGEST_KEPT = 4 * MIB  # of a piece: more than a frame; what grows to more leaves nothing behind
+LARGEST_KEPT = 4 * MIB  # of one piece: more than a frame; larger ones go back to the system
 KEPT_MEMORY = 64 * MIB
 
 MOST_FILES = 1 << 20
@@ -79,7 +79,7 @@ def _inner(settings: HubSettings) -> tuple[hypercorn.Config | None, str]:
 
 
 def prepare_process(config: Config) -> None:
-    """Change what is common to the whole process: its allocator, its limits, its WebSockets."""
+    """Set what is common to the whole process: its allocator, its limits, its WebSockets."""
     keep_freed_memory()
     collect_less()
     allow_many_connections()
@@ -105,7 +105,7 @@ class Serving:
         self._inner = Listening(app, inner) if inner else None
 
     async def run(self, on_ready: Callable[[], None]) -> None:
-        """Raise StartupError if the application cannot start."""
+        """Serve until told to stop; StartupError if the application cannot start."""
         self._stop.heed_signals()
         async with self._app.router.lifespan_context(self._app), self._open_inside():
             if not await self._prepare():
@@ -126,7 +126,7 @@ class Serving:
 
     @contextlib.asynccontextmanager
     async def _open_inside(self) -> AsyncIterator[None]:
-        """Meanwhile the programs of this gateway reach it."""
+        """Meanwhile the gateway's own programs reach it, before its port is open."""
         if self._inner is None:
             yield
             return
@@ -137,7 +137,7 @@ class Serving:
             await self._inner.close(GRACE)
 
     async def _prepare(self) -> bool:
-        """Whether all is there that has to be before the port opens, and nobody says to stop."""
+        """Prepare what has to be there before the port opens; False if told to stop meanwhile."""
         preparing = asyncio.ensure_future(self._app.state.features.prepare())
         stopping = asyncio.ensure_future(self._stop.asked.wait())
         await asyncio.wait([preparing, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -199,9 +199,9 @@ def keep_freed_memory() -> None:
 
 
 def collect_less() -> None:
-    """Look for garbage in cycles, of which there is little, less often than for every 700 objects.
+    """Look for garbage in cycles less often than for every 700 objects, as there is little of it.
 
-    What has been imported stays, and need not be looked at again at all.
+    What has been imported stays for good, and is not looked at again.
     """
     gc.collect()
     gc.freeze()

@@ -1,7 +1,7 @@
 """Takes connections on a socket, and can leave the port to others while its connections go on.
 
-`hypercorn.asyncio.serve` does the first only. What this relies on in Hypercorn: `TCPServer` serves
-one connection, `WorkerContext.terminated` tells all of them that it is time to end.
+`hypercorn.asyncio.serve` does only the first. This relies on two things in Hypercorn: `TCPServer`
+serves one connection, and `WorkerContext.terminated` tells all of them that it is time to end.
 """
 
 import asyncio
@@ -47,13 +47,13 @@ class Listening:
             self._servers.append(server)
 
     def leave_port(self) -> None:
-        """Take no more connections; where others hold the port, they have them all."""
+        """Take no more connections; others that hold the port get them all."""
         for server in self._servers:
             server.close()
         self._servers.clear()
 
     async def close(self, patience: float) -> None:
-        """End the connections; cut off, after so many seconds, who does not take leave."""
+        """End the connections; after `patience` seconds cut off those that have not ended."""
         self.leave_port()
         await self._context.terminated.set()
         if self._connections:
@@ -69,7 +69,7 @@ class Listening:
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
         loop = asyncio.get_running_loop()
-        serve = vars(hypercorns_run)["TCPServer"]  # which may be ours: see http11/server.py
+        serve = vars(hypercorns_run)["TCPServer"]  # Hypercorn's, or ours (http11/server.py)
         await serve(self._app, loop, self._settings, self._context, {}, reader, writer)
 
 

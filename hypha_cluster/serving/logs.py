@@ -64,22 +64,22 @@ def configure_logging(level: str, line_format: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # It tells at INFO where it listens, which we tell ourselves.
+    # Hypercorn logs at INFO where it listens, which the hub logs itself.
     logging.getLogger("hypercorn.error").setLevel(max(logging.WARNING, root.level))
-    # They tell of each request that the hub itself makes.
+    # These log each request that the hub itself makes.
     for name in ("httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-    # It warns of what a stranger got wrong in a form, which the answer says.
+    # This warns of mistakes that a stranger made in a form, which the answer tells.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     logging.captureWarnings(True)
-    # No line says by which code or in which thread it was written; to find out takes a quarter of
+    # No line says which code or which thread has written it; finding that out takes a quarter of
     # what a line costs.
     logging._srcfile = None
     logging.logThreads = logging.logMultiprocessing = False
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether a person looks at it, who has not said otherwise (no-color.org)."""
+    """Whether a person reads this stream, and has not switched colours off (no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

@@ -15,12 +15,12 @@ from hypha_cluster.links.urls import find_servers
 from hypha_cluster.protocol.limits import BACKLOG
 
 PATIENCE = 5.0
-_NO_CLUSTER = "cluster support disabled"  # what a server says that is asked for its slots
+_NO_CLUSTER = "cluster support disabled"  # what a single server says when asked for its slots
 OLDEST = {"redis": (7, 0), "valkey": (7, 2)}
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take the port, so that a second hub on it is told at once."""
+    """Take the port, so that a second hub on it fails at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -54,7 +54,7 @@ async def check_redis(url: str) -> None:
 
 
 async def ask_redis(url: str, *commands: tuple[str, ...]) -> list[Any]:
-    """What one server there answers; RedisUnavailable if none does."""
+    """The replies of one server at a URL; RedisUnavailable if none replies."""
     return await _ask(find_servers(url, PATIENCE), *commands)
 
 
@@ -76,7 +76,7 @@ async def _ask(servers: Servers, *commands: tuple[str, ...]) -> list[Any]:
 
 
 def _require_kind(url: str, mode: str) -> None:
-    """A node of a cluster would refuse most of what it is asked as if it were alone."""
+    """Check that the URL names the right kind: a cluster's node refuses most commands otherwise."""
     if mode == "cluster" and urlsplit(url).scheme.partition("+")[2] != "cluster":
         raise _other_kind(url, "is a node of a Redis Cluster", "+cluster")
     if mode == "sentinel":
@@ -87,7 +87,7 @@ def _require_kind(url: str, mode: str) -> None:
 
 
 def _other_kind(url: str, what: str, kind: str) -> StartupError:
-    """kind: what its URL has behind `redis` or `rediss`."""
+    """The error for a server of another kind. kind: what its URL has behind `redis` or `rediss`."""
     parts = urlsplit(masked_url(url))
     scheme = parts.scheme.partition("+")[0].replace("unix", "redis") + kind
     right = f"{scheme}://{parts.netloc or 'host:port'}"

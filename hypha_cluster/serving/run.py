@@ -52,7 +52,7 @@ def _run(settings: HubSettings, port: Port, announce: Callable[[], None]) -> Non
 
 @contextlib.contextmanager
 def _leaving_on_sigterm() -> Iterator[None]:
-    """Until the event loop listens to signals, one of them still has to stop the store."""
+    """Leave by an exception on SIGTERM, so that the store is stopped, until the loop handles it."""
 
     def leave(_number: int, _frame: FrameType | None) -> None:
         sys.exit(0)
@@ -75,7 +75,7 @@ def _store(config: Config) -> Iterator[str]:
 
 def _announcement(config: Config, *, is_held: bool) -> Callable[[], None]:
     def announce() -> None:
-        with contextlib.suppress(BrokenPipeError):  # then nobody wants to know
+        with contextlib.suppress(BrokenPipeError):  # else nobody reads it any more
             sys.stdout.write("".join(f"{line}\n" for line in banner(config, is_held=is_held)))
             sys.stdout.flush()
         notify(READY)
@@ -84,7 +84,7 @@ def _announcement(config: Config, *, is_held: bool) -> Callable[[], None]:
 
 
 def banner(config: Config, *, is_held: bool) -> Iterator[str]:
-    """What to know about a hub that has just started."""
+    """The lines that tell the operator about a hub that has just started."""
     gateways = f", {config.workers} gateways" if config.workers > 1 else ""
     yield f"hypha-cluster {version('hypha-cluster')}{gateways}"
     yield f"Listening on {config.local_url}"

@@ -1,7 +1,7 @@
 """A runner of server apps: as a command of its own, and as a process beside a hub.
 
-Beside a hub it is told its settings in a line on standard input, for they hold secrets; the end of
-the input is the end of the hub, and of the runner.
+Beside a hub, the runner gets its settings in a line on standard input, since they hold secrets. The
+input ends when the hub ends; then the runner ends too.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 _COMMAND: Final = (sys.executable, "-P", "-m", "hypha_cluster.serving.runner")
 _PAUSES: Final = (1.0, 2.0, 5.0, 15.0)  # seconds before it starts again; the last one stays
-_STOPPING: Final = 20.0  # seconds, beside those in which instances move
+_STOPPING: Final = 20.0  # seconds to stop, on top of those in which instances move
 
 
 def terms_of(settings: HubSettings) -> LauncherSettings:
@@ -94,13 +94,13 @@ class _Beside:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         assert process.stdin
-        with contextlib.suppress(BrokenPipeError):  # then its end says more
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and its exit code says more
             process.stdin.write(self._orders)
             process.stdin.flush()
         return process.wait()
 
     def stop(self, patience: float) -> None:
-        """patience: seconds, after which it is killed."""
+        """Stop the process; kill it after `patience` seconds."""
         self._stopping.set()
         process = self._process
         if process is None:
@@ -113,7 +113,7 @@ class _Beside:
 
 
 def main() -> int:
-    """Run beside a hub, which says what there is to know, until it ends."""
+    """Run beside a hub, which sends the settings, until the hub ends."""
     orders = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115  (it stays open)
     line = orders.readline()
     if not line:

@@ -17,7 +17,7 @@ class Stop:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def ask(self) -> None:
-        """Drain; asked twice, don't."""
+        """Stop with a drain; when asked a second time, without."""
         if self.asked.is_set():
             self.hurried.set()
         self.asked.set()

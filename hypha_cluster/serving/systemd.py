@@ -1,4 +1,4 @@
-"""What systemd passes to the hub, and is told by it: a listening socket, and where it stands.
+"""Takes a listening socket from systemd, and tells systemd how the start goes on.
 
 The protocol is that of sd_listen_fds(3) and sd_notify(3); both are environment variables.
 """
@@ -18,9 +18,9 @@ STOPPING: Final = "STOPPING=1"
 def passed_listener(
     environ: MutableMapping[str, str] = os.environ, descriptor: int = FIRST
 ) -> socket.socket | None:
-    """The socket that whoever started this process holds for it; None if there is none.
+    """The listening socket that this process was started with; None if there is none.
 
-    What says so is taken out of the environment, for it is not true of child processes.
+    Its variables are removed from the environment, since child processes do not have the socket.
     """
     process, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
     environ.pop("LISTEN_FDNAMES", None)
@@ -53,4 +53,4 @@ def notify(state: str, environ: MutableMapping[str, str] = os.environ) -> None:
             client.connect(address)
             client.sendall(state.encode())
         except OSError:
-            return  # the hub serves all the same
+            return  # the hub works without systemd knowing

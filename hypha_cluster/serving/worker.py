@@ -1,4 +1,4 @@
-"""One of several gateway processes: what its parent tells it, and what it answers.
+"""One of several gateway processes: takes orders from its parent, and reports to it.
 
 The parent writes to standard input: a line with its orders, whose settings hold secrets and are
 therefore in no argument and no variable; later `retire`. The end of the input is the end of the

@@ -66,7 +66,7 @@ class Worker:
         await reports.read()  # the kernel closes the other end with the process
 
     def end(self, *, by_force: bool) -> int:
-        """Let nothing of it be left; return its exit code, or -N for a signal N."""
+        """Wait for its end and clean up; return its exit code, or -N for a signal N."""
         if by_force:
             self._process.kill()
         assert self._process.stdin
@@ -87,14 +87,14 @@ class Worker:
 
     def _write(self, line: bytes) -> None:
         assert self._process.stdin
-        with contextlib.suppress(BrokenPipeError):  # then its end says more
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and its exit code says more
             self._process.stdin.write(line)
             self._process.stdin.flush()
 
 
 def _spawn(port: Port) -> subprocess.Popen[bytes]:
     """Start a process afresh: a fork would share the parent's threads' locks and sockets."""
-    # Signals wait until the worker knows what to do with them; Ctrl-C comes by its parent only.
+    # Signals wait until the worker handles them; Ctrl-C reaches it only through its parent.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         return subprocess.Popen(
@@ -129,7 +129,7 @@ class Workers:
             loop.add_signal_handler(number, self._stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._told.set)
         try:
-            # One first: what keeps it from starting would keep them all, and is to be said once.
+            # One worker first: what keeps it from starting keeps all, and should be said once.
             first = self._start(is_wanted=False)
             await first.known.wait()
             if first.is_serving and not self._stopping.is_set():
@@ -144,7 +144,7 @@ class Workers:
 
     def _start_others(self, first: Worker) -> None:
         first.is_wanted = True
-        # They would delete what the first has by then.
+        # The others must not reset Redis: the first worker has written there by now.
         self._settings = self._settings.with_node(reset_redis=False)
         for _ in range(1, self._settings.node.workers):
             self._start_soon()
@@ -165,7 +165,7 @@ class Workers:
             worker.tell(number)
 
     async def _renew(self) -> None:
-        """Put a new worker in the place of each, the old one going when the new one serves."""
+        """Replace the workers one by one; an old one is retired when the new one serves."""
         log.info("The gateways are replaced, one by one.")
         for old in list(self._alive):
             new = self._start(is_wanted=False)
@@ -175,7 +175,7 @@ class Workers:
             if not new.is_serving:
                 log.error("The old gateways go on, for a new one cannot start: %s", new.reason)
                 return
-            if old.ended.is_set():  # by itself meanwhile, and has a successor
+            if old.ended.is_set():  # it ended by itself meanwhile, and has a successor
                 new.retire()
                 continue
             new.is_wanted = True
@@ -185,7 +185,7 @@ class Workers:
         log.info("All gateways have been replaced.")
 
     def _start(self, name: str = "", *, is_wanted: bool = True) -> Worker:
-        """Start a worker; one that takes nobody's place has a name that no other one ever had."""
+        """Start a worker, by default under a name that no other one ever had."""
         settings = self._settings.with_node(node_name=name or self._new_name())
         worker = Worker(settings, self._port, is_wanted=is_wanted)
         self._alive.add(worker)
@@ -206,7 +206,7 @@ class Workers:
         return f"{given}-{number}" if given else f"gateway-{secrets.token_hex(4)}"
 
     async def _keep(self, worker: Worker) -> None:
-        """Put another one in the place of a worker that ends by itself."""
+        """Replace a worker when it ends by itself."""
         loop = asyncio.get_running_loop()
         since = loop.time()
         error = await outcome(worker.live())

@@ -1,6 +1,6 @@
 """HTTP/1.1 and WebSockets on llhttp, in front of Hypercorn; README.md says why and how.
 
-This is its door: what is not named here is its own.
+Others import only the names below; everything else is internal.
 """
 
 from hypha_cluster.serving.http11.server import install, uninstall

@@ -63,7 +63,7 @@ class Site:
         return self._common
 
     def leave_after(self, waiting: Coroutine[Any, Any, None]) -> None:
-        """Close connections when it is time to."""
+        """Close connections when `waiting` has returned."""
 
         async def leave() -> None:
             await waiting
@@ -87,7 +87,7 @@ class Ends(NamedTuple):
 
 
 class Released(asyncio.Transport):
-    """What stands in the place of a transport that somebody else has taken over."""
+    """Stands in for a transport that somebody else has taken over."""
 
     def is_closing(self) -> bool:
         return True
@@ -117,8 +117,8 @@ _DEAF: Final = (Hears.NOTHING, Hears.END)
 class Turn(Protocol):
     """A request, and what is done about it when all before it have been answered."""
 
-    is_read: bool  # to its end
-    is_answering: bool  # so that nothing else can be answered instead
+    is_read: bool  # whether the request has come to its end
+    is_answering: bool  # whether an answer has begun, so that there can be no other
 
     @property
     def backlog(self) -> int:
@@ -137,7 +137,7 @@ class Turn(Protocol):
         """Note that the peer says nothing more, though it may still listen."""
 
     def lose(self) -> None:
-        """Note that there is nobody to be answered any more."""
+        """Note that nobody is left who could get the answer."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -172,7 +172,7 @@ class HttpConnection(asyncio.Protocol):
     # For a turn.
 
     def write(self, data: bytes) -> None:
-        """Send something, if anybody is there."""
+        """Write bytes, if the connection is still there."""
         if not self.transport.is_closing():
             self.transport.write(data)
 
@@ -183,7 +183,7 @@ class HttpConnection(asyncio.Protocol):
         await self._writable.wait()
 
     def pace(self) -> None:
-        """Read no faster than what has been read is taken."""
+        """Pause or resume reading, so that no more is read than is taken."""
         turns = self._turns
         full = len(turns) > 1 or (len(turns) == 1 and turns[0].backlog > UNTAKEN_BODY)
         if full != self._reading_paused and not self.transport.is_closing():
@@ -208,7 +208,7 @@ class HttpConnection(asyncio.Protocol):
         self.pace()
 
     def release(self) -> asyncio.Transport:
-        """Let go of the transport, which somebody else takes over."""
+        """Give the transport away; somebody else takes it over."""
         self._forget()
         transport, self.transport = self.transport, RELEASED
         return transport
@@ -354,12 +354,12 @@ class HttpConnection(asyncio.Protocol):
             self.transport.abort()
 
     def _close(self) -> None:
-        """End the connection when all is written; a request that still comes is not done."""
+        """End the connection when all is written; a request that still comes is ignored."""
         self._hears = Hears.NOTHING
         self.transport.close()
 
     def _keep_time_of_head(self) -> None:
-        """Refuse a request whose head takes its time, from its first byte on."""
+        """Refuse a request whose head takes too long, counted from its first byte."""
         if self._head_timer is None and self._parser.is_in_head:
             slow = Malformed(HTTPStatus.REQUEST_TIMEOUT, f"a head in {HEAD_PATIENCE:g} seconds")
             self._head_timer = self.loop.call_later(HEAD_PATIENCE, self._refuse, slow)

@@ -24,11 +24,11 @@ class Exchange:
         self._request = request
         self._must_invite = request.expects_continue
         self._body = bytearray()
-        self._is_taken = False  # by the application, up to the end
+        self._is_taken = False  # whether the application has taken the body to its end
         self._arrived: asyncio.Event | None = None  # made when it is first waited for
         self._answer: Answer | None = None
         self._head = b""
-        self._has_left = False  # who asked, or has at least no more to say
+        self._has_left = False  # whether the peer is gone, or has ended its half
         self._is_over = False
 
     @property
@@ -88,7 +88,7 @@ class Exchange:
         """Send an answer; its head goes with the first part of its body."""
         kind = message["type"]
         if self._is_over:
-            return  # the application may come to its end as if somebody listened
+            return  # the application may go on to its end as if somebody listened
         if kind == "http.response.start" and self._answer is None:
             self._begin_answer(message["status"], list(message.get("headers", ())))
         elif kind == "http.response.body" and self._answer is not None:
@@ -124,7 +124,7 @@ class Exchange:
         """Do what is left to do for an application that has not sent a whole answer."""
         if self.is_answering:  # the peer misses the rest
             transport = self._connection.transport
-            # What a peer that reads nothing has not taken would be kept for it.
+            # Else what a peer that reads nothing has not taken would stay in memory.
             (transport.abort if self._connection.writing_paused else transport.close)()
         else:
             self._send_empty(HTTPStatus.INTERNAL_SERVER_ERROR, [])
@@ -142,7 +142,7 @@ class Exchange:
 
 
 def scope_of(connection: HttpConnection, request: Request) -> Message:
-    """Say of a request what ASGI says of it."""
+    """The ASGI scope of a request."""
     path, _, query = request.target.partition(b"?")
     client, server, is_secure = connection.ends
     return {

@@ -13,7 +13,7 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODILESS: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _CLOSE: Final = b"connection: close\r\n\r\n"
 _VERSIONS: Final = ("1.0", "1.1")
-# Of these there is one at most: of several, a proxy may have judged another one than we do.
+# Of each of these one at most is allowed: of several, a proxy may have judged another one.
 _SINGLE: Final = (b"host", b"authorization")
 _SINGLE_ONCE: Final = ([b"host"], [b"host", b"authorization"], [b"authorization", b"host"])
 _STATUS_LINES: Final = {
@@ -53,7 +53,7 @@ HTTP2: Final = Request(
 
 
 class Sink(Protocol):
-    """Who is told what was read."""
+    """Is told what was read."""
 
     def on_request(self, request: Request) -> None: ...
     def on_body(self, part: bytes) -> None: ...
@@ -76,7 +76,7 @@ class RequestParser:
         self._headers: Headers = []
 
     def feed(self, data: bytes) -> None:
-        """Tell the sink what there is in `data`; raise Malformed, and be of no use any more."""
+        """Tell the sink what is in `data`. After Malformed the parser must not be used any more."""
         self._later += len(data)
         if self._first is not None:
             data = self._first + data
@@ -127,7 +127,7 @@ class RequestParser:
     def on_headers_complete(self) -> None:
         self._later = 0
         self._is_in_head = False
-        headers, self._headers = self._headers, []  # what comes after a body is for nobody
+        headers, self._headers = self._headers, []  # trailers, behind a body, are dropped
         version = self._parser.get_http_version()
         fields = _checked(version, headers)
         self._sink.on_request(
@@ -156,7 +156,7 @@ class RequestParser:
 
 
 def _checked(version: str, headers: Headers) -> dict[bytes, bytes]:
-    """The headers by their names, if they have what llhttp leaves to us."""
+    """The headers by their names, after the checks that llhttp leaves to us."""
     if version not in _VERSIONS:
         raise Malformed(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, f"version {version}")
     single = [name for name, _ in headers if name in _SINGLE]

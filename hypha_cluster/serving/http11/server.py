@@ -1,7 +1,7 @@
-"""Takes connections over from Hypercorn, which listens, does TLS, and knows when it is to end.
+"""Takes connections over from Hypercorn, which listens, does TLS, and knows when to end.
 
-By its own way an HTTP request and a WebSocket handshake cost twice what they cost by ours, and a
-small frame three times. HTTP/2 is left to it.
+On Hypercorn's own path an HTTP request and a WebSocket handshake cost twice as much as here, and a
+small frame three times. HTTP/2 is left to Hypercorn.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ DEFAULT_TIMEOUTS = Timeouts()
 
 
 def install(timeouts: Timeouts = DEFAULT_TIMEOUTS, *, fast: bool = True) -> None:
-    """Put ours in the place of Hypercorn's own, in this process."""
+    """Put our server in the place of Hypercorn's, in this process."""
     DirectServer.timeouts = timeouts
     vars(hypercorns_run).update(TCPServer=DirectServer if fast else TCPServer)
     for module in (h11, h2):
@@ -38,7 +38,7 @@ def install(timeouts: Timeouts = DEFAULT_TIMEOUTS, *, fast: bool = True) -> None
 
 
 def uninstall() -> None:
-    """Give Hypercorn back what is its own."""
+    """Put Hypercorn's own server back."""
     vars(hypercorns_run).update(TCPServer=TCPServer)
     for module in (h11, h2):
         vars(module).update(WSStream=WSStream)
@@ -46,7 +46,7 @@ def uninstall() -> None:
 
 
 class DirectServer(TCPServer):
-    """Hypercorn's server of one connection, but for HTTP/2 the connection is ours."""
+    """Hypercorn's server of one connection, of which we take over all but HTTP/2."""
 
     timeouts: ClassVar[Timeouts] = DEFAULT_TIMEOUTS
     _sites: ClassVar[WeakKeyDictionary[WorkerContext, Site]] = WeakKeyDictionary()
@@ -108,7 +108,7 @@ class DirectServer(TCPServer):
         return Handback(connection, request, self._give_back)
 
     async def _give_back(self, connection: HttpConnection, data: bytes) -> None:
-        """Let Hypercorn have a connection; `data` is what it would have read first."""
+        """Give a connection back to Hypercorn; `data` is what it would have read first."""
         transport = connection.release()
         if not transport.is_closing():
             transport.set_protocol(self._hypercorns_protocol)
@@ -117,7 +117,7 @@ class DirectServer(TCPServer):
 
 
 class Handback:
-    """The turn of HTTP/2, and of what asks to go on otherwise than with a WebSocket."""
+    """The turn of HTTP/2, and of a request to upgrade to anything but a WebSocket."""
 
     backlog = 0
     is_read = is_answering = False
@@ -139,13 +139,13 @@ class Handback:
         self._data += part
 
     def end(self) -> None:
-        """Whether it has ended is for Hypercorn to say."""
+        """Does nothing: Hypercorn will see the end."""
 
     def leave(self) -> None:
-        """Not before its request is read, which is not for this server to say."""
+        """Does nothing: Hypercorn reads the request, and will see that the peer has ended."""
 
     def lose(self) -> None:
-        """Hypercorn will find out."""
+        """Does nothing: Hypercorn will see that the peer is gone."""
 
     async def _hand_over(self) -> None:
         await self._give_back(self._connection, self._data)

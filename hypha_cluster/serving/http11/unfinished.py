@@ -7,7 +7,7 @@ class Holder(Protocol):
     """A connection with such a message."""
 
     def give_up(self) -> None:
-        """Let go of the message, and of the peer that does not end it."""
+        """Drop the message, and the peer that does not end it."""
 
 
 class Unfinished:
@@ -23,7 +23,7 @@ class Unfinished:
         self._all = 0
 
     def hold(self, holder: Holder, size: int) -> None:
-        """So much of a message has come by now."""
+        """Note that so many bytes of a message have come by now."""
         self._all += size - self._sizes.get(holder, 0)
         self._sizes[holder] = size
         while self._all > self._most and len(self._sizes) > 1:
@@ -32,5 +32,5 @@ class Unfinished:
             first.give_up()
 
     def let_go(self, holder: Holder) -> None:
-        """It is whole, or nobody waits for it."""
+        """Forget a message that is whole, or that nobody waits for."""
         self._all -= self._sizes.pop(holder, 0)

@@ -42,7 +42,7 @@ class Timeouts(NamedTuple):
 
 
 class Inbox:
-    """What has arrived for an application that awaits it, or has not said how it wants it."""
+    """Keeps what has arrived until the application takes it, or says how it wants it."""
 
     __slots__ = ("_arrived", "_entries", "_full", "_pause", "_resume", "_size")
 
@@ -141,7 +141,7 @@ class DirectWebSocket(asyncio.Protocol):
     ) -> None:
         self.inbox = Inbox(self.pause, self.resume)
         self.writing_paused = False
-        self.outlives = False  # its application, which has returned or will
+        self.outlives = False  # whether it goes on when its application has returned
         self._parser = FrameParser(limit, self.inbox.put, self._take_control, self._hold)
         self._unfinished = unfinished
         self.loop = asyncio.get_running_loop()
@@ -155,7 +155,7 @@ class DirectWebSocket(asyncio.Protocol):
         self._on_closed: Callable[[int, str], None] | None = None
         self._on_writable = on_writable
         self._guard: asyncio.TimerHandle | None = None
-        self._heard = True  # something since the last ping
+        self._heard = True  # whether anything has come since the last ping
         self._pinged_at = 0.0
         self._reading_paused = False
         self._gathered: list[bytes] = []
@@ -202,7 +202,7 @@ class DirectWebSocket(asyncio.Protocol):
     def resume(self) -> None:
         """Go on reading."""
         self._reading_paused = False
-        self._heard = True  # what the peer sent meanwhile counts
+        self._heard = True  # the peer may have sent something during the pause
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -241,7 +241,7 @@ class DirectWebSocket(asyncio.Protocol):
             self.outlives = True
 
     def release(self, on_lost: Callable[["DirectWebSocket", Close], None]) -> None:
-        """Let go of all that was there for an application which has returned."""
+        """Free all that was there for an application which has returned."""
         self._on_lost = on_lost
         del self.inbox
 
@@ -313,7 +313,7 @@ class DirectWebSocket(asyncio.Protocol):
         self._on_writable()
 
     def check_alive(self, now: float) -> None:
-        """Ping the peer, unless it has left the previous ping without any sign of life too long."""
+        """Ping the peer; end the connection if it gave no sign of life since the ping before."""
         if self._heard or self._reading_paused:
             self._heard = False
             self._pinged_at = now

@@ -126,11 +126,11 @@ class FrameParser:
         self._on_message = on_message
         self._on_control = on_control
         self._on_held = on_held
-        self._tells = False  # whether the last that was told is more than 0
+        self._tells = False  # whether `on_held` was last told more than 0
         self._limit = limit
         self._fast = limit  # up to this size a binary frame is a message by itself
         self._held: bytearray | None = None  # the beginning of a frame
-        self._awaited = 0  # how long it must get before it is worth another look
+        self._awaited = 0  # how many bytes `_held` needs before it is worth another look
         self._message: bytearray | None = None  # the fragments of a message so far
         self._text = False
 

@@ -1,4 +1,4 @@
-"""Hypercorn's own WebSocket path, which serves HTTP/2 and what is not to be fast."""
+"""Hypercorn's own WebSocket path, for HTTP/2 and for `--no-fast-websockets`."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ Event = dict[str, Any]  # of ASGI
 class TellingStream(WSStream):
     """Hypercorn's stream, but the application is told with which code and reason a peer closed.
 
-    By Hypercorn's own account every end is abnormal, and nobody ever leaves.
+    Hypercorn itself tells every end as abnormal, so that no client would ever leave.
     """
 
     _peer_close: CloseConnection | None = None

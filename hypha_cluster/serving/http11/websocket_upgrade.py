@@ -34,7 +34,7 @@ _outliving: dict[DirectWebSocket, KeepAlive | None] = {}  # their applications, 
 
 
 async def end_outliving(patience: float) -> None:
-    """Take leave of the peers whose applications have returned; cut off who doesn't answer."""
+    """Close the connections whose applications have returned; cut off peers that do not answer."""
     loop = asyncio.get_running_loop()
     sockets = [socket for socket in _outliving if socket.loop is loop]
     for socket in sockets:
@@ -76,11 +76,11 @@ class WebSocketUpgrade(Exchange):
         raise Malformed(HTTPStatus.BAD_REQUEST, "it sends frames before it may")
 
     def end(self) -> None:
-        """There is more to come: frames."""
+        """Does nothing: behind the request come frames."""
 
     async def _serve(self) -> None:
         request = self._request
-        if self._is_over:  # for more has come with it than a handshake
+        if self._is_over:  # more has come with the request than a handshake may have
             return
         if request.method != "GET" or request.version != "1.1" or not self._has_key():
             self._send_empty(HTTPStatus.BAD_REQUEST, [])
