@@ -18,11 +18,6 @@ WIRING = {  # nothing but constructors, and declarations
 # which tests hold it.
 ELSEWHERE = {
     "node": "integration/test_nodes",
-    "features/pages/hub_page": "integration/test_pages",
-    "features/pages/looking": "integration/test_pages",
-    "features/pages/apps_page": "integration/test_apps_page",
-    "features/pages/old_pages": "integration/test_pages",
-    "features/pages/playground": "integration/test_pages",
     "features/pages/workspace_page": "integration/test_pages",
     "commands/apps": "conformance/test_server_apps",
     "serving/runner": "conformance/test_server_apps",
