@@ -102,7 +102,7 @@ class Provider:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.startswith("{"):
+            if line.startswith("{") and line.endswith("\n"):  # it may be killed within a line
                 with self._told:
                     self.notices.append(json.loads(line))
                     self._told.notify_all()
