@@ -18,7 +18,7 @@ _REST: Final = 1.0  # seconds without a look at Redis after it failed; else each
 class Entries(Protocol):
     """Knows who may enter which workspace."""
 
-    async def may_enter_lately(self, identity: Identity, name: str) -> bool:
+    async def may_use_lately(self, identity: Identity, name: str) -> bool:
         """Whether a user may use what is protected in a workspace, as of a moment ago.
 
         WorkspaceNotFound.
@@ -109,7 +109,7 @@ class Rights:
 
     async def _may_enter(self, identity: Identity, workspace: str) -> bool:
         try:
-            return await self._workspaces.may_enter_lately(identity, workspace)
+            return await self._workspaces.may_use_lately(identity, workspace)
         except NotFound:
             return False
 

@@ -156,7 +156,7 @@ class Workspaces:
     async def may_enter(self, identity: Identity, workspace: Workspace) -> bool:
         return may(Action.ENTER, identity, workspace, await self.maker_of(identity))
 
-    async def may_enter_lately(self, identity: Identity, name: str) -> bool:
+    async def may_use_lately(self, identity: Identity, name: str) -> bool:
         """Whether a user may use what is protected in a workspace, as it was a moment ago."""
         workspace = _found(await self._lately.get(name, "", lambda: self.find(name)), name)
         user, parent = identity.parent, None

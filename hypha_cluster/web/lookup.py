@@ -212,7 +212,7 @@ class Lookup:
         Others see only what is public.
         """
         identity, subjects = await self._identify(request)
-        inside = await self._workspaces.may_enter_lately(identity, workspace)
+        inside = await self._workspaces.may_use_lately(identity, workspace)
         base_url = self._public_base_url or base_url_of(request)
         mail = self._quotas.allowance(subjects) if subjects else UNBOUNDED
         by_get = request.scope["method"] == "GET"

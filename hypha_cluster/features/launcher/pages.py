@@ -70,7 +70,7 @@ class AppPages:
             app = await self._opened(workspace, key, first.removeprefix(TICKET))
             return await self._file(request, app, rest)
         identity, is_in_header = await self._identify(request, workspace)
-        if not await self._workspaces.may_enter_lately(identity, workspace):
+        if not await self._workspaces.may_use_lately(identity, workspace):
             raise PermissionDenied(f"Permission denied for workspace {workspace}.")
         app = await self._apps.get(workspace, key)
         if is_in_header:

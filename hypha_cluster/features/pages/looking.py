@@ -64,7 +64,7 @@ class Lookers:
     async def may_enter(self, looker: Looker, workspace: str) -> bool:
         """Whether they see all of a workspace; WorkspaceNotFound."""
         try:
-            return await self._workspaces.may_enter_lately(looker.identity, workspace)
+            return await self._workspaces.may_use_lately(looker.identity, workspace)
         except WorkspaceNotFound:
             if looker.is_known and workspace == looker.identity.id:
                 return True  # a user's own workspace is made when it is first needed

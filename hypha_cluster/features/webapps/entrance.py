@@ -45,7 +45,7 @@ class Entrance:
             refusal = error
         mail = self._lookup.count(connection, user)
         identity = user or await self._gatekeeper.identify(None)
-        inside = await self._workspaces.may_enter_lately(identity, workspace)
+        inside = await self._workspaces.may_use_lately(identity, workspace)
         base_path = connection.scope["root_path"].rsplit("/", 3)[0]
         base_url = self._public_base_url or base_url_of(connection, base_path)
         return Guest(Visitor(identity, inside, base_url, mail=mail), user, refusal)

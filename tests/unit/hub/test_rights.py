@@ -34,7 +34,7 @@ class FakeWorkspaces:
         self.asked: list[str] = []
         self._error = error
 
-    async def may_enter_lately(self, identity: Identity, name: str) -> bool:
+    async def may_use_lately(self, identity: Identity, name: str) -> bool:
         self.asked.append(name)
         if self._error is not None:
             raise self._error

@@ -63,7 +63,7 @@ class Hub:
         self.allowed.append([*subjects])
         return UNBOUNDED
 
-    async def may_enter_lately(self, identity: Identity, name: str) -> bool:
+    async def may_use_lately(self, identity: Identity, name: str) -> bool:
         return identity.id == name
 
     async def find(

@@ -38,7 +38,7 @@ class Scene:
     def count(self, connection: HTTPConnection, user: Identity | None) -> None:
         self.counted.append(user)
 
-    async def may_enter_lately(self, identity: Identity, workspace: str) -> bool:
+    async def may_use_lately(self, identity: Identity, workspace: str) -> bool:
         return identity.id == workspace
 
     async def visitor(self, connection: HTTPConnection) -> Identity | None:
