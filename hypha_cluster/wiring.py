@@ -60,6 +60,7 @@ from hypha_cluster.relay.events import CHANGED, write_event
 from hypha_cluster.relay.intake import Intake, Onward
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.listener import RedisListener
+from hypha_cluster.relay.paced import Paced
 from hypha_cluster.relay.pending import OwedAnswers, PendingCalls
 from hypha_cluster.relay.posts import Posts
 from hypha_cluster.relay.publisher import Limits, RedisPublisher
@@ -182,7 +183,7 @@ def open_stores(site: Site, links: Links) -> Stores:
     def on_change(workspace: str) -> None:
         links.publisher.announce(write_event(CHANGED, workspace))
 
-    public, recent = PublicListing(redis, keys), RecentlyFound(on_change)
+    public, recent = PublicListing(redis, keys), RecentlyFound(Paced(on_change))
     registry = ClientRegistry(redis, keys, public, on_departure)
     services = Services(redis, keys, public, recent)
     mailboxes = Mailboxes(redis, keys, config.reconnect_grace)
