@@ -65,8 +65,9 @@ class Message:
         if self.size > self._max_size:
             raise BadFrame(f"A message in chunks has at most {self._max_size} bytes.")
         self._reader.data += data
+        self._reader.dropped.clear()
         self._go_on()
-        return self._references.feed(data) | self.called()
+        return self._references.feed(data, self._reader.dropped) | self.called()
 
     def called(self) -> Set[Reference]:
         """The service of another workspace that it calls: told once, when it has been read.
@@ -109,6 +110,7 @@ class _Reader:
         self.envelope: dict[str, Any] = {}
         self.promise: object = None
         self.data = b""  # what has come and was not read
+        self.dropped: list[tuple[int, int]] = []  # of the data that came last; see `Skipping`
         self.is_all = False  # whether no more comes
         self._source = source
         self._target = target
@@ -154,7 +156,7 @@ class _Reader:
 
     def _skip(self) -> Generator[bool, None, None]:
         """Skip a value of any size."""
-        skipping = Skipping()
+        skipping = Skipping(self.dropped)
         while (rest := skipping.feed(self.data)) is None:
             self.data = b""
             yield False

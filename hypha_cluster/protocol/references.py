@@ -6,6 +6,7 @@ through the values: so a message costs no more for having many, and may come in 
 """
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -68,10 +69,28 @@ class References:
         self._many = 0
         self._kept = b""  # the end of what has come, as far as a function may begin in it
         self._next = 0  # where in `_kept` to go on
+        self._is_open = False  # whether a function has begun of which the rest has yet to come
 
-    def feed(self, data: bytes) -> set[Reference]:
-        """Look through the next bytes of the message."""
+    def feed(self, data: bytes, dropped: Iterable[tuple[int, int]] = ()) -> set[Reference]:
+        """Look through the next bytes of the message.
+
+        dropped: where long texts and arrays are in them (see `Skipping`). No client reads values in
+        there, so they are not looked at, unless one may belong to a function that has begun.
+        """
+        found: set[Reference] = set()
+        at, size = 0, len(data)
+        for first, last in dropped:
+            if last >= size:  # it ended in what came before, and was looked at
+                continue
+            found |= self._feed(data[at : (at := max(size - first, 0))])
+            if not self._is_open:
+                at = size - last
+                self._kept, self._next = b"", 0
+        return found | self._feed(data[at:])
+
+    def _feed(self, data: bytes) -> set[Reference]:
         data = self._kept + data
+        self._is_open = False
         found: set[Reference] = set()
         for match in self._others.finditer(data, self._next):
             if not data.endswith(_HEADS, 0, match.start()):
@@ -80,6 +99,7 @@ class References:
                 reference = self._read(data, match.end())
             except _Unfinished:
                 self._keep(data, match.start())
+                self._is_open = True
                 return found
             if reference is not None:
                 found.add(reference)
@@ -103,13 +123,13 @@ class References:
         address = self._meant(target)
         if workspace_of(address) == workspace_of(self._source):
             return None
-        self._many += 1
-        if self._many > REFERENCES:
-            raise BadFrame(f"A message has at most {REFERENCES:,} functions of other workspaces.")
         start = end - len(_BEGIN)
         if start < 1 or data[start - 1] not in _MAPS or not data.startswith(_BEGIN, start):
             raise _odd("begins with '_rtype': 'method', '_rtarget'")
         method = rest.method(data[start - 1] - _MAPS[0])
+        self._many += 1  # now that it has come whole, and is not read again
+        if self._many > REFERENCES:
+            raise BadFrame(f"A message has at most {REFERENCES:,} functions of other workspaces.")
         services, _, path = method.partition(".")
         # The path of a callback begins with its session, and a client knows who may call that.
         return Reference(address, path.partition(".")[0]) if services == "services" else None

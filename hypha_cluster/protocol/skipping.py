@@ -27,9 +27,14 @@ _CONTAINERS: Final = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
 
 
 class Skipping:
-    """Skips one value."""
+    """Skips one value.
 
-    def __init__(self) -> None:
+    dropped: gets what is dropped of long texts, arrays and extensions, each as how many bytes
+    before the end of the data it begins and ends. No value begins in there, so no key of a map.
+    """
+
+    def __init__(self, dropped: list[tuple[int, int]] | None = None) -> None:
+        self._dropped = [] if dropped is None else dropped
         self._left = [1]  # values that are to come in each container that is open
         self._raw = 0  # bytes that are to come of what is dropped
         self._kept = b""
@@ -41,6 +46,7 @@ class Skipping:
         while self._left:
             if self._raw:
                 dropped = min(self._raw, len(data) - at)
+                self._dropped.append((len(data) - at, len(data) - at - dropped))
                 at += dropped
                 self._raw -= dropped
                 if self._raw:
