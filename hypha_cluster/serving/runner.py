@@ -97,7 +97,10 @@ class _Beside:
         with contextlib.suppress(BrokenPipeError):  # it has ended, and its exit code says more
             process.stdin.write(self._orders)
             process.stdin.flush()
-        return process.wait()
+        code = process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        return code
 
     def stop(self, patience: float) -> None:
         """Stop the process; kill it after `patience` seconds."""
