@@ -18,14 +18,8 @@ WIRING = {  # nothing but constructors, and declarations
 # which tests hold it.
 ELSEWHERE = {
     "node": "integration/test_nodes",
-    "features/pages/workspace_page": "integration/test_pages",
-    "commands/apps": "conformance/test_server_apps",
-    "serving/runner": "conformance/test_server_apps",
-    "features/webapps/asgi": "conformance/test_webapps",
-    "features/webapps/functions": "conformance/test_webapps",
     "serving/http11/server": "integration/test_http_conformance",
     "serving/http11/websocket_stream": "integration/test_sockets",
-    "web/services": "integration/test_http",
 }
 
 
