@@ -1,4 +1,4 @@
-"""The unit tests mirror the package, but for what only wires, and what works with a whole node."""
+"""The unit tests mirror the package, but for what only wires."""
 
 from pathlib import Path
 
@@ -14,13 +14,6 @@ WIRING = {  # nothing but constructors, and declarations
     "features/pages/pages", "features/webapps/webapps",
     "relay/allowance", "relay/bus", "relay/sockets", "web/middleware/stack",
 }  # fmt: skip
-# A module or a package that is tested by its contract with Redis, a browser, clients or a socket →
-# which tests hold it.
-ELSEWHERE = {
-    "node": "integration/test_nodes",
-    "serving/http11/server": "integration/test_http_conformance",
-    "serving/http11/websocket_stream": "integration/test_sockets",
-}
 
 
 def modules() -> list[str]:
@@ -35,17 +28,13 @@ def mirror(module: str) -> Path:
 
 def test_every_other_module_has_its_unit_tests() -> None:
     missing = [
-        module
-        for module in modules()
-        if not {module, str(Path(module).parent)} & (WIRING | ELSEWHERE.keys())
-        and not mirror(module).exists()
+        module for module in modules() if module not in WIRING and not mirror(module).exists()
     ]
 
     assert missing == []
 
 
-@pytest.mark.parametrize(("module", "tests"), ELSEWHERE.items())
-def test_what_holds_the_others_is_named(module: str, tests: str) -> None:
-    assert (PACKAGE / f"{module}.py").exists() or (PACKAGE / module).is_dir()
-    assert (TESTS / f"{tests}.py").exists()
+@pytest.mark.parametrize("module", sorted(WIRING))
+def test_what_only_wires_is_there_and_has_none(module: str) -> None:
+    assert (PACKAGE / f"{module}.py").exists()
     assert not mirror(module).exists(), "it needs no exemption any more"
