@@ -45,7 +45,7 @@ from hypha_cluster.protocol.limits import (
     SETTLING,
 )
 from hypha_cluster.registry.clients import Attachment, Claim, ClientRegistry, Previous
-from hypha_cluster.relay.bus import Listener
+from hypha_cluster.relay.bus import Listener, Outcome
 from hypha_cluster.relay.connection import Clock, Connection, Offer, Speech, Stage, Way
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
@@ -171,21 +171,31 @@ class ClientLife:
             self._note_ousted(connection)
             connection.socket.close(SUPERSEDED, "attached elsewhere")
             return
-        previous, unseen = self._connections.attach(connection), list[bytes]()
-        if previous is not None:
-            self._oust(previous)
-            await self._hear_out(previous)
-            unseen = previous.take_unseen()
-            if (
-                admission.takes
-            ):  # else the old page, which is the client no longer, would still be heard
-                previous.socket.abort()
-        if claim.previous is not None and admission.move is None:
-            await self._obtain(connection.address, claim.previous)
-        await self._listener.join(connection.address)
-        await self._registry.noted(claim)
-        await accept()
-        await self._go_live(connection, unseen, is_back=claim.resumed)
+        unseen = await self._end_previous(connection, admission)
+        try:
+            if claim.previous is not None and admission.move is None:
+                await self._obtain(connection.address, claim.previous)
+            await self._listener.join(connection.address)
+            await self._registry.noted(claim)
+            await accept()
+            await self._go_live(connection, unseen, is_back=claim.resumed)
+        except BaseException:
+            connection.waiting_from_bus[:0] = unseen  # which goes back with what has come since
+            raise
+
+    async def _end_previous(self, connection: Connection, admission: Admission) -> list[bytes]:
+        """End the client's connection before this one, if it is here.
+
+        Returns what that may not have brought to the client.
+        """
+        previous = self._connections.attach(connection)
+        if previous is None:
+            return []
+        self._oust(previous)
+        await self._hear_out(previous)
+        if admission.takes:  # else the old page, which is the client no longer, would be heard
+            previous.socket.abort()
+        return previous.take_unseen()
 
     def _follow(self, connection: Connection, *, is_new: bool) -> None:
         """Note what the page of an app has to answer. is_new: none of that is of the one before."""
@@ -325,10 +335,21 @@ class ClientLife:
             if calls := self._ledger.forget(address):
                 waiting = [(target, call.session, call.reject) for target, call in calls]
                 from_bus.insert(0, write_calls(waiting))
-            unseen = _mailed(connection) if connection.socket.tail is not None else ()
+            unseen = self._mailed(connection) if connection.socket.tail is not None else ()
             await self._mail.put_back(address, [*unseen, *from_bus, *local, *came_after])
         finally:
             self._connections.forget(connection)
+
+    def _mailed(self, connection: Connection) -> Sequence[bytes]:
+        """What the client may not have got, unless it has spent what it may put into mailboxes."""
+        unseen, full = connection.take_unseen(), Outcome.MAILBOX_FULL
+        if not unseen:
+            return ()
+        if (refusal := connection.mail.refusal()) is not None:
+            self._delivery.rejects.lost(connection.address, full, refusal, len(unseen))
+            return ()
+        connection.mail.spend(sum(map(len, unseen)))
+        return unseen
 
     def cut_off(self, connection: Connection) -> None:
         """End the connection of a client that was told to go and does not."""
@@ -444,15 +465,6 @@ def _offer(admission: Admission, claim: Claim) -> Offer:
     if admission.takes:
         return Offer.AWAITED
     return Offer.FORGOTTEN if admission.program and not claim.resumed else Offer.KNOWN
-
-
-def _mailed(connection: Connection) -> Sequence[bytes]:
-    """What the client may not have got, unless it has spent what it may put into mailboxes."""
-    unseen = connection.take_unseen()
-    if not unseen or connection.mail.refusal() is not None:
-        return ()
-    connection.mail.spend(sum(map(len, unseen)))
-    return unseen
 
 
 def _has_left(connection: Connection, code: int) -> bool:

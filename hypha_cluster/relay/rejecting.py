@@ -63,10 +63,11 @@ class Rejects:
         for address in self._ledger.targets_at(node):
             self.target_left(address, error)
 
-    def lost(self, target: str, outcome: Outcome, error: HubError) -> None:
-        """Count a frame that is lost and whose sender cannot be told: an answer, or a heartbeat."""
-        self._counts.lost_frames[outcome.name.lower()] += 1
-        _log.info("A frame for %s is lost: %s", target, error, extra={"client": target})
+    def lost(self, target: str, outcome: Outcome, error: HubError, frames: int = 1) -> None:
+        """Count frames that are lost and whose sender cannot be told: answers, or heartbeats."""
+        self._counts.lost_frames[outcome.name.lower()] += frames
+        lost = f"A frame for {target} is" if frames == 1 else f"{frames} frames for {target} are"
+        _log.info("%s lost: %s", lost, error, extra={"client": target})
 
     def _send_reject(self, caller: str, target: str, method: str, error: HubError) -> None:
         self._counts.rejects += 1

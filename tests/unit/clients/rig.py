@@ -282,23 +282,32 @@ class Node:
         )
 
     async def attach(
-        self, *, program: str = "", refresh_after: float = 0.0, seen: int | None = None
+        self,
+        *,
+        program: str = "",
+        refresh_after: float = 0.0,
+        seen: int | None = None,
+        accept: Callable[[], Awaitable[None]] | None = None,
     ) -> Connection:
         """seen: the number of the last event that its client has got, of those of a stream."""
         admission = Admission(ANN, own_workspace(ANN), "me", program)
-        return await self._attach(admission, refresh_after, seen)
+        return await self._attach(admission, refresh_after, seen, accept or _accept)
 
     async def attach_page(self, move: Move | None = None) -> Connection:
         """The page of an app comes; move: in the place of another one."""
         admission = Admission(PAGE, own_workspace(ANN), "me", takes=True, move=move)
-        return await self._attach(admission, 0.0, None)
+        return await self._attach(admission, 0.0, None, _accept)
 
     async def _attach(
-        self, admission: Admission, refresh_after: float, seen: int | None
+        self,
+        admission: Admission,
+        refresh_after: float,
+        seen: int | None,
+        accept: Callable[[], Awaitable[None]],
     ) -> Connection:
         socket = ClientSocket(self)
         socket.tail = Tail(seen, Room())
-        connection = await self.life.attach(admission, socket, _accept, Way("", refresh_after))
+        connection = await self.life.attach(admission, socket, accept, Way("", refresh_after))
         if connection.is_ending:  # it was told to go before anybody could listen
             self.life.detach_soon(connection, 1006)
         else:

@@ -579,6 +579,21 @@ async def test_another_connection_at_the_same_gateway_gets_it_at_once(
     assert cluster.bus.mail == {}
 
 
+async def test_another_connection_that_comes_to_nothing_leaves_it_in_the_mailbox(
+    cluster: Cluster, node: Node
+) -> None:
+    old = await node.attach(program="p")
+    said(old, 1, 2)
+
+    async def gone() -> None:
+        raise RedisUnavailable("Redis is away.")
+
+    with pytest.raises(RedisUnavailable):
+        await node.attach(program="p", seen=1, accept=gone)
+
+    assert kept(cluster.bus.mail[ME]) == [(1, note(1)), (2, note(2))]
+
+
 async def test_who_is_said_goodbye_to_keeps_no_room_for_it(cluster: Cluster, node: Node) -> None:
     mine, room = await node.attach(program="p"), Room()
     tail = cast(FakeSocket, mine.socket).tail = Tail(None, room)
@@ -605,6 +620,7 @@ async def test_it_counts_as_what_its_client_puts_into_mailboxes(
     await node.life.detach(back, 1006)
 
     assert ME not in cluster.bus.mail
+    assert node.counts.lost_frames == {"mailbox_full": 1}
 
 
 class Purse:
