@@ -415,7 +415,7 @@ TAIL_PATIENCE: Final = _streams.limit(
 TAILS: Final = _streams.limit(
     67_108_864,
     "bytes",
-    "what a gateway keeps of them for all streams; one that is sent more then keeps nothing",
+    "what a gateway keeps of them for all streams; none has more of it than is still free",
     "most streams say little, and what is older than a minute is not kept",
 )
 

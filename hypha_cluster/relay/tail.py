@@ -19,7 +19,11 @@ class _Sent(NamedTuple):
 
 
 class Room:
-    """What all streams of a gateway may keep. free: bytes."""
+    """What all streams of a gateway may keep. free: bytes.
+
+    A stream keeps no more than is free. So however much some of them keep, another one finds as
+    much room as each of them has (Choudhury and Hahne, Dynamic queue length thresholds, 1998).
+    """
 
     def __init__(self, size: int = TAILS) -> None:
         self.free = size
@@ -66,8 +70,8 @@ class Tail:
         return taken
 
     def _is_too_long(self) -> bool:
-        is_too_large = self._size > TAIL_BYTES or self._room.free < 0
-        return is_too_large or len(self._sent) > TAIL_FRAMES
+        size = min(TAIL_BYTES, self._room.free)
+        return self._size > size or len(self._sent) > TAIL_FRAMES
 
     def _give_up(self) -> None:
         self._grow(-len(self._sent.popleft().frame))
