@@ -13,7 +13,8 @@ SHOWN: Final = 70  # characters of a path or a body
 HEAD: Final = """\
 # Every address over HTTP
 
-<!-- Made by `python -m docs.generate` from tests/http_routes.py. -->
+<!-- Made by `python -m docs.generate` from tests/http_routes.py, http_feature_routes.py and
+http_optional_routes.py beside it. -->
 
 What the hub answers to good and bad requests, address by address. A test sends each of them through
 one gateway and through another one than the provider's. [Use it](use.md#over-http) explains the
@@ -24,7 +25,8 @@ calls, [Web applications](webapps.md) what runs in clients; the same as OpenAPI 
 functions `echo` (returns its arguments), `blob` (returns bytes) and `count` (returns a stream), the
 protected service `closed` with `secret`, and the web applications `site`, public, and `hidden`.
 *as a member* is a request with a token for the workspace. *says* is a part of the answer's body.
-An error is `{"success": false, "detail": "one sentence"}`; who asks for `text/html` gets a page.
+An error is `{"success": false, "detail": "one sentence"}`; a request that accepts `text/html` gets
+a page.
 
 """
 TURNED_ON: Final = """\
