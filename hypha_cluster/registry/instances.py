@@ -187,8 +187,10 @@ class Instances:
     async def _about(self, address: str) -> tuple[State | None, str | None]:
         """The state of an instance; and the id of its page's user, as long as it is wanted."""
         assert self._seals, "runners let nobody in"
-        asked = (self._keys.instance(address), "state"), (self._keys.page(address), "user")
-        state, user = await settled([self._redis.hget(*each) for each in asked])
+        # The user first, who goes with the state that ends: else a page that is just stopping
+        # would look like another one's.
+        asked = (self._keys.page(address), "user"), (self._keys.instance(address), "state")
+        user, state = await settled([self._redis.hget(*each) for each in asked])
         known = State(state.decode()) if state is not None else None
         try:
             return known, self._seals.open(user, workspace_of(address)).id if user else None
@@ -230,11 +232,13 @@ class Instances:
         *,
         due: float = 0.0,
         epoch: int | None = None,
+        call: str = "",
         **fields: str,
     ) -> Change:
         """Change an instance that is in one of some states, and of an epoch if one is given.
 
-        due: seconds from now, after which it is looked at.
+        due: seconds from now, after which it is looked at. call: what names this very change, so
+        that it is done once, however often it is asked for because its answer was lost.
         """
         done, now, current = await self._change(
             keys=[
@@ -253,7 +257,7 @@ class Instances:
                 "".join(f"{each}," for each in sorted(states)),
                 state,
                 int(due * 1000),
-                secrets.token_hex(8),
+                call or secrets.token_hex(8),
                 APP_ENDS,
                 *HISTORY,
                 *flatten(fields),

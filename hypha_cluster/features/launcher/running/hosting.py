@@ -7,9 +7,11 @@ runner may open one; and a page comes in only with a ticket of its own epoch.
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto
+from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -163,18 +165,22 @@ class Hosting:
 
     async def _hand_over(self) -> None:
         async with self._changing:
-            await _patiently(self._give_up)
+            await _patiently(partial(self._give_up, secrets.token_hex(8)))
             self._phase = Phase.HANDED_OVER
         _log.info("%s moves to another runner.", self._instance.address)
 
-    async def _give_up(self) -> None:
-        """Its page may answer what it was asked; but the next one is to be ready in time, too."""
+    async def _give_up(self, call: str) -> None:
+        """Its page may answer what it was asked; but the next one is to be ready in time, too.
+
+        call: the same each time that it is tried.
+        """
         seconds = self._outlook.bounds.drain
         if self._instance.timeout > 0:
             seconds = min(seconds, self._instance.timeout / 2)
         moving = str(int(seconds * 1000))
         reason = "Its runner stops."
-        await self._change(State.PENDING, due=0, reason=reason, runner="", moving=moving)
+        given_up = {"reason": reason, "runner": "", "moving": moving}
+        await self._change(State.PENDING, due=0, call=call, **given_up)
 
     async def _until_taken_over(self) -> None:
         """Return when the next page of the instance is ready, or the instance is to stop.
@@ -288,11 +294,13 @@ class Hosting:
 
     # How it ends.
 
-    async def _change(self, state: State, *, due: float = LEASE, **fields: str) -> bool:
+    async def _change(
+        self, state: State, *, due: float = LEASE, call: str = "", **fields: str
+    ) -> bool:
         """Change the instance, if it is still this runner's; ToStop or LeaseLost if it is not."""
         instance = self._instance
         changed = await self._outlook.instances.change(
-            instance.address, HELD, state, due=due, epoch=instance.epoch, **fields
+            instance.address, HELD, state, due=due, epoch=instance.epoch, call=call, **fields
         )
         if changed.is_done:
             return True

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from hypha_cluster.errors import RedisUnavailable
 from hypha_cluster.features.launcher.running import bounds as bounding, hosting as module
 from hypha_cluster.features.launcher.running.hosting import Hosting
 from hypha_cluster.features.launcher.running.usage import Usage
 from hypha_cluster.registry.instance import Instance, State
-from hypha_cluster.registry.instances import LEASE
+from hypha_cluster.registry.instances import LEASE, Change
 from tests.app_rig import wanted
 from tests.gateways import SECOND
 from tests.unit.features.launcher.rig import Site, until
@@ -212,6 +213,43 @@ async def test_a_page_stays_until_another_runner_has_one(stand: Stand) -> None:
         return (await stand.now()).state is State.PENDING
 
     await until(is_given_up)
+    assert len(stand.browser.open_now) == 1
+    await stand.site.run("s")
+
+    instance = await stand.over(hosted)
+    assert (instance.state, instance.runner) == (State.RUNNING, "s")
+
+
+async def test_a_page_stays_until_then_though_the_answer_of_redis_is_lost(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instances = stand.site.instances
+    change, find, lost, looks = instances.change, instances.find, list[str](), list[str]()
+
+    async def lose_an_answer(*of: Any, **fields: Any) -> Change:
+        changed = await change(*of, **fields)
+        if of[2] is State.PENDING and not lost:
+            lost.append(of[0])
+            looks.clear()
+            raise RedisUnavailable("The answer is lost.")
+        return changed
+
+    async def look(address: str) -> Instance | None:
+        looks.append(address)
+        return await find(address)
+
+    monkeypatch.setattr(module, "_AGAIN", 0.01)
+    monkeypatch.setattr(instances, "change", lose_an_answer)
+    monkeypatch.setattr(instances, "find", look)
+    await instances.see_to("s", 0)  # is there
+    hosted = await stand.host()
+    await stand.until_running()
+    stand.moving.set()
+
+    async def waits_for_the_next() -> bool:
+        return bool(lost and looks)
+
+    await until(waits_for_the_next)
     assert len(stand.browser.open_now) == 1
     await stand.site.run("s")
 
