@@ -252,13 +252,14 @@ def test_a_hub_takes_its_socket_from_systemd(tmp_path: Path) -> None:
     assert "Traceback" not in log.read_text()
 
 
-def test_an_unknown_command_is_told() -> None:
-    ended = hypha_cluster("sevre")
+@pytest.mark.parametrize(
+    ("word", "hint"), [("sevre", "did you mean 'serve'?\n"), ("xyzzy", "there are serve, user, ")]
+)
+def test_an_unknown_command_is_told(word: str, hint: str) -> None:
+    ended = hypha_cluster(word)
 
     assert ended.returncode == 2
-    assert ended.stderr.startswith(
-        "hypha-cluster: unknown command 'sevre'; there are serve, user, "
-    )
+    assert ended.stderr.startswith(f"hypha-cluster: unknown command '{word}'; {hint}")
     assert ended.stderr.count("\n") == 1
 
 

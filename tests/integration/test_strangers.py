@@ -449,17 +449,18 @@ def messages_for(base: str) -> dict[str, Burden]:
             async with open_websocket(f"{base}/plain/socket".replace("http", "ws", 1)) as socket:
                 for message in messages:
                     await socket.send(message)
-                for _ in range(pings):
-                    await (await socket.ping())
+                answered = [await socket.ping() for _ in range(pings)]
+                for answer in answered:
+                    await answer
                 for _ in messages:
                     await socket.recv()
 
         return do
 
-    few = 200
+    few, many = 200, 2_000  # many pings: of few, what the interpreter moves would be the most
     return {
         "messages of a byte": Burden(talk(*["x"] * few), 7 * few, 1 + few),
         "a large message": Burden(talk(bytes(500_000)), 500_000, 2),
         "a message in many fragments": Burden(talk([b"x"] * 2_000), 14_000, 2),
-        "pings": Burden(talk(pings=few), 6 * few, 2 + few // 10),
+        "pings": Burden(talk(pings=many), 6 * many, 2 + many // 10),
     }
