@@ -218,6 +218,8 @@ class ClientLife:
         else:  # which tells them by itself, unless it is lost
             holder = claim.previous.holder
             has_answered = await self._handover.obtain(address, holder, node, patience=patience)
+            if not has_answered:  # perhaps it did not hear that; it is to hear no calls, either
+                await self._obtain(address, claim.previous)
         if not has_answered:
             self._presence.announce_replacement(address)
 

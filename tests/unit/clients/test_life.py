@@ -6,11 +6,13 @@ from typing import cast
 
 import pytest
 
+from hypha_cluster.clients import handover
 from hypha_cluster.clients.admission import Move
 from hypha_cluster.clients.life import SUPERSEDED
 from hypha_cluster.errors import HubError, RedisUnavailable, StillOnline, TooMany
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Seal, pack
+from hypha_cluster.relay.bus import OnNotTaken
 from hypha_cluster.relay.connection import Connection, Stage
 from hypha_cluster.relay.events import read_unseen
 from hypha_cluster.relay.pending import PendingCall
@@ -351,6 +353,26 @@ async def test_who_waits_for_a_page_that_is_lost_is_told(
     await cluster.bus.settled()
 
     assert node.hub.left == [ME]
+
+
+async def test_a_page_whose_node_has_not_heard_of_the_move_is_cut_off_too(
+    cluster: Cluster, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, place = await page_at_work(node), cluster.node("there")
+    publish, lost = place.publisher.publish_to_node, list[bytes]()
+
+    def lose_the_first(to: str, event: bytes, on_not_taken: OnNotTaken | None = None) -> None:
+        if lost:
+            publish(to, event, on_not_taken)
+        lost.append(event)
+
+    monkeypatch.setattr(handover, "HANDOVER", 0.5)
+    monkeypatch.setattr(place.publisher, "publish_to_node", lose_the_first)
+
+    await place.attach_page(Move(0.01, "tool"))
+
+    assert old.is_ending
+    assert not node.listener.takes(ME)
 
 
 async def test_what_a_page_owes_is_forgotten_with_it(node: Node) -> None:
