@@ -13,6 +13,7 @@ from hypha_cluster.registry.encoding import Infos
 from hypha_cluster.registry.public import as_listed
 from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
 from hypha_cluster.relay.events import Unseen, write_unseen
+from hypha_cluster.relay.flag import Flag
 from hypha_cluster.relay.sealing import seal_of
 from hypha_cluster.relay.sockets import Socket
 
@@ -170,7 +171,7 @@ class Connection:
         # is SET_ASIDE. While it is ARRIVING they wait behind its mail; while it is CLOSING they
         # wait, and go back to its mailbox.
         self.takes_from_bus = False
-        self.gone = asyncio.Event()
+        self.gone = Flag()
         self.services: Infos = {}
         # Service id → its info if it is public, '' if not; of those that were asked for.
         self.open_services: Infos = {}
@@ -186,8 +187,7 @@ class Connection:
         self.waiting_from_bus, self.waiting_local = list[bytes](), list[bytes]()
         # Frames that it has sent behind one that waits for the registry; None when none waits.
         self.waiting_to_route: list[bytes] | None = None
-        self.routed = asyncio.Event()  # set while none waits
-        self.routed.set()
+        self.routed = Flag(is_set=True)  # while none waits
         self.offer, self.early = Offer.KNOWN, _NOT_MOVED
         self.too_early = frozenset[str]()  # whose calls in chunks are on their way before that
         self.clock = clock
