@@ -101,7 +101,9 @@ class Share(NamedTuple):
 UNCOUNTED: Final = Share()
 
 
-_NOT_MOVED: Final = Early("")  # of nearly all connections: nothing is ever put there
+# Of nearly all connections: nothing is ever put there, and an empty set takes 216 bytes.
+_NOT_MOVED: Final = Early("")
+_NOBODY: Final = frozenset[str]()
 
 
 class Connection:
@@ -189,7 +191,7 @@ class Connection:
         self.waiting_to_route: list[bytes] | None = None
         self.routed = Flag(is_set=True)  # while none waits
         self.offer, self.early = Offer.KNOWN, _NOT_MOVED
-        self.too_early = frozenset[str]()  # whose calls in chunks are on their way before that
+        self.too_early = _NOBODY  # whose calls in chunks are on their way before that
         self.clock = clock
         self.attached_at = self.refreshed_at = self.heard_at = clock()
         self.sent = self.offered = 0  # bytes; services, as they are counted
