@@ -173,8 +173,8 @@ async def test_an_app_runs_on_where_its_runner_is_killed_or_stopped(
     report.note(
         "an app is installed, and its runner dies",
         seconds_from_install_to_the_first_answer=answered - installed,
-        seconds_from_a_runners_death_to_an_answer=ran_again - killed,
-        seconds_from_a_runners_stop_to_an_answer=time.monotonic() - stopped,
+        seconds_from_the_death_of_a_runner_to_an_answer=ran_again - killed,
+        seconds_from_the_stop_of_a_runner_to_an_answer=time.monotonic() - stopped,
     )
 
     await ann.until(app["id"], "running")
