@@ -186,7 +186,7 @@ class ClientLife:
     async def _end_previous(self, connection: Connection, admission: Admission) -> list[bytes]:
         """End the client's connection before this one, if it is here.
 
-        Returns what that may not have brought to the client.
+        Returns what that may not have brought to the client, then what still waited for that.
         """
         previous = self._connections.attach(connection)
         if previous is None:
@@ -195,7 +195,9 @@ class ClientLife:
         await self._hear_out(previous)
         if admission.takes:  # else the old page, which is the client no longer, would be heard
             previous.socket.abort()
-        return previous.take_unseen()
+        unseen = previous.take_unseen()
+        from_bus, local = previous.take_waiting()
+        return [*unseen, *from_bus, *local]
 
     def _follow(self, connection: Connection, *, is_new: bool) -> None:
         """Note what the page of an app has to answer. is_new: none of that is of the one before."""

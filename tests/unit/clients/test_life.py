@@ -616,6 +616,23 @@ async def test_another_connection_that_comes_to_nothing_leaves_it_in_the_mailbox
     assert kept(cluster.bus.mail[ME]) == [(1, note(1)), (2, note(2))]
 
 
+async def test_what_waits_for_a_connection_that_was_told_to_go_comes_by_the_next_one(
+    cluster: Cluster, node: Node
+) -> None:
+    old = await node.attach(program="p")
+    said(old, 1)
+    old.enter(CLOSING)  # its end is not noticed yet
+    cluster.node("there").delivery.send(ME, note(2))
+    await cluster.bus.settled()
+    assert old.waiting_from_bus == [note(2)]
+
+    new = await node.attach(program="p", seen=0)
+
+    assert sent(new) == [note(1), note(2)]
+    await node.life.stop()
+    assert cluster.bus.mail == {}
+
+
 async def test_who_is_said_goodbye_to_keeps_no_room_for_it(cluster: Cluster, node: Node) -> None:
     mine, room = await node.attach(program="p"), Room()
     tail = cast(FakeSocket, mine.socket).tail = Tail(None, room)
