@@ -8,6 +8,7 @@ from hypha_cluster.registry.mailboxes import CALL, Mailboxes, Marked
 from hypha_cluster.relay.bus import Outcome
 from hypha_cluster.relay.connections import Connections
 from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.events import read_unseen
 
 
 class Mail:
@@ -50,11 +51,14 @@ class Mail:
     def _came_to_nothing(
         self, address: str, frames: Sequence[Marked], outcome: Outcome, error: HubError
     ) -> None:
+        lost = 0
         for each in frames:
             if each.mark == CALL:
                 self._delivery.reject_mailed(address, each.frame, error)
-            elif is_frame(each.frame):
-                self._delivery.rejects.lost(address, outcome, error)
+            else:  # a call that a stream may have lost may have come too, and be under way
+                lost += is_frame(each.frame) or read_unseen(each.frame) is not None
+        if lost:
+            self._delivery.rejects.lost(address, outcome, error, lost)
 
     async def give_up_calls(self) -> None:
         """Reject calls in the mailboxes of clients that are away; to be called now and then."""

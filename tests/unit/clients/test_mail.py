@@ -6,6 +6,7 @@ from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import FrameReader, Seal, pack
 from hypha_cluster.registry.mailboxes import CALL, OTHER, Marked
 from hypha_cluster.relay.connection import Connection, Stage
+from hypha_cluster.relay.events import Unseen, write_calls, write_unseen
 from tests.fakes import FakeSocket
 from tests.unit.clients.rig import ME, Cluster, Node, note, sent
 from tests.unit.relay.test_connection import arriving
@@ -88,6 +89,21 @@ async def test_a_call_that_cannot_be_kept_is_rejected(node: Node) -> None:
     assert method == "s.reject"
     assert "Redis is away" in text
     assert node.counts.lost_frames == {"unavailable": 1}
+
+
+@pytest.mark.parametrize(("is_away", "outcome"), [(False, "nobody"), (True, "unavailable")])
+async def test_what_a_stream_may_have_lost_and_cannot_be_kept_is_counted(
+    node: Node, *, is_away: bool, outcome: str
+) -> None:
+    """A call in it may have come and be under way, so it is not rejected here."""
+    node.mailboxes.is_away = is_away
+    waiting = caller(node)
+    unseen = [write_unseen(Unseen("p", number, call())) for number in (1, 2)]
+
+    await node.mail.put_back(ME, [*unseen, write_calls([]), note()])
+
+    assert sent(waiting) == []
+    assert node.counts.lost_frames == {outcome: 3}
 
 
 async def test_calls_to_who_stays_away_are_given_up(node: Node) -> None:
