@@ -394,7 +394,7 @@ KNOWN_STREAMS: Final = _streams.limit(
 STREAM_EVENTS: Final = _streams.limit(
     65_536,
     "bytes",
-    "frames that are written to a stream in one go, if there are several",
+    "frames, with their ids, that are written to a stream in one go, if there are several",
     "what a socket takes at once",
 )
 TAIL_BYTES: Final = _streams.limit(

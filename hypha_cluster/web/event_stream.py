@@ -206,13 +206,15 @@ class EventStream(QueuedSocket):
             self._over.set_result((ABNORMAL, ""))  # a stream cannot say that its client has left
 
     async def _write_some(self) -> None:
-        """Write what is there, up to a bound."""
+        """Write what is there, up to a bound: an id may be much larger than its frame."""
         parts, self._notes = self._notes, []
-        size = 0
-        while self._outbox and (not size or size + len(self._outbox[0]) <= STREAM_EVENTS):
+        size = ids = 0
+        while self._outbox and (not ids or size + ids + len(self._outbox[0]) <= STREAM_EVENTS):
             frame = self._outbox.popleft()
-            size += len(frame)
             self._written += 1
-            parts += (self._id(), b"\ndata: ", base64.b64encode(frame), b"\n\n")
+            start = self._id()
+            size += len(frame)
+            ids += len(start)
+            parts += (start, b"\ndata: ", base64.b64encode(frame), b"\n\n")
         await self._send({"type": "http.response.body", "body": b"".join(parts), "more_body": True})
         self.buffered -= size

@@ -106,6 +106,22 @@ async def test_a_large_frame_is_written_alone(wire: Wire) -> None:
     ]
 
 
+async def test_small_frames_are_written_up_to_a_bound_that_counts_their_ids(wire: Wire) -> None:
+    token = "t" * 500
+    wire.stream.identify(token)
+    await settle()
+    before = len(wire.sent)
+
+    for _ in range(1_000):
+        wire.stream.send(b"x")
+    await settle()
+
+    bodies = [message["body"] for message in wire.sent[before:]]
+    assert b"".join(bodies) == b"".join(event(n, b"x", token.encode()) for n in range(1, 1_001))
+    assert max(map(len, bodies)) < 2 * STREAM_EVENTS
+    assert wire.stream.buffered == 0
+
+
 async def test_events_are_numbered_on_from_what_the_client_has_got() -> None:
     wire = Wire(seen=41)
     wire.stream.identify("token")
