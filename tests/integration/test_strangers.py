@@ -11,7 +11,7 @@ import gc
 import re
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -186,6 +186,15 @@ async def send(url: str, request: bytes) -> None:
 
 
 Do = Callable[[int], Awaitable[object]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen() -> Iterator[None]:
+    """Collections do not look at what was there before: at all tests of the run, for seconds."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 async def kept_by(do: Do) -> int:
