@@ -1,5 +1,6 @@
 """What programs match in the answers of `get_service` and of calls to who is not there."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -7,7 +8,8 @@ import pytest
 
 from hypha_cluster.protocol.limits import AWAY_AFTER
 from tests.gateways import SECOND, Hub
-from tests.raw_client import RawClient, Rejected, call_envelope
+from tests.metrics import metric
+from tests.raw_client import LIMIT, RawClient, Rejected, call_envelope
 
 
 class Lab(NamedTuple):
@@ -60,12 +62,25 @@ async def test_a_provider_that_leaves_while_it_is_asked_is_nobody(lab: Lab) -> N
 async def test_a_provider_whose_connection_broke_is_said_to_be_away(lab: Lab) -> None:
     """It is listed for as long as its place is kept, so it is not nobody."""
     await lab.provider.offer("frail")
-    lab.provider.break_off()
+    await broken_off(lab)
     asking = call_envelope("workspace-manager", "services.default.get_service")
 
     with pytest.raises(Rejected, match=f"Client {lab.provider.address} is away: its connection"):
         await lab.caller.place(asking, {"args": ["frail"]}, limit=(AWAY_AFTER + 20) * SECOND)
     assert "frail" in str(await lab.caller.manager("list_services"))
+
+
+async def broken_off(lab: Lab) -> None:
+    """The provider's connection breaks; returns when its gateway knows."""
+
+    def connections() -> float:
+        return metric(lab.hub.first, "hypha_connections")
+
+    before = await asyncio.to_thread(connections)
+    lab.provider.break_off()
+    async with asyncio.timeout(LIMIT):
+        while await asyncio.to_thread(connections) >= before:  # noqa: ASYNC110  (only it knows)
+            await asyncio.sleep(0.02)
 
 
 async def test_another_provider_is_asked_when_one_leaves_meanwhile(lab: Lab) -> None:

@@ -90,11 +90,22 @@ async def test_who_is_revoked_or_kicked_does_not_come_back(
     for client in (revoked, kicked):
         await client.closed()
         for gateway in (first, second):
-            with pytest.raises(Refused) as refused:
-                await client.come_back(gateway.url)
-            assert refused.value.status in (401, 403, 409)
+            assert await refusal_of(client, gateway.url) in (401, 403, 409)
         answer = await client.stream.post(b"", second.url)
         assert answer.status == 404, answer
+
+
+async def refusal_of(client: SseClient, url: str) -> int:
+    """The status by which a gateway does not let a client come back.
+
+    A gateway that hears of it a moment later than another one ends the stream that it let in.
+    """
+    while True:
+        try:
+            await client.come_back(url)
+        except Refused as refused:
+            return refused.status
+        await client.closed()
 
 
 async def test_a_drained_gateway_sends_its_streams_elsewhere(

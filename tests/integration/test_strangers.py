@@ -197,12 +197,23 @@ def _frozen() -> Iterator[None]:
     gc.unfreeze()
 
 
-async def kept_by(do: Do) -> int:
-    """Bytes that stay when all has been done."""
+async def kept_by(do: Do, allowed: float) -> int:
+    """Bytes that stay when all has been done; the least of some attempts, if that is too much.
+
+    What the interpreter or a library keeps once for all is in one of them alone.
+    """
+    kept = await _kept_by(do, 1)
+    for number in range(1, TRIES + 1):
+        if kept > allowed:
+            kept = min(kept, await _kept_by(do, 1 + number * TIMES))
+    return kept
+
+
+async def _kept_by(do: Do, first: int) -> int:
     await do(0)
     gc.collect()
     tracemalloc.start()
-    for number in range(1, TIMES + 1):
+    for number in range(first, first + TIMES):
         await do(number)
     for _ in range(20):
         await asyncio.sleep(0)
@@ -233,9 +244,10 @@ async def test_no_route_keeps_or_does_more_than_was_sent(lab: Lab) -> None:
     found = {}
     for asked in all_asked(lab):
         do = sending(lab, asked)
-        kept, work = await kept_by(do), await work_of(do)
         sent = sum(len(asked.make(number)) for number in range(1, TIMES + 1))
-        if kept > KEPT * sent + SLACK:
+        allowed = KEPT * sent + SLACK
+        kept, work = await kept_by(do, allowed), await work_of(do)
+        if kept > allowed:
             found[asked.route, asked.method] = f"keeps {kept} of {sent} bytes"
         if work > COSTLY.get((asked.route, asked.method), WORK) * ordinary:
             found[asked.route, asked.method] = f"takes {work / ordinary:.0f} times as long"
@@ -268,8 +280,9 @@ async def test_no_function_of_the_hub_keeps_or_does_more_than_was_sent(
             def do(number: int, function: str = function) -> Awaitable[None]:
                 return attempt(caller, function, number)
 
-            kept, work = await kept_by(do), await work_of(do)
-            if kept > KEPT * TIMES * SENT + SLACK:
+            allowed = KEPT * TIMES * SENT + SLACK
+            kept, work = await kept_by(do, allowed), await work_of(do)
+            if kept > allowed:
                 found[function] = f"keeps {kept} bytes"
             if work > COSTLY_FUNCTIONS.get(function, WORK) * ordinary:
                 found[function] = f"takes {work / ordinary:.0f} times as long"
@@ -343,8 +356,9 @@ async def test_no_body_keeps_or_takes_more_than_was_sent(lab: Lab, name: str) ->
     found = {}
     for asked in all_posts(lab, kind, body):
         do = sending(lab, asked)
-        kept, work = await kept_by(do), await work_of(do)
-        if kept > KEPT * TIMES * len(body) + SLACK:
+        allowed = KEPT * TIMES * len(body) + SLACK
+        kept, work = await kept_by(do, allowed), await work_of(do)
+        if kept > allowed:
             found[asked.route] = f"keeps {kept} bytes"
         most = COSTLY.get((asked.route, "POST"), WORK) * worth(len(body))
         if work > most * ordinary:
@@ -381,8 +395,9 @@ async def excesses(burdens: dict[str, Burden], ordinary: float) -> dict[str, str
     """What of these keeps or takes too much, and how much."""
     found = {}
     for name, burden in burdens.items():
-        kept, work = await kept_by(burden.do), await work_of(burden.do)
-        if kept > KEPT * TIMES * burden.sent + SLACK:
+        allowed = KEPT * TIMES * burden.sent + SLACK
+        kept, work = await kept_by(burden.do, allowed), await work_of(burden.do)
+        if kept > allowed:
             found[name] = f"keeps {kept} of {burden.sent} bytes"
         if work > WORK * ordinary * worth(burden.sent, burden.calls):
             found[name] = f"takes {work / ordinary:.0f} times as long"
