@@ -62,7 +62,7 @@ class Kept(NamedTuple):
 
 
 class MailAllowance:
-    """The Allowance of relay/connections.py, for one client."""
+    """The Allowance (relay/allowance.py) of one client."""
 
     __slots__ = ("_quotas", "_subjects", "spent")
 

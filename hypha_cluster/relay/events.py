@@ -29,7 +29,14 @@ UNSEEN: Final = "unseen"  # program, number, frame: what a client may not have g
 
 # How many texts each kind of event comes with.
 _ARITY: Final = {
-    **{LEFT: 1, MISJUDGED: 1, REQUEST: 3, MOVED: 4, ANSWER: 1, CHANGED: 1, ENDED: 1, TAKEN: 2}
+    LEFT: 1,
+    MISJUDGED: 1,
+    REQUEST: 3,
+    MOVED: 4,
+    ANSWER: 1,
+    ENDED: 1,
+    CHANGED: 1,
+    TAKEN: 2,
 }
 # What nodes without versions understand; anything else they ignore, if it is an array.
 _UNVERSIONED: Final = frozenset((LEFT, MISJUDGED, REQUEST, ANSWER))
