@@ -236,8 +236,8 @@ class Delivery:
             self._pass_on(connection, sealed)
 
     def _pass_on(self, connection: Connection, sealed: bytes) -> None:
-        """Give a client what has waited for it, unless that is to wait on."""
-        if connection.offer is Offer.MOVED and self._is_early(connection, sealed):
+        """Give a client what has waited for it, if it is ready for it."""
+        if connection.offer is not _KNOWN and self._is_early(connection, sealed):
             return
         connection.send(sealed)
         if self._owed.are_watched:

@@ -573,6 +573,20 @@ async def test_a_call_to_who_offers_nothing_yet_is_turned_away(rig: Rig) -> None
     assert sent(mine) == [call()]
 
 
+async def test_a_call_that_has_waited_for_who_offers_nothing_yet_is_turned_away(rig: Rig) -> None:
+    mine, yours = rig.arrive("me"), await rig.live("you")
+    mine.claimed({}, Offer.AWAITED)
+    rig.ledger.follow(ME)
+    rig.delivery.receive(ME, call(session="s2"))
+
+    rig.delivery.go_live(mine, [call(session="s1"), note()])
+
+    error = f"Client {ME} has started anew, and offers nothing yet; try again."
+    assert told(yours) == [("s1.reject", error), ("s2.reject", error)]
+    assert sent(mine) == [note()]
+    assert not rig.ledger.owes(ME)  # else nobody could take its place soon
+
+
 @pytest.mark.parametrize("method", ["services.built-in.get_service", "abc.callbacks.run"])
 async def test_what_it_has_nevertheless_reaches_it(rig: Rig, method: str) -> None:
     mine = await rig.live("me")
