@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, Playwright, async_playwright
 
-from tests.browser_client import BrowserClient, Connection, LoopThread
+from tests.browser_client import SSE_RELEASES, BrowserClient, Connection, LoopThread
 from tests.browser_visit import Visit
 from tests.gateways import Hub
 
@@ -113,7 +113,7 @@ class Chromium:
 def install() -> None:
     """Install the browser and every release of the client; say what stands in the way."""
     install_chromium()
-    for release in RELEASES:
+    for release in sorted({*RELEASES, *SSE_RELEASES}):
         _install_package(f"imjoy-rpc@{release}", release)
     _install_package(AXE, AXE)
 

@@ -16,6 +16,8 @@ from tests.gateways import SECOND
 
 T = TypeVar("T")
 
+SSE_RELEASES = ("0.5.44", "0.5.48", "0.5.59")  # that are tried by server-sent events
+
 # What the page knows beside the client: a set of functions to register, and a way to tell Python,
 # which only reads JSON, what a value is.
 HARNESS = """
