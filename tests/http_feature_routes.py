@@ -40,6 +40,7 @@ WEB_APPS: Final = (
     Row(APP, "POST", "/{ws}/apps/site/", 415, "'br'", body=b"x", encoding="br"),
 )
 PAGES: Final = (
+    Row("/{workspace}/apps/", "GET", "/{ws}/apps/", 404, "--enable-server-apps", accept=HTML),
     Row("/", "GET", "/", 200, "<!doctype html>", accept=HTML),
     Row("/pages/figures", "GET", "/pages/figures", 200, '"gateways"'),
     Row("/pages/{file}", "GET", "/pages/nothing.js", 404, "Not Found"),

@@ -257,8 +257,8 @@ class Tokens:
         algorithm, kid = header.get("alg"), text_of(header, "kid")
         if algorithm not in (RS256, ES256):
             raise InvalidToken(
-                f"Invalid token: write <user>{_PREFIX}<token> for one that this hub made; "
-                f"others must be signed with {RS256} or {ES256}."
+                f"Invalid token: it is none of this hub's, whose whole text is <user>{_PREFIX}"
+                f"<token>, and none of an issuer's, which are signed with {RS256} or {ES256}."
             )
         if self._openid is None:
             raise InvalidToken(

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from hypha_cluster.errors import ServiceNotFound
+from hypha_cluster.errors import NotFound, ServiceNotFound
 from hypha_cluster.features.feature import Grounds, Lookups
 from hypha_cluster.features.pages.finding import has_text, wanted_text
 from hypha_cluster.features.pages.functions import Place, functions_of, snippets
@@ -69,7 +69,11 @@ class WorkspacePage:
         self._pages = pages
 
     def routes(self) -> list[BaseRoute]:
-        return [WorkspaceRoute("/{workspace}/", self.show)]
+        return [
+            WorkspaceRoute("/{workspace}/", self.show),
+            # Where server apps run, their page comes first, at the same address.
+            WorkspaceRoute("/{workspace}/apps/", _no_apps),
+        ]
 
     async def show(self, request: Request) -> Response:
         """The workspace, or one service of it; whoever may not enter sees what is public."""
@@ -158,6 +162,12 @@ class WorkspacePage:
             is_application=info["type"] in _WEB_APPLICATIONS,
             **self._common(shown),
         )
+
+
+async def _no_apps(_: Request) -> Response:
+    raise NotFound(
+        "This hub runs no server apps; its operator turns them on (--enable-server-apps)."
+    )
 
 
 _HEADERS: Final = {"Vary": "Accept"}

@@ -6,7 +6,9 @@ import importlib.util
 import json
 import logging
 import os
+import shlex
 import shutil
+import sys
 import time
 from collections.abc import AsyncIterator
 from typing import Any, Final, NamedTuple, Self
@@ -262,7 +264,10 @@ async def _close(context: Any) -> None:
 def find_browser(named: str) -> str:
     """The program of the browser; StartupError when there is none, or nothing to drive it."""
     if importlib.util.find_spec("playwright") is None:
-        raise StartupError("server apps need a package: pip install 'hypha-cluster[server-apps]'")
+        python = shlex.quote(sys.executable)  # no other environment would do
+        raise StartupError(
+            f"server apps need a package: {python} -m pip install 'hypha-cluster[server-apps]'"
+        )
     if named:
         if not os.access(named, os.X_OK):
             raise StartupError(f"app_browser: {named} is no program")

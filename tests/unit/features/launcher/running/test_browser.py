@@ -367,11 +367,18 @@ def test_the_browser_is_the_one_that_is_named_or_found(
         find_browser("")
 
 
-def test_without_playwright_a_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_playwright_a_package_is_named_for_the_environment_of_the_hub(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("sys.executable", "/opt/my hub/bin/python")
 
-    with pytest.raises(StartupError, match=r"pip install 'hypha-cluster\[server-apps\]'"):
+    with pytest.raises(StartupError) as caught:
         find_browser("")
+
+    assert str(caught.value).endswith(
+        " '/opt/my hub/bin/python' -m pip install 'hypha-cluster[server-apps]'"
+    )
 
 
 def test_root_has_no_sandbox_and_has_to_say_that_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
