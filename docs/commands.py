@@ -1,8 +1,9 @@
 """The page of the commands, made of what they say themselves."""
 
 import re
+from typing import Final
 
-from hypha_cluster.commands.app import build
+from hypha_cluster.commands.app import COMMANDS as FUNCTIONS, Asks, build
 from hypha_cluster.commands.main import COMMANDS
 from hypha_cluster.commands.runner import USAGE as RUNNER_USAGE
 from hypha_cluster.commands.users import USAGE
@@ -15,17 +16,29 @@ HEAD = """\
 `hypha-cluster COMMAND --help` says the same. On a terminal there are colours, unless `NO_COLOR` is
 set; elsewhere tables are plain lines. With `--json` a command prints for programs.
 
-A command that asks a cluster finds it by its Redis, so it takes the flags and variables of `serve`:
-`--redis-url` and `--redis-prefix`, or `--data-dir` of a hub with an embedded store. One that asks a
-hub as its users do takes `--server-url` or `HYPHA_SERVER_URL`, and the token of a user from
-`--token-file` or `HYPHA_TOKEN`.
+The last column says whom a command asks. One that asks **the store** of a cluster takes the flags
+and variables of `serve`: `--redis-url` and `--redis-prefix`, or `--data-dir` of a hub with an
+embedded store. One that asks **a hub** that runs, as its users do, takes `--server-url` or
+`HYPHA_SERVER_URL`, and the token of a user from `--token-file` or `HYPHA_TOKEN`.
 
 A command ends with 0; with 1 if it could not do what it was asked for, and says why in one line;
 with 2 if it was asked for something that makes no sense. `check` ends as monitoring plugins do.
 
-| command | what it does |
-|---|---|
+| command | what it does | asks |
+|---|---|---|
 """
+ASKED: Final = {
+    Asks.NOBODY: "",
+    Asks.STORE: "the store",
+    Asks.HUB: "a hub",
+    Asks.BOTH: "the store, and a hub",
+}
+# Of those that read their arguments in ways of their own.
+OTHERS: Final = {
+    "user": "the store",
+    "runner": "the store",
+    "apps": "a hub; `list` the store, without `--server-url` and `--token-file`",
+}
 
 SERVE = """
 ## hypha-cluster serve
@@ -43,7 +56,11 @@ USER = """\
 
 def commands_page() -> str:
     """What `docs/cli.md` should hold."""
-    rows = (f"| [`{name}`](#hypha-cluster-{name}) | {COMMANDS[name]} |\n" for name in COMMANDS)
+    asked = {function.__name__: ASKED[asks] for function, asks in FUNCTIONS.items()} | OTHERS
+    rows = (
+        f"| [`{name}`](#hypha-cluster-{name}) | {about} | {asked.get(name, '')} |\n"
+        for name, about in COMMANDS.items()
+    )
     runner = f"## hypha-cluster runner\n\n```text\n{RUNNER_USAGE}```\n\n"
     usage = f"```text\n{USAGE.partition(chr(10) * 2)[0]}\n```\n{USAGE.partition(chr(10) * 2)[2]}"
     return HEAD + "".join(rows) + SERVE + runner + USER + usage + "\n" + _generated()

@@ -1,6 +1,7 @@
 """The commands as one app, which reads arguments, helps, and completes."""
 
 from collections.abc import Callable
+from enum import StrEnum
 from importlib.metadata import version
 from typing import Final
 
@@ -24,25 +25,39 @@ from hypha_cluster.commands import (
     workspaces,
 )
 
-CLUSTER: Final = (
-    "Which cluster it is about say the flags of `serve`: `--redis-url` and `--redis-prefix`, or "
-    "`--data-dir` of a hub with an embedded store."
-)
-# Module → whether it asks the Redis of a cluster.
-COMMANDS: Final[dict[Callable[..., int | None], bool]] = {
-    config.config: False,
-    status.status: True,
-    top.top: True,
-    check.check: True,
-    workspaces.workspaces: True,
-    clients.clients: True,
-    kick.kick: True,
-    token.token: True,
-    revoke.revoke: True,
-    services.services: False,
-    call.call: False,
-    run.run: False,
-    assets.assets: False,
+
+class Asks(StrEnum):
+    """Whom a command asks, and how it is told which one."""
+
+    NOBODY = ""
+    STORE = (
+        "It asks the store of a cluster, which the flags of `serve` name: `--redis-url` and "
+        "`--redis-prefix`, or `--data-dir` of a hub with an embedded store."
+    )
+    HUB = (
+        "It asks a hub that runs, at `--server-url` or `HYPHA_SERVER_URL`; `--redis-url` and "
+        "`--data-dir` do not matter here."
+    )
+    BOTH = (
+        "It asks the store of a cluster (`--redis-url` and `--redis-prefix`, or `--data-dir`), "
+        "and a hub that runs (`--server-url`)."
+    )
+
+
+COMMANDS: Final[dict[Callable[..., int | None], Asks]] = {
+    config.config: Asks.NOBODY,
+    status.status: Asks.STORE,
+    top.top: Asks.STORE,
+    check.check: Asks.BOTH,
+    workspaces.workspaces: Asks.STORE,
+    clients.clients: Asks.STORE,
+    kick.kick: Asks.STORE,
+    token.token: Asks.STORE,
+    revoke.revoke: Asks.STORE,
+    services.services: Asks.HUB,
+    call.call: Asks.HUB,
+    run.run: Asks.HUB,
+    assets.assets: Asks.NOBODY,
 }
 
 
@@ -56,8 +71,8 @@ def build() -> App:
         help_format="markdown",
         result_action="return_value",
     )
-    for function, needs_cluster in COMMANDS.items():
-        app.command(function, help_epilogue=CLUSTER if needs_cluster else None)
-    app.command(apps.build(CLUSTER))
+    for function, asks in COMMANDS.items():
+        app.command(function, help_epilogue=asks.value or None)
+    app.command(apps.build())
     app.command(completion.for_app(app), name="completion")
     return app

@@ -1,7 +1,7 @@
 """`hypha-cluster apps`: what there is, as the Redis of a cluster knows it; the rest is users'."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from cyclopts import App
 
@@ -16,12 +16,18 @@ RUNNING = ("INSTANCE", "APP", "STATE", "RUNNER", "RESTARTS", "REASON")
 _WIDTH = 60  # characters of a reason
 
 
-def build(about_cluster: str) -> App:
+ASKS: Final = (
+    "Listing asks the store of a cluster, as `--redis-url` and `--redis-prefix`, or `--data-dir`, "
+    "name it, or a hub that runs if `--server-url` or `--token-file` is given; all else asks a hub."
+)
+
+
+def build() -> App:
     """The command with those below it; by itself it lists."""
     app = App(
         name="apps",
         help="List server apps, install, start, stop and watch them.",
-        help_epilogue=f"Listing asks a cluster. {about_cluster}",
+        help_epilogue=ASKS,
     )
     app.default(listing)
     app.command(listing, name="list")
@@ -70,7 +76,7 @@ def listing(
 
 
 def _described(answer: list[dict[str, Any]], installed: bool) -> list[dict[str, Any]]:
-    """What a hub has answered, as it is listed; it does not say who owns or runs what."""
+    """What a hub has answered, as it is listed; it does not say who owns what."""
     if installed:
         return [
             {
@@ -87,7 +93,7 @@ def _described(answer: list[dict[str, Any]], installed: bool) -> list[dict[str, 
             "instance": f"{each['workspace']}/{each['id']}",
             "app": each["app_id"],
             "state": each["state"],
-            "runner": "",
+            "runner": each.get("runner", ""),  # hubs before this one do not say
             "restarts": each["restarts"],
             "reason": each["reason"],
         }

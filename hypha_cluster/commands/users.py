@@ -4,19 +4,23 @@ import argparse
 import asyncio
 import getpass
 import json
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
-from hypha_cluster.config import IN_MEMORY, Config
+from hypha_cluster.config import IN_MEMORY, Config, masked_url
 from hypha_cluster.errors import HubError, StartupError
 from hypha_cluster.hub_settings import HubSettings
 from hypha_cluster.identity.accounts import Account, Passwords, check_password
 from hypha_cluster.identity.revocation import Revocation
+from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.accounts import ADMIN, Accounts, Invitation
 from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.nodes import list_nodes
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.serving.embedded import embedded_store, has_store, running_store
@@ -32,8 +36,14 @@ Users who sign in with a password that the hub keeps. --password-stdin reads the
 standard input; without it you are asked for it or, where nobody can be asked, get a link by which
 the user chooses one. `passwd` and `remove` end all tokens that the user has had so far.
 
-The flags of `serve` say which cluster: --redis-url, --redis-prefix, or --data-dir of a hub with an
-embedded store.
+It asks the store of a hub, whether that runs or not, so give it the flags that `serve` has:
+--redis-url and --redis-prefix, or --data-dir of a hub with an embedded store. The link leads to
+--public-base-url or --port if they are given, else to a gateway that runs on that store.
+"""
+
+_GUESSED: Final = """\
+No gateway runs on this store, so that is the address of a hub by default; --port or
+--public-base-url says another one.
 """
 
 
@@ -42,7 +52,15 @@ class _Book(NamedTuple):
 
     accounts: Accounts
     revocations: Revocations
-    base_url: str
+    store: str  # as an operator knows it
+    hub: "_Address"
+
+
+class _Address(NamedTuple):
+    """Where users reach the hub. is_guessed: neither the operator nor a gateway has said so."""
+
+    url: str
+    is_guessed: bool = False
 
 
 def run(words: Sequence[str]) -> str:
@@ -105,11 +123,31 @@ async def _opened(config: Config, url: str) -> AsyncIterator[_Book]:
     redis, keys = open_redis(url, config.relay_timeout), Keys(config.redis_prefix)
     try:
         await redis.start()
-        yield _Book(Accounts(redis, keys), Revocations(redis, keys), config.base_url)
+        store = masked_url(config.redis_url) if config.redis_url else config.data_dir
+        hub = await _address(redis, keys, config)
+        yield _Book(Accounts(redis, keys), Revocations(redis, keys), store, hub)
     except HubError as error:
         raise StartupError(str(error)) from error
     finally:
         await redis.aclose()
+
+
+async def _address(redis: RedisClient, keys: Keys, config: Config) -> _Address:
+    """As the settings say it, else of a gateway that runs, else as a hub has it by default."""
+    if config.public_base_url or config.local_url != Config().local_url:
+        return _Address(config.base_url)
+    running = [node.address for node in await list_nodes(redis, keys) if node.alive]
+    if running:
+        return _Address(_from_here(running[0]) + config.base_path)
+    return _Address(config.base_url, is_guessed=True)
+
+
+def _from_here(address: str) -> str:
+    """The address of a gateway; of one on this machine as people and the documentation write it."""
+    found = urlsplit(address)
+    if found.hostname != socket.gethostname().lower():
+        return address
+    return found._replace(netloc=f"localhost:{found.port}").geturl()
 
 
 async def _do(action: "_Action", asked: argparse.Namespace, config: Config, url: str) -> str:
@@ -135,10 +173,11 @@ async def _outcome(book: _Book, name: str, password: str, text: str) -> str:
     if password:
         return f"User {name} {text}.\n"
     secret = await book.accounts.invite(Invitation(name))
-    return (
+    link = (
         f"User {name} chooses a password at this address, once and within a day:\n"
-        f"{book.base_url}/login/invitation?code={secret}\n"
+        f"{book.hub.url}/login/invitation?code={secret}\n"
     )
+    return link + _GUESSED if book.hub.is_guessed else link
 
 
 async def _list(book: _Book, asked: argparse.Namespace) -> str:
@@ -147,7 +186,10 @@ async def _list(book: _Book, asked: argparse.Namespace) -> str:
         shown = [{"name": a.name, "email": a.email, "roles": a.roles} for a in accounts]
         return json.dumps(shown, indent=2) + "\n"
     if not accounts:
-        return "There are no users yet; `hypha-cluster user add` makes one.\n"
+        return (
+            f"There are no users yet in {book.store}; `hypha-cluster user add` makes one, and "
+            "--data-dir or --redis-url names another store.\n"
+        )
     width = max(len(account.name) for account in accounts)
     lines = (f"{a.name:<{width}}  {a.email}  {' '.join(a.roles)}".rstrip() for a in accounts)
     return "".join(f"{line}\n" for line in lines)

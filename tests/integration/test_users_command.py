@@ -49,7 +49,7 @@ def test_users_are_made_listed_and_removed_before_the_hub_runs(data_dir: str) ->
     assert user("list", data_dir=data_dir)[1] == "ann  ann@example.org  admin\n"
 
     assert user("remove", "ann", data_dir=data_dir)[0] == 0
-    assert "no users yet" in user("list", data_dir=data_dir)[1]
+    assert f"no users yet in {data_dir};" in user("list", data_dir=data_dir)[1]
     code, _, complaint = user("remove", "ann", data_dir=data_dir)
     assert (code, complaint) == (2, "hypha-cluster: There is no user 'ann'.\n")
 
@@ -78,6 +78,17 @@ def test_users_of_a_running_hub_are_in_its_redis(
     assert user("list", **shared)[1] == "ann  ann@example.org\n"
     code, _, complaint = user("add", "ann", "--email", "a@example.org", **shared)
     assert (code, complaint) == (2, "hypha-cluster: There is a user ann already.\n")
+
+
+def test_the_link_leads_to_the_hub_that_runs(
+    gateway_factory: GatewayFactory, valkey_url: str, redis_prefix: str
+) -> None:
+    url = gateway_factory().url
+    shared = {"redis_url": valkey_url, "redis_prefix": redis_prefix}
+
+    _, said, _ = user("add", "ann", "--email", "ann@example.org", **shared)
+
+    assert f"\n{url}/login/invitation?code=" in said
 
 
 def test_who_gives_no_password_gets_a_link_by_which_the_user_chooses_one(data_dir: str) -> None:

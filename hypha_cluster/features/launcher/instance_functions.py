@@ -142,5 +142,6 @@ def _described(instance: Instance, base_url: str) -> dict[str, Any]:
         "state": str(instance.state),
         "reason": instance.reason,
         "restarts": instance.restarts,
+        "runner": instance.runner,
         "since": instance.changed,
     }

@@ -118,17 +118,21 @@ def test_a_hub_that_is_named_is_asked_what_is_installed(
     }
 
 
+@pytest.mark.parametrize(("more", "runner"), [({"runner": "r1"}, "r1"), ({}, "")])
 def test_a_hub_that_is_named_is_asked_what_runs(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: dict[str, str],
+    runner: str,
 ) -> None:
     about = {"workspace": "ann", "id": "c1", "app_id": "ann/adder", "state": "running"}
-    answered(monkeypatch, {**about, "restarts": 2, "reason": ""})
+    answered(monkeypatch, {**about, "restarts": 2, "reason": "", **more})
 
     listing(asking=HUB)
 
     [row] = json.loads(capsys.readouterr().out)
     assert (row["instance"], row["state"], row["restarts"], row["runner"]) == (
-        *("ann/c1", "running", 2, ""),
+        *("ann/c1", "running", 2, runner),
     )
 
 

@@ -1,15 +1,23 @@
 """`hypha-cluster user`: what each action does to the accounts of a real store."""
 
+import asyncio
 import io
 import json
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from hypha_cluster.commands import users
 from hypha_cluster.commands.users import USAGE, run
 from hypha_cluster.errors import StartupError
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.registry.keys import Keys
+from hypha_cluster.registry.nodes import Nodes
 
+GUESS = "that is the address of a hub by default"
+Running = Callable[[str], Awaitable[None]]  # has a gateway run at an address
 ANN = ("add", "ann", "--email", "ann@example.org")
 PASSWORD = "correct horse battery"
 
@@ -40,6 +48,23 @@ def user(valkey_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch) ->
     return Command([*flags, "--public-base-url=https://hub.example/lab"], monkeypatch)
 
 
+@pytest.fixture
+def plain(valkey_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """It is not told where the hub is."""
+    return Command([f"--redis-url={valkey_url}", f"--redis-prefix={redis_prefix}"], monkeypatch)
+
+
+@pytest.fixture
+def gateway(redis_client: RedisClient, redis_prefix: str) -> Running:
+    """What the store knows of a gateway that runs."""
+
+    async def run_at(address: str) -> None:
+        nodes = Nodes(redis_client, Keys(redis_prefix), ttl=60, interval=10)
+        await nodes.take_lease("one", {"address": address, "version": "0", "started": 1})
+
+    return run_at
+
+
 @pytest.mark.parametrize("words", [[], ["--help"], ["add", "-h"]])
 def test_help_is_given(words: list[str]) -> None:
     assert run(words) == USAGE
@@ -55,8 +80,55 @@ def test_a_user_is_added_shown_and_removed(user: Command) -> None:
     assert user("list").startswith("There are no users yet")
 
 
+def test_where_nobody_was_found_is_said_as_far_as_it_is_no_secret(
+    user: Command, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "masked_url", lambda url: f"(masked) {url}")
+
+    assert user("list").startswith(f"There are no users yet in (masked) {valkey_url}; ")
+
+
 def test_where_nobody_can_be_asked_there_is_a_link(user: Command) -> None:
     assert "https://hub.example/lab/login/invitation?code=" in user(*ANN)
+
+
+@pytest.mark.parametrize(
+    ("address", "link"),
+    [
+        ("http://{here}:9610", "http://localhost:9610/login/"),
+        ("https://{here}:443", "https://localhost:443/login/"),
+        ("http://192.0.2.7:9610", "http://192.0.2.7:9610/login/"),
+        ("http://[::1]:9610", "http://[::1]:9610/login/"),
+        ("http://elsewhere.example:80", "http://elsewhere.example:80/login/"),
+    ],
+)
+async def test_a_link_leads_to_a_gateway_that_runs(
+    plain: Command, gateway: Running, address: str, link: str
+) -> None:
+    await gateway(address.format(here=socket.gethostname()))
+
+    said = await asyncio.to_thread(plain, *ANN)
+
+    assert f"\n{link}invitation?code=" in said
+    assert GUESS not in said
+
+
+async def test_a_link_leads_where_the_operator_says_whatever_runs(
+    plain: Command, gateway: Running
+) -> None:
+    await gateway("http://192.0.2.7:9610")
+
+    said = await asyncio.to_thread(plain, *ANN, "--port=9700")
+
+    assert "\nhttp://localhost:9700/login/invitation?code=" in said
+    assert GUESS not in said
+
+
+def test_a_link_that_nobody_has_named_says_so(plain: Command) -> None:
+    said = plain(*ANN)
+
+    assert "\nhttp://localhost:9000/login/invitation?code=" in said
+    assert GUESS in said
 
 
 def test_who_sits_at_a_terminal_is_asked(user: Command, monkeypatch: pytest.MonkeyPatch) -> None:

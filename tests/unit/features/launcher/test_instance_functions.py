@@ -32,6 +32,7 @@ async def test_an_app_is_started_and_stopped(site: Site, functions: Functions) -
     assert (started["id"], started["workspace"], started["name"]) == ("mine", "ann", "Adder")
     (listed,) = await functions.instances.list_running(me)
     assert (listed["id"], listed["status"], listed["state"]) == ("mine", "connected", "running")
+    assert listed["runner"] == "r"
     stopping = asyncio.ensure_future(functions.instances.stop(me, "mine"))
     while not stopping.done():
         await site.close_pages()
