@@ -1,8 +1,10 @@
 """The configurations of balancers that are shipped, each in front of a cluster."""
 
 import asyncio
+import re
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,9 @@ from tests.cluster.cluster import Cluster, until
 from tests.cluster.conftest import StartCluster
 from tests.cluster.load import Load, now
 from tests.cluster.report import Report
+from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, status
-from tests.haproxy import Balancer, HAProxy
+from tests.haproxy import CONFIGURATION, Balancer, HAProxy
 from tests.http import ask
 from tests.nginx import Nginx
 from tests.raw_client import RawClient
@@ -23,7 +26,32 @@ from tests.traefik import Traefik
 
 pytestmark = pytest.mark.cluster
 
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+
 PATIENCE = 10  # seconds that Python clients wait for an upgrade
+
+
+class OneMachine(HAProxy):
+    """HAProxy with a line for each gateway, as docs/operations.md has them for one machine."""
+
+    def __init__(self, directory: Path, ports: Sequence[int]) -> None:
+        super().__init__(directory, [], 0)
+        page = OPERATIONS.read_text(encoding="utf-8")
+        lines = re.findall(r"^    server gateway-\d 127\.0\.0\.1:\d+$", page, re.MULTILINE)
+        assert len(lines) == len(ports)
+        servers = [
+            f"{line.rpartition(':')[0]}:{port}" for line, port in zip(lines, ports, strict=True)
+        ]
+        shipped = CONFIGURATION.read_text(encoding="utf-8")
+        found = re.sub("^    server-template .*$", "\n".join(servers), shipped, flags=re.MULTILINE)
+        self._file = directory / "haproxy.cfg"
+        self._file.write_text(found, encoding="utf-8")
+
+    def _command(self) -> Sequence[str | Path]:
+        return [self.program(), "-db", "-f", self._file]
+
+    def _environment(self) -> dict[str, str]:
+        return {"BALANCER_BIND": self.url.removeprefix("http://")}
 
 
 def _name(balancer: type[Balancer]) -> str:
@@ -112,6 +140,20 @@ async def test_a_stream_of_events_is_not_held_back(cluster: Cluster) -> None:
         source = await EventSource.open(cluster.url, {"client_id": "me", "session_id": "12345678"})
         assert source.headers["content-type"] == "text/event-stream"
         source.close()
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_gateways_of_one_machine_are_named_one_by_one(
+    gateway_factory: GatewayFactory, tmp_path: Path, killed: int
+) -> None:
+    """With the lines of docs/operations.md."""
+    gateways = [gateway_factory(), gateway_factory()]
+    ports = [int(gateway.url.rpartition(":")[2]) for gateway in gateways]
+
+    with OneMachine(tmp_path, ports) as balancer:
+        balancer.await_ready()
+        gateways[killed].kill()
+        balancer.await_ready()
 
 
 def test_requests_by_http_reach_the_hub(cluster: Cluster) -> None:

@@ -2,17 +2,20 @@
 
 import asyncio
 import json
+import re
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from websockets.asyncio.client import connect as open_websocket
 
+from tests.client_environments import environment
 from tests.gateways import SECOND, Hub
 from tests.http import Answer, ask
-from tests.webapps import Provider
+from tests.webapps import LIMIT, Provider
 
 if TYPE_CHECKING:  # a plugin, which pytest imports itself
     from tests.browser import Chromium
@@ -23,6 +26,8 @@ pytestmark = pytest.mark.clients
 FAST = {"fast": "public"}
 CURRENT = {**FAST, "flask": "public", "django": "public"}
 JSON = {"Content_Type": "application/json"}
+
+WEBAPPS = Path(__file__).parents[2] / "docs" / "webapps.md"
 
 
 class Site:
@@ -53,6 +58,27 @@ async def fast(request: pytest.FixtureRequest, hub: Hub) -> AsyncIterator[Site]:
 async def current(hub: Hub) -> AsyncIterator[Site]:
     async for site in sites(hub, "frameworks-current", CURRENT):
         yield site
+
+
+async def test_the_program_of_the_docs_serves_fastapi(hub: Hub, tmp_path: Path) -> None:
+    pattern = r"Save this as `fast_site\.py`:\n\n```python\n(.*?)^```$"
+    (source,) = re.findall(pattern, WEBAPPS.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    program = tmp_path / "fast_site.py"
+    program.write_text(source.replace("http://localhost:9000", hub.first), encoding="utf-8")
+    running = await asyncio.create_subprocess_exec(
+        *(environment("frameworks-current").make(), "-u", program),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert running.stdout
+        printed = await asyncio.wait_for(running.stdout.readline(), LIMIT)
+        url = printed.decode().strip()
+
+        assert (await ask(url)).value == {"hello": "world"}
+        assert (await ask(f"{url}docs")).status == 200
+    finally:
+        running.kill()
+        await running.wait()
 
 
 async def test_fastapi_finds_its_routes_files_and_redirects(fast: Site) -> None:
