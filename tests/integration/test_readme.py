@@ -188,6 +188,24 @@ def test_the_caller_finds_the_worker_by_its_name(user: Newcomer) -> None:
     assert answer == "Hello John\n"
 
 
+@pytest.mark.usefixtures("worker")
+def test_curl_lists_what_is_there(user: Newcomer) -> None:
+    (command,) = re.findall(r"`(curl [^`]*/public/services)`", README)
+
+    assert ':hello-world"' in user.run(command)
+
+
+@pytest.mark.usefixtures("worker")
+def test_who_asks_for_what_nobody_offers_gets_none(user: Newcomer) -> None:
+    program = user.save("caller.py")
+    text = program.read_text(encoding="utf-8").replace('"hello-world"', '"helo-world"')
+    program.write_text(text.replace('await service.hello("John")', "service"), encoding="utf-8")
+
+    answer = user.run(block("client/bin/python caller.py"))
+
+    assert answer == "None\n"
+
+
 def test_curl_calls_the_worker(user: Newcomer, worker: Started) -> None:
     workspace = worker.said(r"registered in workspace (\S+)$", ANSWERING_TIME)
     command = block("curl ").replace("WORKSPACE", workspace).strip()
