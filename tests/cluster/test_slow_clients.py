@@ -145,4 +145,5 @@ async def _flood(cluster: Cluster) -> tuple[int, int]:
     output, errors = await flooder.communicate()
     assert flooder.returncode == 0, errors.decode()
     sent, came = map(int, output.split())
+    assert came, f"none of {sent} frames came"
     return sent, came
