@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from hypha_cluster.config import IN_MEMORY
 from hypha_cluster.links.client import RedisClient
+from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.serving.embedded import embedded_store
 from tests.gateways import Gateway, Hub, Value
@@ -29,6 +30,11 @@ def valkey_url() -> Iterator[str]:
 def redis_prefix() -> str:
     """Return what the keys of this test begin with."""
     return f"test-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def keys(redis_prefix: str) -> Keys:
+    return Keys(redis_prefix)
 
 
 @pytest.fixture

@@ -3,31 +3,25 @@
 import asyncio
 import itertools
 from collections.abc import Sequence
-from typing import Self
+
+from tests.way import Way
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class StreamCutter:
+class StreamCutter(Way):
     """Everything comes through; but streams lose what comes after `lose`, until they are `cut`."""
 
     def __init__(self, urls: Sequence[str]) -> None:
+        super().__init__()
         self._targets = itertools.cycle([url.rpartition("/")[2].split(":") for url in urls])
-        self._tasks: set[asyncio.Task[None]] = set()
         self._cut: set[asyncio.WriteTransport] = set()
         self._is_losing, self._lost = False, 0
         self.opened = 0  # event streams, in all
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def lose(self) -> None:
         self._is_losing, self._lost = True, 0
@@ -43,10 +37,6 @@ class StreamCutter:
         self._is_losing = False
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         host, port = next(self._targets)
         onward = await asyncio.open_connection(host, int(port))
         try:
@@ -56,8 +46,7 @@ class StreamCutter:
         except* OSError:
             pass
         finally:
-            for end in (writer, onward[1]):
-                end.transport.abort()
+            onward[1].transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):

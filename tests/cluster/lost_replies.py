@@ -3,46 +3,33 @@
 import asyncio
 import random
 from contextlib import suppress
-from typing import Final, Self
+from typing import Final
+
+from tests.way import Way
 
 # What a registry works with; frames and subscriptions go by other connections.
 LOSSY: Final = b"hypha-store"
 
 
-class LostReplies:
+class LostReplies(Way):
     """Stands between gateways and a server. `lost` counts the replies that did not arrive.
 
     share: of the packets of replies that get lost, while `is_on`.
     """
 
     def __init__(self, port: int, share: float) -> None:
-        self._port = port
+        super().__init__()
+        self._target = port
         self._share = share
-        self._tasks: set[asyncio.Task[None]] = set()
         self.is_on = False
         self.lost = 0
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._connect(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        return f"redis://127.0.0.1:{self.port}"
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        redis_reader, redis_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        redis_reader, redis_writer = await asyncio.open_connection("127.0.0.1", self._target)
         try:
             first = await reader.read(65536)
             redis_writer.write(first)
@@ -50,8 +37,7 @@ class LostReplies:
                 ways.create_task(_carry(reader, redis_writer))
                 ways.create_task(self._answer(redis_reader, writer, is_lossy=LOSSY in first))
         finally:
-            for end in (writer, redis_writer):
-                end.transport.abort()
+            redis_writer.transport.abort()
 
     async def _answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_lossy: bool

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import secrets
 import subprocess
@@ -10,11 +11,8 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from tests.chart.rendering import NAMESPACE, Object, Values, one, render
-from tests.compose.deployment import ROOT, Missing
-from tests.gateways import SECOND
+from tests.compose.deployment import LONGEST_COMMAND, STARTING_TIME, Missing, run
 
-STARTING_TIME = 60 * SECOND
-LONGEST_COMMAND = 240 * SECOND
 POLL = 0.1
 
 
@@ -139,14 +137,4 @@ def state(name: str) -> dict[str, Any]:
 
 
 def docker(*words: str) -> str:
-    done = subprocess.run(
-        ["docker", *words],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LONGEST_COMMAND,
-        check=False,
-    )
-    assert not done.returncode, f"docker {' '.join(words)}:\n{done.stdout}{done.stderr}"
-    return done.stdout
+    return run(["docker", *words], os.environ, LONGEST_COMMAND)

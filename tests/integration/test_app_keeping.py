@@ -22,15 +22,10 @@ from hypha_cluster.registry.instance_calls import Keep, KeptApps
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.workspaces import Workspaces
-from tests.app_rig import SEALS
+from tests.app_rig import SEALS, ticket_of
 
 ANN = Identity("ann", is_anonymous=False, email="a@x.org", origin=Origin("anns", 5.0))
 BOB = Identity("bob", is_anonymous=False, email="b@x.org", origin=Origin("bobs", 5.0))
-
-
-@pytest.fixture
-def keys(redis_prefix: str) -> Keys:
-    return Keys(redis_prefix)
 
 
 @pytest.fixture
@@ -171,9 +166,7 @@ async def test_a_page_whose_launchers_token_is_over_ends_its_instance(
     child = Identity("c", parent="ann", scopes=("lab",), expires_at=time.time() - 1)
     await kept.keep(wanted(child, ""))
     (address,) = await kept.see_to()
-    await instances.see_to("r", 1)
-    ticket = await instances.issue_ticket(await instances.get(address))
-    assert ticket
+    ticket = await ticket_of(instances, address)
 
     with pytest.raises(InvalidToken):
         await instances.admit(address, ticket)

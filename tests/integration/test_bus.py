@@ -171,11 +171,6 @@ class NodeFactory(Protocol):
     async def __call__(self, name: str, limits: Limits = LIMITS) -> TestNode: ...
 
 
-@pytest.fixture
-def keys(redis_prefix: str) -> Keys:
-    return Keys(redis_prefix)
-
-
 @pytest.fixture(params=["redis", "memory"])
 def rig(request: pytest.FixtureRequest) -> Rig:
     if request.param == "memory":

@@ -44,6 +44,8 @@ NEVER: Final = 1_000_000
 NOTES: Final = [1, 2, 3]
 FAILURES: Final = [Failure.NOT_SENT, Failure.UNANSWERED, Failure.SENT_TWICE]
 
+Home = dict[str, str]
+
 
 class Armed(FailingCommands):
     """Commands of a gateway, one of which fails once it is said which."""
@@ -122,6 +124,36 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expulsion, "LOOK_EVERY", 600.0)
 
 
+@pytest.fixture(params=FAILURES, ids=lambda each: each.name.lower())
+def failure(request: pytest.FixtureRequest) -> Failure:
+    """How a command fails."""
+    found: Failure = request.param
+    return found
+
+
+@pytest.fixture
+async def stage(valkey_url: str, redis: Redis, redis_prefix: str) -> AsyncIterator[Stage]:
+    async with staged(valkey_url, redis, redis_prefix) as stage:
+        yield stage
+
+
+@pytest.fixture
+async def host(stage: Stage) -> AsyncIterator[RawClient]:
+    """Somebody at the gateway whose commands do not fail."""
+    async with await RawClient.connect(stage.other) as host:
+        yield host
+
+
+@pytest.fixture
+async def home(host: RawClient) -> Home:
+    """With what others enter the workspace of the host."""
+    return await home_of(host)
+
+
+async def home_of(host: RawClient) -> Home:
+    return {"workspace": host.workspace, "token": await host.manager("generate_token")}
+
+
 async def notes_of(url: str, query: str) -> tuple[list[int], bool]:
     """Connect and take all notes that wait; say whether the connection was put off."""
     (client,) = parse_qs(query)["client_id"]
@@ -161,135 +193,106 @@ async def until_nothing_fails(trial: Trial) -> None:
             return
 
 
-@pytest.mark.parametrize("failure", FAILURES, ids=lambda each: each.name.lower())
 async def test_a_client_that_connects_is_let_in_in_the_end(
-    valkey_url: str, redis: Redis, redis_prefix: str, failure: Failure
+    stage: Stage, host: RawClient, home: Home, failure: Failure
 ) -> None:
-    async with (
-        staged(valkey_url, redis, redis_prefix) as stage,
-        await RawClient.connect(stage.other) as host,
-    ):
-        home = {"workspace": host.workspace, "token": await host.manager("generate_token")}
+    async def trial(number: int) -> bool:
+        query = f"client_id=n{number}end&workspace={home['workspace']}&token={home['token']}"
+        stage.commands.arm(number, failure)
+        _, is_put_off = await notes_of(stage.url, query)
+        has_failed = stage.commands.has_failed
+        await stage.see_to_what_failed()
+        if not is_put_off:
+            await stage.until(f"{host.workspace}/n{number}end", b"suspended")
 
-        async def trial(number: int) -> bool:
-            query = f"client_id=n{number}end&workspace={home['workspace']}&token={home['token']}"
-            stage.commands.arm(number, failure)
-            _, is_put_off = await notes_of(stage.url, query)
-            has_failed = stage.commands.has_failed
-            await stage.see_to_what_failed()
-            if not is_put_off:
-                await stage.until(f"{host.workspace}/n{number}end", b"suspended")
+        async with await RawClient.connect(stage.url, f"n{number}end", **home) as client:
+            assert await host.call(client.address, "services.built-in.ping", "x") == "pong"
+        await stage.until(client.address, None)
+        await stage.see_to_what_failed()
+        assert await stage.keys_of(f"n{number}end") == []
+        return has_failed
 
-            async with await RawClient.connect(stage.url, f"n{number}end", **home) as client:
-                assert await host.call(client.address, "services.built-in.ping", "x") == "pong"
-            await stage.until(client.address, None)
-            await stage.see_to_what_failed()
-            assert await stage.keys_of(f"n{number}end") == []
-            return has_failed
-
-        await until_nothing_fails(trial)
+    await until_nothing_fails(trial)
 
 
-@pytest.mark.parametrize("failure", FAILURES, ids=lambda each: each.name.lower())
 async def test_a_client_that_returns_misses_nothing_and_gets_nothing_twice(
-    valkey_url: str, redis: Redis, redis_prefix: str, failure: Failure
+    stage: Stage, host: RawClient, home: Home, failure: Failure
 ) -> None:
-    async with (
-        staged(valkey_url, redis, redis_prefix) as stage,
-        await RawClient.connect(stage.other) as host,
-    ):
-        home = {"workspace": host.workspace, "token": await host.manager("generate_token")}
+    async def trial(number: int) -> bool:
+        client = await RawClient.connect(stage.other, f"n{number}end", **home)
+        service = await client.offer("mirror", echo=lambda value: value)
+        client.break_off()
+        await stage.until(client.address, b"suspended")
+        for note in NOTES:
+            await host.send({"type": "note", "to": client.address, "number": note})
+        await host.manager("echo", 1)  # so they have gone
+        query = f"client_id=n{number}end&reconnection_token={client.info['reconnection_token']}"
 
-        async def trial(number: int) -> bool:
-            client = await RawClient.connect(stage.other, f"n{number}end", **home)
-            service = await client.offer("mirror", echo=lambda value: value)
-            client.break_off()
-            await stage.until(client.address, b"suspended")
-            for note in NOTES:
-                await host.send({"type": "note", "to": client.address, "number": note})
-            await host.manager("echo", 1)  # so they have gone
-            query = f"client_id=n{number}end&reconnection_token={client.info['reconnection_token']}"
-
-            stage.commands.arm(number, failure)
-            notes, is_put_off = await notes_of(stage.url, query)
-            has_failed = stage.commands.has_failed
-            if is_put_off:
-                await stage.see_to_what_failed()
-                more, is_put_off = await notes_of(stage.url, query)
-                notes += more
-
-            assert (notes, is_put_off) == (NOTES, False)
-            assert service in [each["id"] for each in await host.manager("list_services")]
+        stage.commands.arm(number, failure)
+        notes, is_put_off = await notes_of(stage.url, query)
+        has_failed = stage.commands.has_failed
+        if is_put_off:
             await stage.see_to_what_failed()
-            await stage.until(client.address, b"suspended")
-            return has_failed
+            more, is_put_off = await notes_of(stage.url, query)
+            notes += more
 
-        await until_nothing_fails(trial)
+        assert (notes, is_put_off) == (NOTES, False)
+        assert service in [each["id"] for each in await host.manager("list_services")]
+        await stage.see_to_what_failed()
+        await stage.until(client.address, b"suspended")
+        return has_failed
+
+    await until_nothing_fails(trial)
 
 
-@pytest.mark.parametrize("failure", FAILURES, ids=lambda each: each.name.lower())
 async def test_what_a_client_offers_is_what_is_listed_when_it_tries_again(
-    valkey_url: str, redis: Redis, redis_prefix: str, failure: Failure
+    stage: Stage, host: RawClient, home: Home, failure: Failure
 ) -> None:
-    async with (
-        staged(valkey_url, redis, redis_prefix) as stage,
-        await RawClient.connect(stage.other) as host,
-    ):
-        home = {"workspace": host.workspace, "token": await host.manager("generate_token")}
-
-        async def trial(number: int) -> bool:
-            client = await RawClient.connect(stage.url, f"n{number}end", **home)
-            await client.offer("first", "public", echo=lambda value: value)
-            stage.commands.arm(number, failure)
-            with suppress(Rejected):
-                await client.offer("second", "public", echo=lambda value: value)
-            has_failed = stage.commands.has_failed
-
-            await stage.see_to_what_failed()
+    async def trial(number: int) -> bool:
+        client = await RawClient.connect(stage.url, f"n{number}end", **home)
+        await client.offer("first", "public", echo=lambda value: value)
+        stage.commands.arm(number, failure)
+        with suppress(Rejected):
             await client.offer("second", "public", echo=lambda value: value)
-            assert await listed(host, number) == {"second"}
+        has_failed = stage.commands.has_failed
 
-            await client.close()
-            await stage.until(client.address, None)
-            await stage.see_to_what_failed()
-            assert await listed(host, number) == set()
-            assert await stage.keys_of(f"n{number}end") == []
-            return has_failed
+        await stage.see_to_what_failed()
+        await client.offer("second", "public", echo=lambda value: value)
+        assert await listed(host, number) == {"second"}
 
-        await until_nothing_fails(trial)
+        await client.close()
+        await stage.until(client.address, None)
+        await stage.see_to_what_failed()
+        assert await listed(host, number) == set()
+        assert await stage.keys_of(f"n{number}end") == []
+        return has_failed
+
+    await until_nothing_fails(trial)
 
 
-@pytest.mark.parametrize("failure", FAILURES, ids=lambda each: each.name.lower())
 async def test_a_client_that_leaves_is_nowhere_any_more(
-    valkey_url: str, redis: Redis, redis_prefix: str, failure: Failure
+    stage: Stage, host: RawClient, home: Home, failure: Failure
 ) -> None:
-    async with (
-        staged(valkey_url, redis, redis_prefix) as stage,
-        await RawClient.connect(stage.other) as host,
-    ):
-        home = {"workspace": host.workspace, "token": await host.manager("generate_token")}
+    async def trial(number: int) -> bool:
+        client = await RawClient.connect(stage.url, f"n{number}end", **home)
+        await client.offer("mirror", "public", echo=lambda value: value)
+        assert await listed(host, number) == {"mirror"}
+        stage.commands.arm(number, failure)
+        await client.close()
+        async with asyncio.timeout(LIMIT):
+            while stage.node._connections.get(client.address):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await stage.node._clients._detaching.settled()
+        has_failed = stage.commands.has_failed
+        await stage.see_to_what_failed()
 
-        async def trial(number: int) -> bool:
-            client = await RawClient.connect(stage.url, f"n{number}end", **home)
-            await client.offer("mirror", "public", echo=lambda value: value)
-            assert await listed(host, number) == {"mirror"}
-            stage.commands.arm(number, failure)
-            await client.close()
-            async with asyncio.timeout(LIMIT):
-                while stage.node._connections.get(client.address):  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
-            await stage.node._clients._detaching.settled()
-            has_failed = stage.commands.has_failed
-            await stage.see_to_what_failed()
+        assert await stage.keys_of(f"n{number}end") == []
+        assert await listed(host, number) == set()
+        return has_failed
 
-            assert await stage.keys_of(f"n{number}end") == []
-            assert await listed(host, number) == set()
-            return has_failed
-
-        await until_nothing_fails(trial)
+    await until_nothing_fails(trial)
 
 
-@pytest.mark.parametrize("failure", FAILURES, ids=lambda each: each.name.lower())
 async def test_a_client_that_is_sent_away_misses_nothing(
     valkey_url: str, redis: Redis, redis_prefix: str, failure: Failure
 ) -> None:
@@ -298,7 +301,7 @@ async def test_a_client_that_is_sent_away_misses_nothing(
             staged(valkey_url, redis, f"{redis_prefix}-{number}") as stage,
             await RawClient.connect(stage.other) as host,
         ):
-            home = {"workspace": host.workspace, "token": await host.manager("generate_token")}
+            home = await home_of(host)
             client = await RawClient.connect(stage.url, "me", **home)
             stage.commands.arm(number, failure)
             draining = asyncio.create_task(stage.node.drain())

@@ -17,6 +17,7 @@ from hypha_cluster.registry.instance import Instance, Scale, State, Wanted
 from hypha_cluster.registry.instance_calls import KeptApps
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
+from tests.app_rig import ticket_of
 from tests.conftest import GatewayFactory
 from tests.integration.test_large_messages import Provider, message, send
 from tests.raw_client import LIMIT, RawClient, Rejected, call_envelope, promise_of
@@ -75,9 +76,7 @@ async def scene(
         user = page_user(ANN, "ann")
         wanted = Wanted("ann", "page", "adder", "Adder", user, "default", 60.0)
         await instances.ask(wanted, shared=False)
-        await instances.see_to("runner", 1)
-        ticket = await instances.issue_ticket(await instances.get(ADDRESS))
-        assert ticket
+        ticket = await ticket_of(instances, ADDRESS, "runner")
         page = await stack.enter_async_context(
             await RawClient.connect(first, "page", workspace="ann", token=ticket)
         )

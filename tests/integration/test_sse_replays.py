@@ -43,6 +43,13 @@ def got(*clients: SseClient) -> list[int]:
     return [int(name.removeprefix("services.log.")) for name in received if "services.log" in name]
 
 
+async def all_of(*clients: SseClient) -> list[int]:
+    """What came, once the last frame has come to the last client, which is closed then."""
+    await clients[-1].until(partial(is_number, MANY))
+    await clients[-1].close()
+    return got(*clients)
+
+
 def is_number(number: int, received: Received) -> bool:
     return received.method == f"services.log.{number}"
 
@@ -80,9 +87,7 @@ async def test_what_was_on_its_way_when_a_stream_broke_comes_by_the_next(
     await send(sender, client, [MANY])  # waits in the mailbox
     returned = await client.come_back(getattr(hub, back))
 
-    await returned.until(partial(is_number, MANY))
-    assert got(client, returned) == list(range(MANY + 1))
-    await returned.close()
+    assert await all_of(client, returned) == list(range(MANY + 1))
 
 
 @pytest.mark.parametrize("back", ["first", "second"])
@@ -97,9 +102,7 @@ async def test_a_client_that_is_back_before_its_gateway_has_noticed_gets_it_too(
     returned = await client.come_back(getattr(hub, back))
     await send(sender, client, [MANY])
 
-    await returned.until(partial(is_number, MANY))
-    assert got(client, returned) == list(range(MANY + 1))
-    await returned.close()
+    assert await all_of(client, returned) == list(range(MANY + 1))
 
 
 async def test_it_waits_though_the_next_stream_breaks_before_it_has_come(
@@ -121,9 +124,7 @@ async def test_it_waits_though_the_next_stream_breaks_before_it_has_come(
     returned = await client.come_back(hub.second)
     await send(sender, client, [MANY])
 
-    await returned.until(partial(is_number, MANY))
-    assert got(client, returned) == list(range(MANY + 1))
-    await returned.close()
+    assert await all_of(client, returned) == list(range(MANY + 1))
 
 
 async def test_each_stream_of_many_goes_on_where_the_one_before_has_broken(
@@ -169,9 +170,7 @@ async def test_another_program_of_the_same_name_does_not_get_what_the_one_before
 
     fresh = await client.come_back_with(hub.second, "")
 
-    await fresh.until(partial(is_number, MANY))
-    assert got(fresh) == [MANY]
-    await fresh.close()
+    assert await all_of(fresh) == [MANY]
 
 
 async def test_what_a_gateway_has_written_before_it_stopped_comes_from_another(

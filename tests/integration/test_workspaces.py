@@ -22,11 +22,6 @@ LAB = Workspace(
 
 
 @pytest.fixture
-def keys(redis_prefix: str) -> Keys:
-    return Keys(redis_prefix)
-
-
-@pytest.fixture
 async def workspaces(redis_client: RedisClient, keys: Keys) -> Workspaces:
     return Workspaces(redis_client, keys)
 

@@ -289,6 +289,12 @@ def call(session: str) -> bytes:
     return Seal("ann/you", {}).call(rpc.call_envelope(ME, "services.tool.run", session), body)
 
 
+@pytest.fixture(params=["here", "there"])
+async def place(request: pytest.FixtureRequest, cluster: Cluster, node: Node) -> Node:
+    """Where the next page comes in."""
+    return node if request.param == "here" else cluster.node(request.param)
+
+
 async def page_at_work(node: Node) -> Connection:
     """A page that has got a call, and has not answered it."""
     page = await node.attach_page()
@@ -304,11 +310,10 @@ async def is_set_aside(node: Node) -> None:
         await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("where", ["here", "there"])
 async def test_the_next_page_comes_when_the_one_before_has_answered(
-    cluster: Cluster, node: Node, where: str
+    cluster: Cluster, node: Node, place: Node
 ) -> None:
-    old, place = await page_at_work(node), node if where == "here" else cluster.node(where)
+    old = await page_at_work(node)
 
     coming = asyncio.create_task(place.attach_page(MOVE))
     await is_set_aside(node)
@@ -326,11 +331,10 @@ async def test_the_next_page_comes_when_the_one_before_has_answered(
     assert old.is_ending
 
 
-@pytest.mark.parametrize("where", ["here", "there"])
 async def test_who_waits_for_a_page_that_does_not_answer_is_told(
-    cluster: Cluster, node: Node, where: str
+    cluster: Cluster, node: Node, place: Node
 ) -> None:
-    old, place = await page_at_work(node), node if where == "here" else cluster.node(where)
+    old = await page_at_work(node)
 
     coming = asyncio.create_task(place.attach_page(MOVE))
     await is_set_aside(node)
@@ -342,11 +346,10 @@ async def test_who_waits_for_a_page_that_does_not_answer_is_told(
     assert old.is_ending
 
 
-@pytest.mark.parametrize("where", ["here", "there"])
 async def test_who_waits_for_a_page_that_is_lost_is_told(
-    cluster: Cluster, node: Node, where: str
+    cluster: Cluster, node: Node, place: Node
 ) -> None:
-    old, place = await page_at_work(node), node if where == "here" else cluster.node(where)
+    old = await page_at_work(node)
     await node.life.detach(old, 1006)
 
     await place.attach_page(MOVE)

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
+from starlette.types import Message
 
 from hypha_cluster.errors import HubError
 from hypha_cluster.features.feature import Grounds
@@ -39,6 +40,12 @@ PASSWORD: Final = "correct horse battery"
 ANN: Final = Identity("ann", False, "ann@example.org")
 BOB: Final = Identity("bob", False, "bob@example.org")
 ADA: Final = Identity("ada", False, "ada@example.org", roles=(ADMIN,))
+# What a browser says when a person goes to a page.
+GOES: Final = {
+    "sec-fetch-site": "none",
+    "sec-fetch-mode": "navigate",
+    "sec-fetch-dest": "document",
+}
 
 
 class Ground:
@@ -109,6 +116,38 @@ def signed_in_now(who: Identity) -> Identity:
     return Identity(who.id, who.is_anonymous, who.email, who.roles, origin=Origin("", time.time()))
 
 
+async def cookie_of(who: Identity, ground: Ground) -> str:
+    """The cookie of somebody who has signed in."""
+    return f"__Host-hypha={await ground.logins.remember(signed_in_now(who), 3_600.0)}"
+
+
+def asked(
+    method: str = "GET", body: bytes | str = b"", cookie: str = "", **headers: str
+) -> Request:
+    """A request as a browser sends it; headers: by their names, with _ for -."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    raw = {"host": "hub.example", **({"cookie": cookie} if cookie else {}), **named}
+
+    async def receive() -> Message:
+        return {
+            "type": "http.request",
+            "body": bytes(body, "ascii") if isinstance(body, str) else body,
+            "more_body": False,
+        }
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": "/account",
+        "root_path": "",
+        "scheme": "https",
+        "server": ("hub.example", 443),
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in raw.items()],
+    }
+    return Request(scope, receive)
+
+
 def site_of(routes: Iterable[BaseRoute]) -> Starlette:
     """An application of these routes, which says in a word what the hub would say of an error."""
 
@@ -130,6 +169,6 @@ class Visitor(Person):
     async def who_is(cls, who: Identity, site: Starlette, ground: Ground, **options: Any) -> Self:
         """Somebody who has signed in."""
         visitor = cls(site, **options)
-        secret = await ground.logins.remember(signed_in_now(who), 3_600.0)
-        visitor.cookies.set("__Host-hypha", secret, domain="hub.example")
+        name, _, secret = (await cookie_of(who, ground)).partition("=")
+        visitor.cookies.set(name, secret, domain="hub.example")
         return visitor

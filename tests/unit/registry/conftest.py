@@ -2,7 +2,10 @@
 
 import pytest
 
+from hypha_cluster.links.client import RedisClient
+from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
+from tests.app_rig import SEALS
 from tests.fake_redis import FakeRedis
 
 
@@ -14,3 +17,9 @@ async def fake() -> FakeRedis:
 @pytest.fixture
 def keys() -> Keys:
     return Keys("p")
+
+
+@pytest.fixture
+def instances(redis_client: RedisClient, redis_prefix: str) -> Instances:
+    """Those in a real Redis."""
+    return Instances(redis_client, Keys(redis_prefix), SEALS)

@@ -26,11 +26,6 @@ def keys(redis_prefix: str) -> Keys:
 
 
 @pytest.fixture
-def instances(redis_client: RedisClient, keys: Keys) -> Instances:
-    return Instances(redis_client, keys, SEALS)
-
-
-@pytest.fixture
 def calls(redis_client: RedisClient, keys: Keys) -> InstanceCalls:
     return InstanceCalls(redis_client, keys, "here")
 

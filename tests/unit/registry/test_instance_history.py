@@ -3,12 +3,11 @@
 import pytest
 from redis.asyncio import Redis
 
-from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.limits import APP_HISTORY
 from hypha_cluster.registry.instance import HELD, State
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
-from tests.app_rig import SEALS, let_lease_end, wanted
+from tests.app_rig import let_lease_end, ticket_of, wanted
 from tests.cluster.instance_history import Record
 
 
@@ -17,18 +16,11 @@ def keys(redis_prefix: str) -> Keys:
     return Keys(redis_prefix)
 
 
-@pytest.fixture
-def instances(redis_client: RedisClient, keys: Keys) -> Instances:
-    return Instances(redis_client, keys, SEALS)
-
-
 async def test_every_change_of_an_instance_is_known(
     instances: Instances, redis: Redis, keys: Keys
 ) -> None:
     address, _ = await instances.ask(wanted("a"), shared=True)
-    await instances.see_to("r", 1)
-    ticket = await instances.issue_ticket(await instances.get(address))
-    assert ticket
+    ticket = await ticket_of(instances, address)
     await instances.admit(address, ticket)
     for _ in range(2):  # the second one renews the lease
         await instances.change(address, HELD, State.RUNNING, due=10, epoch=1)

@@ -23,17 +23,12 @@ from hypha_cluster.registry.instance import HELD, ProbeTimes, State
 from hypha_cluster.registry.instance_logs import InstanceLogs
 from hypha_cluster.registry.instances import Instances, ProbeTurn
 from hypha_cluster.registry.keys import Keys
-from tests.app_rig import ANN, PAGE, SEALS, let_lease_end, wanted
+from tests.app_rig import ANN, PAGE, SEALS, let_lease_end, ticket_of, wanted
 
 
 @pytest.fixture
 def keys(redis_prefix: str) -> Keys:
     return Keys(redis_prefix)
-
-
-@pytest.fixture
-def instances(redis_client: RedisClient, keys: Keys) -> Instances:
-    return Instances(redis_client, keys, SEALS)
 
 
 async def test_who_asks_for_a_shared_one_gets_the_one_that_is_there(instances: Instances) -> None:
@@ -154,9 +149,7 @@ async def test_a_ticket_is_for_one_page_of_one_epoch(
     old = await instances.issue_ticket(first)
     assert old
     await let_lease_end(redis, keys, address)
-    await instances.see_to("second", 1)
-    new = await instances.issue_ticket(await instances.get(address))
-    assert new
+    new = await ticket_of(instances, address, "second")
 
     assert await instances.issue_ticket(first) is None
     for wrong in (old, "hypha-app-", "hypha-app-\udc80"):
@@ -171,9 +164,7 @@ async def test_a_ticket_is_for_one_page_of_one_epoch(
 
 async def test_a_ticket_ends(instances: Instances, redis: Redis, keys: Keys) -> None:
     address, _ = await instances.ask(wanted("a"), shared=False)
-    await instances.see_to("r", 1)
-    ticket = await instances.issue_ticket(await instances.get(address))
-    assert ticket
+    ticket = await ticket_of(instances, address)
     await redis.hincrby(keys.instance(address), "changed", -60_001)
 
     with pytest.raises(InvalidToken):
@@ -184,9 +175,7 @@ async def test_nobody_but_a_gateway_says_who_a_page_is(
     instances: Instances, redis: Redis, keys: Keys
 ) -> None:
     address, _ = await instances.ask(wanted("a"), shared=False)
-    await instances.see_to("r", 1)
-    ticket = await instances.issue_ticket(await instances.get(address))
-    assert ticket
+    ticket = await ticket_of(instances, address)
     admin = Identity("admin", parent="root", scopes=("ann",), roles=("admin",))
     forged = PageSeals("what somebody else knows").seal(admin)
 
@@ -215,9 +204,7 @@ async def test_a_page_of_a_child_ends_with_its_token(
     over = page_user(replace(child, expires_at=time.time() - 1), "ann")
     for client, user, is_let_in in (("a", page, True), ("b", over, False)):
         await instances.ask(wanted(client)._replace(user=user), shared=False)
-        await instances.see_to("r", 1)
-        ticket = await instances.issue_ticket(await instances.get(f"ann/{client}"))
-        assert ticket
+        ticket = await ticket_of(instances, f"ann/{client}")
 
         if is_let_in:
             assert (await instances.admit(f"ann/{client}", ticket)).expires_at == page.expires_at

@@ -161,14 +161,18 @@ async def test_a_frame_for_an_address_that_was_left_is_nobodys_here(scene: Scene
     assert scene.frames == [(None, b"late")]
 
 
-async def test_what_was_missed_comes_before_what_comes_anew(scene: Scene) -> None:
+async def begin_to_catch_up(scene: Scene) -> None:
+    """A frame was missed and is not collected yet, when another one comes."""
     await scene.listener.join(ME)
     scene.mail.append([b"missed"])
     scene.collected.clear()
-
     scene.redis.rejoin(CHANNEL)
     await settle()
     scene.redis.hear(CHANNEL, b"anew")
+
+
+async def test_what_was_missed_comes_before_what_comes_anew(scene: Scene) -> None:
+    await begin_to_catch_up(scene)
     assert scene.frames == []
     scene.collected.set()
     await settle()
@@ -195,12 +199,7 @@ async def test_what_cannot_be_collected_is_asked_for_again(scene: Scene) -> None
 async def test_an_address_that_is_left_meanwhile_has_what_was_collected_for_it(
     scene: Scene,
 ) -> None:
-    await scene.listener.join(ME)
-    scene.mail.append([b"missed"])
-    scene.collected.clear()
-    scene.redis.rejoin(CHANNEL)
-    await settle()
-    scene.redis.hear(CHANNEL, b"anew")
+    await begin_to_catch_up(scene)
 
     leaving = asyncio.create_task(scene.listener.leave(ME))
     await settle()

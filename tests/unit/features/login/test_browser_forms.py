@@ -1,6 +1,5 @@
 """Whom a browser speaks for, and which forms are a page's of the hub's own."""
 
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -20,37 +19,10 @@ from hypha_cluster.features.login.browser import (
 from hypha_cluster.identity.revocation import Revocation
 from hypha_cluster.protocol.limits import FORM
 from hypha_cluster.web.bodies import Room
-from tests.unit.features.rig import ANN, URL, Ground, signed_in_now
+from tests.unit.features.rig import ANN, GOES, URL, Ground, asked, cookie_of, signed_in_now
 
-GOES = {"sec-fetch-site": "none", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 OWN = {"origin": URL, "sec-fetch-site": "same-origin"}
 ELSEWHERE = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
-
-
-def asked(
-    method: str = "GET", body: bytes | str = b"", cookie: str = "", **headers: str
-) -> Request:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    raw = {"host": "hub.example", **({"cookie": cookie} if cookie else {}), **named}
-
-    async def receive() -> Any:
-        return {
-            "type": "http.request",
-            "body": bytes(body, "ascii") if isinstance(body, str) else body,
-            "more_body": False,
-        }
-
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": "/account",
-        "root_path": "",
-        "scheme": "https",
-        "server": ("hub.example", 443),
-        "query_string": b"",
-        "headers": [(name.encode(), value.encode()) for name, value in raw.items()],
-    }
-    return Request(scope, receive)
 
 
 def posted(fields: dict[str, str], **headers: str) -> Request:
@@ -63,15 +35,11 @@ def browsers(ground: Ground) -> Browsers:
     return Browsers(ground.logins, ground.revocations, URL, 3_600.0)
 
 
-async def cookie_of(ground: Ground) -> str:
-    return f"__Host-hypha={await ground.logins.remember(signed_in_now(ANN), 3_600.0)}"
-
-
 @pytest.mark.parametrize("headers", [GOES, {**GOES, "sec-fetch-site": "cross-site"}, OWN, {}])
 async def test_the_cookie_says_who_has_signed_in(
     ground: Ground, browsers: Browsers, headers: dict[str, str]
 ) -> None:
-    signed = await browsers.signed_in(asked(cookie=await cookie_of(ground), **headers))
+    signed = await browsers.signed_in(asked(cookie=await cookie_of(ANN, ground), **headers))
 
     assert signed is not None
     assert signed.identity.id == "ann"
@@ -90,7 +58,7 @@ async def test_the_cookie_says_who_has_signed_in(
 async def test_it_says_nothing_to_pages_of_others(
     ground: Ground, browsers: Browsers, method: str, headers: dict[str, str]
 ) -> None:
-    request = asked(method, cookie=await cookie_of(ground), **headers)
+    request = asked(method, cookie=await cookie_of(ANN, ground), **headers)
 
     assert await browsers.signed_in(request) is None
 
@@ -98,7 +66,7 @@ async def test_it_says_nothing_to_pages_of_others(
 async def test_a_cookie_that_is_none_or_was_ended_speaks_for_nobody(
     ground: Ground, browsers: Browsers
 ) -> None:
-    cookie = await cookie_of(ground)
+    cookie = await cookie_of(ANN, ground)
     assert await browsers.signed_in(asked(cookie="__Host-hypha=made-up")) is None
     assert await browsers.signed_in(asked(cookie=cookie.replace("__Host-", ""))) is None
 

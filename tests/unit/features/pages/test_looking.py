@@ -1,31 +1,11 @@
 """Who looks at a page: whoever a header or a person's own cookie speaks for, else nobody."""
 
-from typing import Any
-
 import pytest
-from starlette.requests import Request
 
 from hypha_cluster.errors import InvalidToken, WorkspaceNotFound
 from hypha_cluster.features.pages.looking import Lookers
 from hypha_cluster.identity.access import Workspace
-from tests.unit.features.rig import ANN, BOB, Ground, signed_in_now
-
-GOES = {"sec-fetch-site": "none", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
-
-
-def asked(cookie: str = "", **headers: str) -> Request:
-    raw = {"host": "hub.example", **({"cookie": cookie} if cookie else {}), **headers}
-    scope: dict[str, Any] = {
-        "type": "http",
-        "method": "GET",
-        "path": "/",
-        "root_path": "",
-        "scheme": "https",
-        "server": ("hub.example", 443),
-        "query_string": b"",
-        "headers": [(name.encode(), value.encode()) for name, value in raw.items()],
-    }
-    return Request(scope)
+from tests.unit.features.rig import ANN, BOB, GOES, Ground, asked, cookie_of
 
 
 @pytest.fixture
@@ -33,14 +13,10 @@ def lookers(ground: Ground) -> Lookers:
     return Lookers(ground.grounds)
 
 
-async def cookie_of(ground: Ground) -> str:
-    return f"__Host-hypha={await ground.logins.remember(signed_in_now(ANN), 3_600.0)}"
-
-
 async def test_a_person_is_known_by_the_cookie_and_has_a_token_for_the_page(
     ground: Ground, lookers: Lookers
 ) -> None:
-    looker = await lookers.identify(asked(await cookie_of(ground), **GOES))
+    looker = await lookers.identify(asked(cookie=await cookie_of(ANN, ground), **GOES))
 
     assert (looker.is_known, looker.identity.id, looker.hint) == (True, "ann", "")
     page = await ground.tokens.verify(looker.token)
@@ -50,7 +26,7 @@ async def test_a_person_is_known_by_the_cookie_and_has_a_token_for_the_page(
 async def test_what_a_script_fetches_is_nobodys(ground: Ground, lookers: Lookers) -> None:
     fetched = {**GOES, "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"}
 
-    looker = await lookers.identify(asked(await cookie_of(ground), **fetched))
+    looker = await lookers.identify(asked(cookie=await cookie_of(ANN, ground), **fetched))
 
     assert (looker.is_known, looker.token, looker.hint) == (False, "", "")
     assert looker.identity.is_anonymous
@@ -59,7 +35,7 @@ async def test_what_a_script_fetches_is_nobodys(ground: Ground, lookers: Lookers
 async def test_a_browser_that_does_not_say_is_told_why_it_is_not_known(
     ground: Ground, lookers: Lookers
 ) -> None:
-    looker = await lookers.identify(asked(await cookie_of(ground)))
+    looker = await lookers.identify(asked(cookie=await cookie_of(ANN, ground)))
 
     assert (looker.is_known, looker.token) == (False, "")
     assert "https" in looker.hint
