@@ -148,16 +148,16 @@ async def test_it_is_back_under_its_id_when_its_process_dies(
 
 
 async def test_calls_wait_until_its_next_process_offers_what_it_did(
-    gateway: Callable[[str], Gateway],
+    gateway: Callable[[str], Gateway], tmp_path: Path
 ) -> None:
     with gateway("first") as first:
         async with await RawClient.connect(first.url) as client:
             before = await ask_it(client)
             who = (await client.manager("get_service", "offered"))["who"]
             os.kill(int(str(before["process"])), signal.SIGKILL)
-            while is_running(before["process"]):  # noqa: ASYNC110  (only the kernel knows)
+            broken = f"{who['_rtarget']} is suspended."
+            while broken not in (tmp_path / "first.log").read_text():  # noqa: ASYNC110  (only it knows)
                 await asyncio.sleep(POLL)
-            await client.manager("echo", "its connection has broken")
 
             answers = await asyncio.gather(
                 *(client.call(who["_rtarget"], who["_rmethod"]) for _ in range(10))
