@@ -23,9 +23,9 @@ def run(
 ) -> None:
     """Run a plugin file, .py or .imjoy.html, as a client of a hub.
 
-    It ends with 0 when it was to quit, 2 when the file is no plugin, 3 when the hub refuses it or
-    is not there, 4 when the connection is lost for good. It runs in the Python of
-    `--functions-python`, which has imjoy-rpc.
+    It ends with 0 when it was to quit, 2 when the file is no plugin or its `setup` fails, 3 when
+    the hub refuses it or is not there, 4 when the connection is lost for good. It runs in the
+    Python of `--functions-python`, which has imjoy-rpc.
 
     For example:
 

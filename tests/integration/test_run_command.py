@@ -27,6 +27,15 @@ class Plugin:
 
 api.export(Plugin())
 """
+UNLUCKY = """
+from imjoy_rpc import api
+
+class Plugin:
+    {} setup(self):
+        raise KeyError("model")
+
+api.export(Plugin())
+"""
 HTML = """
 <config lang="json">
 {{"name": "adder", "type": "native-python", "version": "0.1.0"}}
@@ -154,6 +163,8 @@ async def test_a_plugin_stays_and_is_called(gateway: Gateway, plugin: Path, tmp_
         ("plugin.txt", "", "a plugin is a .py or .imjoy.html file"),
         ("silent.py", "pass", "does not call api.export"),
         ("broken.py", "1 / 0", "raised ZeroDivisionError: division by zero"),
+        ("unlucky.py", UNLUCKY.format("async def"), "its setup raised KeyError: 'model'"),
+        ("unlucky-too.py", UNLUCKY.format("def"), "its setup raised KeyError: 'model'"),
         ("bare.imjoy.html", "<p>", "has no <config>"),
         ("odd.imjoy.html", '<config lang="json">{</config><script lang="python"></script>', "its"),
         ("js.imjoy.html", "<config>{}</config><script>1</script>", 'must have lang="python"'),

@@ -7,6 +7,7 @@ comes by the environment, for arguments are seen by everybody on the machine.
 
 import argparse
 import asyncio
+import functools
 import importlib
 import inspect
 import json
@@ -79,7 +80,10 @@ async def _run(file: str, connection: dict[str, Any], *, quit_on_ready: bool) ->
     if not exporting.done():
         raise Failed(Exit.BAD_FILE, f"{file} does not call api.export(…)")
     exported, own = exporting.result()
-    server = await _register(exported, {**connection, **config, **own}, api)
+    service, failures = _service(exported)
+    server = await _register(service, {**connection, **config, **own}, api)
+    for error in failures:
+        raise Failed(Exit.BAD_FILE, f"{file}: its setup raised {type(error).__name__}: {error}")
     sys.stderr.write(f"{file} is ready.\n")
     if quit_on_ready:
         await server.disconnect()
@@ -191,8 +195,30 @@ def _install_api(exporting: "asyncio.Future[Any]") -> _Api:
     return api
 
 
-async def _register(exported: Any, config: dict[str, Any], api: _Api) -> Any:
-    """Connect, and offer what the plugin exports as the service `default`.
+def _service(exported: Any) -> tuple[dict[str, Any], list[Exception]]:
+    """What a plugin offers; and, once the hub has called its `setup`, what that has raised.
+
+    The hub tells nobody: it registers a service whose setup fails all the same.
+    """
+    service = dict(exported) if isinstance(exported, dict) else _members(exported)
+    setup, failures = service.get("setup"), list[Exception]()
+    if not callable(setup):
+        return service, failures
+
+    @functools.wraps(setup)
+    async def noted(*args: Any, **kwargs: Any) -> Any:
+        try:
+            result = setup(*args, **kwargs)
+            return await result if inspect.isawaitable(result) else result
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    return {**service, "setup": noted}, failures
+
+
+async def _register(service: dict[str, Any], config: dict[str, Any], api: _Api) -> Any:
+    """Connect, and offer a plugin as the service `default`.
 
     The hub calls its `setup` before the registration is answered.
     """
@@ -202,7 +228,6 @@ async def _register(exported: Any, config: dict[str, Any], api: _Api) -> Any:
     except Exception as error:  # noqa: BLE001  # the client raises bare ones
         raise Failed(Exit.REFUSED, f"the hub refuses the plugin: {error}") from None
     api.update({name: server[name] for name in server})
-    service = exported if isinstance(exported, dict) else _members(exported)
     service = {**service, "id": "default", "name": config.get("name", "default")}
     await server.rpc.register_service(service, overwrite=True)
     return server
