@@ -82,8 +82,9 @@ async def _run(file: str, connection: dict[str, Any], *, quit_on_ready: bool) ->
     exported, own = exporting.result()
     service, failures = _service(exported)
     server = await _register(service, {**connection, **config, **own}, api)
-    for error in failures:
-        raise Failed(Exit.BAD_FILE, f"{file}: its setup raised {type(error).__name__}: {error}")
+    if failures:
+        what = f"{type(failures[0]).__name__}: {failures[0]}"
+        raise Failed(Exit.BAD_FILE, f"{file}: its setup raised {what}")
     sys.stderr.write(f"{file} is ready.\n")
     if quit_on_ready:
         await server.disconnect()
