@@ -14,7 +14,7 @@ HEAD = """\
 <!-- Made by `python -m docs.generate` from hypha_cluster/commands/. -->
 
 `hypha-cluster COMMAND --help` says the same. On a terminal there are colours, unless `NO_COLOR` is
-set; elsewhere tables are plain lines. With `--json` a command prints for programs.
+set; elsewhere tables are plain lines. With `--json` a command prints JSON, for programs.
 
 The last column says whom a command asks. One that asks **the store** of a cluster takes the flags
 and variables of `serve`: `--redis-url` and `--redis-prefix`, or `--data-dir` of a hub with an
@@ -37,14 +37,14 @@ ASKED: Final = {
 OTHERS: Final = {
     "user": "the store",
     "runner": "the store",
-    "apps": "a hub; `list` the store, without `--server-url` and `--token-file`",
+    "apps": "a hub; `list` the store, unless `--server-url` or `--token-file` is given",
 }
 
 SERVE = """
 ## hypha-cluster serve
 
-It takes a flag for every [setting](settings.md), and runs until SIGTERM, which lets its clients
-move to other gateways first, or Ctrl-C. With `--workers`, SIGHUP replaces the gateways one by one;
+It takes a flag for every [setting](settings.md). It runs until Ctrl-C, or until SIGTERM, which lets
+its clients move to other gateways first. With `--workers`, SIGHUP replaces the gateways one by one;
 see [operations](operations.md).
 
 """
@@ -71,5 +71,6 @@ def _generated() -> str:
     text = text[text.index("## hypha-cluster ") :]
     text = re.sub(r"(?<=^hypha-cluster )(\w+(?: \w+)?) -m \S+", r"\1", text, flags=re.MULTILINE)
     text = text.replace("```console", "```text").replace("*[default: ", "*(default ")
+    text = text.replace("*[choices: ", "*(choices: ")
     text = re.sub(r"\]\*$", ")*", text, flags=re.MULTILINE)
     return re.sub(r"\*\*\[required\]\*\*", "*(required)*", text).rstrip() + "\n"

@@ -129,7 +129,9 @@ async def _running(site: Site, app: Starlette) -> AsyncIterator[None]:
             )
             node = open_node(site, links, store, relay, clients)
             stack.push_async_callback(node.stop)
-            await node.start(address=config.node_url, version=__version__)
+            await node.start(
+                address=config.node_url, public_url=config.public_base_url, version=__version__
+            )
         except HubError as error:
             raise StartupError(str(error)) from error
         jobs = _counting(site, means.quotas, uses)

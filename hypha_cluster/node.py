@@ -90,11 +90,15 @@ class Node:
         self._complaint = ""  # why the lease could not be renewed last time
         self._lag = 0.0
 
-    async def start(self, *, address: str, version: str) -> None:
-        """Take the lease, open the bus, and go on until `stop`."""
+    async def start(self, *, address: str, public_url: str, version: str) -> None:
+        """Take the lease, open the bus, and go on until `stop`.
+
+        address: where this node is. public_url: where users reach the hub; empty if unknown.
+        """
         started = int(time.time())
         self._lease = {
             "address": address,
+            "public_url": public_url,
             "version": version,
             "started": started,
         }

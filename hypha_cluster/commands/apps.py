@@ -1,9 +1,9 @@
-"""`hypha-cluster apps`: what there is, as the Redis of a cluster knows it; the rest is users'."""
+"""`hypha-cluster apps`: lists server apps; what users do with them is in `using_apps`."""
 
 import asyncio
 from typing import Any, Final
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from hypha_cluster.commands import using_apps
 from hypha_cluster.commands.output import show_json, show_table
@@ -11,14 +11,11 @@ from hypha_cluster.commands.target import cluster
 from hypha_cluster.registry.apps import Apps
 from hypha_cluster.registry.instances import Instances
 
-INSTALLED = ("APP", "NAME", "VERSION", "OWNER", "FILES")
-RUNNING = ("INSTANCE", "APP", "STATE", "RUNNER", "RESTARTS", "REASON")
-_WIDTH = 60  # characters of a reason
-
+_WIDTH: Final = 60  # characters of a reason
 
 ASKS: Final = (
-    "Listing asks the store of a cluster, as `--redis-url` and `--redis-prefix`, or `--data-dir`, "
-    "name it, or a hub that runs if `--server-url` or `--token-file` is given; all else asks a hub."
+    "`list` asks a hub that runs if `--server-url` or `--token-file` is given, else the store of a "
+    "cluster (`--redis-url` and `--redis-prefix`, or `--data-dir`). All others ask a hub."
 )
 
 
@@ -26,6 +23,7 @@ def build() -> App:
     """The command with those below it; by itself it lists."""
     app = App(
         name="apps",
+        default_parameter=Parameter(negative=(), show_default=False),
         help="List server apps, install, start, stop and watch them.",
         help_epilogue=ASKS,
     )
@@ -45,7 +43,8 @@ def listing(
 ) -> None:
     """List the server apps that run, of a workspace or of all; or those that are installed.
 
-    With --server-url or --token-file a hub is asked, as that user; else the cluster's Redis.
+    With --server-url or --token-file it asks a hub, as that user; else the store of a cluster,
+    which also knows the owner and the newest version of what is installed.
 
     For example:
 
@@ -58,32 +57,29 @@ def listing(
     Parameters
     ----------
     workspace
-        Whose apps; those of all workspaces, or the user's own, if none is named.
+        Whose apps; without it, the store lists those of all workspaces, a hub the user's own.
     installed
-        List what is installed, not what runs.
+        List what is installed, instead of what runs.
     """
     if asking.names_hub:
         found = _described(using_apps.found(asking, workspace, installed=installed), installed)
     else:
         found = asyncio.run(_installed(workspace) if installed else _running(workspace))
-    rows = [[_short(value) for value in each.values()] for each in found]
     if asking.json:
         show_json(found)
-    elif installed:
-        show_table(INSTALLED, rows, "No app is installed.")
-    else:
-        show_table(RUNNING, rows, "No app runs.")
+        return
+    columns = [name.upper() for name in (found[0] if found else ())]
+    rows = [[_short(value) for value in each.values()] for each in found]
+    show_table(columns, rows, "No app is installed." if installed else "No app runs.")
 
 
 def _described(answer: list[dict[str, Any]], installed: bool) -> list[dict[str, Any]]:
-    """What a hub has answered, as it is listed; it does not say who owns what."""
+    """What a hub has answered, as it is listed; it names no owner, and no number of a version."""
     if installed:
         return [
             {
                 "app": app["id"],
                 "name": app["name"],
-                "version": app.get("version", ""),
-                "owner": "",
                 "files": 1 + len(app.get("attachments", {}).get("files", ())),
             }
             for app in answer
@@ -93,7 +89,7 @@ def _described(answer: list[dict[str, Any]], installed: bool) -> list[dict[str, 
             "instance": f"{each['workspace']}/{each['id']}",
             "app": each["app_id"],
             "state": each["state"],
-            "runner": each.get("runner", ""),  # hubs before this one do not say
+            "runner": each.get("runner", ""),  # older hubs do not say
             "restarts": each["restarts"],
             "reason": each["reason"],
         }

@@ -11,9 +11,9 @@ from hypha_cluster.web.assets.fetching import FetchFailed, fetch, wanted
 
 
 def assets(*names: str, get: bool = False, json: bool = False) -> None:
-    """List what the hub serves of npm packages, for its pages; or get what is missing.
+    """List the npm packages that the hub serves for its pages; or get those that are missing.
 
-    The JavaScript client is there always. A hub that runs needs no restart.
+    The JavaScript client is always there. A hub that runs needs no restart after --get.
 
     For example:
 
@@ -25,9 +25,9 @@ def assets(*names: str, get: bool = False, json: bool = False) -> None:
     Parameters
     ----------
     names
-        Packages; all without.
+        Packages; without any, all.
     get
-        Get what is missing, by npm and pip, in the release that this hub was made for.
+        Get what is missing, by npm and pip, in the releases that this hub was made for.
     json
         Print the packages as JSON, for programs.
     """

@@ -25,7 +25,7 @@ def call(
     token_file: Path | None = None,
     json: bool = False,
 ) -> None:
-    """Call a function of a service over HTTP, and print what it answers, as JSON.
+    """Call a function of a service over HTTP, and print what it returns, as JSON.
 
     For example:
 
@@ -39,13 +39,14 @@ def call(
     target
         WORKSPACE/SERVICE.FUNCTION; the service may be CLIENT:SERVICE, as `services` lists it.
     arguments
-        NAME=VALUE; a value that is JSON is passed as what it says, anything else as text.
+        NAME=VALUE; a VALUE that is JSON is passed as that value, anything else as text.
     server_url
-        Where the hub is; else HYPHA_SERVER_URL, or the hub of these settings on this machine.
+        Where the hub is; without it, HYPHA_SERVER_URL, else the hub of these settings on this
+        machine.
     token_file
-        File with the token of whoever calls; else HYPHA_TOKEN, or nobody in particular.
+        File with the token of the user who calls; without it, HYPHA_TOKEN, else an anonymous user.
     json
-        Print it without colours, on a terminal too.
+        Print without colours, also on a terminal.
     """
     hub = Hub(server_url, token_file)
     path, keywords = path_of(target), dict(map(keyword, arguments))

@@ -57,8 +57,8 @@ class Finding(NamedTuple):
 def check(*, server_url: str = "", json: bool = False) -> int:
     """Check a hub and what it needs: Redis, clocks, gateways, the port, TLS, WebSockets.
 
-    The first line says how it stands; the exit code is 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3
-    (UNKNOWN), as monitoring plugins have it.
+    The first line sums up what was found. The exit code is that of monitoring plugins: 0 (OK),
+    1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN).
 
     For example:
 
@@ -70,8 +70,8 @@ def check(*, server_url: str = "", json: bool = False) -> int:
     Parameters
     ----------
     server_url
-        Where users reach the hub, through the balancer; else HYPHA_SERVER_URL, or as the settings
-        say, or as the gateways themselves do.
+        Where users reach the hub, through the balancer; without it, HYPHA_SERVER_URL, else what
+        the settings say, else the address of a gateway.
     json
         Print a list of objects, for programs.
     """
@@ -150,7 +150,9 @@ def _clock(apart: float) -> Finding:
     level = Level.OK
     if apart > CLOCK_WARNING:
         level = Level.CRITICAL if apart > CLOCK_CRITICAL else Level.WARNING
-    return Finding(level, "clock", f"this machine and Redis are {apart:.1f} s apart")
+    return Finding(
+        level, "clock", f"the clocks of this machine and of Redis are {apart:.1f} s apart"
+    )
 
 
 def _gateways(nodes: Sequence[NodeInfo]) -> Finding:
@@ -183,7 +185,7 @@ def _of_port(config: Config) -> Iterator[Finding]:
         yield Finding(Level.OK, "port", f"{where} is free on this machine")
         return
     if _hub(config.local_url).level is Level.CRITICAL:
-        yield Finding(Level.WARNING, "port", f"{where} of this machine has another program")
+        yield Finding(Level.WARNING, "port", f"another program listens on {where} of this machine")
     else:
         yield Finding(Level.OK, "port", f"a hub listens on {where} of this machine")
 

@@ -14,7 +14,7 @@ COLUMNS = ("CLIENT", "STATE", "GATEWAY", "USER", "SERVICES")
 def clients(workspace: str = "", /, *, json: bool = False) -> None:
     """List the clients of a workspace, or of all.
 
-    The connection of a *suspended* client broke; it keeps its place for a while.
+    A *suspended* client has lost its connection; the hub keeps its place for a while.
 
     For example:
 
@@ -26,7 +26,7 @@ def clients(workspace: str = "", /, *, json: bool = False) -> None:
     Parameters
     ----------
     workspace
-        Whose clients; those of all workspaces, if none is named.
+        Workspace whose clients are listed; without it, the clients of all workspaces.
     json
         Print a list of objects, for programs.
     """

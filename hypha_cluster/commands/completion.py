@@ -27,8 +27,8 @@ def for_app(app: App) -> Callable[..., None]:
     def completion(shell: Literal["bash", "zsh", "fish"] = "bash", /) -> None:
         """Print what makes a shell complete these commands and their flags.
 
-        bash needs the package bash-completion for it, zsh has `fpath+=~/.zfunc` before `compinit`
-        in its `.zshrc`, fish needs nothing.
+        bash needs the package bash-completion; zsh needs `fpath+=~/.zfunc` before `compinit` in
+        `.zshrc`; fish needs nothing.
 
         For example:
 
@@ -41,7 +41,7 @@ def for_app(app: App) -> Callable[..., None]:
         Parameters
         ----------
         shell
-            For which shell.
+            The shell; without it, bash.
         """
         add_outlines(app, all_settings(all_features()))
         more = _IN_ZSH if shell == "zsh" else ""

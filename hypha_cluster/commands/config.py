@@ -9,7 +9,7 @@ from hypha_cluster.commands.target import hub_settings
 def config(*, json: bool = False) -> None:
     """Print the settings in force, secrets masked. It takes the flags of `serve`.
 
-    A star marks what is not as by default.
+    A star marks a setting that differs from its default.
 
     For example:
 

@@ -19,8 +19,8 @@ LOOK_EVERY: Final = 0.1  # seconds
 def kick(client: str, /, *, json: bool = False) -> None:
     """End a client's connection, and remove it with all its services.
 
-    It cannot come back with the place that it had. A program that connects anew is let in, so
-    revoke its token too where that is not wanted.
+    It cannot come back to its place. Its program may connect anew; to keep it out, revoke its
+    token too.
 
     For example:
 

@@ -31,11 +31,11 @@ COMMANDS: Final = {
     "services": "List services.",
     "call": "Call a function of a service.",
     "run": "Run a plugin file as a client of a hub.",
-    "assets": "Get what pages need of npm packages.",
+    "assets": "List or get the npm packages that pages need.",
     "completion": "Print what makes a shell complete these commands.",
 }
 
-UNKNOWN: Final = 3  # how `check` ends when it was asked wrongly
+UNKNOWN: Final = 3  # how `check` ends when its flags or settings make no sense
 
 
 def run(words: Sequence[str]) -> int:

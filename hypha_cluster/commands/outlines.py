@@ -54,5 +54,10 @@ def _switch(name: str, text: str) -> inspect.Parameter:
 _EMAIL = _keyword("email", Annotated[str, Parameter(help="E-mail address.")], "")
 _ADMIN = _switch("admin", "May do everything.")
 _STDIN = _switch("password_stdin", "Read the password from standard input.")
-_JSON = _switch("json", "For programs.")
-_OF_USERS = {"add": [_EMAIL, _ADMIN, _STDIN], "passwd": [_STDIN], "list": [_JSON], "remove": []}
+_JSON = _switch("json", "Print for programs.")
+_OF_USERS = {
+    "add": [_EMAIL, _ADMIN, _STDIN, _JSON],
+    "passwd": [_STDIN, _JSON],
+    "list": [_JSON],
+    "remove": [_JSON],
+}

@@ -43,8 +43,8 @@ def revoke(
 ) -> None:
     """End tokens, on all gateways within a second, with the connections that came with them.
 
-    What was made with a token ends with it. A user logs in again, so `hypha-cluster user remove`
-    takes the account too, and an admin shuts somebody out at `/account/admin`.
+    Tokens that were made with these end too. The user may log in again; to prevent that, remove
+    the account by `hypha-cluster user remove`, or shut the user out at `/account/admin`.
 
     For example:
 
@@ -57,15 +57,16 @@ def revoke(
     Parameters
     ----------
     user
-        Id of a user: all tokens that they have had so far.
+        Id of a user; all tokens of the user that were made so far end.
     workspace
-        Workspace: it is taken from all tokens so far, which hold for others.
+        A workspace; all tokens that were made so far end for it, and hold on for others.
     token_file
         File with one token; `-` reads it from standard input.
     older_than
-        Of a user or a workspace, end only what was made longer ago: 90s, 15m, 12h, 30d.
+        With --user or --workspace, end only tokens that are older than this: 90s, 15m, 12h, 30d.
     json
-        Print an object, for programs: what was ended, whose, and before when it was made.
+        Print an object, for programs: what has ended, whose it was, and before what time it was
+        made.
     """
     if sum(map(bool, (user, workspace, token_file))) != 1:
         raise StartupError("revoke: name one of --user, --workspace and --token-file")

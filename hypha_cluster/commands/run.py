@@ -23,9 +23,9 @@ def run(
 ) -> None:
     """Run a plugin file, .py or .imjoy.html, as a client of a hub.
 
-    It ends with 0 when it was to quit, 2 when the file is no plugin or its `setup` fails, 3 when
-    the hub refuses it or is not there, 4 when the connection is lost for good. It runs in the
-    Python of `--functions-python`, which has imjoy-rpc.
+    It ends with 0 after --quit-on-ready or Ctrl-C; with 2 if the file is no plugin or its `setup`
+    fails; with 3 if the hub refuses it or does not answer; with 4 if the connection is lost for
+    good. The plugin runs in the Python of `--functions-python`, which must have imjoy-rpc.
 
     For example:
 
@@ -39,13 +39,15 @@ def run(
     file
         Path or address of the plugin.
     server_url
-        Where the hub is; else HYPHA_SERVER_URL, or the hub of these settings on this machine.
+        Where the hub is; without it, HYPHA_SERVER_URL, else the hub of these settings on this
+        machine.
     workspace
-        Where the plugin is to be; else in one of its own.
+        Workspace of the plugin; without it, one of its own.
     token
-        Who it is; better in HYPHA_TOKEN or in a file, for everybody on this machine sees arguments.
+        Token of the user; better in HYPHA_TOKEN or in a file, since everybody on this machine can
+        see arguments.
     token_file
-        File with the token.
+        File with the token of the user.
     quit_on_ready
         End when the plugin has registered its functions.
     """

@@ -18,7 +18,7 @@ def services(
     token_file: Path | None = None,
     json: bool = False,
 ) -> None:
-    """List the services of a workspace, by ids that `call` takes.
+    """List the services of a workspace, under the ids that `call` takes.
 
     For example:
 
@@ -30,11 +30,12 @@ def services(
     Parameters
     ----------
     workspace
-        Whose services; those that are public to all, if none is named.
+        Workspace whose services are listed; without it, the public services of all workspaces.
     server_url
-        Where the hub is; else HYPHA_SERVER_URL, or the hub of these settings on this machine.
+        Where the hub is; without it, HYPHA_SERVER_URL, else the hub of these settings on this
+        machine.
     token_file
-        File with the token of whoever asks; else HYPHA_TOKEN, or nobody in particular.
+        File with the token of the user who asks; without it, HYPHA_TOKEN, else an anonymous user.
     json
         Print all that is known of them, for programs.
     """

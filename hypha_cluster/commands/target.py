@@ -183,7 +183,7 @@ def read_token(path: Path) -> str:
 def _checked(token: str, where: str) -> str:
     """A token as a header takes it, one word of ASCII; what it is else is not repeated."""
     if token and (not token.isascii() or len(token.split()) != 1):
-        raise StartupError(f"{where} has something else than one token")
+        raise StartupError(f"{where} does not hold exactly one token")
     return token
 
 

@@ -19,9 +19,9 @@ def token(
     expires: str = "",
     json: bool = False,
 ) -> None:
-    """Make a token by which a program is a user with a name, and print it.
+    """Make a token with which a program acts as a user, and print it.
 
-    It is signed with the secret of the cluster, so whoever runs this decides who is who.
+    It is signed with the secret of the cluster, so this command makes a token for any user.
 
     For example:
 
@@ -38,13 +38,13 @@ def token(
     email
         E-mail address of the user.
     role
-        Role of the user, such as admin, who may do everything; may be given again.
+        Role of the user, such as admin, who may do everything; may be repeated.
     workspace
-        Workspace that the token is for, beside the user's own; may be given again.
+        Workspace that the token is for, beside the user's own; may be repeated.
     expires
-        How long it holds: 90s, 15m, 12h, 30d; as long as --token-lifetime, if nothing is said.
+        How long it holds: 90s, 15m, 12h, 30d; without it, as long as --token-lifetime.
     json
-        Print an object, for programs: the token, whose it is, and how many seconds it holds.
+        Print an object, for programs: the token, its user, and for how many seconds it holds.
     """
     if not user or "/" in user or ":" in user:
         raise StartupError(

@@ -24,8 +24,8 @@ def top(
 ) -> None:
     """Show what the gateways of a cluster do: clients, frames, calls, CPU and memory, live.
 
-    Each gateway measures itself each second, and leaves that in Redis; so those that share a
-    port are told apart, and none has to be reached from here.
+    Each gateway measures itself every second, and leaves the figures in Redis. So gateways that
+    share a port are told apart, and this command need not reach any of them.
 
     For example:
 
@@ -41,7 +41,7 @@ def top(
     once
         Look once, and end.
     json
-        For programs: a list of objects; without --once one line for each look.
+        Print a list of objects, for programs; without --once one line for each look.
     """
     view = View(COLUMNS, look, _row)
     if not once:

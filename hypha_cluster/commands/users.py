@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from hypha_cluster.config import IN_MEMORY, Config, masked_url
@@ -27,23 +27,25 @@ from hypha_cluster.serving.embedded import embedded_store, has_store, running_st
 from hypha_cluster.settings import FlagParser
 
 USAGE: Final = """\
-usage: hypha-cluster user add NAME --email ADDRESS [--admin] [--password-stdin]
-       hypha-cluster user passwd NAME [--password-stdin]
+usage: hypha-cluster user add NAME --email ADDRESS [--admin] [--password-stdin] [--json]
+       hypha-cluster user passwd NAME [--password-stdin] [--json]
        hypha-cluster user list [--json]
-       hypha-cluster user remove NAME
+       hypha-cluster user remove NAME [--json]
 
-Users who sign in with a password that the hub keeps. --password-stdin reads the password from
-standard input; without it you are asked for it or, where nobody can be asked, get a link by which
-the user chooses one. `passwd` and `remove` end all tokens that the user has had so far.
+Adds, lists and removes users who sign in with a password that the hub keeps. --password-stdin reads
+the password from standard input. Without it, a terminal asks you for the password; a script gets a
+link by which the user chooses one. `passwd` and `remove` end all tokens that the user has so far.
+--json prints for programs.
 
-It asks the store of a hub, whether that runs or not, so give it the flags that `serve` has:
---redis-url and --redis-prefix, or --data-dir of a hub with an embedded store. The link leads to
---public-base-url or --port if they are given, else to a gateway that runs on that store.
+The command works on the store of a hub, whether the hub runs or not, so give it the flags that
+`serve` has: --redis-url and --redis-prefix, or --data-dir of a hub with an embedded store. The link
+leads to --public-base-url or --port if you give one of them; else to the --public-base-url of a
+gateway that runs on that store; else to that gateway itself.
 """
 
 _GUESSED: Final = """\
-No gateway runs on this store, so that is the address of a hub by default; --port or
---public-base-url says another one.
+No gateway runs on this store, so that is the address that a hub has by default; if yours has
+another one, give --port or --public-base-url.
 """
 
 
@@ -63,6 +65,13 @@ class _Address(NamedTuple):
     is_guessed: bool = False
 
 
+class _Done(NamedTuple):
+    """What an action has done: in words, and for programs."""
+
+    words: str
+    record: Any
+
+
 def run(words: Sequence[str]) -> str:
     """Do what is asked for; return what to print. StartupError for a mistake."""
     if not words or {"-h", "--help"} & set(words):
@@ -79,17 +88,18 @@ def run(words: Sequence[str]) -> str:
             "with --redis-url"
         )
     with _store(config) as url:
-        said = asyncio.run(_do(action, asked, config, url))
+        done = asyncio.run(_do(action, asked, config, url))
+    if asked.json:
+        return json.dumps(done.record, indent=2) + "\n"
     made = f"They are in a new store; start the hub with --data-dir {config.data_dir}.\n"
-    return f"{said}{made}" if is_new else said
+    return f"{done.words}{made}" if is_new else done.words
 
 
 def _parser(name: str) -> argparse.ArgumentParser:
     parser = FlagParser(add_help=False)
+    parser.add_argument("--json", action="store_true")
     if name != "list":
         parser.add_argument("name")
-    else:
-        parser.add_argument("--json", action="store_true")
     if name == "add":
         parser.add_argument("--email", required=True)
         parser.add_argument("--admin", action="store_true")
@@ -136,9 +146,11 @@ async def _address(redis: RedisClient, keys: Keys, config: Config) -> _Address:
     """As the settings say it, else of a gateway that runs, else as a hub has it by default."""
     if config.public_base_url or config.local_url != Config().local_url:
         return _Address(config.base_url)
-    running = [node.address for node in await list_nodes(redis, keys) if node.alive]
-    if running:
-        return _Address(_from_here(running[0]) + config.base_path)
+    running = [node for node in await list_nodes(redis, keys) if node.alive]
+    public = [node.public_url for node in running if node.public_url]
+    addresses = public or [_from_here(node.address) + config.base_path for node in running]
+    if addresses:
+        return _Address(addresses[0])
     return _Address(config.base_url, is_guessed=True)
 
 
@@ -150,55 +162,55 @@ def _from_here(address: str) -> str:
     return found._replace(netloc=f"localhost:{found.port}").geturl()
 
 
-async def _do(action: "_Action", asked: argparse.Namespace, config: Config, url: str) -> str:
+async def _do(action: "_Action", asked: argparse.Namespace, config: Config, url: str) -> _Done:
     async with _opened(config, url) as book:
         return await action(book, asked)
 
 
-async def _add(book: _Book, asked: argparse.Namespace) -> str:
+async def _add(book: _Book, asked: argparse.Namespace) -> _Done:
     roles = (ADMIN,) if asked.admin else ()
     password = await _password(asked)
     await book.accounts.add(Account(asked.name, asked.email, roles, password, time.time()))
     return await _outcome(book, asked.name, password, "is there")
 
 
-async def _set_password(book: _Book, asked: argparse.Namespace) -> str:
+async def _set_password(book: _Book, asked: argparse.Namespace) -> _Done:
     password = await _password(asked)
     await book.accounts.set_password(asked.name, password)
     await _end_tokens(book, asked.name)
     return await _outcome(book, asked.name, password, "has a new password")
 
 
-async def _outcome(book: _Book, name: str, password: str, text: str) -> str:
+async def _outcome(book: _Book, name: str, password: str, text: str) -> _Done:
+    record: dict[str, Any] = {"name": name, "state": "there"}
     if password:
-        return f"User {name} {text}.\n"
+        return _Done(f"User {name} {text}.\n", record)
     secret = await book.accounts.invite(Invitation(name))
-    link = (
-        f"User {name} chooses a password at this address, once and within a day:\n"
-        f"{book.hub.url}/login/invitation?code={secret}\n"
-    )
-    return link + _GUESSED if book.hub.is_guessed else link
+    link = f"{book.hub.url}/login/invitation?code={secret}"
+    words = f"User {name} chooses a password at this address, once and within a day:\n{link}\n"
+    record |= {"link": link, "is_guessed": book.hub.is_guessed}
+    return _Done(words + _GUESSED if book.hub.is_guessed else words, record)
 
 
-async def _list(book: _Book, asked: argparse.Namespace) -> str:
+async def _list(book: _Book, asked: argparse.Namespace) -> _Done:
     accounts = await book.accounts.all()
-    if asked.json:
-        shown = [{"name": a.name, "email": a.email, "roles": a.roles} for a in accounts]
-        return json.dumps(shown, indent=2) + "\n"
+    record = [{"name": a.name, "email": a.email, "roles": a.roles} for a in accounts]
     if not accounts:
-        return (
+        words = (
             f"There are no users yet in {book.store}; `hypha-cluster user add` makes one, and "
             "--data-dir or --redis-url names another store.\n"
         )
+        return _Done(words, record)
     width = max(len(account.name) for account in accounts)
     lines = (f"{a.name:<{width}}  {a.email}  {' '.join(a.roles)}".rstrip() for a in accounts)
-    return "".join(f"{line}\n" for line in lines)
+    return _Done("".join(f"{line}\n" for line in lines), record)
 
 
-async def _remove(book: _Book, asked: argparse.Namespace) -> str:
+async def _remove(book: _Book, asked: argparse.Namespace) -> _Done:
     await book.accounts.remove(asked.name)
     await _end_tokens(book, asked.name)
-    return f"User {asked.name} is gone; their workspaces stay.\n"
+    words = f"User {asked.name} is gone; their workspaces stay.\n"
+    return _Done(words, {"name": asked.name, "state": "gone"})
 
 
 async def _end_tokens(book: _Book, name: str) -> None:
@@ -218,7 +230,7 @@ async def _password(asked: argparse.Namespace) -> str:
     return await Passwords().hashed(password)
 
 
-_Action = Callable[[_Book, argparse.Namespace], Awaitable[str]]
+_Action = Callable[[_Book, argparse.Namespace], Awaitable[_Done]]
 _ACTIONS: Final[dict[str, _Action]] = {
     "add": _add,
     "passwd": _set_password,

@@ -9,7 +9,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
@@ -33,11 +33,12 @@ class Asking:
     """Which hub is asked, as whom, and how its answer is shown."""
 
     server_url: str = ""
-    """Where the hub is; else HYPHA_SERVER_URL, or the hub of these settings on this machine."""
+    """Where the hub is; without it, HYPHA_SERVER_URL, else the hub of these settings on this
+    machine."""
     token_file: Path | None = None
-    """File with the token of who asks; else HYPHA_TOKEN."""
+    """File with the token of the user who asks; without it, HYPHA_TOKEN."""
     json: bool = False
-    """Print all that the hub answers, for programs."""
+    """Print JSON, for programs."""
 
     @property
     def names_hub(self) -> bool:
@@ -78,17 +79,18 @@ def install(  # noqa: PLR0913  # each is a flag
     source
         The file, or an address that begins with https://.
     attach
-        Files that its page finds beside it, by the names that they have here.
+        Files that the page finds beside it, under the names given here.
     workspace
-        Where it is put; else the user's own.
+        Workspace to install it in; without it, the user's own.
     type
-        What it is: window, iframe, web-worker, web-python, page, plugin; else as the file looks.
+        Kind of app: window, iframe, web-worker, web-python, page or plugin; without it, the file
+        decides.
     name
-        What it is called; else as the file.
+        Name of the app; without it, that of the file.
     app_id
-        A readable id; else one is made of its source.
+        A readable id of your own; without it, the hub makes one of the source.
     start
-        Start it too, and print the id of the instance.
+        Start the app too, and print the id of the instance.
     """
     hub = asking.hub
     values = _recipe(source, type, name)
@@ -112,7 +114,7 @@ def edit(
     config: Path | None = None,
     asking: Asking = ASKING,
 ) -> None:
-    """Change what an app is made of; what runs stays as it is until it is started anew.
+    """Change what an app is made of; instances stay as they are until they are started again.
 
     For example:
 
@@ -126,10 +128,10 @@ def edit(
     app
         Its id, WORKSPACE/APP.
     source
-        File, or address, with what it is made of from now on; without it and --config, the editor
-        that EDITOR names opens what it is made of.
+        File or address of the new source; without it and --config, the editor that EDITOR names
+        opens the present one.
     config
-        File with its config from now on, as JSON.
+        File with the new config, as JSON.
     """
     hub = asking.hub
     changes: dict[str, Any] = {"config": _config(config)} if config else {}
@@ -141,7 +143,7 @@ def edit(
 
 
 def remove(app: str, /, *, asking: Asking = ASKING) -> None:
-    """Stop what runs of an app, and remove it with all its files.
+    """Stop all instances of an app, and remove it with all its files.
 
     For example:
 
@@ -163,7 +165,7 @@ def start(  # each is a flag
     /,
     *,
     client_id: str = "",
-    timeout: float = ANSWER_TIME,
+    timeout: Annotated[float, Parameter(show_default=True)] = ANSWER_TIME,
     wait_for: str = "",
     asking: Asking = ASKING,
 ) -> None:
@@ -181,11 +183,11 @@ def start(  # each is a flag
     app
         Its id, WORKSPACE/APP.
     client_id
-        The id that the instance shall have as a client.
+        Client id of the instance; without it, the hub makes one.
     timeout
-        Seconds that it may take.
+        Seconds that the start may take.
     wait_for
-        Id of the service that it has to offer to be ready; else the default one.
+        Id of the service that makes the app ready once it offers it; without it, `default`.
     """
     values: dict[str, Any] = {"app_id": app, "timeout": timeout}
     values |= {"client_id": client_id} if client_id else {}
@@ -226,7 +228,7 @@ def logs(
     type: str = "",
     asking: Asking = ASKING,
 ) -> None:
-    """Print what an instance has logged, also after its end; with --json an object on each line.
+    """Print the log of an instance, also after its end; with --json an object on each line.
 
     For example:
 
@@ -240,7 +242,7 @@ def logs(
     instance
         WORKSPACE/CLIENT; the user's own workspace may be left out.
     follow
-        Go on until it is over, or Ctrl-C; also when gateways come and go meanwhile.
+        Go on until the instance is over, or Ctrl-C, also when gateways come and go.
     type
         Only entries of this type: error, warning, log, info or debug.
     """

@@ -19,7 +19,10 @@ _SILENCE: Final = (
 
 
 class NodeInfo(NamedTuple):
-    """What `hypha-cluster status` shows of a node; one without a lease has no more than a name."""
+    """What the others know of a node; of one without a lease, no more than its name.
+
+    public_url: where users reach the hub, if the node was told.
+    """
 
     name: str
     clients: int
@@ -28,6 +31,7 @@ class NodeInfo(NamedTuple):
     started: int = 0  # Unix time
     version: str = "-"
     draining: bool = False
+    public_url: str = ""
 
 
 class Renewal(IntEnum):
@@ -82,7 +86,7 @@ class Nodes:
     async def take_lease(self, name: str, about: Mapping[str, Any]) -> None:
         """Take the lease of a name; Conflict when another process has it.
 
-        about: address, version, started, draining.
+        about: address, version, started, draining, public_url.
         """
         noted = self._note([self._keys.leases()], [name, self._ms])
         lease: list[Word] = [self._epoch, json.dumps(about), self._ms, self._stale]
@@ -147,6 +151,11 @@ async def list_nodes(redis: RedisClient, keys: Keys) -> list[NodeInfo]:
     counts = [redis.scard(keys.node_clients(name)) for name in names]
     answers = zip(names, await settled(leases), await settled(counts), strict=True)
     return [
-        NodeInfo(name, clients, alive=lease is not None, **json.loads(lease or "{}"))
+        NodeInfo(name, clients, alive=lease is not None, **_known(lease or b"{}"))
         for name, lease, clients in answers
     ]
+
+
+def _known(about: bytes) -> dict[str, Any]:
+    """What a lease says, without what only later releases know."""
+    return {key: value for key, value in json.loads(about).items() if key in NodeInfo._fields}

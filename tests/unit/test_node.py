@@ -163,7 +163,7 @@ async def test_a_name_in_use_is_left_alone(rig: Rig) -> None:
     rig.parts.nodes.wait_for.side_effect = Conflict("It is in use.")
 
     with pytest.raises(Conflict):
-        await rig.node.start(address="http://hub", version="1")
+        await rig.node.start(address="http://hub", public_url="", version="1")
 
     assert rig.asked[-1] == "nodes.wait_for"
     await rig.node.stop()

@@ -113,9 +113,7 @@ def test_a_hub_that_is_named_is_asked_what_is_installed(
     listing(installed=True, asking=HUB)
 
     [row] = json.loads(capsys.readouterr().out)
-    assert row == {
-        **{"app": "ann/adder", "name": "Adder", "version": "", "owner": "", "files": files}
-    }
+    assert row == {"app": "ann/adder", "name": "Adder", "files": files}
 
 
 @pytest.mark.parametrize(("more", "runner"), [({"runner": "r1"}, "r1"), ({}, "")])
@@ -136,6 +134,31 @@ def test_a_hub_that_is_named_is_asked_what_runs(
     )
 
 
+def test_a_table_of_a_hub_has_no_column_for_what_hubs_do_not_say(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answered(monkeypatch, {"id": "ann/adder", "name": "Adder", "version": "0.1.0"})
+
+    listing(installed=True, asking=Asking(server_url="https://hub.example"))
+
+    head, row = capsys.readouterr().out.splitlines()
+    assert (head.split(), row.split()) == (["APP", "NAME", "FILES"], ["ann/adder", "Adder", "1"])
+
+
+@pytest.mark.usefixtures("_cluster")
+async def test_a_table_of_a_store_says_who_owns_what(
+    redis_client: RedisClient, redis_prefix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apps = Apps(redis_client, Keys(redis_prefix))
+    await apps.install(an_app("adder", 3), {"index.html": b"<p>"}, {})
+
+    await asyncio.to_thread(listing, installed=True)
+
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split() == ["APP", "NAME", "VERSION", "OWNER", "FILES"]
+    assert row.split() == ["ann/adder", "adder", "1", "ann", "1"]
+
+
 def test_a_reason_is_a_line_of_the_table_however_long_it_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,6 +168,6 @@ def test_a_reason_is_a_line_of_the_table_however_long_it_is(
     listing(asking=Asking(server_url="https://hub.example"))
 
     head, row = capsys.readouterr().out.splitlines()
-    assert head.split() == list(module.RUNNING)
+    assert head.split() == ["INSTANCE", "APP", "STATE", "RUNNER", "RESTARTS", "REASON"]
     assert "line of it xxx" in row
     assert row.rstrip().endswith("x…")

@@ -50,7 +50,7 @@ def test_a_file_without_one_token_is_told_and_not_repeated(content: bytes, tmp_p
     (tmp_path / "token").write_bytes(content)
 
     with pytest.raises(
-        StartupError, match="--token-file: .*token (is empty|has something)"
+        StartupError, match="--token-file: .*token (is empty|does not hold exactly one token)"
     ) as said:
         Hub("http://127.0.0.1:1", tmp_path / "token")
     assert "one two" not in str(said.value)

@@ -6,6 +6,7 @@ import json
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,8 @@ from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.nodes import Nodes
 
-GUESS = "that is the address of a hub by default"
-Running = Callable[[str], Awaitable[None]]  # has a gateway run at an address
+GUESS = "that is the address that a hub has by default"
+Running = Callable[..., Awaitable[None]]  # has a gateway run at an address
 ANN = ("add", "ann", "--email", "ann@example.org")
 PASSWORD = "correct horse battery"
 
@@ -58,9 +59,9 @@ def plain(valkey_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch) -
 def gateway(redis_client: RedisClient, redis_prefix: str) -> Running:
     """What the store knows of a gateway that runs."""
 
-    async def run_at(address: str) -> None:
+    async def run_at(address: str, name: str = "one", **more: str) -> None:
         nodes = Nodes(redis_client, Keys(redis_prefix), ttl=60, interval=10)
-        await nodes.take_lease("one", {"address": address, "version": "0", "started": 1})
+        await nodes.take_lease(name, {"address": address, "version": "0", "started": 1, **more})
 
     return run_at
 
@@ -113,6 +114,17 @@ async def test_a_link_leads_to_a_gateway_that_runs(
     assert GUESS not in said
 
 
+async def test_a_link_leads_where_a_gateway_says_that_users_come(
+    plain: Command, gateway: Running
+) -> None:
+    await gateway("http://192.0.2.7:9610")
+    await gateway("http://192.0.2.8:9610", "two", public_url="https://hub.example/lab")
+
+    said = await asyncio.to_thread(plain, *ANN)
+
+    assert "\nhttps://hub.example/lab/login/invitation?code=" in said
+
+
 async def test_a_link_leads_where_the_operator_says_whatever_runs(
     plain: Command, gateway: Running
 ) -> None:
@@ -150,6 +162,24 @@ def test_a_new_password_is_taken(user: Command) -> None:
     said = user("passwd", "ann", "--password-stdin", password=PASSWORD)
 
     assert said == "User ann has a new password.\n"
+
+
+def test_what_is_done_is_told_to_programs(user: Command, plain: Command) -> None:
+    def record(of: Command, *words: str) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(of(*words, "--json", password=PASSWORD))
+        return told
+
+    added, guessed = record(user, *ANN), record(plain, "passwd", "ann")
+
+    link = "https://hub.example/lab/login/invitation?code="
+    assert added.pop("link").startswith(link)
+    assert guessed.pop("link").startswith("http://localhost:9000/login/invitation?code=")
+    assert added == {"name": "ann", "state": "there", "is_guessed": False}
+    assert guessed == {"name": "ann", "state": "there", "is_guessed": True}
+    with_password = record(user, "passwd", "ann", "--password-stdin")
+    assert with_password == {"name": "ann", "state": "there"}
+    assert record(user, "remove", "ann") == {"name": "ann", "state": "gone"}
+    assert json.loads(user("list", "--json")) == []
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,17 @@ async def test_nodes_are_listed_with_what_is_known_of_them(fake: FakeRedis, keys
     ]
 
 
+async def test_what_a_later_release_says_of_a_node_is_passed_over(
+    fake: FakeRedis, keys: Keys
+) -> None:
+    about = json.dumps({**ABOUT, "public_url": "https://hub.example", "mood": "good"}).encode()
+    fake.answers |= {"zrange": [b"a"], "hget": about, "scard": 3}
+
+    (node,) = await list_nodes(fake.client, keys)
+
+    assert node == NodeInfo("a", 3, alive=True, public_url="https://hub.example", **ABOUT)
+
+
 async def test_a_lease_that_could_not_be_noted_is_said_not_to_be_renewed(
     fake: FakeRedis, nodes: Nodes
 ) -> None:
