@@ -229,7 +229,8 @@ def test_what_is_wrong_is_in_the_first_line_of_the_check(valkey_url: str) -> Non
 
     assert done.returncode == 2
     assert done.stdout.startswith("HYPHA CRITICAL - no gateway is running; no hub answers at ")
-    assert re.search(rf"^WARNING +port +port {port} of this machine has another", done.stdout, re.M)
+    line = rf"^WARNING +port +another program listens on port {port} of this machine"
+    assert re.search(line, done.stdout, re.M)
     assert lost.returncode == 2
     assert lost.stdout.startswith("HYPHA CRITICAL - no Redis at redis://127.0.0.1:1")
 
