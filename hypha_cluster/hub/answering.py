@@ -75,12 +75,12 @@ class HubClient:
     def receive(self, frame: Frame, source: str, target: str) -> None:
         """Take a checked frame from `source` to `target`, an address of the hub's."""
         method: str = frame.envelope["method"]
-        if method.startswith(guard.CACHE):
-            self._receive_chunk(frame, source, target)
-        elif method.startswith(_SERVICES):
-            self._receive_call(frame, source, target)
-        else:
+        if not method.startswith(_SERVICES):
             self._receive_answer(frame, source, target)
+        elif method.startswith(guard.CACHE):
+            self._receive_chunk(frame, source, target)
+        else:
+            self._receive_call(frame, source, target)
 
     def _receive_answer(self, frame: Frame, source: str, target: str) -> None:
         if rpc.is_answer(frame.envelope["method"]):
@@ -156,23 +156,21 @@ class HubClient:
             await self._answer_with(call.caller, self._functions.answer(call))
 
     async def _answer_with(self, caller: rpc.Caller, work: Coroutine[Any, Any, Any]) -> None:
+        heartbeat = self._heartbeat_for(caller)
         try:
-            result = await self._with_heartbeat(caller, work)
+            answer, value = caller.resolve, await work
         except HubError as error:
-            await self._reply(caller, caller.reject, rpc.error(str(error)))
-        else:
-            await self._reply(caller, caller.resolve, result)
+            answer, value = caller.reject, rpc.error(str(error))
+        finally:
+            if heartbeat is not None:
+                heartbeat.stop()
+        await self._reply(caller, answer, value)
 
-    async def _with_heartbeat(self, caller: rpc.Caller, work: Coroutine[Any, Any, Any]) -> Any:
+    def _heartbeat_for(self, caller: rpc.Caller) -> Heartbeat | None:
         """Keep the caller from giving up while the hub is at work (protocol.md 3.4)."""
         if not caller.heartbeat or caller.interval <= 0:
-            return await work
-        beat = partial(self._replies.send, caller, caller.heartbeat)
-        heartbeat = Heartbeat(caller.interval, beat)
-        try:
-            return await work
-        finally:
-            heartbeat.stop()
+            return None
+        return Heartbeat(caller.interval, partial(self._replies.send, caller, caller.heartbeat))
 
     async def _reply(self, caller: rpc.Caller, method: str | None, value: Any) -> None:
         if method is None:

@@ -26,6 +26,7 @@ from hypha_cluster.protocol.address import node_of, peer_address, workspace_of
 from hypha_cluster.protocol.envelope import Frame, pack, pack_apart
 from hypha_cluster.protocol.limits import ALIVE, SINGLE_FRAME
 from hypha_cluster.randomness import unguessable
+from hypha_cluster.relay.allowance import UNBOUNDED
 from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.tracing import Tracer
 from hypha_cluster.supervision import Supervisor, Tasks
@@ -81,7 +82,7 @@ class HubCalls:
         there is no answer, ClientNotFound or ClientLeft at once when nobody is there, RemoteError
         when the function fails.
         """
-        user, workspace, mail = behalf or Behalf(ROOT, workspace_of(target))
+        user, workspace, mail = behalf or (ROOT, workspace_of(target), UNBOUNDED)
         source = peer_address(workspace, self._node)
         body = {"args": [*args, kwargs], "with_kwargs": True} if kwargs else {"args": args}
         envelope = rpc.call_envelope(target, method)

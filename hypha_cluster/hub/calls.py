@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from hypha_cluster.errors import BadRequest, HubError
-from hypha_cluster.identity.access import Identity
+from hypha_cluster.identity.access import ROOT, Identity
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.protocol.chunks import Assembler
@@ -47,8 +47,7 @@ def _check_shape(function: Callable[..., Any], many: int, names: tuple[str, ...]
 _check_again = lru_cache(maxsize=256)(_check_shape)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call that a client makes to the hub: `services.<service>.<function>`."""
 
     caller: rpc.Caller
@@ -109,8 +108,13 @@ class Heartbeat:
         self._beat()
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+@lru_cache(maxsize=512)
+def hub_seal(source: str) -> Seal:
+    """The seal of the hub itself at one of its addresses, of which a workspace has two."""
+    return Seal(source, ROOT.to_wire())
+
+
+class Outgoing(NamedTuple):
     """A frame of the hub's that is not sealed yet.
 
     mail: what the client for which it is sent may yet put into mailboxes.
@@ -124,5 +128,7 @@ class Outgoing:
 
     def sealed(self, envelope: dict[str, Any], body: bytes) -> bytes:
         """Seal a frame to the same target, from the same sender as the target may see it."""
+        if self.user is ROOT:
+            return hub_seal(self.source).call(envelope, body)
         target = workspace_of(self.envelope["to"])
         return Seal(self.source, self.user.seen_in(target).to_wire()).call(envelope, body)

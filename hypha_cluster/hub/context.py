@@ -1,6 +1,6 @@
 """What a function of the hub's own services is told besides its arguments."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hypha_cluster.errors import PermissionDenied
 from hypha_cluster.hub.directory import Directory
@@ -9,8 +9,7 @@ from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.connection import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """Who calls, from where, and the workspace in which the service was called.
 
     caller: an address; over HTTP one that is made up for the request. home: the workspace that the

@@ -1,14 +1,14 @@
 """Answers calls that clients make to the hub, and knows on whose calls the hub is at work."""
 
-from collections import Counter
+import asyncio
 from collections.abc import Coroutine
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 from hypha_cluster.errors import HubError, Overloaded
-from hypha_cluster.identity.access import ROOT
+from hypha_cluster.hub.calls import hub_seal
 from hypha_cluster.protocol import rpc
-from hypha_cluster.protocol.envelope import Seal, pack
+from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.protocol.limits import (
     ALL_HUB_CALLS,
     FEW_HUB_CALLS,
@@ -19,19 +19,13 @@ from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.supervision import Supervisor, Tasks
 
 
-@lru_cache(maxsize=256)
-def _seal(called: str) -> Seal:
-    """The seal of the hub itself at one of its addresses: there are few for each workspace."""
-    return Seal(called, ROOT.to_wire())
-
-
 class Replies:
     """Sends answers from the address that was called; runs the work for those that take time."""
 
     def __init__(self, delivery: Delivery, supervisor: Supervisor) -> None:
         self._delivery = delivery
         self._tasks = Tasks(supervisor)
-        self._serving: Counter[str] = Counter()  # caller → its calls on which the hub is at work
+        self._serving: dict[str, int] = {}  # caller → its calls on which the hub is at work
         self._all = 0  # of these calls
 
     async def stop(self) -> None:
@@ -58,7 +52,7 @@ class Replies:
         if method is not None:
             envelope = rpc.call_envelope(caller.address, method)
             body = pack({"args": values}) if values else b""
-            self._delivery.answer(caller.address, _seal(caller.target).call(envelope, body))
+            self._delivery.answer(caller.address, hub_seal(caller.target).call(envelope, body))
 
     def send_short(self, caller: rpc.Caller, value: Any) -> bool:
         """Answer a call if the answer fits into one frame; say whether it did."""
@@ -67,7 +61,7 @@ class Replies:
         envelope = rpc.call_envelope(caller.address, caller.resolve)
         if caller.session is not None:
             envelope["parent"] = caller.session
-        sealed = _seal(caller.target).call(envelope, pack({"args": [value]}))
+        sealed = hub_seal(caller.target).call(envelope, pack({"args": [value]}))
         if len(sealed) > SINGLE_FRAME:
             return False
         self._delivery.answer(caller.address, sealed)
@@ -75,18 +69,19 @@ class Replies:
 
     def run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller) -> None:
         """Do the work for a call in a task, until it is answered, or fails."""
-        self._serving[caller.address] += 1
+        self._serving[caller.address] = self._serving.get(caller.address, 0) + 1
         self._all += 1
         task = self._tasks.spawn(
             "answer", work, lambda error: self.failed(caller), detail=caller.address
         )
-        task.add_done_callback(lambda task: self._finished(caller))
+        task.add_done_callback(partial(self._finished, caller.address))
 
-    def _finished(self, caller: rpc.Caller) -> None:
+    def _finished(self, address: str, task: asyncio.Task[None]) -> None:
         self._all -= 1
-        self._serving[caller.address] -= 1
-        if not self._serving[caller.address]:
-            del self._serving[caller.address]
+        if (left := self._serving[address] - 1) > 0:
+            self._serving[address] = left
+        else:
+            del self._serving[address]
 
     def failed(self, caller: rpc.Caller) -> None:
         """Reject a call on which the hub itself has failed."""

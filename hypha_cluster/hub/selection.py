@@ -55,6 +55,8 @@ def choose(
     if mode == "least_busy":
         least = min(load(provider.address) for provider in candidates)
         candidates = [provider for provider in candidates if load(provider.address) == least]
+    if len(candidates) == 1:  # as mostly
+        return candidates[0]
     if mode in ("random", "least_busy"):
         return random.choice(candidates)
     ordered = sorted(candidates, key=lambda provider: provider.address)
@@ -91,7 +93,8 @@ class Selection:
         workspace = wanted.workspace or home
         if wanted.client is not None:
             return await self._direct(f"{workspace}/{wanted.client}", wanted.service, inside)
-        providers = await self._offered(workspace, wanted.service)
+        own = self._own.named(workspace, wanted.service)  # the hub alone offers its services
+        providers = [own] if own else await self._services.providers(workspace, wanted.service)
         visible = [provider for provider in providers if inside or provider.is_public]
         if providers and not visible:
             raise denied(wanted.service)
@@ -100,11 +103,6 @@ class Selection:
             visible = [own] if own else await self._services.public_providers(wanted.service)
         there = [provider for provider in visible if provider.address not in without]
         return choose(there, mode, self._load)
-
-    async def _offered(self, workspace: str, service: str) -> list[Provider]:
-        """The providers of a service in a workspace; the hub alone for its own services."""
-        own = self._own.named(workspace, service)
-        return [own] if own else await self._services.providers(workspace, service)
 
     async def _direct(self, address: str, service: str, inside: bool) -> Provider:
         if is_hub(address):

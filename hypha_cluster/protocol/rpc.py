@@ -174,11 +174,12 @@ def relayed(value: Any, workspace: str) -> Any:
         if not isinstance(target, str) or not isinstance(path, str):
             raise BadRequest("A function that travels has '_rtarget' and '_rmethod', as text.")
         check_path(path)
-        if workspace_of(absolute(target, workspace)) != workspace:
+        address = absolute(target, workspace)
+        if workspace_of(address) != workspace:
             raise BadRequest(f"A function leads to another workspace: {shown(target)}.")
-        changed = {**method, "_rtarget": absolute(target, workspace)}
+        changed = {**method, "_rtarget": address}
         signature = changed.pop("_rsig", None)
-        if is_readable(signature):
+        if signature is not None and is_readable(signature):
             changed["_rsig"] = signature
         return changed
 

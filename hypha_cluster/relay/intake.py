@@ -259,8 +259,7 @@ class Intake:
     def _tell_hub(self, connection: Connection, frame: Frame, target: str) -> None:
         self._counts.frames_hub += 1
         method = frame.envelope["method"]
-        if rpc.is_answer(method):
-            self._ledger.answered(connection.address, target, method)
+        self._ledger.told_hub(connection.address, method)
         self._hub.receive(frame, connection.address, target)
 
     def _forward(self, connection: Connection, frame: Frame, target: str, sealed: bytes) -> None:
@@ -281,7 +280,7 @@ def _target(connection: Connection, frame: Frame) -> str | None:
     to = frame.envelope.get("to")
     if type(to) is not str or not 0 < len(to) <= ADDRESS:
         return None
-    return absolute(to, connection.attachment.workspace.name)
+    return to if "/" in to else connection.home + to
 
 
 def _tell(connection: Connection, what: str, error: HubError) -> None:

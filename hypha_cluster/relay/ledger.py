@@ -68,6 +68,11 @@ class Ledger:
             self._owed.answered(callee, session)
         self._tracer.answered(callee, caller, method)
 
+    def told_hub(self, callee: str, method: str) -> None:
+        """A client of this node calls the hub, or answers it; the hub knows its own calls."""
+        if self._owed.are_watched and rpc.is_answer(method):
+            self._owed.answered(callee, method.rpartition(".")[0])
+
     # What somebody owes, whose place another one is to take.
 
     def follow(self, callee: str) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 from hypha_cluster.errors import BadRequest, ClientAway, ClientLeft, HubError
@@ -16,6 +16,7 @@ from hypha_cluster.hub.services import DEFAULT
 from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.identity.names import check_service_id
 from hypha_cluster.protocol import rpc
+from hypha_cluster.protocol.address import ServiceQuery
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.protocol.limits import SERVICE_INFO
 from hypha_cluster.registry.encoding import Infos, to_json
@@ -141,22 +142,25 @@ class ServiceFunctions:
     ) -> dict[str, Any] | None:
         """A service as its provider describes it, ready to be called; None if there is none."""
         options = query if isinstance(query, dict) else {}
-        if not options.get("launch"):
-            return await _get(context, query, options)
-        found = None
-        if options.get("client_name") is None:  # else others may offer it, but are not meant
-            with contextlib.suppress(ClientAway):  # a new one is there sooner
-                found = await _get(context, query, options)
-        return found or await context.directory.launched(context, options, context.base_url)
+        if options.get("launch"):
+            return await _get_or_launch(context, options)
+        wanted = parse_query(query)
+        return None if wanted is None else await _get(context, wanted, options)
 
 
-async def _get(
-    context: Context, query: object, options: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    wanted = parse_query(query)
-    if wanted is None:
-        return None
-    return await context.directory.get(
+async def _get_or_launch(context: Context, query: dict[str, Any]) -> dict[str, Any]:
+    found = None
+    if query.get("client_name") is None:  # else others may offer it, but are not meant
+        wanted = parse_query(query)
+        with contextlib.suppress(ClientAway):  # a new one is there sooner
+            found = None if wanted is None else await _get(context, wanted, query)
+    return found or await context.directory.launched(context, query, context.base_url)
+
+
+def _get(
+    context: Context, wanted: ServiceQuery, options: Mapping[str, Any]
+) -> Awaitable[dict[str, Any] | None]:
+    return context.directory.get(
         wanted,
         context.workspace,
         inside=(wanted.workspace or context.workspace) == context.home,

@@ -1,6 +1,5 @@
 """Functions of the hub's own services are called by clients, and by who asks over HTTP."""
 
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -132,7 +131,7 @@ def test_a_client_is_not_told_of_what_it_may_not_use(
 
 async def test_a_client_that_is_gone_is_not_answered(own: OwnFunctions) -> None:
     call = call_of_ann("ann", "private", "start")
-    gone = replace(call, caller=call.caller._replace(address="ann/other"))
+    gone = call._replace(caller=call.caller._replace(address="ann/other"))
 
     with pytest.raises(ClientLeft):
         await own.answer(gone)

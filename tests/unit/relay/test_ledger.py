@@ -75,6 +75,17 @@ async def test_an_answer_that_comes_over_the_bus_settles_its_call(rig: Rig) -> N
     assert len(rig.pending) == 0
 
 
+async def test_who_answers_the_hub_owes_it_nothing_more(rig: Rig) -> None:
+    rig.ledger.follow(TARGET)
+    rig.owed.owes(TARGET, "s")
+
+    rig.ledger.told_hub(TARGET, "services.default.echo")  # a call of its own
+    assert rig.ledger.owes(TARGET)
+
+    rig.ledger.told_hub(TARGET, "s.resolve")
+    assert not rig.ledger.owes(TARGET)
+
+
 async def test_what_is_delivered_is_owed_an_answer_once_that_is_watched(rig: Rig) -> None:
     sealed = Seal(CALLER, {}).call(rpc.call_envelope(TARGET, "services.tool.run", "s"), b"")
     assert not rig.owed.are_watched

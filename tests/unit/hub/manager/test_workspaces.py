@@ -1,6 +1,5 @@
 """The functions of the manager by which clients make workspaces, and look around in them."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -97,7 +96,7 @@ async def test_settings_are_changed_by_who_owns_them(manager: Manager) -> None:
 
 async def test_nobody_changes_what_is_somebody_elses(manager: Manager) -> None:
     await manager.attach()
-    bob = replace(manager.context(await manager.attach(identity=BOB), BOB), workspace="ann")
+    bob = manager.context(await manager.attach(identity=BOB), BOB)._replace(workspace="ann")
 
     with pytest.raises(PermissionDenied):
         await manager.functions.set(bob, {"description": "Bob's now"})
@@ -109,7 +108,7 @@ async def test_nobody_locks_themselves_out(manager: Manager) -> None:
     me = manager.context(await manager.attach())
     await manager.functions.create_workspace(me, LAB)
 
-    await manager.functions.set(replace(me, workspace="lab"), {"owners": ["bob"]})
+    await manager.functions.set(me._replace(workspace="lab"), {"owners": ["bob"]})
 
     assert (await manager.workspaces.get("lab")).owners == ["bob", "ann@lab.example"]
 
@@ -155,7 +154,7 @@ async def test_a_summary_has_clients_and_services(manager: Manager) -> None:
     assert (summary["name"], summary["client_count"], summary["service_count"]) == ("ann", 2, 1)
     assert summary["clients"] == ["me", "workspace-manager"]
     assert summary["services"][0]["id"] == "ann/me:echo"
-    assert await manager.functions.list_clients(replace(me, workspace="other")) == [
+    assert await manager.functions.list_clients(me._replace(workspace="other")) == [
         "workspace-manager"
     ]
 
