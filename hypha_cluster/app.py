@@ -208,7 +208,7 @@ async def _expelling(
 ) -> AsyncIterator[None]:
     """Read what is revoked before anybody is let in, and go on reading it."""
     await store.revocations.load()
-    is_over = means.instances.is_over
+    is_over = means.instance_pages.is_over
     expulsion = Expulsion(store.revocations, relay.connections, life, site.supervisor, is_over)
     expulsion.start()
     try:

@@ -38,6 +38,7 @@ from hypha_cluster.node import Clients, Cluster, Node, Terms as NodeTerms, Watch
 from hypha_cluster.protocol.envelope import FrameReader
 from hypha_cluster.protocol.limits import CLIENT_FRAME
 from hypha_cluster.registry.clients import ClientRegistry
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.mailboxes import Mailboxes
@@ -138,6 +139,7 @@ class Means:
     tokens: Tokens
     gatekeeper: Gatekeeper
     instances: Instances
+    instance_pages: InstancePages
     calls: HubCalls
     activity: Activity
     quotas: Quotas
@@ -229,17 +231,18 @@ def open_means(site: Site, links: Links, store: Stores, relay: Frames, tokens: T
         site.supervisor,
         config.max_message_size,
     )
-    instances = Instances(links.redis, links.keys, tokens.page_seals)
+    instances = Instances(links.redis, links.keys)
+    pages = InstancePages(links.redis, links.keys, tokens.page_seals, instances)
     gatekeeper = Gatekeeper(
         tokens,
         store.revocations.book,
         store.workspaces,
         store.registry,
+        pages,
         Guests(config.anonymous),
-        instances,
     )
     quotas = open_quotas(site, links)
-    return Means(tokens, gatekeeper, instances, calls, relay.activity, quotas)
+    return Means(tokens, gatekeeper, instances, pages, calls, relay.activity, quotas)
 
 
 def open_hub(site: Site, store: Stores, relay: Frames, means: Means, features: Features) -> Hub:
@@ -308,7 +311,7 @@ def open_clients(
         links.publisher,
         counts,
         grace,
-        means.instances.comes_again,
+        means.instance_pages.comes_again,
     )
     asked = Asked(handover, relay.posts)
     rejects = relay.delivery.rejects
@@ -374,6 +377,7 @@ def open_features(site: Site, links: Links, store: Stores, means: Means) -> Feat
         redis=links.redis,
         keys=links.keys,
         instances=means.instances,
+        instance_pages=means.instance_pages,
         supervisor=site.supervisor,
         counts=site.counts,
     )

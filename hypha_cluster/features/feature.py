@@ -22,6 +22,7 @@ from hypha_cluster.identity.tokens import Tokens
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.links.servers import Servers
 from hypha_cluster.metrics import Counts
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.revocations import Revocations
@@ -66,6 +67,7 @@ class Grounds:
     redis: RedisClient
     keys: Keys
     instances: Instances
+    instance_pages: InstancePages
     supervisor: Supervisor
     counts: Counts
 

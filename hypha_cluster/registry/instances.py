@@ -1,36 +1,25 @@
-"""Instances of apps: which are wanted, who runs them, and what each of them is doing.
+"""Instances of apps: which there are, who runs them, and what each of them is doing.
 
 Every change is one script that looks at the state and the epoch first. An epoch is one attempt to
 run an instance, by one runner; what a runner of an earlier epoch says changes nothing any more.
 """
 
 import hashlib
-import hmac
-import random
-import re
 import secrets
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
-from hypha_cluster.identity.access import Identity
-from hypha_cluster.identity.page_seals import PageSeals
-from hypha_cluster.identity.tokens import is_page_of_app
-from hypha_cluster.links.client import RedisClient, Word, settled
+from hypha_cluster.errors import NotFound
+from hypha_cluster.links.client import RedisClient, Word
 from hypha_cluster.protocol.address import client_of, workspace_of
-from hypha_cluster.protocol.limits import APP_ENDS, APP_HISTORY, APP_INSTANCES
-from hypha_cluster.registry.clients import Attachment
+from hypha_cluster.protocol.limits import APP_ENDS, APP_HISTORY
 from hypha_cluster.registry.encoding import flatten
 from hypha_cluster.registry.instance import (
-    ACTIVE,
     HELD,
     OVER,
     WAITING,
     Instance,
     State,
-    Wanted,
-    files_secret,
 )
 from hypha_cluster.registry.instance_history import Step, read_steps
 from hypha_cluster.registry.instance_logs import KINDS
@@ -40,11 +29,8 @@ from hypha_cluster.registry.scripts import Script
 LEASE: Final = 10.0  # seconds; then an instance is taken by another runner
 REMEMBERED: Final = 86_400.0  # seconds for which the end of an instance is known
 TICKET: Final = "hypha-app-"  # what the token of a page begins with
-_TICKET_LIFE: Final = 60.0  # seconds
-_LONGEST_MOVE: Final = 3_600.0  # seconds
 HISTORY: Final = (APP_HISTORY, int(REMEMBERED * 1000))  # changes, and ms
 _LOOKED_AT: Final = 1_000  # instances that one script looks at
-_VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class ProbeTurn(NamedTuple):
@@ -76,81 +62,23 @@ class Tally(NamedTuple):
     entered: dict[str, int]
 
 
-# Chooses one of several addresses.
-Choose = Callable[[Sequence[str]], str]
-
-
 class Instances:
     """Changes and reads the instances of all workspaces.
 
-    seals: only gateways have them, which ask for instances and let their pages in; runners do not.
+    with_pages: the note on the page of an instance goes when the instance is not wanted any more.
+    Runners have no right to these notes, and leave them to gateways.
     """
 
-    def __init__(self, redis: RedisClient, keys: Keys, seals: PageSeals | None = None) -> None:
-        self._seals = seals
+    def __init__(self, redis: RedisClient, keys: Keys, *, with_pages: bool = True) -> None:
+        self._with_pages = with_pages
         self._redis = redis
         self._keys = keys
-        self._ask = Script(redis, "ask_instance")
         self._take = Script(redis, "take_instances")
         self._change = Script(redis, "change_instance")
-        self._admit = Script(redis, "admit_instance")
         self._count = Script(redis, "count_instances")
-        self._release = Script(redis, "release_app")
         self._due_probes = Script(redis, "due_probes")
         self._note_probe = Script(redis, "note_probe")
         self._name = secrets.token_hex(8)  # of whoever probes
-
-    # For whoever wants one.
-
-    async def ask(
-        self, wanted: Wanted, *, shared: bool, choose: Choose = random.choice
-    ) -> tuple[str, bool]:
-        """Ask for an instance; return its address, and whether it is new.
-
-        shared: an instance of the app that is there will do; `choose` says which. Conflict when the
-        client id is in use; TooMany when the workspace has too many instances.
-        """
-        assert self._seals, "runners want no instances"
-        address, keys = f"{wanted.workspace}/{wanted.client}", self._keys
-        if await self._redis.exists(keys.client(address)):
-            raise _taken(wanted.client)
-        outcome, *clients = await self._ask(
-            keys=[
-                keys.instances(),
-                keys.instance(address),
-                keys.instances_of(wanted.workspace),
-                keys.shared_instances(wanted.workspace),
-                keys.ended_instances(wanted.workspace),
-                keys.instance_history(address),
-                keys.watched_instances(),
-                keys.entered_states(),
-                keys.page(address),
-            ],
-            args=[
-                wanted.workspace,
-                wanted.client,
-                wanted.app,
-                int(shared),
-                keys.instance(),
-                APP_INSTANCES,
-                secrets.token_hex(8),
-                *HISTORY,
-                wanted.scale.most,
-                self._seals.seal(wanted.user),
-                files_secret(),
-                *flatten(wanted.fields()),
-            ],
-        )
-        if outcome == b"taken":
-            raise _taken(wanted.client)
-        if outcome == b"full":
-            raise TooMany(
-                f"A workspace has at most {APP_INSTANCES} instances of apps; stop one of "
-                f"{wanted.workspace} first.",
-                LEASE,
-            )
-        found = sorted(f"{wanted.workspace}/{client.decode()}" for client in clients)
-        return choose(found), outcome == b"asked"
 
     async def find(self, address: str) -> Instance | None:
         fields = await self._redis.hgetall(self._keys.instance(address))
@@ -162,40 +90,6 @@ class Instances:
         if found is None:
             raise NotFound(f"Server app instance not found: {client_of(address)}")
         return found
-
-    async def comes_again(self, attachment: Attachment) -> bool:
-        """Whether a client may come back: not a page whose instance was stopped, or has failed."""
-        return await self.may_return(attachment.address, attachment.identity)
-
-    async def may_return(self, address: str, identity: Identity) -> bool:
-        """The same, for somebody who brings a reconnection token for an address."""
-        if not is_page_of_app(identity):
-            return True
-        state, user = await self._about(address)
-        return state in ACTIVE and user == identity.id
-
-    async def is_over(self, attachment: Attachment) -> bool:
-        """Whether a client is the page of an instance that no runner has any more."""
-        if not is_page_of_app(attachment.identity):
-            return False
-        state, user = await self._about(attachment.address)
-        if state is None or state in OVER:
-            return True
-        # While it is stopping, its runner closes the page.
-        return state is not State.STOPPING and user != attachment.identity.id
-
-    async def _about(self, address: str) -> tuple[State | None, str | None]:
-        """The state of an instance; and the id of its page's user, as long as it is wanted."""
-        assert self._seals, "runners let nobody in"
-        # The user first, who goes with the state that ends: else a page that is just stopping
-        # would look like another one's.
-        asked = (self._keys.page(address), "user"), (self._keys.instance(address), "state")
-        user, state = await settled([self._redis.hget(*each) for each in asked])
-        known = State(state.decode()) if state is not None else None
-        try:
-            return known, self._seals.open(user, workspace_of(address)).id if user else None
-        except InvalidToken:
-            return known, None
 
     async def history(self, address: str) -> list[Step]:
         """What has become of an instance, the oldest change first."""
@@ -249,7 +143,7 @@ class Instances:
                 self._keys.instance_history(address),
                 self._keys.watched_instances(),
                 self._keys.entered_states(),
-                *((self._keys.page(address),) if self._seals else ()),  # not a runner's
+                *((self._keys.page(address),) if self._with_pages else ()),
             ],
             args=[
                 address,
@@ -370,7 +264,7 @@ class Instances:
         failures: int | None = await self._note_probe(keys, args)
         return failures
 
-    # Tickets, by which the page of an instance comes in.
+    # For its page.
 
     async def issue_ticket(self, instance: Instance) -> str | None:
         """A token that lets the page of an instance in, once, within a minute of its start.
@@ -384,75 +278,13 @@ class Instances:
             State.STARTING,
             due=LEASE,
             epoch=instance.epoch,
-            ticket=_digest(token),
+            ticket=ticket_digest(token),
         )
         return token if changed.is_done else None
 
-    async def admit(self, address: str, token: str) -> Identity:
-        """Who the page of an instance is; InvalidToken unless its ticket holds."""
-        keys = self._keys
-        user = await self._admit(
-            [keys.instance(address), keys.instance_history(address), keys.page(address)],
-            [_digest(token), secrets.token_hex(8), int(_TICKET_LIFE * 1000), *HISTORY],
-        )
-        if user is None:
-            raise InvalidToken("This ticket is for the page of an app, for a minute, and once.")
-        assert self._seals, "runners let nobody in"
-        try:
-            admitted = self._seals.open(user, workspace_of(address))
-            if admitted.expires_at is not None and admitted.expires_at <= time.time():
-                raise InvalidToken("The token by which the app was started has expired.")
-        except InvalidToken as error:
-            await self.bar(address, str(error))
-            raise
-        return admitted
 
-    async def bar(self, address: str, because: str) -> None:
-        """The page of an instance may never come in: it is not begun again and again."""
-        instance = await self.find(address)
-        if instance is None:
-            return
-        keys = self._keys
-        kept = [keys.kept_apps(), keys.kept_app(instance.app_id), keys.page(address)]
-        await self._release(kept, [instance.app_id])
-        await self.end(address, because=because)
-
-    async def planned_move(self, address: str) -> tuple[float, str] | None:
-        """For how many seconds the page before may go on answering, whose runner stops.
-
-        And the service that the next one is there for. None if that page is not to be waited for.
-        """
-        leaves, service = await self._redis.hmget(
-            self._keys.instance(address), "moving", "wait_for"
-        )
-        seconds = _seconds(leaves)
-        return (seconds, (service or b"").decode()) if seconds else None
-
-    # What the page of an instance gets its files by, without a token.
-
-    async def opens(self, ticket: str, app_id: str) -> int | None:
-        """Of which version of an app the ticket of a page opens the files; None if of none."""
-        secret, number, client = (*ticket.split(".", 2), "", "")[:3]
-        address = f"{workspace_of(app_id)}/{client}"
-        state = await self._redis.hget(self._keys.instance(address), "state")
-        app, files = await self._redis.hmget(self._keys.page(address), "app", "files")
-        if state is None or app is None or files is None or not _VERSION.fullmatch(number):
-            return None
-        is_meant = f"{workspace_of(app_id)}/{app.decode()}" == app_id
-        is_open = hmac.compare_digest(files, secret.encode(errors="surrogatepass"))
-        return int(number) if is_meant and is_open and State(state.decode()) in ACTIVE else None
-
-
-def _seconds(text: bytes | None) -> float:
-    """What a runner has written, in ms, but not more than there may be."""
-    return min(int(text) / 1000, _LONGEST_MOVE) if text and text.isdigit() else 0.0
-
-
-def _taken(client: str) -> Conflict:
-    return Conflict(f"A client {client!r} is there already; choose another client_id.")
-
-
-def _digest(token: str) -> str:
+def ticket_digest(token: str) -> str:
+    """What is kept of the token that lets a page in."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
 
 

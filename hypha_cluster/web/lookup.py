@@ -32,7 +32,8 @@ from hypha_cluster.identity.tokens import Reconnection, Tokens, generated_id
 from hypha_cluster.protocol.address import parse_service_id
 from hypha_cluster.protocol.limits import HOST
 from hypha_cluster.registry.clients import ClientRegistry, has_left
-from hypha_cluster.registry.instances import TICKET, Instances
+from hypha_cluster.registry.instance_pages import InstancePages
+from hypha_cluster.registry.instances import TICKET
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
@@ -53,11 +54,11 @@ class Gatekeeper:
         revoked: RevocationBook,
         workspaces: Workspaces,
         registry: ClientRegistry,
+        pages: InstancePages,
         guests: Guests = Guests.ON,
-        instances: Instances | None = None,
     ) -> None:
         self._guests = guests
-        self._instances = instances
+        self._pages = pages
         self._tokens = tokens
         self._revoked = revoked
         self._registry = registry
@@ -100,20 +101,18 @@ class Gatekeeper:
     async def _admit_app(self, token: str, client: str, name: str) -> Admission:
         """Admit the page of an app; it takes the address from an older page of its instance."""
         check_workspace_name(name)
-        if self._instances is None:
-            raise InvalidToken("This gateway runs no apps.")
         address = f"{name}/{client}"
-        identity = await self._instances.admit(address, token)
+        identity = await self._pages.admit(address, token)
         try:
             identity = self._revoked.admit(identity)
             workspace = await self._workspace(identity, name)
         except InvalidToken:
-            await self._instances.bar(address, _REVOKED)
+            await self._pages.bar(address, _REVOKED)
             raise
         except (PermissionDenied, WorkspaceNotFound) as error:
-            await self._instances.bar(address, str(error))
+            await self._pages.bar(address, str(error))
             raise
-        move = await self._instances.planned_move(address)
+        move = await self._pages.planned_move(address)
         return Admission(identity, workspace, client, takes=True, move=move and Move(*move))
 
     def guest(self) -> Identity:
@@ -133,7 +132,7 @@ class Gatekeeper:
             raise InvalidToken("The reconnection token belongs to another workspace.")
         if await self._registry.has_left(f"{name}/{client}"):
             raise has_left()
-        if self._instances and not await self._instances.may_return(f"{name}/{client}", identity):
+        if not await self._pages.may_return(f"{name}/{client}", identity):
             raise has_left()
         try:
             workspace = await self._workspace(identity, name)

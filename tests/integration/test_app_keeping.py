@@ -19,6 +19,7 @@ from hypha_cluster.registry import instances as registry
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance import HELD, Scale, State, Wanted, files_ticket
 from hypha_cluster.registry.instance_calls import Keep, KeptApps
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.workspaces import Workspaces
@@ -30,7 +31,12 @@ BOB = Identity("bob", is_anonymous=False, email="b@x.org", origin=Origin("bobs",
 
 @pytest.fixture
 def instances(redis_client: RedisClient, keys: Keys) -> Instances:
-    return Instances(redis_client, keys, SEALS)
+    return Instances(redis_client, keys)
+
+
+@pytest.fixture
+def pages(redis_client: RedisClient, keys: Keys, instances: Instances) -> InstancePages:
+    return InstancePages(redis_client, keys, SEALS, instances)
 
 
 @pytest.fixture
@@ -95,14 +101,14 @@ async def test_whoever_changes_what_is_stopped_does_not_start_it(
 
 
 async def test_an_instance_that_is_over_is_no_page_that_is_left(
-    redis_client: RedisClient, redis: Redis, keys: Keys, instances: Instances, kept: KeptApps,
-    apps: Apps,
+    redis_client: RedisClient, redis: Redis, keys: Keys, instances: Instances,
+    pages: InstancePages, kept: KeptApps, apps: Apps,
 ) -> None:  # fmt: skip
     workspaces = Workspaces(redis_client, keys)
     await workspaces.create(Workspace("lab"))
-    await instances.ask(wanted(ANN, "worker"), shared=False)
+    await pages.ask(wanted(ANN, "worker"), shared=False)
     await instances.end("lab/worker")
-    await instances.ask(wanted(ANN, "other"), shared=False)
+    await pages.ask(wanted(ANN, "other"), shared=False)
     await redis.sadd(keys.clients("lab"), "worker")  # by now a program of a user's
     tidying = Tidying(apps, instances, workspaces, kept, redis_client, keys)
 
@@ -119,13 +125,13 @@ async def test_an_instance_that_is_over_is_no_page_that_is_left(
 
 
 async def test_a_page_that_may_never_come_in_ends_its_instance_and_the_keeping_up(
-    instances: Instances, kept: KeptApps, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, kept: KeptApps, redis: Redis, keys: Keys
 ) -> None:
     await kept.keep(wanted(ANN, ""))
     (address,) = await kept.see_to()
     await instances.see_to("r", 1)
 
-    await instances.bar(address, "Ann is shut out.")
+    await pages.bar(address, "Ann is shut out.")
 
     barred = await instances.get(address)
     assert (barred.state, barred.then, barred.reason) == (
@@ -134,34 +140,34 @@ async def test_a_page_that_may_never_come_in_ends_its_instance_and_the_keeping_u
         "Ann is shut out.",
     )
     assert await redis.zcard(keys.kept_apps()) == 0
-    await instances.bar("lab/nobody", "It is not there.")
+    await pages.bar("lab/nobody", "It is not there.")
 
 
 async def test_another_ones_keeping_up_goes_on(
-    instances: Instances, kept: KeptApps, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, kept: KeptApps, redis: Redis, keys: Keys
 ) -> None:
     await kept.keep(wanted(ANN, ""))
-    await instances.ask(wanted(BOB, "mine"), shared=False)
+    await pages.ask(wanted(BOB, "mine"), shared=False)
     await instances.see_to("r", 1)
 
-    await instances.bar("lab/mine", "Bob is shut out.")
+    await pages.bar("lab/mine", "Bob is shut out.")
 
     assert await kept_by(redis, keys) == "ann"
     assert (await instances.get("lab/mine")).then is State.FAILED
 
 
-async def test_who_has_no_ticket_ends_nothing(instances: Instances) -> None:
-    await instances.ask(wanted(ANN, "a"), shared=False)
+async def test_who_has_no_ticket_ends_nothing(instances: Instances, pages: InstancePages) -> None:
+    await pages.ask(wanted(ANN, "a"), shared=False)
     await instances.see_to("r", 1)
 
     with pytest.raises(InvalidToken, match="This ticket is for the page of an app"):
-        await instances.admit("lab/a", "hypha-app-guessed")
+        await pages.admit("lab/a", "hypha-app-guessed")
 
     assert (await instances.get("lab/a")).state is State.STARTING
 
 
 async def test_a_page_whose_launchers_token_is_over_ends_its_instance(
-    instances: Instances, kept: KeptApps, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, kept: KeptApps, redis: Redis, keys: Keys
 ) -> None:
     child = Identity("c", parent="ann", scopes=("lab",), expires_at=time.time() - 1)
     await kept.keep(wanted(child, ""))
@@ -169,7 +175,7 @@ async def test_a_page_whose_launchers_token_is_over_ends_its_instance(
     ticket = await ticket_of(instances, address)
 
     with pytest.raises(InvalidToken):
-        await instances.admit(address, ticket)
+        await pages.admit(address, ticket)
 
     assert (await instances.get(address)).reason == (
         "The token by which the app was started has expired."
@@ -180,9 +186,9 @@ async def test_a_page_whose_launchers_token_is_over_ends_its_instance(
 # What runners know, and what they do not.
 
 
-async def start(instances: Instances, client: str = "a") -> str:
+async def start(instances: Instances, pages: InstancePages, client: str = "a") -> str:
     """An instance that runs."""
-    address, _ = await instances.ask(wanted(ANN, client), shared=False)
+    address, _ = await pages.ask(wanted(ANN, client), shared=False)
     await instances.see_to("r", 1)
     await instances.change(address, HELD, State.RUNNING, due=10, epoch=1)
     return address
@@ -194,7 +200,7 @@ async def resurrect(redis: Redis, keys: Keys, address: str, files: str = "") -> 
     record: dict[Any, Any] = {
         **{"state": "starting", "epoch": 1, "app": "adder", "name": "Adder", "files": files},
         **{"wait_for": "default", "timeout": 60, "changed": int(time.time() * 1000)},
-        "ticket": registry._digest(ticket),
+        "ticket": registry.ticket_digest(ticket),
     }
     await redis.hset(keys.instance(address), mapping=record)
     return ticket
@@ -202,15 +208,15 @@ async def resurrect(redis: Redis, keys: Keys, address: str, files: str = "") -> 
 
 @pytest.mark.parametrize("how", ["stop", "idle", "bar", "forget", "never"])
 async def test_nobody_comes_in_as_what_is_not_wanted(
-    instances: Instances, redis: Redis, keys: Keys, how: str
+    instances: Instances, pages: InstancePages, redis: Redis, keys: Keys, how: str
 ) -> None:
-    address = await start(instances)
+    address = await start(instances, pages)
     record = await instances.get(address)
-    assert await instances.opens(files_ticket(record, 3), "lab/adder") == 3
+    assert await pages.opens(files_ticket(record, 3), "lab/adder") == 3
     if how == "stop":
         await instances.end(address)
     elif how == "bar":
-        await instances.bar(address, "Ann is shut out.")
+        await pages.bar(address, "Ann is shut out.")
     elif how == "forget":
         await instances.forget(address)
     elif how == "idle":  # as nobody has called it
@@ -221,9 +227,9 @@ async def test_nobody_comes_in_as_what_is_not_wanted(
     ticket = await resurrect(redis, keys, address, record.files)
 
     with pytest.raises(InvalidToken, match="This ticket is for the page"):
-        await instances.admit(address, ticket)
+        await pages.admit(address, ticket)
     made_up = replace(record, address=address)
-    assert await instances.opens(files_ticket(made_up, 1), "lab/adder") is None
+    assert await pages.opens(files_ticket(made_up, 1), "lab/adder") is None
 
 
 @pytest.mark.parametrize(
@@ -231,31 +237,33 @@ async def test_nobody_comes_in_as_what_is_not_wanted(
     ["", "~", ".", "..", "x.1.a", "{files}.0.a", "{files}.-1.a", "{files}.1", "{files}.1.b",
      "{files}.1234567890123.a", ".1.a", "{files}.x.a", "\udce4.1.a"],
 )  # fmt: skip
-async def test_other_tickets_open_no_files(instances: Instances, ticket: str) -> None:
-    record = await instances.get(await start(instances))
+async def test_other_tickets_open_no_files(
+    instances: Instances, pages: InstancePages, ticket: str
+) -> None:
+    record = await instances.get(await start(instances, pages))
 
-    assert await instances.opens(ticket.format(files=record.files), "lab/adder") is None
+    assert await pages.opens(ticket.format(files=record.files), "lab/adder") is None
 
 
 async def test_a_ticket_of_a_page_is_for_the_files_of_its_app(
-    instances: Instances, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, redis: Redis, keys: Keys
 ) -> None:
-    record = await instances.get(await start(instances))
+    record = await instances.get(await start(instances, pages))
     ticket = files_ticket(record, 2)
 
-    assert await instances.opens(ticket, "lab/adder") == 2
+    assert await pages.opens(ticket, "lab/adder") == 2
     for app in ("lab/another", "ann/adder"):
-        assert await instances.opens(ticket, app) is None
+        assert await pages.opens(ticket, app) is None
     await redis.hset(keys.instance(record.address), "app", "another")  # which runners can
-    assert await instances.opens(ticket, "lab/another") is None
+    assert await pages.opens(ticket, "lab/another") is None
 
 
 async def test_a_runner_needs_no_right_to_the_pages(
-    redis_client: RedisClient, redis: Redis, keys: Keys, instances: Instances
+    redis_client: RedisClient, redis: Redis, keys: Keys, instances: Instances, pages: InstancePages
 ) -> None:
     """It reads no user, and what it changes leaves the page as it is."""
-    runner = Instances(redis_client, keys)
-    address = await start(instances)
+    runner = Instances(redis_client, keys, with_pages=False)
+    address = await start(instances, pages)
     page = await redis.hgetall(keys.page(address))
     assert b"user" in page
     assert b"user" not in await redis.hgetall(keys.instance(address))
@@ -274,18 +282,20 @@ async def test_a_runner_needs_no_right_to_the_pages(
 _NUMBERS: Final = itertools.count()
 
 
-async def ask_for(instances: Instances, who: Identity, many: int, workspace: str = "") -> list[str]:
+async def ask_for(pages: InstancePages, who: Identity, many: int, workspace: str = "") -> list[str]:
     place = workspace or who.id
     asked = [wanted(who, f"c{next(_NUMBERS):04}", place) for _ in range(many)]
-    return [(await instances.ask(each, shared=False))[0] for each in asked]
+    return [(await pages.ask(each, shared=False))[0] for each in asked]
 
 
-async def test_slots_go_to_the_users_who_have_the_fewest(instances: Instances) -> None:
-    first = await ask_for(instances, ANN, 4)
+async def test_slots_go_to_the_users_who_have_the_fewest(
+    instances: Instances, pages: InstancePages
+) -> None:
+    first = await ask_for(pages, ANN, 4)
     assert sorted(await instances.see_to("r1", 4)) == sorted(first)
-    await ask_for(instances, ANN, 5)
-    more = await ask_for(instances, ANN, 5, "anns-lab")
-    (bobs, second) = await ask_for(instances, BOB, 2)
+    await ask_for(pages, ANN, 5)
+    more = await ask_for(pages, ANN, 5, "anns-lab")
+    (bobs, second) = await ask_for(pages, BOB, 2)
 
     assert await instances.see_to("r2", 1) == [bobs]
     assert await instances.see_to("r2", 1) == [second]
@@ -295,9 +305,11 @@ async def test_slots_go_to_the_users_who_have_the_fewest(instances: Instances) -
     assert taken[1] == more[0]
 
 
-async def test_the_slots_of_a_runner_are_shared_out(instances: Instances) -> None:
-    await ask_for(instances, ANN, 20)
-    bobs = await ask_for(instances, BOB, 3)
+async def test_the_slots_of_a_runner_are_shared_out(
+    instances: Instances, pages: InstancePages
+) -> None:
+    await ask_for(pages, ANN, 20)
+    bobs = await ask_for(pages, BOB, 3)
 
     taken = await instances.see_to("r", 8)
 
@@ -308,12 +320,16 @@ async def test_the_slots_of_a_runner_are_shared_out(instances: Instances) -> Non
 
 
 async def test_no_workspace_hides_what_another_one_has_lost(
-    instances: Instances, redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    instances: Instances,
+    pages: InstancePages,
+    redis: Redis,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(registry, "_LOOKED_AT", 4)
-    (lost,) = await ask_for(instances, BOB, 1)
+    (lost,) = await ask_for(pages, BOB, 1)
     await instances.see_to("gone", 1)
-    await ask_for(instances, ANN, 20)
+    await ask_for(pages, ANN, 20)
     await redis.zadd(keys.instances(), {lost: time.time() * 1000})  # later than all of Ann's
 
     await instances.see_to()

@@ -21,6 +21,7 @@ from hypha_cluster.identity.access import Identity
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.instance import Wanted
 from hypha_cluster.registry.instance_logs import InstanceLogs
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from tests.app_rig import SEALS
@@ -64,14 +65,15 @@ async def place(
         for kind in BUILT_IN
     ]
     keys = Keys(redis_prefix)
-    instances, logs = Instances(redis_client, keys, SEALS), InstanceLogs(redis_client, keys)
+    instances, logs = Instances(redis_client, keys), InstanceLogs(redis_client, keys)
+    pages = InstancePages(redis_client, keys, SEALS, instances)
     async with (
         served(config, features) as (first, _),
         served(config, features) as (second, _),
         await RawClient.connect(first, token=token_of(ANN), workspace="ann"),
     ):
         wanted = Wanted("ann", "app-1", "adder", "Adder", ANN, "default", 60.0)
-        address, _ = await instances.ask(wanted, shared=False)
+        address, _ = await pages.ask(wanted, shared=False)
         yield Place(first, second, logs, instances, address)
 
 

@@ -15,6 +15,7 @@ from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance import Instance, Scale, State, Wanted
 from hypha_cluster.registry.instance_calls import KeptApps
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from tests.app_rig import ticket_of
@@ -70,12 +71,14 @@ async def scene(
         gateway_factory(jwt_secret=SECRET, enable_server_apps=True, app_runners="elsewhere").url
         for _ in range(2)
     )
-    instances = Instances(redis_client, Keys(redis_prefix), PageSeals(SECRET))
+    keys = Keys(redis_prefix)
+    instances = Instances(redis_client, keys)
+    pages = InstancePages(redis_client, keys, PageSeals(SECRET), instances)
     async with AsyncExitStack() as stack:
         ann = await stack.enter_async_context(await RawClient.connect(first, token=token_of(ANN)))
         user = page_user(ANN, "ann")
         wanted = Wanted("ann", "page", "adder", "Adder", user, "default", 60.0)
-        await instances.ask(wanted, shared=False)
+        await pages.ask(wanted, shared=False)
         ticket = await ticket_of(instances, ADDRESS, "runner")
         page = await stack.enter_async_context(
             await RawClient.connect(first, "page", workspace="ann", token=ticket)

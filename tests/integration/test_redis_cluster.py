@@ -15,6 +15,7 @@ from hypha_cluster.links.servers import slot_of
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance import HELD, ProbeTimes, Scale, State, Wanted, files_ticket
 from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import open_redis
@@ -81,7 +82,8 @@ async def test_apps_live_their_lives_on_a_cluster(cluster: RedisCluster) -> None
     """What each script of theirs works with is in one slot."""
     redis, keys, seals = open_redis(cluster.url, 5.0), Keys("hypha"), PageSeals("shared")
     await redis.start()
-    instances, runner = Instances(redis, keys, seals), Instances(redis, keys)
+    instances, runner = Instances(redis, keys), Instances(redis, keys, with_pages=False)
+    pages = InstancePages(redis, keys, seals, instances)
     apps, kept, calls = (
         Apps(redis, keys),
         KeptApps(redis, keys, seals),
@@ -94,17 +96,17 @@ async def test_apps_live_their_lives_on_a_cluster(cluster: RedisCluster) -> None
     await apps.install(App("ann", "adder", {"name": "a"}, {}, "ann", 1, {}), {}, {"source": "s"})
     await kept.keep(wanted)
     (unasked,) = await kept.see_to()
-    asked, _ = await instances.ask(wanted._replace(client="mine"), shared=False)
+    asked, _ = await pages.ask(wanted._replace(client="mine"), shared=False)
     assert {*await runner.see_to("r", 2)} == {unasked, asked}
     ticket = await runner.issue_ticket(await runner.get(asked))
     assert ticket
-    assert (await instances.admit(asked, ticket)).id == user.id
+    assert (await pages.admit(asked, ticket)).id == user.id
     files = files_ticket(await runner.get(asked), 1)
-    assert await instances.opens(files, "ann/adder") == 1
+    assert await pages.opens(files, "ann/adder") == 1
     await runner.change(asked, HELD, State.RUNNING, due=10, epoch=1)
     assert await calls.report({asked: 99}) == {asked}
     assert [turn.address for turn in await instances.due_probes()] == [asked]
-    await instances.bar(unasked, "It may not come in.")
+    await pages.bar(unasked, "It may not come in.")
     for each in await instances.of_workspace("ann"):
         await instances.forget(each.address)
         await runner.change(each.address, frozenset((State.STOPPING,)), State.STOPPED)

@@ -18,7 +18,7 @@ from hypha_cluster.features.launcher.pages import AppPages
 from hypha_cluster.features.launcher.probes import Probes
 from hypha_cluster.features.launcher.python_client import route
 from hypha_cluster.features.launcher.service import server_apps
-from hypha_cluster.features.launcher.starting import Insight, Starter
+from hypha_cluster.features.launcher.starting import Insight, Known, Starter
 from hypha_cluster.features.launcher.terms import LauncherSettings
 from hypha_cluster.features.launcher.tidying import Tidying
 from hypha_cluster.features.login.browser import Browsers
@@ -60,9 +60,7 @@ class Launcher(Feature):
         self._calls = InstanceCalls(grounds.redis, grounds.keys, grounds.node)
         self._watched: Set[str] = frozenset()
         starter = Starter(
-            apps,
-            self._instances,
-            logs,
+            Known(apps, self._instances, grounds.instance_pages, logs),
             grounds.workspaces,
             self._probes,
             Insight(grounds.activity.waiting_for, counts),
@@ -84,7 +82,12 @@ class Launcher(Feature):
         grounds = self._grounds
         browsers, lookup = Browsers.of(grounds), lookups.lookup
         pages = AppPages(
-            self._apps, self._instances, grounds.gatekeeper, lookup, grounds.workspaces, browsers
+            self._apps,
+            grounds.instance_pages,
+            grounds.gatekeeper,
+            lookup,
+            grounds.workspaces,
+            browsers,
         )
         page = AppsPage(Lookers(grounds), Pages(TEMPLATES, with_scripts=True))
         return [route(), *page.routes(), *pages.routes()]

@@ -22,7 +22,7 @@ from hypha_cluster.features.launcher.manifest import INDEX, RDF, listed
 from hypha_cluster.features.login.browser import Browsers
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.apps import App, Apps
-from hypha_cluster.registry.instances import Instances
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.workspaces import Workspaces
 from hypha_cluster.web.headers import header
 from hypha_cluster.web.lookup import Gatekeeper, Lookup, token_of
@@ -46,14 +46,14 @@ class AppPages:
     def __init__(
         self,
         apps: Apps,
-        instances: Instances,
+        pages: InstancePages,
         gatekeeper: Gatekeeper,
         lookup: Lookup,
         workspaces: Workspaces,
         browsers: Browsers,
     ) -> None:
         self._apps = apps
-        self._instances = instances
+        self._pages = pages
         self._browsers = browsers
         self._gatekeeper = gatekeeper
         self._lookup = lookup
@@ -79,7 +79,7 @@ class AppPages:
 
     async def _opened(self, workspace: str, key: str, ticket: str) -> App:
         """The version of an app with which a page was opened, even if there is a newer one."""
-        opens = self._instances.opens if "." in ticket else self._apps.opens
+        opens = self._pages.opens if "." in ticket else self._apps.opens
         number = await opens(ticket, f"{workspace}/{key}")
         app = await self._apps.get(workspace, key) if number else None
         if number is None or app is None:

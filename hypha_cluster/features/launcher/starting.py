@@ -31,6 +31,7 @@ from hypha_cluster.protocol.limits import APP_START_TIME, APP_STARTS
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance import ACTIVE, Instance, ProbeTimes, State, Wanted
 from hypha_cluster.registry.instance_logs import InstanceLogs
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.registry.workspaces import Workspaces
@@ -58,6 +59,15 @@ class Start(NamedTuple):
     mode: str = MODES[0]
 
 
+class Known(NamedTuple):
+    """What Redis knows of apps, of their instances, and of these instances' pages and logs."""
+
+    apps: Apps
+    instances: Instances
+    pages: InstancePages
+    logs: InstanceLogs
+
+
 class Insight(NamedTuple):
     """What a gateway knows of how busy clients are, and where it counts starts."""
 
@@ -70,18 +80,14 @@ class Starter:
 
     def __init__(
         self,
-        apps: Apps,
-        instances: Instances,
-        logs: InstanceLogs,
+        known: Known,
         workspaces: Workspaces,
         probes: Probes,
         insight: Insight,
     ) -> None:
         self._probes = probes
         self._load, self._counts = insight
-        self._apps = apps
-        self._instances = instances
-        self._logs = logs
+        self._apps, self._instances, self._pages, self._logs = known
         self._workspaces = workspaces
         self._waiting = Shares()
 
@@ -95,7 +101,7 @@ class Starter:
         choose = partial(self._choose, how.mode)
         with self._room(launcher.family):
             began = time.monotonic()
-            address, is_new = await self._instances.ask(wanted, shared=how.shared, choose=choose)
+            address, is_new = await self._pages.ask(wanted, shared=how.shared, choose=choose)
             with self._counted(began) if is_new else contextlib.nullcontext():
                 return await self._until_ready(app, address, how, is_new=is_new)
 

@@ -15,6 +15,7 @@ from hypha_cluster.commands.using_apps import Asking
 from hypha_cluster.config import Config
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.apps import Apps
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import open_redis
@@ -47,8 +48,9 @@ async def shown(capsys: pytest.CaptureFixture[str], *args: Any, **options: Any) 
 async def test_what_runs_is_listed_by_its_workspace(
     redis_client: RedisClient, redis_prefix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    instances = Instances(redis_client, Keys(redis_prefix), SEALS)
-    await instances.ask(wanted("c1"), shared=False)
+    keys = Keys(redis_prefix)
+    instances = Instances(redis_client, keys)
+    await InstancePages(redis_client, keys, SEALS, instances).ask(wanted("c1"), shared=False)
     await instances.end("ann/c1", because="it had to")
 
     everywhere = await shown(capsys)

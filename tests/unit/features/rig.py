@@ -22,6 +22,7 @@ from hypha_cluster.links.client import RedisClient
 from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.accounts import ADMIN, Accounts
 from hypha_cluster.registry.clients import ClientRegistry
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.issued import IssuedToken, IssuedTokens
 from hypha_cluster.registry.keys import Keys
@@ -60,7 +61,11 @@ class Ground:
         self.logins = Logins(redis, keys, 60.0)
         self.supervisor = Supervisor()
         registry = ClientRegistry(redis, keys, PublicListing(redis, keys), lambda _: None)
-        self.gatekeeper = Gatekeeper(self.tokens, self.revocations.book, self.workspaces, registry)
+        self.instances = Instances(redis, keys)
+        self.pages = InstancePages(redis, keys, self.tokens.page_seals, self.instances)
+        self.gatekeeper = Gatekeeper(
+            self.tokens, self.revocations.book, self.workspaces, registry, self.pages
+        )
 
     @property
     def grounds(self) -> Grounds:
@@ -84,7 +89,8 @@ class Ground:
             servers=pretended.servers,
             redis=self.redis,
             keys=self.keys,
-            instances=Instances(self.redis, self.keys),
+            instances=self.instances,
+            instance_pages=self.pages,
             supervisor=self.supervisor,
             counts=Counts(),
         )

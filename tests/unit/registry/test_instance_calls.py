@@ -12,6 +12,7 @@ from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.limits import APP_INSTANCES
 from hypha_cluster.registry.instance import ACTIVE, HELD, Scale, State, Wanted
 from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from tests.app_rig import PAGE, SEALS
@@ -39,9 +40,11 @@ def wanted(client: str, scale: Scale, app: str = "adder") -> Wanted:
     return Wanted("ann", client, app, "Adder", PAGE, "default", 60.0, scale=scale)
 
 
-async def run(instances: Instances, client: str, scale: Scale, app: str = "adder") -> str:
+async def run(
+    instances: Instances, pages: InstancePages, client: str, scale: Scale, app: str = "adder"
+) -> str:
     """An instance that runs."""
-    address, _ = await instances.ask(wanted(client, scale, app), shared=False)
+    address, _ = await pages.ask(wanted(client, scale, app), shared=False)
     await run_all(instances)
     return address
 
@@ -61,10 +64,10 @@ async def let_time_pass(redis: Redis, keys: Keys, address: str) -> None:
 
 
 async def test_who_is_not_called_for_so_long_stops(
-    instances: Instances, calls: InstanceCalls, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, calls: InstanceCalls, redis: Redis, keys: Keys
 ) -> None:
-    address = await run(instances, "a", LAZY)
-    await run(instances, "always", Scale())
+    address = await run(instances, pages, "a", LAZY)
+    await run(instances, pages, "always", Scale())
 
     assert await calls.report({}) == {address}
     assert (await instances.get(address)).state is State.RUNNING
@@ -76,13 +79,13 @@ async def test_who_is_not_called_for_so_long_stops(
     assert stopped.reason == "Nobody has called it for 30 s."
     assert await redis.hget(keys.entered_states(), "stopping") == b"1"
     assert (await states(instances))["always"] is State.RUNNING
-    assert await instances.ask(wanted("b", LAZY), shared=True) == ("ann/b", True)
+    assert await pages.ask(wanted("b", LAZY), shared=True) == ("ann/b", True)
 
 
 async def test_a_call_anywhere_keeps_it_up(
-    instances: Instances, calls: InstanceCalls, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, calls: InstanceCalls, redis: Redis, keys: Keys
 ) -> None:
-    address = await run(instances, "a", LAZY)
+    address = await run(instances, pages, "a", LAZY)
     await let_time_pass(redis, keys, address)
 
     assert await calls.report({address: 0, "ann/gone": 3}) == {address}
@@ -90,21 +93,27 @@ async def test_a_call_anywhere_keeps_it_up(
     due = await redis.zscore(keys.watched_instances(), address)
     assert 25_000 < float(due or 0) - time.time() * 1000 <= 30_000
     await let_time_pass(redis, keys, address)
-    assert await instances.ask(wanted("b", LAZY), shared=True) == (address, False)
+    assert await pages.ask(wanted("b", LAZY), shared=True) == (address, False)
     assert await calls.report({}) == {address}  # whoever got it will call it
 
 
-async def test_what_does_not_run_is_not_counted(instances: Instances, calls: InstanceCalls) -> None:
-    address = await run(instances, "a", LAZY)
+async def test_what_does_not_run_is_not_counted(
+    instances: Instances, pages: InstancePages, calls: InstanceCalls
+) -> None:
+    address = await run(instances, pages, "a", LAZY)
     await instances.change(address, HELD, State.BACKOFF, due=10)
 
     assert await calls.report({address: 5}) == frozenset()
 
 
 async def test_more_calls_have_more_instances_up_to_the_most(
-    instances: Instances, calls: InstanceCalls, redis_client: RedisClient, keys: Keys
+    instances: Instances,
+    pages: InstancePages,
+    calls: InstanceCalls,
+    redis_client: RedisClient,
+    keys: Keys,
 ) -> None:
-    address = await run(instances, "a", MANY)
+    address = await run(instances, pages, "a", MANY)
     there = InstanceCalls(redis_client, keys, "there")
 
     await calls.report({address: 2})
@@ -126,8 +135,10 @@ async def test_more_calls_have_more_instances_up_to_the_most(
     }
 
 
-async def test_what_is_one_stays_one(instances: Instances, calls: InstanceCalls) -> None:
-    address = await run(instances, "a", LAZY)
+async def test_what_is_one_stays_one(
+    instances: Instances, pages: InstancePages, calls: InstanceCalls
+) -> None:
+    address = await run(instances, pages, "a", LAZY)
 
     await calls.report({address: 99})
 
@@ -135,9 +146,9 @@ async def test_what_is_one_stays_one(instances: Instances, calls: InstanceCalls)
 
 
 async def test_what_a_lost_gateway_said_counts_no_more(
-    instances: Instances, calls: InstanceCalls, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, calls: InstanceCalls, redis: Redis, keys: Keys
 ) -> None:
-    address = await run(instances, "a", MANY)
+    address = await run(instances, pages, "a", MANY)
     await redis.hset(keys.instance(address), "load:lost", "99@1000")
 
     await calls.report({address: 1})
@@ -147,9 +158,9 @@ async def test_what_a_lost_gateway_said_counts_no_more(
 
 
 async def test_of_several_the_least_stay(
-    instances: Instances, calls: InstanceCalls, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, calls: InstanceCalls, redis: Redis, keys: Keys
 ) -> None:
-    addresses = [await run(instances, client, MANY) for client in "abc"]
+    addresses = [await run(instances, pages, client, MANY) for client in "abc"]
     for address in addresses:
         await let_time_pass(redis, keys, address)
 
@@ -159,13 +170,15 @@ async def test_of_several_the_least_stay(
     assert (await instances.get(left)).state is State.RUNNING
 
 
-async def test_who_asks_gets_one_of_those_that_run(instances: Instances) -> None:
-    first = await instances.ask(wanted("a", MANY), shared=True)
+async def test_who_asks_gets_one_of_those_that_run(
+    instances: Instances, pages: InstancePages
+) -> None:
+    first = await pages.ask(wanted("a", MANY), shared=True)
     assert first == ("ann/a", True)
-    assert await instances.ask(wanted("x", MANY), shared=True) == ("ann/a", False)
+    assert await pages.ask(wanted("x", MANY), shared=True) == ("ann/a", False)
     await run_all(instances)
-    await run(instances, "b", MANY)
-    await instances.ask(wanted("waits", MANY), shared=False)
+    await run(instances, pages, "b", MANY)
+    await pages.ask(wanted("waits", MANY), shared=False)
 
     chosen: list[Any] = []
 
@@ -173,12 +186,12 @@ async def test_who_asks_gets_one_of_those_that_run(instances: Instances) -> None
         chosen.append(found)
         return str(found[-1])
 
-    assert await instances.ask(wanted("x", MANY), shared=True, choose=choose) == ("ann/b", False)
+    assert await pages.ask(wanted("x", MANY), shared=True, choose=choose) == ("ann/b", False)
     assert chosen == [["ann/a", "ann/b"]]
 
 
 async def test_an_app_that_is_kept_up_is_there_unasked(
-    instances: Instances, kept: KeptApps, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, kept: KeptApps, redis: Redis, keys: Keys
 ) -> None:
     await kept.keep(wanted("", Scale(least=2, most=2)))
 
@@ -189,7 +202,7 @@ async def test_an_app_that_is_kept_up_is_there_unasked(
     assert {(each.app, each.state, each.timeout) for each in found} == {
         ("adder", State.PENDING, 60.0)
     }
-    assert (await instances.ask(wanted("x", Scale()), shared=True))[1] is False
+    assert (await pages.ask(wanted("x", Scale()), shared=True))[1] is False
     await redis.zadd(keys.kept_apps(), {"ann/adder": 1})
     assert await kept.see_to() == []
 
@@ -229,10 +242,10 @@ async def test_what_has_failed_is_left_alone_for_a_while(
 
 
 async def test_keeping_up_keeps_to_the_bound_of_a_workspace(
-    instances: Instances, kept: KeptApps
+    instances: Instances, pages: InstancePages, kept: KeptApps
 ) -> None:
     for number in range(APP_INSTANCES - 1):
-        await instances.ask(wanted(f"c{number}", Scale(), "other"), shared=False)
+        await pages.ask(wanted(f"c{number}", Scale(), "other"), shared=False)
     await kept.keep(wanted("", Scale(least=3, most=3)))
 
     assert len(await kept.see_to()) == 1
@@ -242,9 +255,12 @@ async def test_keeping_up_keeps_to_the_bound_of_a_workspace(
 
 
 async def test_who_is_more_is_begun_once_though_it_is_sent_again(
-    instances: Instances, calls: InstanceCalls, monkeypatch: pytest.MonkeyPatch
+    instances: Instances,
+    pages: InstancePages,
+    calls: InstanceCalls,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    address = await run(instances, "a", MANY)
+    address = await run(instances, pages, "a", MANY)
     monkeypatch.setattr(secrets, "token_urlsafe", lambda _: "new")
     await calls.report({address: 99})
     await run_all(instances)

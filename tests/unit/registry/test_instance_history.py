@@ -5,6 +5,7 @@ from redis.asyncio import Redis
 
 from hypha_cluster.protocol.limits import APP_HISTORY
 from hypha_cluster.registry.instance import HELD, State
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from tests.app_rig import let_lease_end, ticket_of, wanted
@@ -17,11 +18,11 @@ def keys(redis_prefix: str) -> Keys:
 
 
 async def test_every_change_of_an_instance_is_known(
-    instances: Instances, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, redis: Redis, keys: Keys
 ) -> None:
-    address, _ = await instances.ask(wanted("a"), shared=True)
+    address, _ = await pages.ask(wanted("a"), shared=True)
     ticket = await ticket_of(instances, address)
-    await instances.admit(address, ticket)
+    await pages.admit(address, ticket)
     for _ in range(2):  # the second one renews the lease
         await instances.change(address, HELD, State.RUNNING, due=10, epoch=1)
     await let_lease_end(redis, keys, address)
@@ -29,7 +30,7 @@ async def test_every_change_of_an_instance_is_known(
     await instances.end(address)
     stopping = frozenset((State.STOPPING,))
     await instances.change(address, stopping, State.STOPPED, due=99, epoch=2, runner="")
-    await instances.ask(wanted("a"), shared=True)
+    await pages.ask(wanted("a"), shared=True)
     await instances.end(address, because="it had to")
 
     steps = await instances.history(address)
@@ -54,9 +55,10 @@ async def test_every_change_of_an_instance_is_known(
 
 async def test_of_what_has_become_of_an_instance_the_newest_is_known(
     instances: Instances,
+    pages: InstancePages,
 ) -> None:
     for _ in range(APP_HISTORY // 2 + 10):
-        await instances.ask(wanted("a"), shared=True)
+        await pages.ask(wanted("a"), shared=True)
         await instances.end("ann/a")
 
     assert len(await instances.history("ann/a")) == APP_HISTORY

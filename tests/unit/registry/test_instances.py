@@ -3,27 +3,20 @@
 import asyncio
 import secrets
 import time
-from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
 
-from hypha_cluster.errors import Conflict, InvalidToken, NotFound, TooMany
-from hypha_cluster.features.launcher.starting import page_user
-from hypha_cluster.identity.access import Identity, Workspace
-from hypha_cluster.identity.page_seals import PageSeals
+from hypha_cluster.errors import NotFound
 from hypha_cluster.links.client import RedisClient
-from hypha_cluster.protocol.limits import (
-    APP_ENDS,
-    APP_INSTANCES,
-)
+from hypha_cluster.protocol.limits import APP_ENDS
 from hypha_cluster.registry import instances as registry
-from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.instance import HELD, ProbeTimes, State
 from hypha_cluster.registry.instance_logs import InstanceLogs
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances, ProbeTurn
 from hypha_cluster.registry.keys import Keys
-from tests.app_rig import ANN, PAGE, SEALS, let_lease_end, ticket_of, wanted
+from tests.app_rig import let_lease_end, wanted
 
 
 @pytest.fixture
@@ -31,50 +24,11 @@ def keys(redis_prefix: str) -> Keys:
     return Keys(redis_prefix)
 
 
-async def test_who_asks_for_a_shared_one_gets_the_one_that_is_there(instances: Instances) -> None:
-    asked = await asyncio.gather(
-        *(instances.ask(wanted(f"c{number}"), shared=True) for number in range(20))
-    )
-
-    addresses = {address for address, _ in asked}
-    assert len(addresses) == 1
-    assert [is_new for _, is_new in asked].count(True) == 1
-    other, is_new = await instances.ask(wanted("mine"), shared=False)
-    assert (other, is_new) == ("ann/mine", True)
-    assert (await instances.ask(wanted("x", "another"), shared=True)) == ("ann/x", True)
-
-
-async def test_a_shared_one_that_is_over_is_replaced(instances: Instances) -> None:
-    address, _ = await instances.ask(wanted("a"), shared=True)
-    await instances.end(address, because="it had to")
-
-    assert await instances.ask(wanted("b"), shared=True) == ("ann/b", True)
-    failed = await instances.get(address)
-    assert (failed.state, failed.reason) == (State.FAILED, "it had to")
-
-
-async def test_a_client_id_is_taken_once(instances: Instances, redis: Redis, keys: Keys) -> None:
-    await instances.ask(wanted("a"), shared=False)
-    await redis.hset(keys.client("ann/b"), "owner", "somebody")
-
-    for client in ("a", "b"):
-        with pytest.raises(Conflict, match=f"A client '{client}' is there already"):
-            await instances.ask(wanted(client), shared=False)
-
-
-async def test_a_workspace_has_so_many_instances(instances: Instances) -> None:
-    for number in range(APP_INSTANCES):
-        await instances.ask(wanted(f"c{number}"), shared=False)
-
-    with pytest.raises(TooMany, match="stop one of ann first"):
-        await instances.ask(wanted("more"), shared=False)
-    await instances.end("ann/c0")
-    assert await instances.ask(wanted("more"), shared=False) == ("ann/more", True)
-
-
-async def test_an_instance_is_taken_by_one_runner(instances: Instances) -> None:
+async def test_an_instance_is_taken_by_one_runner(
+    instances: Instances, pages: InstancePages
+) -> None:
     for number in range(10):
-        await instances.ask(wanted(f"c{number}"), shared=False)
+        await pages.ask(wanted(f"c{number}"), shared=False)
 
     taken = await asyncio.gather(*(instances.see_to(f"r{number}", 3) for number in range(5)))
 
@@ -90,9 +44,9 @@ async def test_an_instance_is_taken_by_one_runner(instances: Instances) -> None:
 
 
 async def test_what_an_earlier_epoch_says_is_not_heard(
-    instances: Instances, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, redis: Redis, keys: Keys
 ) -> None:
-    address, _ = await instances.ask(wanted("a"), shared=False)
+    address, _ = await pages.ask(wanted("a"), shared=False)
     await instances.see_to("first", 1)
     assert (await instances.change(address, HELD, State.RUNNING, due=10, epoch=1)).is_done
     await let_lease_end(redis, keys, address)
@@ -106,9 +60,9 @@ async def test_what_an_earlier_epoch_says_is_not_heard(
 
 
 async def test_a_lost_runner_leaves_its_instances_waiting(
-    instances: Instances, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, redis: Redis, keys: Keys
 ) -> None:
-    address, _ = await instances.ask(wanted("a"), shared=False)
+    address, _ = await pages.ask(wanted("a"), shared=False)
     await instances.see_to("gone", 1)
     await let_lease_end(redis, keys, address)
 
@@ -119,9 +73,9 @@ async def test_a_lost_runner_leaves_its_instances_waiting(
 
 
 async def test_who_is_stopped_is_stopped_by_its_runner_or_without(
-    instances: Instances, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, redis: Redis, keys: Keys
 ) -> None:
-    address, _ = await instances.ask(wanted("a"), shared=False)
+    address, _ = await pages.ask(wanted("a"), shared=False)
     await instances.see_to("r", 1)
 
     assert (await instances.end(address)).is_done
@@ -140,84 +94,11 @@ async def test_who_is_stopped_is_stopped_by_its_runner_or_without(
     assert left == {keys.entered_states()}  # numbers, of which there are always the same few
 
 
-async def test_a_ticket_is_for_one_page_of_one_epoch(
-    instances: Instances, redis: Redis, keys: Keys
-) -> None:
-    address, _ = await instances.ask(wanted("a"), shared=False)
-    await instances.see_to("first", 1)
-    first = await instances.get(address)
-    old = await instances.issue_ticket(first)
-    assert old
-    await let_lease_end(redis, keys, address)
-    new = await ticket_of(instances, address, "second")
-
-    assert await instances.issue_ticket(first) is None
-    for wrong in (old, "hypha-app-", "hypha-app-\udc80"):
-        with pytest.raises(InvalidToken, match="This ticket is for the page of an app"):
-            await instances.admit(address, wrong)
-    page = await instances.admit(address, new)
-    assert (page, page.origin) == (PAGE, PAGE.origin)
-    for where in (address, "ann/b"):
-        with pytest.raises(InvalidToken):
-            await instances.admit(where, new)
-
-
-async def test_a_ticket_ends(instances: Instances, redis: Redis, keys: Keys) -> None:
-    address, _ = await instances.ask(wanted("a"), shared=False)
-    ticket = await ticket_of(instances, address)
-    await redis.hincrby(keys.instance(address), "changed", -60_001)
-
-    with pytest.raises(InvalidToken):
-        await instances.admit(address, ticket)
-
-
-async def test_nobody_but_a_gateway_says_who_a_page_is(
-    instances: Instances, redis: Redis, keys: Keys
-) -> None:
-    address, _ = await instances.ask(wanted("a"), shared=False)
-    ticket = await ticket_of(instances, address)
-    admin = Identity("admin", parent="root", scopes=("ann",), roles=("admin",))
-    forged = PageSeals("what somebody else knows").seal(admin)
-
-    await redis.hset(keys.page(address), "user", forged)
-
-    with pytest.raises(InvalidToken, match="No gateway has said who this page is"):
-        await instances.admit(address, ticket)
-
-
-async def test_a_page_is_made_with_what_its_launcher_came_with() -> None:
-    child = Identity("child", parent="ann", scopes=("ann",), roles=("admin",))
-
-    assert (PAGE.parent, PAGE.scopes, PAGE.roles) == ("ann", ("ann",), ())
-    assert PAGE.origin
-    assert PAGE.origin.makers == ("s", "t")
-    assert page_user(child, "ann").parent == "ann"
-    assert page_user(child, "ann").roles == ()
-
-
-async def test_a_page_of_a_child_ends_with_its_token(
-    instances: Instances, redis: Redis, keys: Keys
-) -> None:
-    child = Identity("child", parent="ann", scopes=("ann",), expires_at=time.time() + 30)
-    page = page_user(child, "ann")
-    assert page.expires_at == child.expires_at
-    over = page_user(replace(child, expires_at=time.time() - 1), "ann")
-    for client, user, is_let_in in (("a", page, True), ("b", over, False)):
-        await instances.ask(wanted(client)._replace(user=user), shared=False)
-        ticket = await ticket_of(instances, f"ann/{client}")
-
-        if is_let_in:
-            assert (await instances.admit(f"ann/{client}", ticket)).expires_at == page.expires_at
-        else:
-            with pytest.raises(InvalidToken, match="The token by which the app was started"):
-                await instances.admit(f"ann/{client}", ticket)
-
-
 async def test_a_probe_is_due_for_one_gateway(
-    instances: Instances, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, redis: Redis, keys: Keys
 ) -> None:
-    await instances.ask(wanted("a", probe=ProbeTimes(60.0, 0.0, 5.0)), shared=False)
-    await instances.ask(wanted("b"), shared=False)
+    await pages.ask(wanted("a", probe=ProbeTimes(60.0, 0.0, 5.0)), shared=False)
+    await pages.ask(wanted("b"), shared=False)
     await instances.see_to("r", 2)
     assert await instances.due_probes() == []
     for address in ("ann/a", "ann/b"):
@@ -233,9 +114,9 @@ async def due_addresses(instances: Instances) -> list[str]:
     return [turn.address for turn in await instances.due_probes()]
 
 
-async def probed(instances: Instances) -> str:
+async def probed(instances: Instances, pages: InstancePages) -> str:
     """An instance that runs, and is probed each 0.1 s."""
-    address, _ = await instances.ask(wanted("a", probe=ProbeTimes(0.1, 0.0, 60.0)), shared=False)
+    address, _ = await pages.ask(wanted("a", probe=ProbeTimes(0.1, 0.0, 60.0)), shared=False)
     await instances.see_to("r", 1)
     await instances.change(address, HELD, State.RUNNING, due=10, epoch=1)
     return address
@@ -247,9 +128,9 @@ async def left(redis: Redis, keys: Keys, address: str) -> float:
 
 
 async def test_no_probe_begins_before_the_last_one_is_noted(
-    instances: Instances, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, redis: Redis, keys: Keys
 ) -> None:
-    address = await probed(instances)
+    address = await probed(instances, pages)
     (turn,) = await instances.due_probes()
 
     assert await left(redis, keys, address) > 60_000  # its patience, not its period
@@ -258,9 +139,9 @@ async def test_no_probe_begins_before_the_last_one_is_noted(
 
 
 async def test_a_probe_counts_once_and_only_in_its_turn(
-    instances: Instances, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, redis: Redis, keys: Keys
 ) -> None:
-    address = await probed(instances)
+    address = await probed(instances, pages)
     (late,) = await instances.due_probes()
     await redis.zadd(keys.probes(), {address: 1})  # as if its gateway were lost
     (turn,) = await instances.due_probes()
@@ -283,9 +164,15 @@ async def test_a_probe_counts_once_and_only_in_its_turn(
     ("ran", "is_well", "restarts"), [(3_600, True, 0), (5, True, 9), (3_600, False, 9)]
 )
 async def test_restarts_are_forgiven_to_who_has_run_well(
-    instances: Instances, redis: Redis, keys: Keys, ran: int, is_well: bool, restarts: int
+    instances: Instances,
+    pages: InstancePages,
+    redis: Redis,
+    keys: Keys,
+    ran: int,
+    is_well: bool,
+    restarts: int,
 ) -> None:
-    address = await probed(instances)
+    address = await probed(instances, pages)
     await redis.hset(keys.instance(address), "probe_restarts", 9)
     await redis.hincrby(keys.instance(address), "changed", -ran * 1000)
     (turn,) = await instances.due_probes()
@@ -296,10 +183,14 @@ async def test_restarts_are_forgiven_to_who_has_run_well(
 
 
 async def test_a_gateway_hears_again_which_probes_are_its_own(
-    instances: Instances, redis_client: RedisClient, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    instances: Instances,
+    pages: InstancePages,
+    redis_client: RedisClient,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    await probed(instances)
-    other = Instances(redis_client, keys, SEALS)
+    await probed(instances, pages)
+    other = Instances(redis_client, keys)
     monkeypatch.setattr(secrets, "token_hex", lambda _: "this call")
 
     due = await instances.due_probes()
@@ -309,20 +200,20 @@ async def test_a_gateway_hears_again_which_probes_are_its_own(
     assert await other.due_probes() == []
 
 
-async def ended(instances: Instances, logs: InstanceLogs, client: str) -> str:
-    address, _ = await instances.ask(wanted(client), shared=False)
+async def ended(instances: Instances, pages: InstancePages, logs: InstanceLogs, client: str) -> str:
+    address, _ = await pages.ask(wanted(client), shared=False)
     await logs.write(address, "error", ["bad"])
     await instances.end(address, because="it had to")
     return address
 
 
 async def test_of_what_is_over_a_workspace_keeps_the_last(
-    instances: Instances, redis_client: RedisClient, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, redis_client: RedisClient, redis: Redis, keys: Keys
 ) -> None:
     logs = InstanceLogs(redis_client, keys)
     for number in range(APP_ENDS + 20):
-        await ended(instances, logs, f"c{number:02}")
-    await instances.ask(wanted("c19"), shared=False)  # again, so it is not over any more
+        await ended(instances, pages, logs, f"c{number:02}")
+    await pages.ask(wanted("c19"), shared=False)  # again, so it is not over any more
 
     await instances.see_to()
 
@@ -335,12 +226,12 @@ async def test_of_what_is_over_a_workspace_keeps_the_last(
 
 
 async def test_what_is_forgotten_leaves_nothing(
-    instances: Instances, redis_client: RedisClient, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, redis_client: RedisClient, redis: Redis, keys: Keys
 ) -> None:
     logs = InstanceLogs(redis_client, keys)
-    over = await ended(instances, logs, "over")
+    over = await ended(instances, pages, logs, "over")
     for client in ("runs", "stops", "waits"):
-        await instances.ask(wanted(client, probe=ProbeTimes(60.0, 0.0, 5.0)), shared=False)
+        await pages.ask(wanted(client, probe=ProbeTimes(60.0, 0.0, 5.0)), shared=False)
         await logs.write(f"ann/{client}", "log", ["here"])
         if client != "waits":
             await instances.see_to("r", 1)
@@ -360,14 +251,14 @@ async def test_what_is_forgotten_leaves_nothing(
 
 
 async def test_looking_for_probes_reads_only_those_that_are_due(
-    instances: Instances, redis: Redis, keys: Keys
+    instances: Instances, pages: InstancePages, redis: Redis, keys: Keys
 ) -> None:
     for client, probe in (
         ("a", ProbeTimes(60.0, 0.0, 5.0)),
         ("later", ProbeTimes(60.0, 50.0, 5.0)),
         ("none", None),
     ):
-        await instances.ask(wanted(client, probe=probe), shared=False)
+        await pages.ask(wanted(client, probe=probe), shared=False)
     await instances.see_to("r", 3)
     for client in ("a", "later", "none"):
         await instances.change(f"ann/{client}", HELD, State.RUNNING, due=10, epoch=1)
@@ -381,24 +272,11 @@ async def test_looking_for_probes_reads_only_those_that_are_due(
     assert await redis.zrange(keys.probes(), 0, -1) == [b"ann/later"]
 
 
-async def test_who_asks_again_after_the_start_gets_the_same(
-    instances: Instances, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(secrets, "token_hex", lambda _: "this call")
-    asked = await instances.ask(wanted("a"), shared=False)
-    monkeypatch.undo()
-    await instances.see_to("r", 1)
-    assert await instances.issue_ticket(await instances.get("ann/a"))
-
-    monkeypatch.setattr(secrets, "token_hex", lambda _: "this call")
-    assert await instances.ask(wanted("a"), shared=False) == asked
-
-
 async def test_what_a_runner_took_it_hears_again(
-    instances: Instances, monkeypatch: pytest.MonkeyPatch
+    instances: Instances, pages: InstancePages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for client in ("a", "b", "c"):
-        await instances.ask(wanted(client), shared=False)
+        await pages.ask(wanted(client), shared=False)
     monkeypatch.setattr(secrets, "token_hex", lambda _: "this call")
 
     taken = await instances.see_to("r", 2)
@@ -412,17 +290,18 @@ async def test_what_a_runner_took_it_hears_again(
 @pytest.mark.parametrize("looked_at", [2, 5])
 async def test_those_that_wait_hide_no_others(
     instances: Instances,
+    pages: InstancePages,
     redis: Redis,
     keys: Keys,
     monkeypatch: pytest.MonkeyPatch,
     looked_at: int,
 ) -> None:
     monkeypatch.setattr(registry, "_LOOKED_AT", looked_at)
-    lost, over = [(await instances.ask(wanted(client), shared=False))[0] for client in "lo"]
+    lost, over = [(await pages.ask(wanted(client), shared=False))[0] for client in "lo"]
     await instances.end(over)
     await instances.see_to("r", 1)
     await instances.change(lost, HELD, State.RUNNING, due=10)
-    waiting = [(await instances.ask(wanted(f"c{n}"), shared=False))[0] for n in range(8)]
+    waiting = [(await pages.ask(wanted(f"c{n}"), shared=False))[0] for n in range(8)]
     for address in (lost, over):  # as if their time had come just now
         await redis.zadd(keys.instances(), {address: time.time() * 1000})
 
@@ -433,9 +312,9 @@ async def test_those_that_wait_hide_no_others(
     assert await instances.see_to("s", 2) == waiting[:2]  # who came first
 
 
-async def test_what_there_is_is_counted(instances: Instances) -> None:
+async def test_what_there_is_is_counted(instances: Instances, pages: InstancePages) -> None:
     for client in ("a", "b", "c"):
-        await instances.ask(wanted(client), shared=False)
+        await pages.ask(wanted(client), shared=False)
     await instances.see_to("r1", 2)
     await instances.see_to("r2", 0)
     await instances.change("ann/a", HELD, State.RUNNING, due=10)
@@ -459,40 +338,3 @@ async def test_slots_of_runners_that_have_left_are_not_counted(instances: Instan
     tally = await instances.count()
 
     assert (tally.free, tally.runners) == (5, 1)
-
-
-async def test_only_the_page_of_what_is_wanted_comes_again(instances: Instances) -> None:
-    address, _ = await instances.ask(wanted("a"), shared=False)
-    page = Attachment(address, "a", Workspace("ann"), PAGE, "h", "n")
-    stranger = page._replace(identity=ANN)
-
-    assert await instances.comes_again(page)
-    await instances.see_to("r", 1)
-    assert await instances.comes_again(page)
-    await instances.end(address)  # its runner closes the page now
-    assert not await instances.comes_again(page)
-    assert await instances.comes_again(stranger)
-    assert not await instances.comes_again(page._replace(address="ann/forgotten"))
-
-
-async def test_a_page_is_over_when_its_instance_is_or_another_one_has_its_address(
-    instances: Instances,
-) -> None:
-    address, _ = await instances.ask(wanted("a"), shared=False)
-    page = Attachment(address, "a", Workspace("ann"), PAGE, "h", "n")
-    await instances.see_to("r", 1)
-    assert not await instances.is_over(page)
-    await instances.end(address)  # its runner closes the page now
-    assert not await instances.is_over(page)
-    await instances.change(address, frozenset((State.STOPPING,)), State.STOPPED)
-    assert await instances.is_over(page)
-    assert not await instances.is_over(page._replace(identity=ANN))
-
-    next_user = page_user(ANN, "ann")
-    await instances.ask(wanted("a")._replace(user=next_user), shared=False)
-
-    assert await instances.is_over(page)
-    assert not await instances.may_return(address, PAGE)
-    assert await instances.may_return(address, next_user)
-    assert not await instances.is_over(page._replace(identity=next_user))
-    assert await instances.is_over(page._replace(address="ann/forgotten"))

@@ -120,7 +120,7 @@ def test_a_host_without_end_is_refused(name: str) -> None:
 def gatekeeper(redis: FakeRedis) -> Gatekeeper:
     nothing: Any = None
     workspaces = Workspaces(redis.client, Keys("hypha"))
-    return Gatekeeper(nothing, nothing, workspaces, nothing)
+    return Gatekeeper(nothing, nothing, workspaces, nothing, nothing)
 
 
 async def test_whether_somebody_new_has_a_workspace_is_not_asked() -> None:

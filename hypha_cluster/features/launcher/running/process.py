@@ -90,7 +90,7 @@ def _outlook(hub: str, redis: RedisClient, keys: Keys, bounds: Bounds) -> Outloo
     return Outlook(
         hub.rstrip("/"),
         Apps(redis, keys),
-        Instances(redis, keys),
+        Instances(redis, keys, with_pages=False),
         InstanceLogs(redis, keys),
         services,
         bounds,

@@ -11,7 +11,7 @@ from hypha_cluster.features.launcher.keeping import Keeper
 from hypha_cluster.features.launcher.log_functions import LogFunctions
 from hypha_cluster.features.launcher.packages import Packages
 from hypha_cluster.features.launcher.service import server_apps
-from hypha_cluster.features.launcher.starting import Insight, Starter
+from hypha_cluster.features.launcher.starting import Insight, Known, Starter
 from hypha_cluster.hub.context import Context
 from hypha_cluster.hub.services import HubService
 from hypha_cluster.identity.access import Identity, Workspace, own_workspace
@@ -21,6 +21,7 @@ from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance import HELD, Instance, State
 from hypha_cluster.registry.instance_calls import KeptApps
 from hypha_cluster.registry.instance_logs import Cursor, InstanceLogs
+from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.workspaces import Workspaces
@@ -54,6 +55,7 @@ class Site(NamedTuple):
     keys: Keys
     apps: Apps
     instances: Instances
+    pages: InstancePages
     logs: InstanceLogs
     kept: KeptApps
     workspaces: Workspaces
@@ -63,14 +65,16 @@ class Site(NamedTuple):
 
     @classmethod
     def of(cls, redis: RedisClient, keys: Keys) -> "Site":
-        apps, instances = Apps(redis, keys), Instances(redis, keys, SEALS)
+        apps, instances = Apps(redis, keys), Instances(redis, keys)
+        pages = InstancePages(redis, keys, SEALS, instances)
         logs, kept = InstanceLogs(redis, keys), KeptApps(redis, keys, SEALS)
         workspaces, probes = Workspaces(redis, keys), AlwaysReady()
         insight = Insight(lambda address: 0, Counts())
-        starter = Starter(apps, instances, logs, workspaces, probes, insight)  # type: ignore[arg-type]  # see AlwaysReady
+        known = Known(apps, instances, pages, logs)
+        starter = Starter(known, workspaces, probes, insight)  # type: ignore[arg-type]  # see AlwaysReady
         installer = Installer(apps, "", Packages("", ""))
         keeper = Keeper(kept, apps, instances)
-        return cls(redis, keys, apps, instances, logs, kept, workspaces, installer, starter, keeper)
+        return cls(redis, keys, *known, kept, workspaces, installer, starter, keeper)
 
     async def settle(self, user: Identity = ANN) -> Workspace:
         """Make the workspace of a user."""

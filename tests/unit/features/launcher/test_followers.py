@@ -36,7 +36,7 @@ async def following(site: Site, valkey_url: str) -> AsyncIterator[Following]:
         supervisor=Supervisor(),
     )
     following = Following(site.logs, grounds)
-    await site.instances.ask(wanted("c"), shared=False)
+    await site.pages.ask(wanted("c"), shared=False)
     async with following.listening():
         yield following
     await servers.aclose()

@@ -11,7 +11,7 @@ from tests.unit.features.launcher.rig import Functions, Site
 
 async def test_a_log_is_read_by_kind_and_by_time(site: Site, functions: Functions) -> None:
     me = site.context()
-    await site.instances.ask(wanted("c"), shared=False)
+    await site.pages.ask(wanted("c"), shared=False)
     await site.logs.write("ann/c", "log", ["one", "two"])
     await site.logs.write("ann/c", "error", ["bad"])
 
@@ -38,14 +38,14 @@ async def test_a_log_is_read_by_kind_and_by_time(site: Site, functions: Function
 async def test_bad_questions_about_logs_are_told_what_is_wrong(
     site: Site, functions: Functions, about: dict[str, Any], says: str
 ) -> None:
-    await site.instances.ask(wanted("c"), shared=False)
+    await site.pages.ask(wanted("c"), shared=False)
 
     with pytest.raises(BadRequest, match=says):
         await functions.logs.logs(site.context(), "c", **about)
 
 
 async def test_who_asks_for_more_waits_within_bounds(site: Site, functions: Functions) -> None:
-    await site.instances.ask(wanted("c"), shared=False)
+    await site.pages.ask(wanted("c"), shared=False)
 
     answer = await functions.logs.logs(site.context(), "c", after="", wait=9_999)
 
@@ -54,7 +54,7 @@ async def test_who_asks_for_more_waits_within_bounds(site: Site, functions: Func
 
 
 async def test_a_stream_is_for_http(site: Site, functions: Functions) -> None:
-    await site.instances.ask(wanted("c"), shared=False)
+    await site.pages.ask(wanted("c"), shared=False)
 
     with pytest.raises(BadRequest, match="A stream is for HTTP"):
         await functions.logs.follow(site.context(), "c")

@@ -44,9 +44,7 @@ class Shelf:
         lookup = Mock(base_url=lambda _: URL)
         gatekeeper: Any = Gatekeeper()
         browsers: Any = self.browsers
-        self._pages = AppPages(
-            site.apps, site.instances, gatekeeper, lookup, site.workspaces, browsers
-        )
+        self._pages = AppPages(site.apps, site.pages, gatekeeper, lookup, site.workspaces, browsers)
 
     async def get(
         self,

@@ -34,7 +34,7 @@ CALLS: dict[str, Call] = {
 @pytest.mark.parametrize("name", sorted(CALLS.keys() - {"install", "launch"}))
 async def test_apps_of_others_are_theirs(site: Site, functions: Functions, name: str) -> None:
     await site.install()
-    await site.instances.ask(wanted("c"), shared=False)
+    await site.pages.ask(wanted("c"), shared=False)
     await site.settle(BOB)
 
     for place in (site.context(BOB, "bob"), site.context(BOB, None)):
@@ -48,7 +48,7 @@ async def test_apps_of_others_are_theirs(site: Site, functions: Functions, name:
 @pytest.mark.parametrize("name", sorted(CALLS.keys() - {"list_apps"}))
 async def test_who_is_anonymous_may_do_nothing(site: Site, functions: Functions, name: str) -> None:
     await site.install()
-    await site.instances.ask(wanted("c"), shared=False)
+    await site.pages.ask(wanted("c"), shared=False)
 
     with pytest.raises(PermissionDenied, match="must be authenticated"):
         await CALLS[name](functions, site.context(GUEST, "guest"))

@@ -9,7 +9,7 @@ import pytest
 from hypha_cluster.errors import Overloaded, RedisUnavailable
 from hypha_cluster.features.launcher import starting
 from hypha_cluster.features.launcher.probes import LIVENESS, Probes
-from hypha_cluster.features.launcher.starting import Insight, Start, Starter
+from hypha_cluster.features.launcher.starting import Insight, Known, Start, Starter
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.apps import App
@@ -69,7 +69,8 @@ class Place:
 
 
 def starter(place: Any) -> Starter:
-    return Starter(place, place, place, place, place, Insight(lambda address: 0, Counts()))
+    known = Known(place, place, place, place)
+    return Starter(known, place, place, Insight(lambda address: 0, Counts()))
 
 
 async def test_who_has_no_room_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

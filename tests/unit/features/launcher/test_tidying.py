@@ -20,7 +20,7 @@ async def test_apps_go_with_their_workspace_when_it_is_missing_twice(
 ) -> None:
     """Once may be the moment in which it is made anew."""
     await site.install()
-    await site.instances.ask(wanted("c"), shared=False)
+    await site.pages.ask(wanted("c"), shared=False)
     await tidying.remove_lost_apps()
     assert await site.apps.of_workspace("ann")
     await redis.delete(site.keys.workspace("ann"))
@@ -68,7 +68,7 @@ async def test_pages_alone_keep_no_workspace(
     is_ended: bool,
 ) -> None:
     await site.workspaces.create(Workspace("lab", owners=[ANN.id], persistent=is_persistent))
-    await site.instances.ask(wanted("page")._replace(workspace="lab", user=PAGE), shared=False)
+    await site.pages.ask(wanted("page")._replace(workspace="lab", user=PAGE), shared=False)
     await site.apps.install(an_app("adder", 0), {}, {})
     for client in clients:
         await redis.sadd(site.keys.clients("lab"), client)

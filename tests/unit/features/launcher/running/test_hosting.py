@@ -43,7 +43,7 @@ class Stand:
         seconds: for its start. claimed: so many seconds ago.
         """
         await self.site.install("adder")
-        await self.site.instances.ask(wanted("c")._replace(timeout=seconds), shared=False)
+        await self.site.pages.ask(wanted("c")._replace(timeout=seconds), shared=False)
         await self.site.instances.see_to("r", 1)
         return self.go_on(await self.now(), claimed)
 
@@ -172,7 +172,7 @@ async def test_an_app_that_is_not_there_has_failed(stand: Stand) -> None:
     assert crashed.state is State.BACKOFF
 
     await stand.site.instances.end(ADDRESS)
-    await stand.site.instances.ask(wanted("c"), shared=False)
+    await stand.site.pages.ask(wanted("c"), shared=False)
     await stand.site.instances.see_to("r", 1)
 
     assert (await stand.over(stand.go_on(await stand.now()))).state is State.FAILED
@@ -273,9 +273,9 @@ async def test_the_ticket_for_its_files_ends_with_it(stand: Stand) -> None:
     hosted = await stand.host()
     await stand.until_running()
     ticket = stand.browser.opened[0].assignment.url.partition("/~")[2].partition("/")[0]
-    assert await stand.site.instances.opens(ticket, "ann/adder") == 1
+    assert await stand.site.pages.opens(ticket, "ann/adder") == 1
     await stand.site.instances.end(ADDRESS)
 
     await stand.over(hosted)
 
-    assert await stand.site.instances.opens(ticket, "ann/adder") is None
+    assert await stand.site.pages.opens(ticket, "ann/adder") is None

@@ -74,7 +74,7 @@ class Started:
 @pytest.fixture
 async def instances(redis_client: RedisClient, redis_prefix: str) -> AsyncIterator[Instances]:
     async with asyncio.timeout(LIMIT):
-        yield Instances(redis_client, Keys(redis_prefix))
+        yield Instances(redis_client, Keys(redis_prefix), with_pages=False)
 
 
 async def known(instances: Instances) -> None:

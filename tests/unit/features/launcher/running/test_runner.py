@@ -46,7 +46,7 @@ class Shop:
     async def want(self, *clients: str) -> None:
         await self.site.install("adder")
         for client in clients:
-            await self.site.instances.ask(wanted(client), shared=False)
+            await self.site.pages.ask(wanted(client), shared=False)
 
     async def come_in(self) -> None:
         """Have all pages that are open offer what they are there for."""
