@@ -87,7 +87,7 @@ class Store:
             return len(listed) - 1
 
     def keys(self) -> set[str]:
-        """All but notes that expire: of who has left, what somebody uses, how a gateway does."""
+        """All but notes that expire: who has left, what somebody uses, how a gateway does."""
         with self.client() as redis:
             keys = {key.decode() for key in redis.scan_iter(f"{PREFIX}:*", count=1000)}
             notes = (f"{PREFIX}:used:", f"{PREFIX}:tally:")
@@ -138,7 +138,7 @@ class Member(Gateway):
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Have the kernel stop the process for a while."""
+        """Have the kernel stop the process meanwhile."""
         self.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -219,7 +219,7 @@ class Cluster:
             self.check_logs()
 
     def check_logs(self) -> None:
-        """Whatever happened, no gateway may have met with something that nobody had thought of."""
+        """Whatever happened, no gateway may have logged a traceback."""
         for gateway in self.gateways:
             log = gateway.log()
             assert gateway.tracebacks_allowed or "Traceback" not in log, log

@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """What did not hold, or was not tried, belongs on the page too."""
+    """Note on the page what failed and what was skipped, too."""
     name = report.nodeid.rpartition("::")[2].replace("_", " ")
     if report.failed:
         Report().note(name, outcome="**failed**")

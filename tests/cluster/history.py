@@ -52,7 +52,7 @@ class History:
         self.begun: dict[Call, float] = {}
         self.outcomes: defaultdict[Call, list[Outcome]] = defaultdict(list)
         self.executions: list[Execution] = []
-        # Who was caught in an endless loop of the client's own; see program.py.
+        # Those caught in an endless loop of the client's own; see program.py.
         self.caught: set[str] = set()
         for note in sorted(notes, key=lambda note: note["at"]):
             self._take(note)
@@ -116,7 +116,7 @@ class History:
                     yield f"{call} was answered, but by nobody"
 
     def _misdirected(self) -> Iterator[str]:
-        """Every provider has a workspace of its own: who got another's call got a stranger's."""
+        """Every provider has a workspace of its own, so only a stranger gets its calls instead."""
         for execution in self.executions:
             if not execution.provider == execution.meant == execution.call[1]:
                 yield f"{execution.provider} got {execution.call}"

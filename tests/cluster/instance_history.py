@@ -73,7 +73,7 @@ class Record(NamedTuple):
         yield from _alive_after_the_fence(address, _admitted(steps), beats)
 
     def _two_at_a_time(self) -> Iterator[str]:
-        """Who may share an instance is never given a second one beside it."""
+        """Whoever may share an instance is never given a second one beside it."""
         lives = sorted(
             (app, began, ended, address)
             for address, app in self.apps.items()

@@ -113,7 +113,7 @@ class Caller:
 
 
 def watch_for_the_endless_loop(diary: Diary, names: "list[str]") -> None:
-    """End this program, and say so, when the client has caught itself in an endless loop.
+    """End this program, and say so, when the client is caught in its own endless loop.
 
     Clients from 0.5.32 on read by `while True: while not ws.closed: ...`, without an await when the
     connection is closed. If it breaks while a frame waits to be read, they never leave that loop.

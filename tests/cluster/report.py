@@ -17,36 +17,43 @@ FIGURES = "HYPHA_TEST_FIGURES"
 HEAD = """\
 # Reliability
 
-What the cluster tests have measured: three gateways behind HAProxy with `deploy/haproxy.cfg` as it
-is shipped and one Valkey, if nothing else is said, and published clients that were told nothing but
-the balancer's address (imjoy-rpc 0.5.16 and 0.5.59 in Python, 0.5.59 in Chromium), all on one
-machine. This page is written by
+What the cluster tests measured, all on one machine: three gateways behind HAProxy with
+`deploy/haproxy.cfg` as it is shipped, one Valkey, and published clients (imjoy-rpc 0.5.16 and
+0.5.59 in Python, 0.5.59 in Chromium) that know nothing but the balancer's address. Where an
+experiment has something else, its description says so. This page is written by
 
 ```sh
 make chaos
 ```
 
-*Under load*, five callers in Python and a page call three providers in Python and one in the page,
-without end. A caller in Python has up to three calls under way at each provider, the page has one;
-the next one is placed 0.03 s after an answer.
+*Under load*, five callers in Python and one in a browser page call three providers in Python and
+one in the page, without end. A caller in Python has up to three calls under way at each provider,
+the page has one; each places its next call 0.03 s after an answer.
 
-A call that *failed* is one whose caller got an error. Besides what is counted here, every call is
-checked to have exactly one outcome and the right one, to be executed at most once, in the order of
-its caller, by whom it was meant for, and never after its caller was told that it failed. There is
-one exception: when its connection breaks, 0.5.16 opens several at once and sends by whichever is
-ready first, so what it sends or gets within 15 s of a crash is in an order of its own. Each of them
-ends the one before, and it writes to one that is just closing too, so that some calls cannot be
-sent ("Failed to send the request").
+A call *failed* if its caller got an error. Besides what is counted here, the tests check of every
+call that it has exactly one outcome, and the right one; and that nobody but its target executes it,
+at most once, in the order in which its caller placed its calls, and never after its caller was told
+that it failed. There is one exception. When its connection breaks, 0.5.16 opens several at once and
+sends by whichever is ready first, so no hub can keep what it sends or gets within 15 s of a crash
+in order. Each of these connections ends the one before, and 0.5.16 also writes to one that is just
+closing, so some of its calls cannot be sent ("Failed to send the request").
 
-A "time out" is the client's own word, after 30 s, or 10 s in 0.5.16: the frame was lost with the
-memory of what failed or with a connection that broke, or its answer came too late.
+A "time out" is an error that the client itself raises, after 30 s, or 10 s in 0.5.16. The frame was
+lost with the memory of what failed or with a connection that broke, or its answer came too late.
+
+*Clients lost* are callers whose calls to at least one provider did not succeed any more in the
+end. *Clients in an endless loop of their own* are Python programs that a fault of imjoy-rpc, from
+0.5.32 on, keeps busy for ever when a connection breaks while a frame waits to be read. *Seconds*
+count from what happened: *to the first good call* of each pair of caller and provider, and *in
+which calls failed* to the placing of the last call that failed. The *longest call* may be one that
+failed.
 
 [What was done](#what-was-done) says what is behind each row.
 """
 
 
 class Report:
-    """Collects figures, if somebody wants them. about: what the experiment is, in sentences."""
+    """Collects figures, if it is told where. about: what the experiment is, in sentences."""
 
     def __init__(self, about: str = "") -> None:
         self._about = " ".join(about.split())

@@ -1,4 +1,4 @@
-"""Whoever calls a client that is not there is told what is the matter, and need not wait."""
+"""Whoever calls a client that is not there is told why at once."""
 
 import asyncio
 import time
@@ -26,8 +26,9 @@ def short_grace(start_cluster: StartCluster) -> Cluster:
 
 
 async def test_every_absence_has_an_error_of_its_own(short_grace: Cluster, report: Report) -> None:
-    """One gateway's client calls clients of others, of which one leaves, one breaks off, and one
-    is on a gateway that is killed. They keep their places for 3 s, their mailboxes hold 5 frames.
+    """A client of one gateway calls clients of other gateways: one of them leaves, one loses its
+    connection, and the gateway of one is killed. A suspended client keeps its place for 3 s, and
+    its mailbox holds 5 frames.
     """
     async with await RawClient.connect(short_grace.gateways[0].url) as caller:
         await _call_one_that_leaves(short_grace, caller, report)

@@ -27,8 +27,9 @@ SOON = 20 * SECOND
 async def test_clients_of_the_only_gateway_come_back_to_the_next_one(
     start_cluster: StartCluster, chromium: "Chromium", tmp_path: Path, report: Report
 ) -> None:
-    """Under load SIGTERM ends the only gateway, with a drain time of two minutes, behind HAProxy.
-    The next one is started when the first has ended; HAProxy has clients wait until it is ready.
+    """Under load, SIGTERM stops the only gateway behind HAProxy; its drain time is two minutes. The
+    next gateway is started when the first one has ended; HAProxy lets clients wait until it is
+    ready.
     """
     cluster = start_cluster(size=1, **UNHURRIED)
     (gateway,) = cluster.gateways

@@ -148,9 +148,10 @@ async def test_twenty_who_ask_get_one_instance_whatever_dies(
 async def test_an_app_runs_on_where_its_runner_is_killed_or_stopped(
     cluster: Cluster, users: AsyncExitStack, redis: Redis, redis_prefix: str, report: Report
 ) -> None:
-    """A server app that adds two numbers is installed and started in a window, on one gateway and
-    two runners. Its runner is killed with SIGKILL, and the one that goes on with it is stopped with
-    SIGTERM when a third is there; it is called again and again until it answers.
+    """A server app that adds two numbers is installed and started in a window, with one gateway and
+    two runners. SIGKILL ends its runner, and the other runner takes over. When a third runner is
+    there, SIGTERM stops the second. After each step the app is called again and again until it
+    answers.
     """
     gateway = cluster.gateway()
     runners = [cluster.runner(gateway.url) for _ in range(2)]
@@ -271,8 +272,9 @@ async def test_a_daemon_moves_when_its_runner_is_killed_or_stopped(
 async def test_an_app_in_python_takes_its_time(
     cluster: Cluster, users: AsyncExitStack, report: Report
 ) -> None:
-    """A server app that adds two numbers in Python, by Pyodide that the hub serves, is installed
-    and started on a runner that has had none yet; then it is started once more, of the same files.
+    """A server app that adds two numbers in Python (by Pyodide, which the hub serves) is installed
+    and started on a runner that has run no such app before. Then it is started once more, from the
+    same files.
     """
     pyodide = find("pyodide")
     if not pyodide or not is_complete(pyodide):
@@ -296,8 +298,9 @@ async def test_an_app_in_python_takes_its_time(
 
 
 async def test_a_page_takes_memory(cluster: Cluster, users: AsyncExitStack, report: Report) -> None:
-    """A runner with its browser, where what several processes share is shared out among them (Pss):
-    idle, and how much more for each of four windows of an app that adds two numbers.
+    """The memory of a runner with its browser is measured while it is idle, and again with four
+    windows of an app that adds two numbers. Memory that several processes share is divided among
+    them (Pss).
     """
     gateway = cluster.gateway()
     runner = cluster.runner(gateway.url)

@@ -69,8 +69,8 @@ without_nginx = pytest.mark.parametrize("cluster", [HAProxy, Traefik], ids=_name
 
 @without_nginx
 async def test_an_upgrade_waits_while_no_gateway_is_ready(cluster: Cluster, report: Report) -> None:
-    """Two gateways are killed and the third is frozen. When the balancer has found that out, a
-    client connects; a second later the third gateway goes on.
+    """Two gateways are killed, and the third one is frozen (SIGSTOP). When the balancer has
+    noticed, a client connects; a second later the third gateway continues.
     """
     # Frozen, not killed: so it is there again at once, however slow the machine.
     last, *others = cluster.gateways
@@ -184,8 +184,8 @@ TOLERATED = {Nginx: 0.01, Traefik: 0.0}
 async def test_a_rolling_restart_loses_nobody_and_hardly_a_call(
     balancer: type[Balancer], start_cluster: StartCluster, tmp_path: Path, report: Report
 ) -> None:
-    """Each gateway in turn is stopped by SIGTERM and started anew, behind another balancer, under
-    load without a page.
+    """Under load without a page, and behind the balancer that is named, each gateway in turn is
+    stopped by SIGTERM and started again.
     """
     cluster = start_cluster(balancer)
     load = Load(cluster.url, tmp_path)

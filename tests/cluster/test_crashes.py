@@ -28,8 +28,8 @@ SLOWEST_RETURN = 15 * SECOND
 async def test_after_a_crash_all_are_back_by_themselves(
     cluster: Cluster, chromium: "Chromium", tmp_path: Path, report: Report
 ) -> None:
-    """A gateway with at least one provider on it is killed under load, and started anew 3 s later.
-    Meanwhile the listing of public services is asked again and again: it names all of them.
+    """Under load, a gateway with at least one provider is killed, and started again 3 s later.
+    Meanwhile the listing of public services is read again and again; it always has all of them.
     """
     ordeal = await undergo(
         load := Load(cluster.url, tmp_path, chromium),

@@ -37,8 +37,9 @@ async def crash(cluster: Cluster, gateway: Member) -> None:
 async def test_a_page_comes_back_from_a_gateway_that_goes(
     end: End, release: str, cluster: Cluster, chromium: "Chromium", report: Report
 ) -> None:
-    """A page whose frames come by server-sent events offers a service. The gateway that has its
-    stream goes; the page is back with its service, and whatever gateway its frames arrive at.
+    """A page that gets its frames by server-sent events offers a service. The gateway that has its
+    stream is killed, or drains. The page comes back with its service, and what it sends may arrive
+    at any gateway.
     """
     page = await chromium.open(release, "hypha-rpc-sse.min.js")
     page.tolerate("Failed to load resource|ERR_")

@@ -65,8 +65,8 @@ async def test_with_sentinels_the_master_is(
     tmp_path: Path,
     report: Report,
 ) -> None:
-    """Three Sentinels watch a master and two replicas. The master is killed, or the Sentinels are
-    told to replace it, under load.
+    """Three Sentinels watch a master and two replicas. Under load, the master is killed, or the
+    Sentinels are told to replace it.
     """
     cluster = start_cluster(redis_url=sentinels.url)
 
@@ -89,7 +89,7 @@ async def test_a_primary_of_three_is_killed(
     tmp_path: Path,
     report: Report,
 ) -> None:
-    """The primary that has a provider's keys is killed under load; its replica takes its place."""
+    """Under load, the primary that has a provider's keys is killed; its replica takes its place."""
     cluster = start_cluster(redis_url=shards.url)
     load = Load(cluster.url, tmp_path, chromium)
 
@@ -114,7 +114,7 @@ async def test_a_slot_moves_to_another_shard_and_back(
     tmp_path: Path,
     report: Report,
 ) -> None:
-    """The slot of a provider is moved to another shard and back, under load."""
+    """Under load, the slot of a provider is moved to another shard, and back."""
     cluster = start_cluster(redis_url=shards.url)
     load = Load(cluster.url, tmp_path, chromium)
 

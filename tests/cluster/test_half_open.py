@@ -40,8 +40,8 @@ def pair(cluster: Cluster) -> tuple[str, str]:
 async def test_a_client_with_its_token_takes_its_place_from_a_half_open_connection(
     cluster: Cluster, pair: tuple[str, str], report: Report
 ) -> None:
-    """The network of a client goes dead without a word. It connects to another gateway, with its
-    reconnection token, while the first one takes it to be there.
+    """The network of a client goes dead, and nobody is told. The client connects to another gateway
+    with its reconnection token, while it still looks connected to the first one.
     """
     first, second = pair
     async with Line(first) as line, await RawClient.connect(second) as caller:
@@ -68,8 +68,9 @@ async def test_a_client_with_its_token_takes_its_place_from_a_half_open_connecti
 async def test_a_client_without_a_token_takes_its_place_from_a_half_open_connection(
     pair: tuple[str, str], report: Report
 ) -> None:
-    """The same, by a client that has only the access token that it came with, as those in Pyodide
-    do. The hub asks the old connection first.
+    """The same as above, by a client that has no reconnection token but only the token that it
+    first came with, as clients in Pyodide do. The hub first asks by the old connection whether
+    anybody is there.
     """
     first, second = pair
     async with Line(first) as line, await RawClient.connect(second) as owner:
@@ -81,7 +82,7 @@ async def test_a_client_without_a_token_takes_its_place_from_a_half_open_connect
                 took = time.monotonic() - started
                 assert took < 5 * SECOND, "old Python clients wait no longer for an upgrade"
                 report.note(
-                    "a client without a token returns while it looks connected",
+                    "a client without a reconnection token returns while it looks connected",
                     seconds_to_return=took,
                 )
         await old.closed()
@@ -133,7 +134,7 @@ async def test_a_gateway_that_sleeps_delivers_what_came_meanwhile(cluster: Clust
 async def test_a_gateway_sleeps_and_wakes_up(
     cluster: Cluster, chromium: "Chromium", tmp_path: Path, report: Report
 ) -> None:
-    """A gateway is stopped by the kernel for 10 s under load, and goes on."""
+    """Under load, the kernel stops a gateway for 10 s; then it continues."""
     sleeper = cluster.gateways[0]
 
     async def sleep_and_wake_up() -> float:
@@ -160,8 +161,8 @@ async def test_a_gateway_sleeps_and_wakes_up(
     reason="only root can make a network, with unshare, iproute2 and iptables",
 )
 def test_packets_are_lost(tmp_path: Path, report: Report) -> None:
-    """In a network of its own all packets between a client and its gateway are dropped from one
-    moment on, so that neither is told.
+    """All packets between a client and its gateway are dropped from one moment on, in a network of
+    their own. Neither side is told.
     """
     HAProxy.program()  # while there is a network to install it from
     script = [sys.executable, "-m", "tests.cluster.lost_packets", str(tmp_path)]

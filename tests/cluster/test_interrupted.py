@@ -36,8 +36,9 @@ TURNS = pytest.mark.parametrize(
 async def test_a_crash_while_clients_connect_leaves_no_ghost(
     turns: int, start_cluster: StartCluster, report: Report
 ) -> None:
-    """A gateway is killed again and again while 250 clients connect to it. Of what it has begun to
-    note in Redis nothing may look attached 15 s later, and a call to any of them is answered.
+    """A gateway is killed again and again while 250 clients connect to it. Of those that it had
+    begun to write into Redis, none may look attached 15 s later, and a call to any of them is
+    answered.
     """
     cluster = start_cluster()
     victim = cluster.gateways[1]
@@ -112,9 +113,9 @@ async def test_lost_replies_leave_nothing(
     tmp_path: Path,
     report: Report,
 ) -> None:
-    """Between a gateway and Redis is a proxy that breaks the connection in the place of some
-    replies, so that the gateway sends the same script again. Clients connect, register public
-    and protected services and leave meanwhile. What Redis has of them in the end is counted.
+    """A proxy between a gateway and Redis breaks the connection instead of passing some replies on,
+    so the gateway sends the same script again. Meanwhile clients connect, register public and
+    protected services, and leave. The keys that Redis still has of them at the end are counted.
     """
     keys = Keys(redis_prefix)
     with plain_server(tmp_path / "redis") as server:
@@ -141,7 +142,7 @@ async def test_lost_replies_leave_nothing(
 
 
 async def _left(redis: Redis, keys: Keys) -> set[str]:
-    """What is still there of clients, when there was time for it to go."""
+    """What Redis still has of clients when there was time for it to go."""
     kept = (keys.leases(), keys.secret(), keys.revoked(), keys.first_invitation())
     of_the_cluster = (*kept, keys.node(""), keys.invitation(""))
     left: set[str] = set()

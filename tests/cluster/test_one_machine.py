@@ -43,7 +43,7 @@ def held(tmp_path: Path) -> Iterator[HeldGateway]:
 async def test_sighup_replaces_workers_and_fails_no_call(
     chromium: "Chromium", tmp_path: Path, report: Report
 ) -> None:
-    """Under load a hub with two workers gets SIGHUP. Clients connect to its one port, without a
+    """Under load, a hub with two workers gets SIGHUP. Clients connect to its one port, without a
     balancer.
     """
     with Gateway(tmp_path / "hub.log", workers=2, **DRAIN) as hub:
@@ -67,8 +67,8 @@ async def _is_replaced(hub: Gateway) -> bool:
 async def test_a_restart_behind_a_held_socket_fails_no_call(
     held: HeldGateway, chromium: "Chromium", tmp_path: Path, report: Report
 ) -> None:
-    """Under load a hub that has its socket from somebody else is stopped by SIGTERM and started
-    anew, as `systemctl restart` does. There is no balancer; clients wait at the socket.
+    """Under load, a hub is stopped by SIGTERM and started again, as by `systemctl restart`. Another
+    program holds its socket, as systemd does. There is no balancer; clients wait at the socket.
     """
 
     async def restart() -> None:

@@ -41,8 +41,8 @@ async def test_a_page_that_only_offers_comes_back(
     chromium: "Chromium",
     report: Report,
 ) -> None:
-    """A page offers a service and sends nothing by itself; a Python program calls it ten times a
-    second while the page's gateway is replaced, or after it was killed.
+    """A page offers a service and sends nothing by itself. A Python program calls it ten times a
+    second while the page's gateway drains, or after it was killed.
     """
     page = await chromium.open(NEWEST)
     provider = await page.connect(cluster.url)
@@ -60,7 +60,7 @@ async def test_a_page_that_only_offers_comes_back(
         await ending
 
     report.note(
-        f"a page that only offers a service, its gateway's {end.__name__}",
+        f"{end.__name__} of the gateway of a page that only offers a service",
         seconds_until_it_is_back=back,
         calls=len(times),
         calls_failed=0,  # or the test has failed already

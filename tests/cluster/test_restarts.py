@@ -22,7 +22,7 @@ pytest_plugins = ["tests.browser"]
 async def test_a_rolling_restart_fails_no_call(
     cluster: Cluster, chromium: "Chromium", tmp_path: Path, report: Report
 ) -> None:
-    """Each gateway in turn is stopped by SIGTERM and started anew, under load."""
+    """Under load, each gateway in turn is stopped by SIGTERM and started again."""
     history = await _restart_all(cluster, Load(cluster.url, tmp_path, chromium), times=1)
 
     _note(report, "rolling restart of all gateways", history)
@@ -34,7 +34,9 @@ async def test_a_rolling_restart_fails_no_call(
 async def test_three_rolling_restarts_fail_no_call(
     cluster: Cluster, chromium: "Chromium", tmp_path: Path, report: Report
 ) -> None:
-    """Each gateway in turn is stopped by SIGTERM and started anew, under load; so three times."""
+    """Under load, each gateway in turn is stopped by SIGTERM and started again; and that three
+    times.
+    """
     history = await _restart_all(cluster, Load(cluster.url, tmp_path, chromium), times=3)
 
     _note(report, "rolling restart of all gateways, three times in a row", history)

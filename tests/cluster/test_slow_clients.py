@@ -64,8 +64,8 @@ async def _watched(cluster: Cluster, report: Report, what: str) -> AsyncIterator
 
 
 async def test_a_client_that_reads_nothing(start_cluster: StartCluster, report: Report) -> None:
-    """A client is called without end, with 100 kB each time, and reads nothing: calls to it are
-    turned away, and in the end it is dropped. Two others call each other meanwhile.
+    """A client that reads nothing is called without end, with 100 kB each time. Calls to it are
+    rejected, and in the end it is dropped. Meanwhile two other clients call each other.
     """
     cluster = start_cluster(outbox_size=MIB, send_timeout=3)
     first, second = cluster.gateways[:2]
@@ -105,8 +105,8 @@ async def _call_until_refused(caller: RawClient, deaf: RawClient) -> str:
 
 @pytest.mark.chaos
 async def test_a_client_that_floods_another(cluster: Cluster, report: Report) -> None:
-    """A client sends frames as fast as it can to one on another gateway, for 4 s. Two others on the
-    same gateways call each other meanwhile.
+    """A client sends frames as fast as it can to a client of another gateway, for 4 s. Meanwhile
+    two other clients of the same gateways call each other.
     """
     what = "a client that sends as much as it can"
     async with _watched(cluster, report, what):

@@ -24,9 +24,10 @@ WATCHED = 6 * SECOND
 async def test_gateways_are_ready_again_though_clients_went_meanwhile(
     cluster: Cluster, report: Report
 ) -> None:
-    """Redis is killed and started with data that takes some seconds to load. Meanwhile clients
-    break off one after the other, just when their gateways are about to fetch what they missed.
-    The seconds count from the end of loading; probes are asked for 6 s more.
+    """Redis is killed, and started with data that takes some seconds to load. Meanwhile clients
+    lose their connections one after the other, just when their gateways are about to read their
+    mailboxes. The seconds count from the end of loading; after that, the probes of the gateways are
+    asked for 6 s.
     """
     urls = [gateway.url for gateway in cluster.gateways]
     staying = [await RawClient.connect(url) for url in urls * STAYING]

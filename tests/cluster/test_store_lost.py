@@ -87,9 +87,9 @@ EVENTS = (forgets, cuts_subscribers, restarts_with_its_data, restarts_without_it
 async def test_the_cluster_heals_by_itself_when_the_store(
     event: Callable[[Store], None], cluster: Cluster, report: Report
 ) -> None:
-    """Redis forgets all, cuts the connections of subscribers, or is killed and started 2 s later,
-    with or without what it had. All works when six providers on three gateways are listed and
-    answer.
+    """Redis forgets everything (FLUSHALL), cuts the connections of subscribers, or is killed and
+    started 2 s later, with or without its data. Everything works again when six providers on three
+    gateways are listed and answer.
     """
     urls = [gateway.url for gateway in cluster.gateways]
     caller = await RawClient.connect(urls[0])
@@ -122,7 +122,7 @@ async def test_clients_go_on_when_the_store(
     tmp_path: Path,
     report: Report,
 ) -> None:
-    """The same, under load."""
+    """The same as above, under load."""
 
     async def strike() -> float:
         began = now()
