@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hypha_cluster.protocol.limits import (
     LONGEST_PAUSE,
@@ -13,18 +13,34 @@ from hypha_cluster.protocol.limits import (
 from hypha_cluster.relay.sockets import Socket
 
 Spend = Callable[[int, int], float]  # frames and bytes that came → seconds to wait
+# The users and addresses of whom they came, frames, bytes → seconds to wait
+Charge = Callable[[Sequence[str], int, int], float]
 
 
 class Pace:
     """Slows down a client that sends without end, so that others, and Redis, keep up."""
 
-    __slots__ = ("_bytes", "_clock", "_frames", "_socket", "_spend", "_timer", "_until")
+    __slots__ = (
+        "_bytes",
+        "_charge",
+        "_clock",
+        "_frames",
+        "_socket",
+        "_subjects",
+        "_timer",
+        "_until",
+    )
 
     def __init__(
-        self, socket: Socket, spend: Spend, clock: Callable[[], float] = time.monotonic
+        self,
+        socket: Socket,
+        charge: Charge,
+        subjects: Sequence[str],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._socket = socket
-        self._spend = spend
+        self._charge = charge
+        self._subjects = subjects
         self._clock = clock
         self._frames = self._bytes = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -39,7 +55,7 @@ class Pace:
 
     def _end_turn(self) -> None:
         due, now = self._frames / PACE, self._clock()
-        wait = self._spend(self._frames, self._bytes)
+        wait = self._charge(self._subjects, self._frames, self._bytes)
         self._frames = self._bytes = 0
         self._until = max(self._until, now - due) + due
         wait = max(min(wait, LONGEST_PAUSE), self._until - now)

@@ -1,5 +1,6 @@
 """Admits and attaches clients, and runs their connections, by whichever way they come."""
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
@@ -45,6 +46,7 @@ class Reception:
         supervisor: Supervisor,
     ) -> None:
         self._quotas = quotas
+        self._charge = quotas.pace  # once, not for each connection
         self._gatekeeper = gatekeeper
         self._clients = clients
         self._intake = intake
@@ -134,38 +136,56 @@ class Reception:
 
     async def live(self, connection: Connection, socket: LiveSocket) -> None:
         """Route the client's frames; the connection may outlive this call (LiveSocket.outlive)."""
+        visit = Visit(
+            self, self._intake, connection, Pace(socket, self._charge, connection.subjects)
+        )
         try:
-            pace = Pace(socket, partial(self._quotas.pace, connection.subjects))
-            socket.start(partial(self._take, connection, pace), _nothing)
+            socket.start(visit.take, _nothing)
         except BaseException:
-            self._end(connection, 1006)
+            self.over(connection, 1006)
             raise
-        recovery = None
         if connection.offer is Offer.FORGOTTEN:
-            recovery = self._recoveries.spawn(
+            visit.recovery = self._recoveries.spawn(
                 "recovery", self._recover(connection), detail=connection.address
             )
+        await socket.outlive(visit.end)
 
-        request_id = log_fields.request_id.get()
-
-        def on_closed(code: int, _reason: str) -> None:
-            if recovery is not None:
-                recovery.cancel()
-            with log_fields.about(request_id, connection.address):
-                self._end(connection, code)
-
-        await socket.outlive(on_closed)
-
-    def _end(self, connection: Connection, code: int) -> None:
+    def over(self, connection: Connection, code: int) -> None:
         """A connection is over; services of a client that may come back go on counting."""
         self._quotas.gone(connection, keeps_place=self._clients.keeps_place(connection, code))
         self._clients.detach_soon(connection, code)
 
-    def _take(self, connection: Connection, pace: Pace, message: bytes | str) -> None:
+
+class Visit:
+    """A client that is in, until its connection ends; it takes less memory than closures would.
+
+    recovery: asks it what it offers, if the hub forgot it.
+    """
+
+    __slots__ = ("_connection", "_intake", "_pace", "_reception", "_request_id", "recovery")
+
+    def __init__(
+        self, reception: Reception, intake: Intake, connection: Connection, pace: Pace
+    ) -> None:
+        self._reception = reception
+        self._intake = intake
+        self._connection = connection
+        self._pace = pace
+        self._request_id = log_fields.request_id.get()
+        self.recovery: asyncio.Task[None] | None = None
+
+    def take(self, message: bytes | str) -> None:
         """Route a message; a text frame is not of this protocol and is ignored."""
-        pace.count(len(message))
+        self._pace.count(len(message))
         if message.__class__ is not str:
-            self._intake.route(connection, message)  # type: ignore[arg-type]  # so it costs no call
+            self._intake.route(self._connection, message)  # type: ignore[arg-type]  # costs no call
+
+    def end(self, code: int, _reason: str) -> None:
+        """The connection is over, with the peer's close code."""
+        if self.recovery is not None:
+            self.recovery.cancel()
+        with log_fields.about(self._request_id, self._connection.address):
+            self._reception.over(self._connection, code)
 
 
 def _nothing() -> None:

@@ -1,6 +1,7 @@
 """A client that sends without end is read more slowly, by a clock of the test's."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -24,7 +25,7 @@ class Reading:
         self.is_paused = False
         self.spent: list[tuple[int, int]] = []
         self.too_much = 0.0  # seconds
-        self.pace = Pace(cast(Socket, self), self.spend, lambda: self.now)
+        self.pace = Pace(cast(Socket, self), self.charge, ["user ann"], lambda: self.now)
         loop = asyncio.get_running_loop()
         later = loop.call_later
 
@@ -40,7 +41,8 @@ class Reading:
     def resume(self) -> None:
         self.is_paused = False
 
-    def spend(self, frames: int, size: int) -> float:
+    def charge(self, subjects: Sequence[str], frames: int, size: int) -> float:
+        assert subjects == ["user ann"]
         self.spent.append((frames, size))
         return self.too_much
 
