@@ -160,7 +160,9 @@ class Drain:
 
     def _is_free(self, connection: Connection) -> bool:
         """Whether nothing is under way between the client and the hub itself."""
-        return not len(connection.chunks) and not self._hub.is_serving(connection.address)
+        if connection.has_sent_chunks and len(connection.chunks):
+            return False
+        return not self._hub.is_serving(connection.address)
 
     async def _wait_with(
         self, connection: Connection, reached: Callable[[], bool], patience: float

@@ -86,8 +86,9 @@ class ChunkRelay:
 
     def forget(self, connection: Connection) -> None:
         """A client is gone: remove what it had begun to send."""
-        connection.chunks.give_up_all()
-        self.clear_away(connection)
+        if connection.has_sent_chunks:
+            connection.chunks.give_up_all()
+            self.clear_away(connection)
 
     def clear_away(self, connection: Connection) -> None:
         """Remove from message caches what is left of messages that do not go on.

@@ -562,10 +562,10 @@ CANDIDATES: Final = _registry.limit(
     "each is looked at; more are chosen from at random",
 )
 KNOWN_KEYS: Final = _registry.limit(
-    1_024,
+    256,
     "addresses",
     "addresses whose keys a gateway remembers beside those of targets",
-    "who comes or goes is named a dozen times",
+    "who comes or goes is named a dozen times within milliseconds",
 )
 SIGNATURE: Final = _registry.limit(
     1_000, "characters", "a signature that is passed on", "readers of it take it apart"

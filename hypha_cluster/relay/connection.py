@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
 from hypha_cluster.identity.access import Guests
+from hypha_cluster.protocol.chunks import ChunkGuard
 from hypha_cluster.protocol.dialects.dialect import Dialect
 from hypha_cluster.registry.clients import Attachment
 from hypha_cluster.registry.encoding import Infos
@@ -110,12 +111,14 @@ class Connection:
     """A client attached to this node."""
 
     __slots__ = (
+        "_chunks",
+        "_max_message_size",
+        "_registering",
         "address",
         "announced",
         "at_home",
         "attachment",
         "base_url",
-        "chunks",
         "clock",
         "dialect",
         "early",
@@ -131,7 +134,6 @@ class Connection:
         "progress",
         "refresh_after",
         "refreshed_at",
-        "registering",
         "routed",
         "seal",
         "sent",
@@ -178,13 +180,14 @@ class Connection:
         # Service id → its info if it is public, '' if not; of those that were asked for.
         self.open_services: Infos = {}
         self.subjects, self.mail = share
-        self.registering = asyncio.Lock()  # of `services`, which change together with Redis
+        self._registering: asyncio.Lock | None = None
         # Service id → the service as the client last announced it, and its info as JSON.
         self.announced: dict[str, tuple[dict[str, Any], str]] = {}
         self.seal = seal_of(attachment.address, attachment.identity, speech.dialect)
         # Whether it may speak to nobody but the hub, so that it can log in.
         self.is_barred = attachment.identity.guest is Guests.OFF
-        self.chunks = speech.dialect.chunks(attachment.address, speech.max_message_size)
+        self._chunks: ChunkGuard | None = None
+        self._max_message_size = speech.max_message_size
         # Frames that wait until its mail is delivered; those from the bus are older than the local.
         self.waiting_from_bus, self.waiting_local = list[bytes](), list[bytes]()
         # Frames that it has sent behind one that waits for the registry; None when none waits.
@@ -197,6 +200,26 @@ class Connection:
         self.sent = self.offered = 0  # bytes; services, as they are counted
         # Of a slow client: the bytes that it has taken so far, and since when it has taken no more.
         self.progress: tuple[int, float] | None = None
+
+    # Made when they are first needed, since most connections are idle and need neither.
+
+    @property
+    def registering(self) -> asyncio.Lock:
+        """The lock of `services`, which change together with Redis."""
+        self._registering = self._registering or asyncio.Lock()
+        return self._registering
+
+    @property
+    def has_sent_chunks(self) -> bool:
+        """Whether there is anything in `chunks`."""
+        return self._chunks is not None
+
+    @property
+    def chunks(self) -> ChunkGuard:
+        """Follows what it sends in chunks."""
+        if self._chunks is None:
+            self._chunks = self.dialect.chunks(self.address, self._max_message_size)
+        return self._chunks
 
     def enter(self, stage: Stage) -> None:
         """Go on to another stage; the only place where that changes."""

@@ -27,15 +27,21 @@ _PROBE_PATIENCE: Final = 4.0  # seconds after which frames are taken not to come
 class _Channel:
     """The channel of one address that a node has joined, until it has left."""
 
-    __slots__ = ("address", "catching_up", "echo", "is_left", "kept")
+    __slots__ = ("_catching_up", "address", "echo", "is_left", "kept")
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.is_left = False
         # What comes while older frames are collected, or while it is being left.
         self.kept: list[bytes] | None = None
-        self.catching_up = asyncio.Lock()
+        self._catching_up: asyncio.Lock | None = None  # made when it is first needed
         self.echo: asyncio.Future[None] | None = None
+
+    @property
+    def catching_up(self) -> asyncio.Lock:
+        """Held while what could not be heard is collected, and handed on or given back."""
+        self._catching_up = self._catching_up or asyncio.Lock()
+        return self._catching_up
 
     def keep(self) -> None:
         """Keep what comes from now on."""

@@ -143,3 +143,10 @@ async def test_what_a_client_has_begun_goes_with_it(rig: Rig) -> None:
 
     assert rig.actions()[-2:] == ["create", "remove"]
     assert not len(rig.connection.chunks)
+
+
+async def test_of_who_has_sent_no_chunks_nothing_is_cleared_away(rig: Rig) -> None:
+    rig.relay.forget(rig.connection)
+
+    assert not rig.connection.has_sent_chunks
+    assert not rig.actions()

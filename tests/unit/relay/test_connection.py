@@ -141,3 +141,13 @@ async def test_as_whom_a_client_counts_is_known_from_its_beginning() -> None:
 
     assert (mine.subjects, mine.mail.refusal()) == (("user ann",), None)
     assert arriving(FakeSocket()).subjects == ()
+
+
+async def test_there_is_one_lock_of_its_services_and_one_guard_of_its_chunks() -> None:
+    mine = arriving(FakeSocket())
+
+    assert mine.chunks is mine.chunks
+    assert mine.has_sent_chunks
+    assert not arriving(FakeSocket()).has_sent_chunks
+    assert mine.registering is mine.registering
+    assert mine.registering is not arriving(FakeSocket()).registering
