@@ -6,12 +6,14 @@ its limit; if it makes something dearer and is worth that, raise it and say in t
 
 import asyncio
 import functools
+import gc
 import itertools
 import sys
+import tracemalloc
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from statistics import median
 from types import FrameType
@@ -53,7 +55,12 @@ CALLS_PER_FRAME = {
 # The same, for a whole operation; what Starlette and others call is not counted. Over HTTP they buy
 # one table of permission, arguments that fit the function, bounds of what is read and for how long,
 # and which pages may ask; of a visit, that nothing is left of a client, and that who waits is told.
-CALLS_PER_OPERATION = {"call by HTTP": 466, "connect and leave": 1210, "get a service": 398}
+CALLS_PER_OPERATION = {"call by HTTP": 466, "connect and leave": 1200, "get a service": 398}
+
+# What lines of the hub's own code have allocated for it; asyncio and Redis have as much again.
+BYTES_OF_AN_IDLE_CONNECTION = 3_800
+# Where bounded stores are filled for all, whoever comes: of names, of keys, of what was parsed.
+FOR_ALL = ("randomness.py", "registry/keys.py", "protocol/references.py")
 
 Operation = Callable[[], Awaitable[object]]
 
@@ -279,6 +286,41 @@ async def test_an_idle_connection_has_no_task(valkey_url: str, redis_prefix: str
         assert [await client.manager("echo", 1) for client in clients] == [1] * 10
         for client in clients:
             await client.close()
+
+
+async def test_an_idle_connection_needs_no_more_memory(valkey_url: str, redis_prefix: str) -> None:
+    many = 50
+    async with node_in_this_process(valkey_url, redis_prefix) as url, AsyncExitStack() as stack:
+        for _ in range(10):  # now there is what they have in common
+            await stack.enter_async_context(await RawClient.connect(url))
+        with MemoryOfTheHub() as memory:
+            for _ in range(many):
+                await stack.enter_async_context(await RawClient.connect(url))
+
+    each = memory.grown / many
+    limit = BYTES_OF_AN_IDLE_CONNECTION
+    assert each <= limit, f"{advice('bytes', each, limit)}\n{memory}"
+
+
+class MemoryOfTheHub:
+    """Adds up what lines of the hub's own code have allocated meanwhile, and keep in the end."""
+
+    def __enter__(self) -> "MemoryOfTheHub":
+        tracemalloc.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        gc.collect()
+        ours = [tracemalloc.Filter(True, f"{PACKAGE}/*")]
+        ours += [tracemalloc.Filter(False, f"{PACKAGE}/{name}") for name in FOR_ALL]
+        try:
+            self._kept = tracemalloc.take_snapshot().filter_traces(ours).statistics("lineno")
+        finally:
+            tracemalloc.stop()
+        self.grown = sum(line.size for line in self._kept)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self._kept[:40]))
 
 
 def servers_tasks() -> set["asyncio.Task[Any]"]:
