@@ -137,7 +137,8 @@ class _Process:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):  # what it was told, it never read
+                    pipe.close()
 
 
 class Load:
