@@ -181,7 +181,7 @@ class Node:
             elif await self._nodes.renew_lease(self.name) is not Renewal.RENEWED:
                 _log.warning("The lease of this node was lost; it takes a new one.")
                 await self._nodes.take_lease(self.name, self._about())
-                self._recovery.doubt()
+                self._on_lost_lease()
         except (Conflict, RedisUnavailable) as error:
             # Logged once, not each second; and the links log that Redis is away.
             level = logging.ERROR if isinstance(error, Conflict) else logging.INFO
@@ -191,12 +191,19 @@ class Node:
         else:
             self._renewed, self._complaint = time.monotonic(), ""
 
+    def _on_lost_lease(self) -> None:
+        """The lease was not there: this process has slept, or Redis has forgotten it."""
+        if time.monotonic() - self._renewed > self._terms.lease_ttl:
+            self._recovery.doubt()
+        else:
+            self._recovery.restored()
+
     async def _check(self) -> None:
         """Look whether Redis still knows who is here; it may have lost a part silently."""
         try:
             if not await self._presence.are_known(self._connections):
                 _log.warning("Redis does not know clients that are attached here.")
-                self._recovery.doubt()
+                self._recovery.restored()
         except RedisUnavailable as error:
             _log.debug("Nothing could be checked: %s", error)
 

@@ -16,7 +16,7 @@ from hypha_cluster.features.feature import Feature, Features, Grounds, Lookups
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.chunk_relay import ChunkRelay
-from hypha_cluster.hub.directory import Directory
+from hypha_cluster.hub.directory import Directory, Registered
 from hypha_cluster.hub.manager.manager import manager_service
 from hypha_cluster.hub.manager.services import ServiceFunctions
 from hypha_cluster.hub.manager.tokens import TokenFunctions
@@ -46,6 +46,7 @@ from hypha_cluster.registry.nodes import Nodes
 from hypha_cluster.registry.public import PublicListing
 from hypha_cluster.registry.rates import Rates
 from hypha_cluster.registry.reaper import Reaper
+from hypha_cluster.registry.regained import Regained
 from hypha_cluster.registry.revocations import Revocations
 from hypha_cluster.registry.scripts import open_redis
 from hypha_cluster.registry.services import RecentlyFound, RecentServices, Services
@@ -113,6 +114,7 @@ class Stores:
     public: PublicListing
     workspaces: Workspaces
     nodes: Nodes
+    regained: Regained
     reaper: Reaper
     revocations: Revocations
     streams: Streams
@@ -190,8 +192,9 @@ def open_stores(site: Site, links: Links) -> Stores:
     services = Services(redis, keys, public, recent)
     mailboxes = Mailboxes(redis, keys, config.reconnect_grace)
     nodes = Nodes(redis, keys, ttl=config.lease_ttl, interval=config.lease_interval)
+    regained = Regained(nodes, site.name, links.recovery)
     reaper = Reaper(redis, keys, registry, nodes, links.unheard, config.reconnect_grace)
-    workspaces = Workspaces(redis, keys)
+    workspaces = Workspaces(redis, keys, regained.find)
     revocations = Revocations(redis, keys)
     streams = Streams(redis, keys, config.reconnect_grace)
     return Stores(
@@ -202,6 +205,7 @@ def open_stores(site: Site, links: Links) -> Stores:
         public,
         workspaces,
         nodes,
+        regained,
         reaper,
         revocations,
         streams,
@@ -255,7 +259,8 @@ def open_hub(site: Site, store: Stores, relay: Frames, means: Means, features: F
     services = ServiceFunctions(store.services, calls, quotas)
     own = HubServices([_manager(site, store, means, services), *features.services()])
     lately = RecentServices(store.services, store.recent)
-    directory = Directory(store.services, lately, store.public, own, calls, load)
+    registered = Registered(store.services, lately, store.regained.find)
+    directory = Directory(registered, store.public, own, calls, load)
     functions = OwnFunctions(own, directory, relay.connections, store.workspaces)
     visits = Visits(directory, own, functions, calls, relay.activity)
     lookup = Lookup(means.gatekeeper, store.workspaces, visits, config.public_base_url, quotas)

@@ -20,6 +20,7 @@ from hypha_cluster.protocol.address import ServiceQuery, client_of, workspace_of
 from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.protocol.limits import KNOWN_SERVICES
 from hypha_cluster.registry.public import PublicListing, is_public
+from hypha_cluster.registry.regained import Find, at_once
 from hypha_cluster.registry.services import Provider, RecentServices, Services
 
 Description = dict[str, Any]
@@ -37,28 +38,37 @@ class _Fetched(NamedTuple):
     size: int
 
 
+class Registered(NamedTuple):
+    """What clients have registered; lately: the same, as it was a moment ago.
+
+    find_lost: finds it, too, when Redis has just lost it.
+    """
+
+    services: Services
+    lately: RecentServices
+    find_lost: Find = at_once
+
+
 class Directory:
     """The services of all workspaces, as somebody may see them.
 
-    lately: finds what `services` has, as it was a moment ago. load: how many calls from this node
-    wait for a client.
+    load: how many calls from this node wait for a client.
     """
 
     def __init__(
         self,
-        services: Services,
-        lately: RecentServices,
+        registered: Registered,
         public: PublicListing,
         own: HubServices,
         calls: HubCalls,
         load: Load,
     ) -> None:
-        self._services = services
+        self._services, lately, find_lost = registered
         self._public = public
         self._own = own
         self._calls = calls
-        self._now = Selection(services, own, load)
-        self._lately = Selection(lately, own, load)
+        self._now = Selection(self._services, own, load, find_lost)
+        self._lately = Selection(lately, own, load, find_lost)
         self._watching = lately.watching
         # By address and service id.
         self._fetched: cachetools.LRUCache[tuple[str, str], _Fetched]

@@ -2,13 +2,15 @@
 
 import random
 from collections.abc import Callable, Container, Sequence
+from functools import partial
 from typing import Any, Final
 
-from hypha_cluster.errors import BadRequest, PermissionDenied, ServiceNotFound
+from hypha_cluster.errors import BadRequest, NotFound, PermissionDenied, ServiceNotFound
 from hypha_cluster.hub.services import HubServices, is_hub
 from hypha_cluster.identity.access import PUBLIC
 from hypha_cluster.protocol.address import ServiceQuery, parse_service_id, workspace_of
 from hypha_cluster.protocol.guard import shown
+from hypha_cluster.registry.regained import Find, at_once
 from hypha_cluster.registry.services import Finder, Provider
 
 Load = Callable[[str], int]  # address → calls that wait for the client
@@ -66,13 +68,16 @@ def choose(
 class Selection:
     """Finds a provider for a query, as somebody who may or may not enter its workspace.
 
-    load: how many calls from this node wait for a client.
+    load: how many calls from this node wait for a client. find_lost: finds what Redis has lost.
     """
 
-    def __init__(self, services: Finder, own: HubServices, load: Load) -> None:
+    def __init__(
+        self, services: Finder, own: HubServices, load: Load, find_lost: Find = at_once
+    ) -> None:
         self._services = services
         self._own = own
         self._load = load
+        self._find_lost = find_lost
 
     async def find(
         self,
@@ -90,6 +95,16 @@ class Selection:
         known to have left.
         """
         check_mode(mode)
+        try:
+            if found := await self._look(wanted, home, inside, mode, without):
+                return found
+        except NotFound:
+            pass  # unless it was lost, and is found below
+        return await self._find_lost(partial(self._look, wanted, home, inside, mode, without))
+
+    async def _look(
+        self, wanted: ServiceQuery, home: str, inside: bool, mode: str, without: Container[str]
+    ) -> Provider | None:
         workspace = wanted.workspace or home
         if wanted.client is not None:
             return await self._direct(f"{workspace}/{wanted.client}", wanted.service, inside)

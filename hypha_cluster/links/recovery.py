@@ -17,7 +17,7 @@ class Recovery:
         self._doubted = asyncio.Event()
 
     def restored(self) -> None:
-        """A server is back, perhaps without what it knew."""
+        """A server is back, perhaps without what it knew; or it has forgotten that."""
         self._restored_at = self._clock()
         self.doubt()
 

@@ -22,6 +22,7 @@ from hypha_cluster.protocol.limits import READ_WORKSPACES, WORKSPACE_SETTINGS
 from hypha_cluster.registry.encoding import flatten, to_json
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.read_cache import ReadCache
+from hypha_cluster.registry.regained import Find, at_once
 from hypha_cluster.registry.scripts import Script
 
 # A workspace that nobody ever joined must not stay for good.
@@ -59,9 +60,10 @@ def to_hash(workspace: Workspace, *, whole: bool = False) -> dict[str, str]:
 class Workspaces:
     """Reads and changes workspaces; knows the users that permission depends on."""
 
-    def __init__(self, redis: RedisClient, keys: Keys) -> None:
+    def __init__(self, redis: RedisClient, keys: Keys, find_lost: Find = at_once) -> None:
         self._redis = redis
         self._keys = keys
+        self._find_lost = find_lost
         self._make = Script(redis, "make_workspace")
         self._change = Script(redis, "change_workspace")
         self._lately = ReadCache[Workspace | None]()
@@ -158,7 +160,9 @@ class Workspaces:
 
     async def may_use_lately(self, identity: Identity, name: str) -> bool:
         """Whether a user may use what is protected in a workspace, as it was a moment ago."""
-        workspace = _found(await self._lately.get(name, "", lambda: self.find(name)), name)
+        workspace = await self._lately.get(name, "", lambda: self.find(name))
+        if workspace is None:
+            workspace = _found(await self._find_lost(lambda: self.find(name)), name)
         user, parent = identity.parent, None
         if user is not None and identity.id != name:
             parent = await self._known_lately.get(user, "", lambda: self.known_user(user))

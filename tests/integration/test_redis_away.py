@@ -117,3 +117,42 @@ async def test_a_lost_server_is_told_once_for_each_connection(
         await asyncio.to_thread(server.start)
         await asyncio.to_thread(gateway.await_ready)
         assert gateway.log().count(" is there again") == 3
+
+
+async def test_who_is_looked_for_when_the_server_has_forgotten_all_is_found(
+    server: RedisServer, gateways: tuple[Gateway, Gateway]
+) -> None:
+    """It forgets without a word: no connection breaks."""
+    async with (
+        await RawClient.connect(gateways[0].url) as provider,
+        await RawClient.connect(gateways[1].url) as caller,
+    ):
+        echo = await provider.offer("echo", visibility="public", echo=lambda value: value)
+        server.ask("FLUSHALL")
+        found = await caller.manager("get_service", echo)
+
+        server.ask("FLUSHALL")
+        named = await caller.manager("get_service", "echo")
+
+        server.ask("FLUSHALL")
+        answer = await caller.call(provider.address, "services.echo.echo", "here")
+
+    assert found["id"] == named["id"] == echo
+    assert answer == "here"
+
+
+async def test_nobody_may_call_what_is_protected_when_the_server_has_forgotten_that(
+    server: RedisServer, gateways: tuple[Gateway, Gateway]
+) -> None:
+    async with (
+        await RawClient.connect(gateways[0].url) as provider,
+        await RawClient.connect(gateways[1].url) as stranger,
+    ):
+        called: list[str] = []
+        await provider.offer("closed", visibility="protected", work=called.append)
+
+        server.ask("FLUSHALL")
+        with pytest.raises(Rejected, match="Permission denied"):
+            await stranger.call(provider.address, "services.closed.work", "stolen")
+
+    assert not called

@@ -127,6 +127,20 @@ async def test_a_lost_lease_is_taken_anew_and_all_is_told_again(rig: Rig, renewa
     assert rig.asked == ["nodes.renew_lease", "nodes.take_lease", "recovery.doubt"]
 
 
+@pytest.mark.parametrize(("slept", "told"), [(TTL, "restored"), (TTL + 0.1, "doubt")])
+async def test_a_lease_that_is_lost_before_its_end_was_forgotten_by_redis(
+    rig: Rig, slept: float, told: str
+) -> None:
+    await rig.node._renew()
+    rig.parts.reset_mock()
+    rig.parts.nodes.renew_lease.return_value = Renewal.ENDED
+    rig.now += slept
+
+    await rig.node._renew()
+
+    assert rig.asked == ["nodes.renew_lease", "nodes.take_lease", f"recovery.{told}"]
+
+
 @pytest.mark.parametrize(
     ("error", "level"), [(AWAY, logging.INFO), (Conflict("It is another's."), logging.ERROR)]
 )
@@ -181,7 +195,7 @@ async def test_it_tells_all_again_when_redis_has_forgotten_somebody(
 
     await rig.node._check()
 
-    assert rig.asked.count("recovery.doubt") == doubts
+    assert rig.asked.count("recovery.restored") == doubts
 
 
 async def test_what_the_reaper_has_found_is_told_to_all(rig: Rig) -> None:

@@ -10,7 +10,7 @@ from hypha_cluster.errors import ClientAway, ClientLeft, HubError, ServiceNotFou
 from hypha_cluster.hub import directory as module
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.hub.context import Context
-from hypha_cluster.hub.directory import Directory, walk
+from hypha_cluster.hub.directory import Directory, Registered, walk
 from hypha_cluster.hub.services import HubService, HubServices
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import ServiceQuery
@@ -78,8 +78,7 @@ def directory_of(
     own = HubServices([LOGIN])
     found = cast(Services, services or FakeServices())
     return Directory(
-        found,
-        RecentServices(found, recent or RecentlyFound()),
+        Registered(found, RecentServices(found, recent or RecentlyFound())),
         cast(PublicListing, FakeListing()),
         own,
         cast(HubCalls, calls),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypha_cluster.hub.context import Context
-from hypha_cluster.hub.directory import Directory
+from hypha_cluster.hub.directory import Directory, Registered
 from hypha_cluster.hub.manager.services import ServiceFunctions
 from hypha_cluster.hub.manager.workspaces import WorkspaceFunctions
 from hypha_cluster.hub.services import HubService, HubServices
@@ -69,8 +69,9 @@ class Manager:
         self.registry = ClientRegistry(redis, keys, public)
         self.registered = Services(redis, keys, public, recent)
         lately = RecentServices(self.registered, recent)
+        registered = Registered(self.registered, lately)
         self.directory = Directory(
-            self.registered, lately, public, HubServices(own), self.hub.calls, lambda address: 0
+            registered, public, HubServices(own), self.hub.calls, lambda address: 0
         )
         quotas = Limits(redis, keys, **terms).quotas
         self.services = ServiceFunctions(self.registered, self.hub.calls, quotas)
