@@ -16,7 +16,7 @@ from hypha_cluster.errors import (
     HubError,
 )
 from hypha_cluster.hub.calling import HubCalls
-from hypha_cluster.hub.calls import Call, Heartbeat, Outgoing, arguments_of
+from hypha_cluster.hub.calls import Call, Heartbeat, Outgoing, arguments_of, memory_of
 from hypha_cluster.hub.own_functions import OwnFunctions
 from hypha_cluster.hub.replies import Replies
 from hypha_cluster.hub.sessions import Callback, CallSession
@@ -127,10 +127,10 @@ class HubClient:
         if service == _BUILT_IN:
             with self._tracer.answer(frame.envelope, source):
                 self._answer_now(call)
-        elif (refusal := self._replies.refusal(caller)) is not None:
+        elif (refusal := self._replies.refusal(caller, size := memory_of(frame))) is not None:
             self._replies.send(caller, caller.reject, rpc.error(str(refusal)))
         else:
-            self._replies.run(self._answer(call, frame.envelope), caller)
+            self._replies.run(self._answer(call, frame.envelope), caller, size)
 
     def _answer_now(self, call: Call) -> None:
         """Answer without a task what need not wait: all clients ask when they connect."""

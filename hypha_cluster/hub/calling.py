@@ -13,6 +13,7 @@ from hypha_cluster.errors import (
     ClientLeft,
     ClientNotFound,
     HubError,
+    Overloaded,
     PermissionDenied,
     RedisUnavailable,
     RemoteError,
@@ -24,10 +25,11 @@ from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import node_of, peer_address, workspace_of
 from hypha_cluster.protocol.envelope import Frame, pack, pack_apart
-from hypha_cluster.protocol.limits import ALIVE, SINGLE_FRAME
+from hypha_cluster.protocol.limits import ALIVE, LONG_MESSAGES, SINGLE_FRAME
 from hypha_cluster.randomness import unguessable
 from hypha_cluster.relay.allowance import UNBOUNDED
 from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.room import Room
 from hypha_cluster.relay.tracing import Tracer
 from hypha_cluster.supervision import Supervisor, Tasks
 
@@ -61,6 +63,7 @@ class HubCalls:
         self._loop = asyncio.get_running_loop()
         self._supervisor = supervisor
         self._max_answer = max_answer
+        self._room = Room(LONG_MESSAGES)
         self._placed: dict[str, PlacedCall] = {}
         self._by_target: defaultdict[str, set[str]] = defaultdict(set)  # sessions of calls
         self._sessions: dict[str, CallSession] = {}
@@ -187,6 +190,10 @@ class HubCalls:
 
     async def _send_chunks(self, frame: Outgoing, head: bytes, body: memoryview) -> None:
         key, parent = self._new_session(), frame.envelope.get("parent")
+        target, size = frame.envelope["to"], len(head) + len(body)
+        if not self._room.has(target, size):
+            raise Overloaded(f"Too much is on its way to {target} already; let it take that first.")
+        self._room.take(target, size)
         try:
             await self._cache(frame, "create", [key, False])
             for part in chunks.split(head, body):
@@ -197,6 +204,7 @@ class HubCalls:
             self.let_go(frame, key)  # else the target keeps what has come
             raise
         finally:
+            self._room.take(target, -size)
             self.let_go(frame, parent)
 
     def keep_alive(self, message: Outgoing, session: str | None) -> None:
@@ -244,7 +252,7 @@ class HubCalls:
             placed.answer.set_result(args[0])
         else:
             is_from_hub = frame.envelope.get("user", {}).get("id") == ROOT.id
-            placed.answer.set_exception(_error_of(args[0], is_from_hub=is_from_hub))
+            placed.fail(_error_of(args[0], is_from_hub=is_from_hub))
 
     def callback(self, frame: Frame, source: str) -> Callback | None:
         """Take a call of a function that a session offers; None for a heartbeat, which is noted.

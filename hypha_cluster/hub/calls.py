@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hypha_cluster.errors import BadRequest, HubError
 from hypha_cluster.identity.access import ROOT, Identity
@@ -16,6 +16,12 @@ from hypha_cluster.protocol.envelope import Frame, Seal
 from hypha_cluster.protocol.limits import SHOWN
 from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
 
+_SHORT: Final = 1024  # bytes of a frame that is not worth a look into it
+_MANY: Final = 20_000  # values
+_VALUE: Final = (
+    90  # bytes that a value takes besides its text; an empty list is one byte of a frame
+)
+
 
 def arguments_of(frame: Frame) -> tuple[list[Any], dict[str, Any]]:
     """What a call passes, by position and by keyword (protocol.md 3.6)."""
@@ -23,6 +29,26 @@ def arguments_of(frame: Frame) -> tuple[list[Any], dict[str, Any]]:
     if frame.body.get("with_kwargs") and args and isinstance(args[-1], dict):
         return args, args.pop()
     return args, {}
+
+
+def memory_of(frame: Frame) -> int:
+    """How many bytes a call takes while the hub is at work on it, rather too many than too few."""
+    size = len(frame.raw)
+    many = _values_in(frame.body) if size > _SHORT else None
+    return size * _VALUE if many is None else 2 * size + many * _VALUE
+
+
+def _values_in(body: dict[str, Any]) -> int | None:
+    """How many values there are, the names in maps among them; None for too many to look at."""
+    many, waiting = 0, list[Any]([body])
+    while waiting and many < _MANY:
+        each = waiting.pop()
+        is_map = type(each) is dict
+        many += len(each) * (1 + is_map)
+        if many < _MANY:
+            inside = each.values() if is_map else each
+            waiting += [one for one in inside if type(one) is dict or type(one) is list]
+    return many if many < _MANY else None
 
 
 def check_arguments(
@@ -87,6 +113,7 @@ class PlacedCall:
         """End it with an error, unless it has ended already."""
         if not self.answer.done():
             self.answer.set_exception(error)
+            self.answer.exception()  # who waited may have stopped; nothing is to be said of that
 
 
 class Heartbeat:

@@ -42,10 +42,11 @@ class ChunkRelay:
         """
         caller = rpc.Caller.of(frame, connection.address, target)
         chunk = _outgoing(connection, target, frame.envelope["method"], step.args)
-        if (refusal := self._replies.refusal(caller)) is not None:
+        size = len(frame.raw)
+        if (refusal := self._replies.refusal(caller, size)) is not None:
             self._failed(connection, caller, step, call, refusal)
             return
-        self._replies.run(self._relay(connection, caller, chunk, step, call), caller)
+        self._replies.run(self._relay(connection, caller, chunk, step, call), caller, size)
 
     async def _relay(
         self,

@@ -12,10 +12,12 @@ from hypha_cluster.protocol.envelope import pack
 from hypha_cluster.protocol.limits import (
     ALL_HUB_CALLS,
     FEW_HUB_CALLS,
+    HUB_CALL_BYTES,
     HUB_CALLS,
     SINGLE_FRAME,
 )
 from hypha_cluster.relay.delivery import Delivery
+from hypha_cluster.relay.room import Room
 from hypha_cluster.supervision import Supervisor, Tasks
 
 
@@ -27,6 +29,7 @@ class Replies:
         self._tasks = Tasks(supervisor)
         self._serving: dict[str, int] = {}  # caller → its calls on which the hub is at work
         self._all = 0  # of these calls
+        self._room = Room(HUB_CALL_BYTES)  # for their arguments
 
     async def stop(self) -> None:
         await self._tasks.stop()
@@ -35,13 +38,15 @@ class Replies:
         """Whether the hub is at work on a call of this client."""
         return address in self._serving
 
-    def refusal(self, caller: rpc.Caller) -> HubError | None:
+    def refusal(self, caller: rpc.Caller, size: int) -> HubError | None:
         """Why one more call of this client cannot be at work; None if it can.
 
-        When clients together have many, those who have more than a few of them have to wait.
+        When clients together have many, those who have more than a few of them have to wait. size:
+        bytes of memory that it takes.
         """
         own = self._serving.get(caller.address, 0)
-        if own < FEW_HUB_CALLS or (own < HUB_CALLS and self._all < ALL_HUB_CALLS):
+        is_few = own < FEW_HUB_CALLS or (own < HUB_CALLS and self._all < ALL_HUB_CALLS)
+        if is_few and self._room.has(caller.address, size):
             return None
         return Overloaded(
             f"The hub is at work on {own} calls of yours; wait for the answers to some of them."
@@ -67,16 +72,18 @@ class Replies:
         self._delivery.answer(caller.address, sealed)
         return True
 
-    def run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller) -> None:
-        """Do the work for a call in a task, until it is answered, or fails."""
+    def run(self, work: Coroutine[Any, Any, None], caller: rpc.Caller, size: int) -> None:
+        """Do the work for a call of so many bytes in a task, until it is answered, or fails."""
+        self._room.take(caller.address, size)
         self._serving[caller.address] = self._serving.get(caller.address, 0) + 1
         self._all += 1
         task = self._tasks.spawn(
             "answer", work, lambda error: self.failed(caller), detail=caller.address
         )
-        task.add_done_callback(partial(self._finished, caller.address))
+        task.add_done_callback(partial(self._finished, caller.address, size))
 
-    def _finished(self, address: str, task: asyncio.Task[None]) -> None:
+    def _finished(self, address: str, size: int, task: asyncio.Task[None]) -> None:
+        self._room.take(address, -size)
         self._all -= 1
         if (left := self._serving[address] - 1) > 0:
             self._serving[address] = left

@@ -218,6 +218,21 @@ ALL_HUB_CALLS: Final = _calls.limit(
 FEW_HUB_CALLS: Final = _calls.limit(
     16, "calls", "how many a client may have even then", "others should not notice"
 )
+HUB_CALL_BYTES: Final = _calls.limit(
+    1_073_741_824,
+    "bytes",
+    "memory that such calls of all clients may take, roughly; no client has more of "
+    "it than is still free, and then its calls are rejected",
+    "arguments are kept until a call is answered: a megabyte of them in a frame, and many small "
+    "values take 90 times what they have there",
+)
+LONG_MESSAGES: Final = _calls.limit(
+    536_870_912,
+    "bytes",
+    "calls and answers of the hub itself that are on their way in chunks; no client has more of "
+    "them coming than is still free",
+    "a listing has megabytes, and is kept until its client has taken all chunks",
+)
 TRACED_CALLS: Final = _calls.limit(
     10_000, "calls", "calls that are followed by tracing at once", "some are never answered"
 )

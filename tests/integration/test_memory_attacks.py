@@ -2,14 +2,16 @@
 
 import asyncio
 import os
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect as open_websocket
 
 from hypha_cluster.config import Config
+from hypha_cluster.hub import calling, replies
 from tests.gateways import SECOND
 from tests.in_process import served
-from tests.raw_client import RawClient
+from tests.raw_client import MANAGER, RawClient, call_envelope, promise_of
 
 LIMIT = 20 * SECOND
 MEGABYTE = 1_000_000
@@ -49,3 +51,74 @@ async def test_messages_that_do_not_end_give_way_to_those_that_do(
         for socket in attackers:
             socket.transport.abort()
         assert await victim.manager("echo", "still here") == "still here"
+
+
+BLOB = bytes(900_000)
+LISTS: list[list[Any]] = [[] for _ in range(100_000)]
+
+
+@pytest.mark.parametrize("value", [BLOB, LISTS], ids=["large", "of many small ones"])
+async def test_a_client_that_says_nothing_has_the_hub_keep_some_arguments_and_others_go_on(
+    valkey_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch, value: Any
+) -> None:
+    monkeypatch.setattr(replies, "HUB_CALL_BYTES", 40 * MEGABYTE)
+    config = Config(port=0, redis_url=valkey_url, redis_prefix=redis_prefix)
+    async with (
+        served(config) as (url, _),
+        await RawClient.connect(url) as attacker,
+        await RawClient.connect(url) as victim,
+    ):
+        attacker.functions.clear()  # so it answers no call
+        service = {"id": "x", "kept": value}
+
+        sessions = [await begin(attacker, "register_service", service) for _ in range(30)]
+
+        rejected = await rejections(attacker, sessions, 30 - 20 * MEGABYTE // 1_800_000)
+        assert all("wait for the answers to some of them" in each for each in rejected)
+        victim.take_chunks()
+        assert await victim.manager("echo", BLOB) == BLOB
+
+
+async def test_a_client_that_takes_nothing_has_the_hub_keep_some_answers_and_others_go_on(
+    valkey_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calling, "LONG_MESSAGES", 10 * MEGABYTE)
+    config = Config(port=0, redis_url=valkey_url, redis_prefix=redis_prefix)
+    async with (
+        served(config) as (url, _),
+        await RawClient.connect(url) as attacker,
+        await RawClient.connect(url) as victim,
+    ):
+        service = {"description": "x" * 60_000, "config": {"visibility": "public"}}
+        services = [{"id": f"s{number}", **service} for number in range(15)]
+        for part in (services[:8], services):
+            info = {"id": attacker.client_id, "services": part}
+            await attacker.manager("update_client_info", info)
+        attacker.functions.clear()
+
+        sessions = [await begin(attacker, "list_services", None) for _ in range(12)]
+
+        rejected = await rejections(attacker, sessions, 12 - 5)
+        assert all("Too much is on its way" in each for each in rejected)
+        victim.take_chunks()
+        found = await victim.manager("list_services", "public")
+        assert len([each for each in found if each["description"] == "x" * 60_000]) == 15
+
+
+async def begin(client: RawClient, function: str, *args: Any) -> str:
+    """Call the hub, and do not wait; the session of the call."""
+    session = client.new_session()
+    envelope = call_envelope(MANAGER, f"services.default.{function}", session=session)
+    await client.send(envelope, {"args": args, "promise": promise_of(client.client_id, session)})
+    return session
+
+
+async def rejections(client: RawClient, sessions: list[str], at_least: int) -> list[str]:
+    """The reasons for which at least so many of the calls were rejected."""
+    wanted = {f"{session}.reject" for session in sessions}
+
+    def reasons() -> list[str]:
+        return [each.args[0]["_rvalue"] for each in client.received if each.method in wanted]
+
+    await client.until(lambda _: len(reasons()) >= at_least)
+    return reasons()

@@ -1,6 +1,7 @@
 """The hub places calls: each ends in its answer, or in the reason why there is none."""
 
 import asyncio
+import gc
 import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,8 +14,10 @@ from hypha_cluster.errors import (
     ClientLeft,
     ClientNotFound,
     HubError,
+    Overloaded,
     RemoteError,
 )
+from hypha_cluster.hub import calling
 from hypha_cluster.hub.calls import Behalf
 from hypha_cluster.identity.access import ROOT, Identity
 from hypha_cluster.protocol import rpc
@@ -172,6 +175,57 @@ async def test_much_goes_in_chunks(hub: FakeHub, callee: FakeClient) -> None:
     whole = FrameReader(4 * SINGLE_FRAME).read(b"".join(parts))
     assert whole.envelope["method"] == METHOD
     assert whole.body["args"] == [large]
+
+
+async def test_who_takes_no_chunk_is_sent_no_more_long_messages_than_so_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calling, "LONG_MESSAGES", 6 * SINGLE_FRAME)
+    hub = FakeHub()
+    silent, other = hub.connect("home/silent"), hub.connect("home/other")
+    large = b"x" * SINGLE_FRAME
+
+    calls = [asyncio.create_task(hub.calls.call("home/silent", METHOD, [large])) for _ in range(3)]
+    with pytest.raises(Overloaded, match="Too much is on its way to home/silent"):
+        await asyncio.wait_for(calls[2], LIMIT)
+    refuse_chunks(other)
+    with pytest.raises(RemoteError, match="it has come"):
+        await hub.calls.call("home/other", METHOD, [large])
+
+    hub.client.target_left("home/silent", ClientLeft("it left"))
+    await asyncio.gather(*calls, return_exceptions=True)
+    refuse_chunks(silent)
+    with pytest.raises(RemoteError, match="it has come"):  # there is room again
+        await hub.calls.call("home/silent", METHOD, [large])
+
+
+def refuse_chunks(client: FakeClient) -> None:
+    def refuse(call: Frame) -> None:
+        if "promise" in call.body:  # it waits for an answer
+            reject(client, call, rpc.error("it has come"))
+
+    client.on_call = refuse
+
+
+@pytest.mark.parametrize("how", ["leaves", "rejects both"])
+async def test_nothing_is_said_of_a_long_call_whose_chunk_has_come_to_nothing(
+    hub: FakeHub, callee: FakeClient, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = asyncio.create_task(hub.calls.call("home/c", METHOD, [b"x" * (2 * SINGLE_FRAME)]))
+    (chunk,) = await callee.has(1)
+
+    if how == "leaves":
+        hub.client.target_left("home/c", ClientLeft("it left"))
+    else:
+        for session in list(hub.calls._placed):  # of which one is in the message alone
+            method = f"{session}.reject"
+            callee.say(chunk.envelope["from"], method, {"args": [rpc.error("no")]})
+    with pytest.raises(HubError, match="it left|no"):
+        await call
+    del call
+    gc.collect()
+
+    assert "never retrieved" not in caplog.text
 
 
 @pytest.mark.parametrize(("answers", "is_alive"), [(True, True), (False, False)])

@@ -1,15 +1,23 @@
 """What a call passes, and how a caller that waits is kept from giving up."""
 
 import asyncio
+import tracemalloc
 import weakref
 from typing import Any
 
 import pytest
 
 from hypha_cluster.errors import BadRequest, ClientLeft
-from hypha_cluster.hub.calls import Heartbeat, PlacedCall, arguments_of, check_arguments
+from hypha_cluster.hub.calls import (
+    Heartbeat,
+    PlacedCall,
+    arguments_of,
+    check_arguments,
+    memory_of,
+)
 from hypha_cluster.protocol.chunks import Assembler
-from hypha_cluster.protocol.envelope import Frame
+from hypha_cluster.protocol.envelope import Frame, FrameReader
+from tests.raw_client import frame
 
 LIMIT = 5.0
 
@@ -37,6 +45,36 @@ def test_reading_arguments_leaves_the_frame_as_it_is() -> None:
     arguments_of(Frame({}, body, b"", b""))
 
     assert body["args"] == [1, {"a": 2}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "x" * 500_000, b"x" * 500_000, [], {}),
+        *([[] for _ in range(many)] for many in (100, 190_000)),
+        [{} for _ in range(190_000)],
+        [{"": 1} for _ in range(6_000)],
+        [{"a": [1.5]} for _ in range(50_000)],
+        [f"{number:x}" for number in range(9_000)],
+        [number + 0.5 for number in range(100_000)],
+        list(range(1_000, 60_000)),
+    ],
+    ids=lambda value: f"{type(value).__name__} of {len(value)} {str(value)[1:6]}",
+)
+def test_a_call_takes_no_more_than_the_hub_takes_it_for(value: Any) -> None:
+    raw = frame(
+        {"type": "method", "to": "a/b", "method": "services.default.echo"}, {"args": [value]}
+    )
+    reader = FrameReader(1_000_000)
+    reader.read(raw)
+    tracemalloc.start()
+    try:
+        read = reader.read(bytes(bytearray(raw)))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept <= memory_of(read) + 2_000  # of the envelope
 
 
 def function(first: int, second: int = 0, *, third: int = 0) -> None:

@@ -76,8 +76,8 @@ async def test_a_client_has_so_many_calls_at_work_and_all_have_so_many(
     def begin(caller: rpc.Caller) -> int:
         """Have as many calls at work as there is room for; answer how many."""
         many = 0
-        while (refusal := replies.refusal(caller)) is None:
-            replies.run(work(), caller)
+        while (refusal := replies.refusal(caller, 1)) is None:
+            replies.run(work(), caller, 1)
             many += 1
         assert "wait for the answers to some of them" in str(refusal)
         return many
@@ -88,7 +88,29 @@ async def test_a_client_has_so_many_calls_at_work_and_all_have_so_many(
 
     done.set()
     await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
-    assert replies.refusal(CALLER) is None
+    assert replies.refusal(CALLER, 1) is None
+
+
+async def test_what_calls_at_work_take_leaves_as_much_to_others(
+    delivery: FakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HUB_CALL_BYTES", 100)
+    replies = Replies(cast(Delivery, delivery), Supervisor())
+    you, done = CALLER._replace(address="ann/you"), asyncio.Event()
+
+    async def work() -> None:
+        await done.wait()
+
+    for caller, most in ((CALLER, 5), (you, 2)):
+        for _ in range(most):
+            assert replies.refusal(caller, 10) is None
+            replies.run(work(), caller, 10)
+        assert "wait for the answers to some of them" in str(replies.refusal(caller, 10))
+    assert replies.refusal(you, 5) is None
+
+    done.set()
+    await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+    assert replies.refusal(CALLER, 1000) is None  # a larger one when there is no other
 
 
 async def test_a_call_is_at_work_until_it_ends(replies: Replies) -> None:
@@ -97,8 +119,8 @@ async def test_a_call_is_at_work_until_it_ends(replies: Replies) -> None:
     async def work() -> None:
         await done.wait()
 
-    replies.run(work(), CALLER)
-    replies.run(work(), CALLER)
+    replies.run(work(), CALLER, 1)
+    replies.run(work(), CALLER, 1)
     assert replies.is_serving("ann/me")
     assert not replies.is_serving("ann/you")
 
@@ -114,7 +136,7 @@ async def test_what_fails_is_answered_without_the_cause(
     async def work() -> None:
         raise KeyError("secret")
 
-    replies.run(work(), CALLER)
+    replies.run(work(), CALLER, 1)
     await asyncio.wait_for(delivery.came.wait(), 10)
 
     frame = READER.read(delivery.answers[0][1])
