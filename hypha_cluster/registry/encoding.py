@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from hypha_cluster.errors import BadRequest
 from hypha_cluster.protocol.guard import shown
@@ -24,11 +24,11 @@ def to_json(what: str, value: object) -> str:
     The registry shows to others what it keeps, as it is. So it takes nothing that could not be sent
     as msgpack or JSON, or that has a meaning of its own for clients.
     """
-    for place, reason in _oddities(value, "", 0):
-        where = f" at {_cut(place.removeprefix('.'))}" if place else ""
+    if (odd := _find_oddity(value, 0)) is not None:
+        where = f" at {_cut(odd.place.removeprefix('.'))}" if odd.place else ""
         raise BadRequest(
-            f"{what} cannot be kept: {reason}{where}. Use text, numbers, lists, and maps with text "
-            "for keys."
+            f"{what} cannot be kept: {odd.reason}{where}. Use text, numbers, lists, and maps with "
+            "text for keys."
         )
     return _encode(value)
 
@@ -38,28 +38,49 @@ def _cut(name: str) -> str:
     return name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
 
 
-def _oddities(value: object, place: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Where a value is not plain data, and why."""
+class _Oddity(NamedTuple):
+    """Where in a value something is not plain data, and why."""
+
+    place: str
+    reason: str
+
+    def within(self, name: str) -> "_Oddity":
+        """The same, seen from the value that has this one by a name."""
+        return self._replace(place=f"{name}{self.place}")
+
+
+def _find_oddity(value: object, depth: int) -> _Oddity | None:
+    """The first thing in a value that is not plain data, None in most."""
+    odd = None
     if depth > DEPTH:
-        yield "", f"it has more than {DEPTH} levels"
+        odd = _Oddity("", f"it has more than {DEPTH} levels")
     elif isinstance(value, _SCALARS):
-        return
+        pass
     elif isinstance(value, dict):
-        yield from _oddities_of_map(value, place, depth)
+        odd = _find_in_map(value, depth)
     elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from _oddities(item, f"{place}[{number}]", depth + 1)
+        odd = _find_in_list(value, depth)
     elif not isinstance(value, float):
-        yield place, f"it has a value of type {type(value).__name__}"
+        odd = _Oddity("", f"it has a value of type {type(value).__name__}")
     elif not math.isfinite(value):
-        yield place, f"it has the number {value}, which JSON lacks,"
+        odd = _Oddity("", f"it has the number {value}, which JSON lacks,")
+    return odd
 
 
-def _oddities_of_map(items: dict[Any, Any], place: str, depth: int) -> Iterator[tuple[str, str]]:
+def _find_in_map(items: dict[Any, Any], depth: int) -> _Oddity | None:
     for key, item in items.items():
         if not isinstance(key, str) or key in _RESERVED:
-            yield place, f"it has a map with the key {shown(key)}"
-        yield from _oddities(item, f"{place}.{_cut(str(key))}", depth + 1)
+            return _Oddity("", f"it has a map with the key {shown(key)}")
+        if (odd := _find_oddity(item, depth + 1)) is not None:
+            return odd.within(f".{_cut(key)}")
+    return None
+
+
+def _find_in_list(items: Sequence[Any], depth: int) -> _Oddity | None:
+    for number, item in enumerate(items):
+        if (odd := _find_oddity(item, depth + 1)) is not None:
+            return odd.within(f"[{number}]")
+    return None
 
 
 def flatten(mapping: Mapping[str, str]) -> list[str]:
