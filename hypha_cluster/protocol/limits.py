@@ -585,6 +585,12 @@ KNOWN_KEYS: Final = _registry.limit(
 SIGNATURE: Final = _registry.limit(
     1_000, "characters", "a signature that is passed on", "readers of it take it apart"
 )
+KNOWN_SIGNATURES: Final = _registry.limit(
+    256,
+    "signatures",
+    "signatures of which a gateway remembers whether they can be read",
+    "services that are registered or fetched anew have the same functions again",
+)
 
 _turns = _Topic("Cleaning up, turn by turn")
 SUSPENDED_AT_ONCE: Final = _turns.limit(

@@ -6,10 +6,11 @@ From 0.5.38 on clients read `_rsig`; up to 0.5.47 one that they cannot read cost
 
 import ast
 import re
+from functools import lru_cache
 from keyword import iskeyword
 from typing import Any, Final, NamedTuple
 
-from hypha_cluster.protocol.limits import SIGNATURE
+from hypha_cluster.protocol.limits import KNOWN_SIGNATURES, SIGNATURE
 
 _NAME: Final = r"[^\W\d]\w*"
 _TYPE: Final = r"\w+(?:\[\w+(?:, \w+)*\])?"
@@ -38,6 +39,11 @@ class Parameter(NamedTuple):
 
 def is_readable(signature: object) -> bool:
     """Whether every release reads it, such as `work(a, b: int = 2, *args, **kwargs) -> str`."""
+    return isinstance(signature, str) and len(signature) <= SIGNATURE and _is_readable(signature)
+
+
+@lru_cache(maxsize=KNOWN_SIGNATURES)
+def _is_readable(signature: str) -> bool:
     return parameters(signature) is not None
 
 
