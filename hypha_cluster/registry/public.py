@@ -24,7 +24,8 @@ def is_public(info: Mapping[str, Any]) -> bool:
 
 def as_listed(info: str) -> str:
     """What the listing should say of a service with this info, as JSON."""
-    return info if is_public(json.loads(info)) else NOT_LISTED
+    # Most infos do not have the word at all, so they need not be read.
+    return info if '"public"' in info and is_public(json.loads(info)) else NOT_LISTED
 
 
 class PublicListing:

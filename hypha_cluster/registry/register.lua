@@ -23,12 +23,12 @@ for i = 5, first - 1 do
 end
 for i = first, #ARGV, 3 do
   redis.call('HSET', KEYS[3], ARGV[1] .. ':' .. ARGV[i], ARGV[i + 2])
-  redis.call('SADD', KEYS[2], ARGV[i])
+  local is_new = redis.call('SADD', KEYS[2], ARGV[i]) == 1
   redis.call('SADD', ARGV[3] .. ARGV[i], ARGV[1])
   if ARGV[i + 1] == '1' then
     redis.call('SADD', KEYS[4], ARGV[i])
     redis.call('SADD', KEYS[5], ARGV[i])
-  else
+  elseif not is_new then
     hide(ARGV[i])
   end
 end

@@ -64,9 +64,9 @@ class RecentlyFound:
 
     def forget(self, workspace: str) -> None:
         """Services of a workspace have come or gone."""
-        for cache in (self.many, self.single):
-            cache.forget(workspace)
-            cache.forget(_ANYWHERE)
+        self.single.forget(workspace)
+        self.many.forget(workspace)
+        self.many.forget(_ANYWHERE)
         for event in self._watching.get(workspace, ()):
             event.set()
 
@@ -126,10 +126,11 @@ class Services:
         )
         if unsettled is None:
             raise ClientLeft(f"Client {address} is attached elsewhere.")
-        services = map(bytes.decode, unsettled)
-        await self._public.settle(
-            address, {each: listed.get(each, NOT_LISTED) for each in services}
-        )
+        if unsettled:
+            services = map(bytes.decode, unsettled)
+            await self._public.settle(
+                address, {each: listed.get(each, NOT_LISTED) for each in services}
+            )
         self._recent.changed(attachment.workspace.name)
 
     async def of_workspace(self, workspace: str) -> list[dict[str, Any]]:

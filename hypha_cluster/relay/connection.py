@@ -253,7 +253,7 @@ class Connection:
     def announce(self, services: Infos, named: Infos | None = None) -> None:
         """The client offers these services from now on. named: those that it has just said."""
         self.services, named = services, services if named is None else named
-        if named and self.early.service in ("", *named):
+        if self.offer is not Offer.KNOWN and named and self.early.service in ("", *named):
             self.offer = Offer.KNOWN
             for frame in self.early.take():
                 self.send(frame)

@@ -70,7 +70,7 @@ class ServiceFunctions:
         try:
             async with connection.registering:
                 services = connection.services | put
-                if services != connection.services:
+                if not put.items() <= connection.services.items():
                     self._quotas.offer(connection, len(services))
                     await self._registered.register(connection.attachment, put)
                 connection.announce(services, put)

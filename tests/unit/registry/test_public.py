@@ -23,6 +23,7 @@ def test_only_what_says_so_is_public() -> None:
     assert not is_public({})
     assert as_listed(PUBLIC) == PUBLIC
     assert as_listed(PROTECTED) == as_listed("{}") == NOT_LISTED
+    assert as_listed(json.dumps({"name": "public", **json.loads(PROTECTED)})) == NOT_LISTED
 
 
 async def test_a_public_service_is_listed_and_then_checked(
