@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 # Seconds in which what changes again is told once. An event costs two system calls and a look at
-# Redis, as much as a third of a registration; a client that registers a hundred services sends one.
-PAUSE: Final = 0.02
+# Redis, as much as a third of a registration; a client that registers a hundred services sends two.
+PAUSE: Final = 0.1
 
 Later = Callable[[float, Callable[..., None], str], Any]
 
