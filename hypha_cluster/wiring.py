@@ -8,8 +8,10 @@ from hypha_cluster.clients.admission import Claims
 from hypha_cluster.clients.drain import Drain, Work
 from hypha_cluster.clients.events import Asked, Events
 from hypha_cluster.clients.handover import Handover
-from hypha_cluster.clients.life import ClientLife, Records, Relay, Terms
+from hypha_cluster.clients.life import ClientLife, Records, Terms
 from hypha_cluster.clients.mail import Mail
+from hypha_cluster.clients.moves import PlannedMoves
+from hypha_cluster.clients.places import Places, Relay
 from hypha_cluster.clients.presence import Presence, departure
 from hypha_cluster.config import Config
 from hypha_cluster.features.feature import Feature, Features, Grounds, Lookups
@@ -331,16 +333,21 @@ def open_clients(
         ),
         links.recovery,
     )
+    parts = Relay(
+        listener, relay.connections, relay.delivery, relay.ledger, counts, hub.chunk_relay
+    )
+    places = Places(parts, hub.client, presence, mail)
+    claims = Claims(store.registry, presence, means.calls, site.name)
     life = ClientLife(
-        Records(store.registry, presence, mail, handover),
-        Relay(listener, relay.connections, relay.delivery, relay.ledger, counts, hub.chunk_relay),
-        hub.client,
-        Claims(store.registry, presence, means.calls, site.name),
+        Records(store.registry, claims, presence, mail, handover),
+        parts,
+        places,
+        PlannedMoves(places, relay.connections, relay.ledger, presence, handover),
         Terms(site.name, config.max_message_size),
         site.supervisor,
     )
     work = Work(relay.pending, relay.owed, hub.client, means.calls)
-    drain = Drain(life, relay.connections, work, site.supervisor)
+    drain = Drain(life, places, relay.connections, work, site.supervisor)
     return Attached(listener, Clients(life, mail, presence, drain))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from hypha_cluster.clients.life import GOING_AWAY, ClientLife
+from hypha_cluster.clients.places import Places
 from hypha_cluster.hub.answering import HubClient
 from hypha_cluster.hub.calling import HubCalls
 from hypha_cluster.protocol.limits import BUSY_PATIENCE, QUIET_PATIENCE, YOUNGEST
@@ -36,8 +37,14 @@ class Drain:
     """Sets clients aside and closes their connections, each as soon as it is quiet."""
 
     def __init__(
-        self, clients: ClientLife, connections: Connections, work: Work, supervisor: Supervisor
+        self,
+        clients: ClientLife,
+        places: Places,
+        connections: Connections,
+        work: Work,
+        supervisor: Supervisor,
     ) -> None:
+        self._places = places
         self._clients = clients
         self._connections = connections
         self._pending, self._owed, self._hub, self._calls = work
@@ -137,7 +144,7 @@ class Drain:
         if connection.is_ending or connection.socket.postbox is not None:
             return
         quiet = max(QUIET, SLOWNESS * await self._time_to_answer(connection))
-        await self._clients.set_aside(connection)
+        await self._places.set_aside(connection)
 
         def is_waiting() -> bool:
             is_quiet = connection.quiet_for() > quiet

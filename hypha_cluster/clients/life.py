@@ -22,7 +22,6 @@ import asyncio
 import contextlib
 import logging
 import time
-import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -32,12 +31,11 @@ from hypha_cluster.audit import Event
 from hypha_cluster.clients.admission import Admission, Claims
 from hypha_cluster.clients.handover import Handover, Request
 from hypha_cluster.clients.mail import Mail
+from hypha_cluster.clients.moves import PlannedMoves
+from hypha_cluster.clients.places import Places, Relay
 from hypha_cluster.clients.presence import Presence
 from hypha_cluster.errors import ClientLeft, Conflict, HubError
-from hypha_cluster.hub.answering import HubClient
-from hypha_cluster.hub.chunk_relay import ChunkRelay
 from hypha_cluster.identity.tokens import is_page_of_app
-from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.limits import (
     AWAY_AFTER,
     HEARING,
@@ -45,12 +43,7 @@ from hypha_cluster.protocol.limits import (
     SETTLING,
 )
 from hypha_cluster.registry.clients import Attachment, Claim, ClientRegistry, Previous
-from hypha_cluster.relay.bus import Listener, Outcome
 from hypha_cluster.relay.connection import Clock, Connection, Offer, Speech, Stage, Way
-from hypha_cluster.relay.connections import Connections
-from hypha_cluster.relay.delivery import Delivery
-from hypha_cluster.relay.events import write_calls
-from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.sockets import Socket
 from hypha_cluster.supervision import Supervisor, Tasks
 
@@ -61,7 +54,6 @@ LEAVING: Final = (1000, 1001)  # close codes by which a client says that it will
 # and so on for ever.
 SUPERSEDED: Final = 1000
 _SENT_AWAY: Final = (Stage.SET_ASIDE, Stage.CLOSING)
-_ANSWERING: Final = 0.02  # seconds between two looks whether a page has answered
 GOING_AWAY: Final = 1012  # every release of the client comes back after it (protocol.md 1.4)
 
 
@@ -69,20 +61,10 @@ class Records(NamedTuple):
     """What Redis and the other nodes know of clients, and how they are told."""
 
     registry: ClientRegistry
+    claims: Claims
     presence: Presence
     mail: Mail
     handover: Handover
-
-
-class Relay(NamedTuple):
-    """The parts of the relay that a client's life here needs."""
-
-    listener: Listener
-    connections: Connections
-    delivery: Delivery
-    ledger: Ledger
-    counts: Counts
-    chunk_relay: ChunkRelay
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +83,19 @@ class ClientLife:
         self,
         records: Records,
         relay: Relay,
-        hub: HubClient,
-        claims: Claims,
+        places: Places,
+        moves: PlannedMoves,
         terms: Terms,
         supervisor: Supervisor,
     ) -> None:
-        self._registry, self._presence, self._mail, self._handover = records
+        self._registry, self._claims, self._presence, self._mail, self._handover = records
         self._listener, self._connections, self._delivery = relay[:3]
-        self._ledger, self._counts, self._chunk_relay = relay[3:]
-        self._hub = hub
-        self._claims = claims
+        self._counts = relay.counts
+        self._places = places
+        self._moves = moves
         self._terms = terms
         self._detaching = Tasks(supervisor)
         self._handing_over = Tasks(supervisor)
-        # One connection of a client comes or goes at a time.
-        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def attach(
         self,
@@ -144,11 +124,13 @@ class ClientLife:
             connection.claimed(claim.services, _offer(admission, claim))
             if admission.move is not None:
                 connection.wait_for(admission.move.service)
-                await self._outlive(connection.address, claim, admission.move.patience)
+                await self._moves.wait_for_answers(
+                    connection.address, claim.previous, admission.move.patience
+                )
             elif admission.takes and claim.resumed:
                 self._presence.announce_replacement(connection.address)
-            async with self._lock(connection.address):
-                self._follow(connection, is_new=admission.takes)
+            async with self._places.lock(connection.address):
+                self._moves.follow(connection, is_new=admission.takes)
                 await self._open(connection, claim, accept, admission)
         except BaseException:
             await self._abandon(connection)
@@ -199,49 +181,13 @@ class ClientLife:
         from_bus, local = previous.take_waiting()
         return [*unseen, *from_bus, *local]
 
-    def _follow(self, connection: Connection, *, is_new: bool) -> None:
-        """Note what the page of an app has to answer. is_new: none of that is of the one before."""
-        if is_new:
-            self._ledger.unfollow(connection.address)
-        if is_page_of_app(connection.attachment.identity):
-            self._ledger.follow(connection.address)
-
-    async def _outlive(self, address: str, claim: Claim, patience: float) -> None:
-        """Wait until the page before has answered what it was asked; here, or at another node.
-
-        What comes meanwhile waits in the mailbox, for the next one. If it does not answer all of it
-        in time, whoever waits for an answer is told that there will be none.
-        """
-        if claim.previous is None:
-            return
-        node, here = claim.previous.node, self._connections.get(address)
-        if here is not None or node == self._terms.node:
-            has_answered = here is not None and await self._has_answered(here, patience)
-        else:  # which tells them by itself, unless it is lost
-            holder = claim.previous.holder
-            has_answered = await self._handover.obtain(address, holder, node, patience=patience)
-            if not has_answered:  # perhaps it did not hear that; it is to hear no calls, either
-                await self._obtain(address, claim.previous)
-        if not has_answered:
-            self._presence.announce_replacement(address)
-
-    async def _has_answered(self, connection: Connection, patience: float) -> bool:
-        """Have a client get nothing more; say whether it answers in time what it has got."""
-        await self.set_aside(connection)
-        end = self._terms.clock() + patience
-        while self._ledger.owes(connection.address):
-            if self._terms.clock() > end:
-                return False
-            await asyncio.sleep(_ANSWERING)
-        return not connection.is_ending  # with whose end it is forgotten what it owes
-
     async def _abandon(self, connection: Connection) -> None:
         """Undo what was done for a connection that could not be attached."""
         connection.enter(Stage.GONE)
         if not self._connections.has(connection):
             self._connections.forget(connection)
             return
-        async with self._lock(connection.address):
+        async with self._places.lock(connection.address):
             await self._end(connection, has_left=False)
 
     async def _go_live(
@@ -274,9 +220,6 @@ class ClientLife:
         if previous.node != self._terms.node:
             await self._handover.obtain(address, previous.holder, previous.node)
 
-    def _lock(self, address: str) -> asyncio.Lock:
-        return self._locks.setdefault(address, asyncio.Lock())
-
     def refused(self, error: HubError) -> None:
         """Somebody was not let in, or is put off."""
         self._counts.refusals[type(error).__name__] += 1
@@ -304,7 +247,7 @@ class ClientLife:
             await connection.routed.wait()
         connection.enter(Stage.GONE)
         try:
-            async with self._lock(connection.address):
+            async with self._places.lock(connection.address):
                 await self._end(connection, has_left=has_left)
         finally:
             if connection.socket.tail is not None:
@@ -315,45 +258,12 @@ class ClientLife:
             self._connections.forget(connection)
             return  # a newer connection of the same client has its place, here or elsewhere
         try:
-            await self._vacate(connection)
+            await self._places.vacate(connection)
         finally:  # whatever went wrong, Redis must not say that the client is here
             if has_left:
                 await self._presence.leave(connection.attachment)
             else:
                 await self._presence.suspend(connection.attachment)
-
-    async def _vacate(self, connection: Connection) -> None:
-        """Leave the address; put the frames that still came at the front of its mailbox.
-
-        Before them go what the client may not have got by its stream, and the list of the calls
-        that it waits for, for the node where it will be: answers may be among those frames.
-        """
-        address = connection.address
-        try:
-            came_after = await self._listener.leave(address)
-            from_bus, local = connection.take_waiting()
-            self._hub.forget(connection.address)
-            self._chunk_relay.forget(connection)
-            if is_page_of_app(connection.attachment.identity):
-                self._ledger.unfollow(address)
-            if calls := self._ledger.forget(address):
-                waiting = [(target, call.session, call.reject) for target, call in calls]
-                from_bus.insert(0, write_calls(waiting))
-            unseen = self._mailed(connection) if connection.socket.tail is not None else ()
-            await self._mail.put_back(address, [*unseen, *from_bus, *local, *came_after])
-        finally:
-            self._connections.forget(connection)
-
-    def _mailed(self, connection: Connection) -> Sequence[bytes]:
-        """What the client may not have got, unless it has spent what it may put into mailboxes."""
-        unseen, full = connection.take_unseen(), Outcome.MAILBOX_FULL
-        if not unseen:
-            return ()
-        if (refusal := connection.mail.refusal()) is not None:
-            self._delivery.rejects.lost(connection.address, full, refusal, len(unseen))
-            return ()
-        connection.mail.spend(sum(map(len, unseen)))
-        return unseen
 
     def cut_off(self, connection: Connection) -> None:
         """End the connection of a client that was told to go and does not."""
@@ -362,7 +272,7 @@ class ClientLife:
 
     async def expel(self, connection: Connection) -> None:
         """Remove a client that may not be here, even if it does not answer the close."""
-        async with self._lock(connection.address):
+        async with self._places.lock(connection.address):
             connection.close(SUPERSEDED, "not admitted any more")
             await self._end(connection, has_left=True)
         await asyncio.sleep(HEARING)
@@ -377,10 +287,10 @@ class ClientLife:
     async def _hand_over(self, request: Request) -> None:
         connection = self._connections.held_by(request.holder)
         if request.patience:
-            await self._let_answer(connection, request)
+            await self._moves.let_answer(connection, request)
         elif connection is not None and connection.stage in _SENT_AWAY:
             await self._hear_out(connection)
-        async with self._lock(request.address):  # wait for a detach already in progress
+        async with self._places.lock(request.address):  # wait for a detach already in progress
             if connection is not None:
                 await self._yield(connection)
         if connection is not None:
@@ -388,11 +298,6 @@ class ClientLife:
         self._handover.confirm(request)
         if connection is not None and connection.stage is Stage.CLOSING:
             await self._cut_off_replaced(connection)
-
-    async def _let_answer(self, connection: Connection | None, request: Request) -> None:
-        """Before another page has its place; who waits for an answer in vain is told."""
-        if connection is None or not await self._has_answered(connection, request.patience):
-            self._presence.announce_replacement(request.address)
 
     async def _cut_off_replaced(self, connection: Connection) -> None:
         """Cut off the page of an app whose instance runs in another page by now."""
@@ -417,12 +322,12 @@ class ClientLife:
         """Leave the address to another connection of the client, without losing a frame."""
         if self._connections.detach(connection):
             self._oust(connection)
-            await self._vacate(connection)
+            await self._places.vacate(connection)
 
     async def reassert(self) -> None:
         """Say again who is attached here and what they offer: Redis may have lost it."""
         for connection in self._connections:
-            async with self._lock(connection.address):
+            async with self._places.lock(connection.address):
                 if connection.stage is Stage.LIVE:
                     await self._reassert(connection)
 
@@ -443,20 +348,6 @@ class ClientLife:
             "%s is attached anew; its old connection ends.", address, extra={"client": address}
         )
         self._counts.ousted += 1
-
-    async def set_aside(self, connection: Connection) -> None:
-        """Have frames for a client go to its mailbox, while what it sends is still routed.
-
-        Does nothing when the connection is not LIVE any more.
-        """
-        async with self._lock(connection.address):
-            if connection.stage is not Stage.LIVE:
-                return
-            connection.enter(Stage.SET_ASIDE)
-            self._counts.set_aside += 1
-            for frame in await self._listener.leave(connection.address):
-                self._delivery.receive(connection.address, frame)
-            await self._presence.suspend(connection.attachment)
 
 
 def _note(attachment: Attachment) -> None:

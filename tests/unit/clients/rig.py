@@ -8,8 +8,10 @@ from typing import Any, cast
 from hypha_cluster.clients.admission import Admission, Claims, Move
 from hypha_cluster.clients.events import Asked, Events
 from hypha_cluster.clients.handover import Handover
-from hypha_cluster.clients.life import ClientLife, Records, Relay, Terms
+from hypha_cluster.clients.life import ClientLife, Records, Terms
 from hypha_cluster.clients.mail import Mail
+from hypha_cluster.clients.moves import PlannedMoves
+from hypha_cluster.clients.places import Places, Relay
 from hypha_cluster.clients.presence import Presence
 from hypha_cluster.errors import ClientLeft, Conflict, HubError, RedisUnavailable, StillOnline
 from hypha_cluster.hub.answering import HubClient
@@ -265,18 +267,30 @@ class Node:
             self.delivery.receive, self.own.append, events.dispatch, self.mail.collect_missed
         )
         self.listener = MemoryListener(bus, name, receivers)
+        relay = Relay(
+            self.listener,
+            self.connections,
+            self.delivery,
+            self.ledger,
+            self.counts,
+            cast(ChunkRelay, FakeChunkRelay()),
+        )
+        self.places = Places(relay, cast(HubClient, self.hub), self.presence, self.mail)
+        moves = PlannedMoves(
+            self.places,
+            self.connections,
+            self.ledger,
+            self.presence,
+            self.handover,
+            self.clock,
+        )
+        clients = cast(ClientRegistry, registry)
+        claims = Claims(clients, self.presence, cast(HubCalls, self.hub), name)
         self.life = ClientLife(
-            Records(cast(ClientRegistry, registry), self.presence, self.mail, self.handover),
-            Relay(
-                self.listener,
-                self.connections,
-                self.delivery,
-                self.ledger,
-                self.counts,
-                cast(ChunkRelay, FakeChunkRelay()),
-            ),
-            cast(HubClient, self.hub),
-            Claims(cast(ClientRegistry, registry), self.presence, cast(HubCalls, self.hub), name),
+            Records(clients, claims, self.presence, self.mail, self.handover),
+            relay,
+            self.places,
+            moves,
             Terms(name, 10_000, self.clock),
             self.supervisor,
         )

@@ -39,7 +39,9 @@ class Rig:
         self.node: Node = cluster.node("here")
         hub = self.node.hub
         work = Work(self.node.pending, self.node.owed, cast(HubClient, hub), cast(HubCalls, hub))
-        self.drain = Drain(self.node.life, self.node.connections, work, self.node.supervisor)
+        self.drain = Drain(
+            self.node.life, self.node.places, self.node.connections, work, self.node.supervisor
+        )
 
     async def attach(self, age: float = YOUNGEST) -> Connection:
         connection = await self.node.attach(program="p")

@@ -1,8 +1,6 @@
 """What fails though nobody expects it to: it costs nobody else anything, and nobody their place."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
@@ -20,19 +18,6 @@ from tests.unit.clients.rig import ME, Cluster, Node, note, sent
 LIMIT = 10.0  # seconds
 FAULT = KeyError("nobody expects this")
 AWAY = RedisUnavailable("Redis is away.")
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[Cluster]:
-    cluster = Cluster()
-    async with asyncio.timeout(LIMIT):
-        yield cluster
-        await cluster.stop()
-
-
-@pytest.fixture
-async def node(cluster: Cluster) -> Node:
-    return cluster.node("here")
 
 
 def fail(owner: Any, method: str, error: Exception = FAULT, times: int = 1) -> None:
@@ -186,7 +171,7 @@ class Ending:
         self.node = node
         hub = node.hub
         work = Work(node.pending, node.owed, cast(HubClient, hub), cast(HubCalls, hub))
-        self.drain = Drain(node.life, node.connections, work, node.supervisor)
+        self.drain = Drain(node.life, node.places, node.connections, work, node.supervisor)
 
     async def attach(self, refresh_after: float = 0.0) -> Connection:
         """Attach a client that has been here for long."""

@@ -1,40 +1,15 @@
 """A client's life on its node, stage by stage, and what may come in between."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
-from typing import cast
 
 import pytest
 
-from hypha_cluster.clients import handover
-from hypha_cluster.clients.admission import Move
 from hypha_cluster.clients.life import SUPERSEDED
-from hypha_cluster.errors import HubError, RedisUnavailable, StillOnline, TooMany
-from hypha_cluster.protocol import rpc
-from hypha_cluster.protocol.envelope import Seal, pack
-from hypha_cluster.relay.bus import OnNotTaken
-from hypha_cluster.relay.connection import Connection, Stage
-from hypha_cluster.relay.events import read_unseen
-from hypha_cluster.relay.pending import PendingCall
-from hypha_cluster.relay.tail import Room, Tail
-from tests.fakes import FakeSocket
+from hypha_cluster.errors import RedisUnavailable, StillOnline
+from hypha_cluster.relay.connection import Stage
 from tests.unit.clients.rig import ME, Cluster, Node, closed, note, sent
 
-LIMIT = 10.0  # seconds
 LIVE, SET_ASIDE, CLOSING, GONE = Stage.LIVE, Stage.SET_ASIDE, Stage.CLOSING, Stage.GONE
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[Cluster]:
-    cluster = Cluster()
-    async with asyncio.timeout(LIMIT):
-        yield cluster
-        await cluster.stop()
-
-
-@pytest.fixture
-async def node(cluster: Cluster) -> Node:
-    return cluster.node("here")
 
 
 def state(cluster: Cluster) -> str | None:
@@ -123,7 +98,7 @@ async def test_who_says_goodbye_while_set_aside_has_left(
     cluster: Cluster, node: Node, code: int
 ) -> None:
     mine = await node.attach()
-    await node.life.set_aside(mine)
+    await node.places.set_aside(mine)
     assert (mine.stage, state(cluster)) == (SET_ASIDE, "suspended")
 
     await node.life.detach(mine, code)
@@ -135,7 +110,7 @@ async def test_who_was_told_to_go_is_suspended_whatever_it_answers(
     cluster: Cluster, node: Node
 ) -> None:
     mine = await node.attach()
-    await node.life.set_aside(mine)
+    await node.places.set_aside(mine)
     mine.close(1012, "going away")  # which this client answers with the same code
     await node.life.stop()
 
@@ -145,22 +120,6 @@ async def test_who_was_told_to_go_is_suspended_whatever_it_answers(
     second.enter(CLOSING)
     await node.life.detach(second, 1000)
     assert state(cluster) == "suspended"
-
-
-async def test_what_was_on_its_way_waits_in_the_mailbox(cluster: Cluster, node: Node) -> None:
-    mine = await node.attach()
-    suspending = cluster.gate("suspend")
-
-    detaching = asyncio.create_task(node.life.detach(mine, 1006))
-    await asyncio.sleep(0)
-    cluster.node("there").delivery.send(ME, note(1))
-    node.delivery.send(ME, note(2))
-    await suspending.reached.wait()
-    suspending.opened.set()
-    await detaching
-
-    assert sent(mine) == []
-    assert sorted(cluster.bus.mail[ME]) == [note(1), note(2)]
 
 
 async def test_nobody_has_gone_before_all_that_it_sent_is_routed(
@@ -186,23 +145,6 @@ async def test_nobody_has_gone_before_all_that_it_sent_is_routed(
     assert routed == [b"behind it", CLOSING]
     assert mine.stage is GONE
     assert sent(again) == [note()]
-
-
-async def test_who_has_its_answer_in_its_mailbox_waits_for_it_no_more(
-    cluster: Cluster, node: Node
-) -> None:
-    mine = await node.attach(program="p")
-    node.pending.add("ann/you", PendingCall(ME, "s", "s.reject", 0.0))
-    mine.enter(CLOSING)
-    answer = Seal("ann/you", {}).call(rpc.call_envelope(ME, "s.resolve"), b"\x80")
-    node.delivery.receive(ME, answer)
-    await node.life.detach(mine, 1006)
-
-    there = cluster.node("there")
-    again = await there.attach(program="p")
-
-    assert sent(again) == [answer]
-    assert len(there.pending) == 0
 
 
 async def test_who_cannot_be_told_to_have_gone_is_told_later(cluster: Cluster, node: Node) -> None:
@@ -240,152 +182,6 @@ async def test_a_newer_connection_takes_the_place(cluster: Cluster, node: Node) 
     assert older.stage is GONE
     assert state(cluster) == "online"
     assert node.connections.known() == 1
-
-
-async def test_what_is_set_aside_late_does_not_deafen_a_newer_connection(
-    cluster: Cluster, node: Node
-) -> None:
-    older = await node.attach(program="p")
-    noted = cluster.gate("noted")
-    attaching = asyncio.create_task(node.attach(program="p"))
-    await noted.reached.wait()  # it has the place, and is about to go live
-
-    setting_aside = asyncio.create_task(node.life.set_aside(older))
-    await asyncio.sleep(0)
-    noted.opened.set()
-    newer = await attaching
-    await setting_aside
-
-    cluster.node("there").delivery.send(ME, note())
-    await cluster.bus.settled()
-    assert newer.stage is LIVE
-    assert state(cluster) == "online"
-    assert sent(newer) == [note()]
-    assert node.counts.set_aside == 0
-
-
-async def test_who_goes_while_it_is_set_aside_is_waited_for(cluster: Cluster, node: Node) -> None:
-    mine = await node.attach()
-    suspending = cluster.gate("suspend")
-    setting_aside = asyncio.create_task(node.life.set_aside(mine))
-    await suspending.reached.wait()
-
-    detaching = asyncio.create_task(node.life.detach(mine, 1000))
-    await asyncio.sleep(0)
-    assert mine.stage is GONE
-    suspending.opened.set()
-    await asyncio.gather(setting_aside, detaching)
-
-    assert state(cluster) is None
-
-
-# A page of an app in the place of another one, whose runner stops.
-
-MOVE = Move(LIMIT, "tool")
-
-
-def call(session: str) -> bytes:
-    body = pack({"args": [], "promise": rpc.promise("ann/you", session)})
-    return Seal("ann/you", {}).call(rpc.call_envelope(ME, "services.tool.run", session), body)
-
-
-@pytest.fixture(params=["here", "there"])
-async def place(request: pytest.FixtureRequest, cluster: Cluster, node: Node) -> Node:
-    """Where the next page comes in."""
-    return node if request.param == "here" else cluster.node(request.param)
-
-
-async def page_at_work(node: Node) -> Connection:
-    """A page that has got a call, and has not answered it."""
-    page = await node.attach_page()
-    page.announce({"tool": "{}"}, {"tool": "{}"})
-    node.delivery.send(ME, call("s1"))
-    assert sent(page) == [call("s1")]
-    return page
-
-
-async def is_set_aside(node: Node) -> None:
-    """Wait until what comes for the page goes to the mailbox."""
-    while node.listener.takes(ME):  # noqa: ASYNC110
-        await asyncio.sleep(0)
-
-
-async def test_the_next_page_comes_when_the_one_before_has_answered(
-    cluster: Cluster, node: Node, place: Node
-) -> None:
-    old = await page_at_work(node)
-
-    coming = asyncio.create_task(place.attach_page(MOVE))
-    await is_set_aside(node)
-    place.delivery.send(ME, call("s2"))
-    await cluster.bus.settled()
-    assert not coming.done()
-    assert old.stage is SET_ASIDE  # it is heard
-    node.ledger.answered(ME, "ann/you", "s1.resolve")
-    new = await coming
-
-    assert (sent(old), sent(new)) == ([call("s1")], [])
-    new.announce({"tool": "{}"}, {"tool": "{}"})
-    assert sent(new) == [call("s2")]
-    assert node.hub.left == place.hub.left == []  # nobody is told that there will be no answer
-    assert old.is_ending
-
-
-async def test_who_waits_for_a_page_that_does_not_answer_is_told(
-    cluster: Cluster, node: Node, place: Node
-) -> None:
-    old = await page_at_work(node)
-
-    coming = asyncio.create_task(place.attach_page(MOVE))
-    await is_set_aside(node)
-    await cluster.clock.sleep(LIMIT + 1)
-    await coming
-    await cluster.bus.settled()
-
-    assert node.hub.left == [ME]
-    assert old.is_ending
-
-
-async def test_who_waits_for_a_page_that_is_lost_is_told(
-    cluster: Cluster, node: Node, place: Node
-) -> None:
-    old = await page_at_work(node)
-    await node.life.detach(old, 1006)
-
-    await place.attach_page(MOVE)
-    await cluster.bus.settled()
-
-    assert node.hub.left == [ME]
-
-
-async def test_a_page_whose_node_has_not_heard_of_the_move_is_cut_off_too(
-    cluster: Cluster, node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old, place = await page_at_work(node), cluster.node("there")
-    publish, lost = place.publisher.publish_to_node, list[bytes]()
-
-    def lose_the_first(to: str, event: bytes, on_not_taken: OnNotTaken | None = None) -> None:
-        if lost:
-            publish(to, event, on_not_taken)
-        lost.append(event)
-
-    monkeypatch.setattr(handover, "HANDOVER", 0.5)
-    monkeypatch.setattr(place.publisher, "publish_to_node", lose_the_first)
-
-    await place.attach_page(Move(0.01, "tool"))
-
-    assert old.is_ending
-    assert not node.listener.takes(ME)
-
-
-async def test_what_a_page_owes_is_forgotten_with_it(node: Node) -> None:
-    old = await page_at_work(node)
-    assert node.ledger.owes(ME)
-
-    await node.life.detach(old, 1000)
-
-    assert not node.ledger.owes(ME)
-    assert not node.owed.are_watched
 
 
 # Saying again who is here.
@@ -436,7 +232,7 @@ async def test_nobody_is_said_to_be_here_who_has_gone_before_their_turn(
 
 async def test_who_is_set_aside_is_not_said_to_be_online(cluster: Cluster, node: Node) -> None:
     mine = await node.attach()
-    await node.life.set_aside(mine)
+    await node.places.set_aside(mine)
 
     await node.life.reassert()
 
@@ -559,123 +355,3 @@ async def test_redis_that_is_away_is_said(cluster: Cluster, node: Node) -> None:
         await node.attach()
 
     assert node.connections.known() == 0
-
-
-# What a stream may have lost.
-
-
-def said(connection: Connection, *numbers: int) -> None:
-    """It is sent some frames by a stream, which keeps them."""
-    tail = cast(FakeSocket, connection.socket).tail = Tail(None, Room())
-    for number in numbers:
-        tail.add(note(number))
-
-
-def kept(frames: Sequence[bytes]) -> list[tuple[int, bytes]]:
-    found = [read_unseen(frame) for frame in frames]
-    return [(each.number, each.frame) for each in found if each is not None]
-
-
-async def test_what_a_stream_may_have_lost_is_kept_before_the_later_mail(
-    cluster: Cluster, node: Node
-) -> None:
-    mine = await node.attach(program="p")
-    said(mine, 1, 2)
-
-    await node.life.detach(mine, 1006)
-    node.delivery.send(ME, note(3))
-    await cluster.bus.settled()
-
-    mail = cluster.bus.mail[ME]
-    assert kept(mail) == [(1, note(1)), (2, note(2))]
-    assert mail[2:] == [note(3)]
-
-
-async def test_another_connection_at_the_same_gateway_gets_it_at_once(
-    cluster: Cluster, node: Node
-) -> None:
-    old = await node.attach(program="p")
-    said(old, 1, 2)
-
-    new = await node.attach(program="p", seen=1)
-
-    assert sent(new) == [note(2)]
-    await node.life.stop()
-    assert cluster.bus.mail == {}
-
-
-async def test_another_connection_that_comes_to_nothing_leaves_it_in_the_mailbox(
-    cluster: Cluster, node: Node
-) -> None:
-    old = await node.attach(program="p")
-    said(old, 1, 2)
-
-    async def gone() -> None:
-        raise RedisUnavailable("Redis is away.")
-
-    with pytest.raises(RedisUnavailable):
-        await node.attach(program="p", seen=1, accept=gone)
-
-    assert kept(cluster.bus.mail[ME]) == [(1, note(1)), (2, note(2))]
-
-
-async def test_what_waits_for_a_connection_that_was_told_to_go_comes_by_the_next_one(
-    cluster: Cluster, node: Node
-) -> None:
-    old = await node.attach(program="p")
-    said(old, 1)
-    old.enter(CLOSING)  # its end is not noticed yet
-    cluster.node("there").delivery.send(ME, note(2))
-    await cluster.bus.settled()
-    assert old.waiting_from_bus == [note(2)]
-
-    new = await node.attach(program="p", seen=0)
-
-    assert sent(new) == [note(1), note(2)]
-    await node.life.stop()
-    assert cluster.bus.mail == {}
-
-
-async def test_who_is_said_goodbye_to_keeps_no_room_for_it(cluster: Cluster, node: Node) -> None:
-    mine, room = await node.attach(program="p"), Room()
-    tail = cast(FakeSocket, mine.socket).tail = Tail(None, room)
-    tail.add(note(1))
-
-    await node.life.detach(mine, 1000)
-
-    assert ME not in cluster.bus.mail
-    assert room.free == Room().free
-
-
-async def test_it_counts_as_what_its_client_puts_into_mailboxes(
-    cluster: Cluster, node: Node
-) -> None:
-    mine = await node.attach(program="p")
-    said(mine, 1)
-    mine.mail = purse = Purse()
-    await node.life.detach(mine, 1006)
-    assert purse.sizes == list(map(len, cluster.bus.mail.pop(ME)))
-
-    back = await node.attach(program="p")
-    said(back, 2)
-    back.mail = Purse(TooMany("It is too much."))
-    await node.life.detach(back, 1006)
-
-    assert ME not in cluster.bus.mail
-    assert node.counts.lost_frames == {"mailbox_full": 1}
-
-
-class Purse:
-    """What a client may put into mailboxes."""
-
-    spent: Collection[str] = ()
-
-    def __init__(self, error: HubError | None = None) -> None:
-        self.sizes: list[int] = []
-        self._error = error
-
-    def refusal(self) -> HubError | None:
-        return self._error
-
-    def spend(self, size: int) -> None:
-        self.sizes.append(size)

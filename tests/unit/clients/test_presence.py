@@ -74,7 +74,7 @@ async def test_it_is_noticed_that_redis_has_forgotten_a_client(
     cluster.registry.records.clear()
 
     assert not await node.presence.are_known(node.connections)
-    await node.life.set_aside(mine)  # which need not be known any more
+    await node.places.set_aside(mine)  # which need not be known any more
     assert await node.presence.are_known(node.connections)
 
 
