@@ -42,23 +42,32 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure what the hub costs, beside the single-process original.",
     )
     parser.add_argument("--only", action="append", metavar="CASE", help="may be repeated")
-    parser.add_argument("--skip", action="append", default=[], metavar="CASE")
-    parser.add_argument("--nodes", type=int, help="only on so many gateways")
-    parser.add_argument("--subject", action="append", choices=sorted(SUBJECTS))
+    skip = "all but this case; may be repeated"
+    parser.add_argument("--skip", action="append", default=[], metavar="CASE", help=skip)
+    parser.add_argument(
+        "--nodes", type=int, help="only what is measured with this number of gateways"
+    )
+    which = "only this server; may be repeated"
+    parser.add_argument("--subject", action="append", choices=sorted(SUBJECTS), help=which)
     parser.add_argument("--quick", action="store_true", help="one short run of each case")
     parser.add_argument(
         "--for-page",
         action="store_true",
-        help="a quarter of an hour: short runs, with several gateways hardly any but ours",
+        help="short runs, a quarter of an hour; several gateways of the original only where a "
+        "limit needs them",
     )
-    parser.add_argument("--runs", type=int, help=f"of each case (default {THOROUGH['runs']})")
-    parser.add_argument("--seconds", type=float, help=f"of a run ({THOROUGH['seconds']})")
-    parser.add_argument("--out", type=Path, default=Path("benchmark-results"))
-    parser.add_argument("--list", action=_List, nargs=0, help="name the cases")
-    given = parser.add_argument_group("a server that runs already, instead of starting some")
-    given.add_argument("--url", action="append", help="once for each gateway")
-    given.add_argument("--pid", action="append", type=int, default=[], help="of its processes")
-    given.add_argument("--redis-pid", action="append", type=int, default=[])
+    parser.add_argument("--runs", type=int, help=f"runs of each case ({THOROUGH['runs']})")
+    parser.add_argument("--seconds", type=float, help=f"length of a run ({THOROUGH['seconds']})")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmark-results"), help="folder for the results"
+    )
+    parser.add_argument("--list", action=_List, nargs=0, help="list the cases, and end")
+    given = parser.add_argument_group("to measure a server that runs already")
+    given.add_argument("--url", action="append", help="of a gateway; once for each")
+    given.add_argument(
+        "--pid", action="append", type=int, default=[], help="of a gateway; repeatable"
+    )
+    given.add_argument("--redis-pid", action="append", type=int, default=[], help="of its Redis")
     return parser
 
 

@@ -46,13 +46,13 @@ def processor_model() -> str:
 
 
 def pin(pid: int, cores: set[int]) -> None:
-    """Keep a process, all of its threads, on some cores; none = wherever."""
+    """Keep a process with all its threads on some cores; without any, leave it where it is."""
     if cores:
         for thread in Path(f"/proc/{pid}/task").iterdir():
             os.sched_setaffinity(int(thread.name), cores)
 
 
 def server_and_client_cores() -> tuple[set[int], set[int]]:
-    """Where the servers run, and where the load; the same, unnamed, on a single core."""
+    """Cores for the servers, and for the load; both empty where there is only one core."""
     cores = sorted(os.sched_getaffinity(0))
     return ({cores[0]}, set(cores[1:])) if len(cores) > 1 else (set(), set())

@@ -1,7 +1,7 @@
-"""An older commit beside what is here, in turns, so that the machine is the same for both.
+"""Measures an older commit beside this tree, in turns, so that the machine is the same for both.
 
-`python -m benchmarks.beside COMMIT`, or `make bench-beside COMMIT=…`. Both run with the packages of
-this environment.
+`python -m benchmarks.beside COMMIT`, or `make bench-beside COMMIT=…`. Both use the packages of this
+environment.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from benchmarks.measure import Plan, run_once
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 30
-FRAMES_EACH = 100_000  # bytes of frames, and so many small ones less, that a round passes on
+FRAMES_EACH = 100_000  # bytes of frames that a round passes on; of small ones FEW_FRAMES
 SMALL, FEW_FRAMES = 1_000, 100
 CALLS, CONNECTIONS = 320, 8  # HTTP calls of a round, and over how many connections
 VISITS = 60  # of a round
@@ -53,14 +53,14 @@ Round = Callable[[], Awaitable[Figures]]
 
 
 class Row(NamedTuple):
-    """What one operation costs in each round: by the older commit, and by what is here."""
+    """What one operation costs in each round: with the older commit, and with this tree."""
 
     case: str
     before: Sequence[float]
     now: Sequence[float]
 
     def cells(self) -> list[str]:
-        """The least of both, and by how much it is more now, seen in three ways."""
+        """The least of both, and by how much more it is now, compared in three ways."""
         pairs = [now / before for before, now in zip(self.before, self.now, strict=True)]
         ratios = [
             min(self.now) / min(self.before),
@@ -72,21 +72,23 @@ class Row(NamedTuple):
 
 
 def _quarter(figures: Sequence[float]) -> float:
-    """What a quarter of the rounds is below: of all figures least moved by what else runs."""
+    """The lower quarter, which other programs on the machine move least of all figures."""
     return sorted(figures)[len(figures) // 4]
 
 
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.beside", description=__doc__)
-    parser.add_argument("commit", help="to measure beside what is here")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of each case ({ROUNDS})")
+    parser.add_argument("commit", help="which is measured beside this tree")
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, help=f"rounds of each case ({ROUNDS})"
+    )
     names = [*frames(), *SERVED]
     parser.add_argument(
         "--only",
         action="append",
         choices=[*names, *LOADS],
         metavar="CASE",
-        help="of those here, or of `python -m benchmarks --list`",
+        help="only this case, or one of `python -m benchmarks --list`; may be repeated",
     )
     options = parser.parse_args(words)
     wanted = options.only or names
@@ -99,7 +101,7 @@ def main(words: list[str] | None = None) -> None:
 
 
 def unpack(commit: str, folder: Path) -> Path:
-    """Put the package of a commit there."""
+    """Put the package of a commit into a folder."""
     command = ["git", "archive", "--format=tar", commit, "hypha_cluster"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     if done.returncode:
@@ -118,7 +120,7 @@ def _rows(trees: Sequence[Path], wanted: Sequence[str], rounds: int) -> Iterator
 
 
 def _frame_rows(trees: Sequence[Path], names: Sequence[str], rounds: int) -> Iterator[Row]:
-    """Frames cost so little that a loaded machine has ten times as many rounds for them."""
+    """Ten times as many rounds: frames cost so little that other load on the machine shows."""
     sizes = {name: len(frame) for name, frame in frames().items()}
     with ExitStack() as stack:
         workers = [stack.enter_context(_worker(path)) for path in trees]
@@ -132,7 +134,7 @@ def _frame_rows(trees: Sequence[Path], names: Sequence[str], rounds: int) -> Ite
 
 
 def _turn(number: int, many: int) -> list[int]:
-    """Who comes when in a round: each is first as often as the others."""
+    """The order in a round: each side is first as often as the other."""
     return [(number + at) % many for at in range(many)]
 
 
@@ -219,7 +221,7 @@ class _Meter:
 
 @asynccontextmanager
 async def _calls(method: str, deployment: Deployment) -> AsyncIterator[Round]:
-    """HTTP calls of a function, which is at a client that answers at once."""
+    """HTTP calls of a function of a client that answers at once."""
     url = deployment.urls[0]
     provider = await RawClient().connect(url)
     info = await provider.call_manager("services.default.get_connection_info")
@@ -289,7 +291,7 @@ async def _visits(deployment: Deployment) -> AsyncIterator[Round]:
 
 
 async def _quiet(deployment: Deployment) -> None:
-    """Wait until the last one is forgotten too."""
+    """Wait until the gateway is idle, so that the end of the last client counts too."""
     while True:
         meter = _Meter(deployment)
         await asyncio.sleep(0.02)

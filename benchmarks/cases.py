@@ -1,4 +1,4 @@
-"""What is measured, and what is to be reached (docs/performance.md has the results)."""
+"""What is measured, and the limits for it (docs/performance.md has the results)."""
 
 from dataclasses import dataclass, field
 
@@ -113,7 +113,7 @@ def _raw() -> list[Case]:
 
 
 def _event_streams() -> list[Case]:
-    """The original has none."""
+    """Event streams, which the original does not have."""
     return [
         Case("sse-call", "sse.call", subjects=(OURS,)),
         Case("sse-idle-1000", "sse.idle", {"connections": 1_000}, subjects=(OURS,)),

@@ -64,14 +64,14 @@ class Place(NamedTuple):
 
 Subject = Callable[[int, Place, ExitStack], Deployment]
 
-# All load comes from one address here; it is counted as ever, and not held back.
+# All load comes from one address here; the hub counts it as always, and does not limit it.
 _UNLIMITED: Final = [
     f"--max-{what}=1000000000" for what in ("admissions", "connections", "services", "requests")
 ]
 
 
 class NotStarted(Exception):
-    """A server ended or said nothing; what it wrote."""
+    """A server ended, or did not answer; the text has its log."""
 
 
 @contextmanager
@@ -84,14 +84,14 @@ def running(subject: str, nodes: int, cores: set[int]) -> Iterator[Deployment]:
 
 
 def with_path(*folders: Path) -> tuple[str, ...]:
-    """Python as it is here, that imports from these folders first."""
+    """The command of this Python, so that it imports from these folders first."""
     return "/usr/bin/env", f"PYTHONPATH={':'.join(map(str, folders))}", sys.executable
 
 
 def ours(
     *flags: str, program: tuple[str, ...] = (sys.executable, "-m", "hypha_cluster")
 ) -> Subject:
-    """Gateways with these settings beside the default ones."""
+    """Gateways of the hub with these flags besides the default settings."""
 
     def start(nodes: int, place: Place, stack: ExitStack) -> Deployment:
         store = stack.enter_context(_store(place))
@@ -105,14 +105,14 @@ def ours(
 
 
 def _known(program: tuple[str, ...], flags: Iterable[str], home: Path) -> list[str]:
-    """Those of the flags that a program has, which may be an older one."""
+    """Those of the flags that a program knows; it may be an older one."""
     command = [*program, "serve", "--help"]
     told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=home).stdout
     return [flag for flag in flags if flag.partition("=")[0] in told]
 
 
 def _original(nodes: int, place: Place, stack: ExitStack) -> Deployment:
-    """A single one keeps its state in itself, as it does by default."""
+    """The original; a single process keeps its state in itself, as it does by default."""
     command = [
         str(environment(ORIGINALS_ENVIRONMENT).make()),
         "-m",

@@ -1,4 +1,4 @@
-"""Runs cases: each in a load process of its own, the subjects in turn, several times over."""
+"""Runs cases: each in a load process of its own, all subjects in turn, several times."""
 
 import json
 import os
@@ -25,7 +25,7 @@ LONGEST = 1_800.0  # seconds for one run of one case
 
 @dataclass(frozen=True)
 class Plan:
-    """How often and how long; seconds are those of one run."""
+    """How many runs, and how long each is, in seconds."""
 
     runs: int = 3
     seconds: float = 5.0
@@ -94,7 +94,7 @@ def _start(
 
 
 class LoadFailed(Exception):
-    """A load process did not do its work; the end of what it said."""
+    """A load process did not do its work; the text has the end of what it wrote."""
 
 
 def run_once(case: Case, deployment: Deployment, plan: Plan) -> dict[str, float]:

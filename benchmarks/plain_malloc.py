@@ -1,4 +1,4 @@
-"""`hypha-cluster` with glibc's own thresholds, to see what ours are worth."""
+"""`hypha-cluster` with glibc's own thresholds, to measure what ours are worth."""
 
 from hypha_cluster.__main__ import main
 from hypha_cluster.serving import gateway

@@ -54,7 +54,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Row(NamedTuple):
-    """A cost of ours, the original's beside it, and which part of it ours may be.
+    """What the hub costs, what the original costs, and which part of that the hub may cost.
 
     floor: what it costs to read and write the same frames, and Redis.
     """
@@ -249,7 +249,7 @@ def _target_table(found: Iterable[Outcome]) -> Table:
             f"{shown(outcome.beside)} {outcome.target.unit}" if outcome.beside else "",
             f"{outcome.number:.2f}" if outcome.beside else "",
             f"{outcome.floor:.2f}" if outcome.floor else "",
-            f"{outcome.target.most:.2f}" if outcome.beside else f"{outcome.target.most:g}",
+            f"{outcome.target.most:.2f}" if outcome.beside else shown(outcome.target.most),
             _met(outcome.is_met),
         ]
         for outcome in found
@@ -298,7 +298,7 @@ def _figure_table(results: list[Result]) -> Table:
 
 
 def _failures(results: Iterable[Result]) -> Table:
-    """In a line each; the JSON has all of it."""
+    """The last line of each error; the JSON has all of it."""
     failed = [result for result in results if result.error]
     rows = [[r.case, r.subject, str(r.nodes), r.error.strip().splitlines()[-1]] for r in failed]
     return ["case", "server", "gateways", "because"], rows
@@ -310,7 +310,7 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def shown(figure: float | None) -> str:
-    """Three digits that matter."""
+    """A figure with its first three digits, or all before the point."""
     if figure is None:
         return ""
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"

@@ -1,4 +1,4 @@
-"""What is to be reached besides parts of the original's CPU (those are in cases.py)."""
+"""Targets that are no parts of the original's CPU (those are in cases.py)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -37,7 +37,7 @@ class Quotient(NamedTuple):
 
 @dataclass(frozen=True)
 class Target:
-    """At most so much, or so many times another figure.
+    """A figure that is to be at most so much, or at most so many times another one.
 
     floor: what that is for `echo-bare`, which does nothing but read and write.
     """
@@ -87,9 +87,15 @@ FLOORS = {
 CPU_PER_MEGABYTE = 1000.0 / 300.0  # ms: 300 MB in a second of a gateway's CPU
 
 TARGETS = [
-    Target("a frame through one gateway, beside an echo by the same path", "µs", FRAME, 2, PATH),
     Target(
-        "a frame through one gateway, beside uvicorn's echo",
+        "CPU of a frame through one gateway, beside an echo by the same WebSocket path",
+        "µs",
+        FRAME,
+        2,
+        PATH,
+    ),
+    Target(
+        "CPU of a frame through one gateway, beside an echo by uvicorn",
         "µs",
         FRAME,
         1 / 3,
@@ -97,7 +103,7 @@ TARGETS = [
         BESIDE_UVICORN,
     ),
     Target(
-        "an echo by our WebSocket path, beside uvicorn's",
+        "CPU of an echo by our WebSocket path, beside an echo by uvicorn",
         "µs",
         PATH,
         1 / 3,
@@ -105,20 +111,20 @@ TARGETS = [
         BESIDE_UVICORN,
     ),
     Target(
-        "a frame between two gateways, CPU of both",
+        "CPU of a frame between two gateways, of both together",
         "µs",
         Figure("raw-echo-64", nodes=2, times=PER_FRAME),
         35,
     ),
     Target(
-        "a frame with two gateways, each with clients of its own, beside one gateway",
+        "CPU of a frame where caller and target share one of two gateways, beside one gateway",
         "µs",
         Figure("raw-near-64", nodes=2, times=PER_FRAME),
         1 / 0.9,
         Figure("raw-near-64", times=PER_FRAME),
     ),
     Target(
-        "a call with 10,000 clients attached, beside 10",
+        "CPU of a call with 10,000 clients attached, beside 10",
         "ms",
         Figure("growth-10000"),
         1.3,
@@ -129,14 +135,14 @@ TARGETS = [
         ),
     ),
     Target(
-        "to register a service where there are 1,000, beside 10",
+        "CPU of registering a service where there are 1,000, beside 10",
         "ms",
         Figure("register-1000", "cpu_ms"),
         1.3,
         Figure("register-10", "cpu_ms"),
     ),
     Target(
-        "p99 of a call at half load, beside p50",
+        "p99 of a call at half load, beside its p50",
         "ms",
         Figure("raw-half-load", "p99"),
         5,
@@ -147,28 +153,38 @@ TARGETS = [
         ),
     ),
     Target(
-        "a request of a web application, beside an HTTP call of the same size",
+        "CPU of a request of a web application, beside an HTTP call of the same size",
         "ms",
         Figure("webapp-get-16"),
         3,
         Figure("http-get-16"),
     ),
     Target(
-        "a megabyte from a web application, of 1 GiB",
+        "CPU of a megabyte from a web application, in a body of 1 GiB",
         "ms",
         Figure("webapp-down-1g", "ms_per_megabyte"),
         CPU_PER_MEGABYTE,
     ),
     Target(
-        "a megabyte to a web application, of 1 GiB",
+        "CPU of a megabyte to a web application, in a body of 1 GiB",
         "ms",
         Figure("webapp-up-1g", "ms_per_megabyte"),
         CPU_PER_MEGABYTE,
     ),
-    Target("memory that 1 GiB down takes", "MiB", Figure("webapp-down-1g", "grown_mib"), 32),
-    Target("memory that 1 GiB up takes", "MiB", Figure("webapp-up-1g", "grown_mib"), 32),
     Target(
-        "p99 of a byte of a stream, from the application to the browser",
+        "memory that a gateway needs for 1 GiB from a web application",
+        "MiB",
+        Figure("webapp-down-1g", "grown_mib"),
+        32,
+    ),
+    Target(
+        "memory that a gateway needs for 1 GiB to a web application",
+        "MiB",
+        Figure("webapp-up-1g", "grown_mib"),
+        32,
+    ),
+    Target(
+        "p99 of the time from an application's `send` to the browser, of one byte",
         "ms",
         Figure("webapp-first-byte", "p99"),
         5,

@@ -1,7 +1,7 @@
 """Reads, checks and seals frames with the hub on its path, as often as its standard input says.
 
-A line has the name of a frame and how often; it is answered by the CPU that one took, in µs. The
-hub may be an older one, so only what all since 3776f15 have is used.
+Each line names a frame and a number of times; the answer is the CPU that one frame took, in µs. The
+hub may be an older one, so this uses only what all commits since 3776f15 have.
 """
 
 import inspect

@@ -1,4 +1,4 @@
-"""What a load process is asked to do, and what it answers; both travel as JSON."""
+"""What a load process is asked to do, and what it measures; both travel as JSON."""
 
 import asyncio
 import os

@@ -214,7 +214,7 @@ async def _echoes(job: Job) -> AsyncIterator[list[Echo]]:
 
 
 async def half_load(job: Job) -> Measurement:
-    """Calls at even intervals, half as many as can be: how long do they take?"""
+    """Calls at even intervals, half as many as the gateway can take: how long is each?"""
     async with team(job) as clients:
         return await _half_load(await clients.pairs(CONNECTIONS, 1000), job)
 
