@@ -143,6 +143,9 @@ class FramePath:
     def answered(self, callee: str, caller: str, method: str) -> None:
         """Nobody waits."""
 
+    def told_hub(self, callee: str, method: str) -> None:
+        """Nobody owes anything."""
+
 
 def _connection() -> Connection:
     workspace = own_workspace(USER)
