@@ -191,7 +191,7 @@ class HubClient:
         try:
             call = chunks.parse_cache_call(frame)
             awaited = self._calls.awaited(call.key, source) if call.heartbeat else None
-            message = (awaited.parts if awaited else self._assembler).take(source, call)
+            message = (awaited or self._assembler).take(source, call)
             if message is not None:
                 self._receive_assembled(message, source, target)
         except BadFrame as error:

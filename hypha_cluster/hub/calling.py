@@ -138,8 +138,7 @@ class HubCalls:
     async def _place(self, frame: Outgoing, *, patient: bool, whole: bool) -> Any:
         session, target = self._new_session(), frame.envelope["to"]
         deadline = asyncio.timeout(self._call_timeout)
-        parts = chunks.Assembler(self._max_answer)
-        placed = PlacedCall(target, self._loop.create_future(), deadline, parts)
+        placed = PlacedCall(target, self._loop.create_future(), deadline)
         self._placed[session] = placed
         self._by_target[target].add(session)
         frame.envelope["session"] = session
@@ -236,10 +235,14 @@ class HubCalls:
 
     # From clients that were called.
 
-    def awaited(self, session: str, source: str) -> PlacedCall | None:
-        """The call of `source` that waits in a session."""
+    def awaited(self, session: str, source: str) -> chunks.Assembler | None:
+        """Where the answer of `source` comes together; None if no call waits for it."""
         placed = self._placed.get(session)
-        return placed if placed is not None and placed.target == source else None
+        if placed is None or placed.target != source:
+            return None
+        if placed.parts is None:
+            placed.parts = chunks.Assembler(self._max_answer)
+        return placed.parts
 
     def settle(self, frame: Frame, source: str) -> None:
         """Take the answer of `source` to a call."""

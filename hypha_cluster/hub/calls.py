@@ -106,8 +106,8 @@ class PlacedCall:
     target: str
     answer: asyncio.Future[Any]
     deadline: asyncio.Timeout
-    parts: Assembler
-    """What has come of answers in chunks; it goes with the call."""
+    parts: Assembler | None = None
+    """What has come of an answer in chunks, if any has; it goes with the call."""
 
     def fail(self, error: HubError) -> None:
         """End it with an error, unless it has ended already."""

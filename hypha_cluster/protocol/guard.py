@@ -89,10 +89,15 @@ def check_call(frame: Frame, source: str, target: str) -> tuple[bytes | memoryvi
     references = NO_REFERENCES
     if (size < _LONG or not _is_plain(frame)) and not (is_built_in and method.startswith(CACHE)):
         raw = frame.raw
-        # Mostly all functions are as those of a promise: in a few bytes that is quickly counted.
+        # Mostly all functions are as those of a promise, or all as those of an answer: in a few
+        # bytes that is quickly counted.
         if (
             size >= _LONG
-            or ((many := raw.count(_TARGET)) and many != raw.count(own(source).target))
+            or (
+                (many := raw.count(_TARGET))
+                and many != raw.count(own(source).with_id)
+                and many != raw.count(own(source).with_address)
+            )
             or _PROTO in raw
         ):
             references = _check_marks(frame, source, target)

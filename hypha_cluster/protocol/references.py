@@ -40,20 +40,21 @@ class _Unfinished(Exception):
 class Own(NamedTuple):
     """How functions of a sender's own are told from others.
 
-    names: what it calls itself. targets: how the key and the value of such a target are written.
-    target: the one of these that published clients write.
+    names: what it calls itself. targets: how the key and the value of such a target are written:
+    with its address, and with its id alone.
     """
 
     names: tuple[str, str]
     targets: frozenset[bytes]
-    target: bytes
+    with_address: bytes
+    with_id: bytes
 
 
 @lru_cache(maxsize=1_024)
 def own(source: str) -> Own:
     names = (source, client_of(source))
     targets = [_KEY + pack(name) for name in names]
-    return Own(names, frozenset(targets), targets[1])
+    return Own(names, frozenset(targets), *targets)
 
 
 class References:

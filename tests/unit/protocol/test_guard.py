@@ -337,10 +337,11 @@ def test_where_functions_among_the_arguments_lead_is_told(promise: dict[str, Any
     assert leads([foreign, foreign, reference()]) == {Reference("away/other", "closed")}
 
 
+@pytest.mark.parametrize("home", ["", "home/"])
 @pytest.mark.parametrize("name", ["_rtarget", "x_rtarget", "__proto__", "me_rtarget"])
-def test_nothing_is_overlooked_behind_the_senders_own_functions(name: str) -> None:
+def test_nothing_is_overlooked_behind_the_senders_own_functions(name: str, home: str) -> None:
     me = f"home/{name}"
-    own = {"_rtype": "method", "_rtarget": name, "_rmethod": "s.resolve"}
+    own = {"_rtype": "method", "_rtarget": f"{home}{name}", "_rmethod": "s.resolve"}
     other = own | {"_rtarget": "away/other", "_rmethod": "services.closed.delete"}
     body = {"args": [own, {name: other}, "_rtarget"], "promise": {"resolve": own}}
     frame = read({"method": "services.s.f"}, body)
