@@ -294,8 +294,8 @@ class Config:
     def local_url(self) -> str:
         """Where this machine reaches the node, without the base path.
 
-        `localhost`, as people and the documentation write it: who has logged in at 127.0.0.1 has
-        not logged in at localhost.
+        `localhost`, as people and the documentation write it: a login at 127.0.0.1 is none at
+        localhost.
         """
         return self._url("localhost" if self.is_open else self.host)
 

@@ -103,7 +103,7 @@ class Overloaded(HubError):
 class TooMany(HubError):
     """Somebody has done something too often. seconds: after which they may try again.
 
-    subjects: as whom a client counts that has proved that it comes back; it is put off, since a
+    subjects: what a client counts for that has proved to come back; it is put off, since a
     refusal would end it for good. None for anybody else.
     """
 

@@ -59,7 +59,7 @@ class Claims:
         self._serial = itertools.count(1)
 
     def attachment(self, admission: Admission, patience: float) -> Attachment:
-        """A client that would have the address. patience: seconds until it is *away*."""
+        """A client that wants the address. patience: seconds until it is *away*."""
         workspace = admission.workspace
         return Attachment(
             address=f"{workspace.name}/{admission.client}",

@@ -54,7 +54,7 @@ class Handover:
     async def obtain(self, address: str, holder: str, node: str, *, patience: float = 0.0) -> bool:
         """Have a node give an address up; return when it has, or is dead, or does not answer.
 
-        Answers whether it has. patience: seconds in which the holder may answer what it was asked.
+        Returns whether it has. patience: seconds in which the holder may answer what it was asked.
         """
         given: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._awaited[holder] = given

@@ -1,4 +1,4 @@
-"""Who may call, or pass on, services of others: who may enter their workspace; all if public."""
+"""Who may call a service, or pass it on: all if it is public, else those of its workspace."""
 
 import time
 from collections.abc import Callable, Iterable

@@ -262,7 +262,7 @@ class Tokens:
             )
         if self._openid is None:
             raise InvalidToken(
-                "This hub accepts only tokens that it made itself; who runs it names another "
+                "This hub accepts only tokens that it made itself; its operator names another "
                 "issuer with --openid-issuer."
             )
         key = await self._openid.find(kid, algorithm)

@@ -213,7 +213,7 @@ ALL_HUB_CALLS: Final = _calls.limit(
     20_000,
     "calls",
     "such calls of all clients of a gateway; then those of whoever has some are rejected",
-    "who opens many connections would have all of its memory",
+    "whoever opens many connections would have all of its memory",
 )
 FEW_HUB_CALLS: Final = _calls.limit(
     16, "calls", "how many a client may have even then", "others should not notice"
@@ -277,7 +277,7 @@ OUTBOXES: Final = _waiting.limit(
     1_073_741_824,
     "bytes",
     "what waits for all slow clients of a gateway; for more, those for whom most waits are dropped",
-    "who reads nothing by many connections would have all of its memory",
+    "whoever reads nothing by many connections would have all of its memory",
 )
 PUT_OFF: Final = _waiting.limit(
     6.0,
@@ -338,7 +338,7 @@ EXPULSION: Final = _waiting.limit(
     10.0,
     "seconds",
     "how long after a revocation new connections are looked at again",
-    "who was let in just before is attached by then",
+    "a client that was let in just before is attached by then",
 )
 UNPUBLISHED: Final = _waiting.limit(
     67_108_864,
@@ -371,7 +371,8 @@ SHORTEST_SESSION: Final = _streams.limit(
     8,
     "characters",
     "the least that a session_id has",
-    "who knows it can post as the client, if that has no token; published clients make 15 and more",
+    "whoever knows it can post as the client, if that has no token; published clients make 15 "
+    "and more",
 )
 LONGEST_SESSION: Final = _streams.limit(
     256, "characters", "the most that a session_id has", "it is hashed for each frame"
@@ -416,7 +417,7 @@ TAIL_BYTES: Final = _streams.limit(
     4_194_304,
     "bytes",
     "frames that were sent to one stream last, for its client that may not have got them",
-    "what is on its way through sockets and proxies; it costs who has the stream `--max-mail`",
+    "what is on its way through sockets and proxies; it counts as `--max-mail` of the client",
 )
 TAIL_FRAMES: Final = _streams.limit(
     1_000, "frames", "how many these may be", "Redis takes them at once when the stream breaks"
@@ -469,14 +470,14 @@ IDLE_CONNECTION: Final = _connections.limit(
     75.0,
     "seconds",
     "how long a connection stays on which no request comes, or none comes whole",
-    "longer than balancers keep theirs: who closes last never meets a closed connection",
+    "longer than balancers keep theirs, so none of them uses one that is closed",
 )
 HEAD_PATIENCE: Final = _connections.limit(
     20.0,
     "seconds",
     "how long the head of a request, a handshake of a WebSocket's too, may be on its way; on "
     "Hypercorn's own path as long as an idle connection",
-    "who sends a byte now and then would hold a connection for as long as that",
+    "whoever sends a byte now and then would hold a connection for as long as that",
 )
 TLS_HANDSHAKE: Final = _connections.limit(
     15.0, "seconds", "how long a handshake of TLS may take", "until then nothing is known of it"
@@ -504,14 +505,14 @@ UNFINISHED_MESSAGES: Final = _connections.limit(
     "bytes",
     "what has come of WebSocket messages that are not whole, of all connections of a gateway; for "
     "more, the one that was begun first gives way and its connection is closed with 1013",
-    "who begins large messages and ends none would have all of its memory; an honest client ends "
-    "one of a megabyte in seconds",
+    "whoever begins large messages and ends none would have all of its memory; an honest client "
+    "ends one of a megabyte in seconds",
 )
 LINGERING: Final = _connections.limit(
     5.0,
     "seconds",
     "how long one may go on sending after an answer that came before the end of a request",
-    "who still sends would lose the answer if the connection ended at once",
+    "a client that still sends would lose the answer if the connection ended at once",
 )
 FIRST_MESSAGE: Final = _connections.limit(
     5.0,
@@ -580,7 +581,7 @@ KNOWN_KEYS: Final = _registry.limit(
     256,
     "addresses",
     "addresses whose keys a gateway remembers beside those of targets",
-    "who comes or goes is named a dozen times within milliseconds",
+    "a client that comes or goes is named a dozen times within milliseconds",
 )
 SIGNATURE: Final = _registry.limit(
     1_000, "characters", "a signature that is passed on", "readers of it take it apart"

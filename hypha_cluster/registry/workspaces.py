@@ -82,7 +82,7 @@ class Workspaces:
     async def find_for(
         self, identity: Identity, name: str
     ) -> tuple[Workspace | None, Identity | None]:
-        """A workspace, and who has made the token of a user who wants to enter it."""
+        """A workspace, and the maker of the token of a user who wants to enter it."""
         if identity.parent in (None, ROOT.id) or name == PUBLIC:
             return await self.find(name), await self.maker_of(identity)
         settings = self._redis.hgetall(self._keys.workspace(name))
@@ -147,7 +147,7 @@ class Workspaces:
         return _identity(await self._redis.hget(self._keys.user(user), "identity"))
 
     async def know(self, user: Identity) -> None:
-        """Keep who a user is, who may not have connected yet."""
+        """Note a user, even one who has never connected."""
         identity = json.dumps(user.to_wire())
         await self._redis.hset(self._keys.user(user.id), {"identity": identity})
 

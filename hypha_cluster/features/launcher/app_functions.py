@@ -19,7 +19,7 @@ from hypha_cluster.registry.instances import Instances
 
 
 class AppFunctions:
-    """What becomes of apps; who installs one that is kept up has it started."""
+    """Installs, changes and removes apps; those that are kept up are started, too."""
 
     def __init__(
         self,

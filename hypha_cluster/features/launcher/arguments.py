@@ -13,7 +13,7 @@ from hypha_cluster.registry.apps import App, Apps
 
 
 def check_named(context: Context) -> None:
-    """PermissionDenied for who is nobody."""
+    """PermissionDenied for anonymous users."""
     if context.identity.is_anonymous:
         raise PermissionDenied("User must be authenticated")
 

@@ -74,7 +74,7 @@ def listed(app: App, base_url: str) -> dict[str, Any]:
 
 
 def url_of(app_id: str, base_url: str) -> str:
-    """The address of an app's page; only those see the page who may enter the workspace."""
+    """The address of an app's page; only those who may enter the workspace see it."""
     return f"{base_url}/apps/{quote(app_id)}/{INDEX}"
 
 

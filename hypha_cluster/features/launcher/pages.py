@@ -3,7 +3,7 @@
 A page loads its files without a token: its address has a ticket in it, which opens the files of
 this one app: that of a user for an hour, that of an instance as long as it is wanted. All is served
 in a sandbox, since the code of an app is its author's: under the hub's own origin it could do
-whatever the user may who looks at it.
+whatever the user who looks at it may.
 """
 
 import json

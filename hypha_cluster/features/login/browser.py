@@ -90,7 +90,7 @@ class Opener(Enum):
 
 
 def cookie_of(connection: HTTPConnection, *, secure: bool) -> str:
-    """The secret in the cookie of who has signed in, if a person opens a page with it."""
+    """The secret in the cookie of whoever has signed in, if a person opens a page with it."""
     is_person = Opener.of(connection) is Opener.PERSON
     return SESSION.read(connection, secure=secure) if is_person else ""
 

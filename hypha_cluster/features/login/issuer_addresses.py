@@ -79,7 +79,7 @@ class IssuerAddresses:
     def _issuer(self) -> Provider:
         if self._provider is None:
             raise NotFound(
-                "This hub has no issuer that users log in at; who runs it names one by "
+                "This hub has no issuer that users log in at; its operator names one by "
                 "--openid-issuer or --auth0-domain."
             )
         return self._provider

@@ -19,7 +19,7 @@ class Browser(Enum):
 
     THERE = auto()
     TOO_SLOW = auto()  # its body does not come: it is taken to have left
-    LEFT = auto()  # or the gateway stops, which is the same for who would read on
+    LEFT = auto()  # or the gateway stops, which is the same for whoever would read on
 
 
 class Inlet:

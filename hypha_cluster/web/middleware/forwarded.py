@@ -32,7 +32,7 @@ _NOT_BELIEVED: Final = (
 )
 _SAYS_NOT_WHO: Final = (
     "The proxy %s does not say for whom it asks: have it send X-Forwarded-For. Until then no limit "
-    "of addresses holds for who comes by it, and those of users hold for who has a token."
+    "of addresses holds for whoever comes by it; those of users hold for whoever has a token."
 )
 
 
