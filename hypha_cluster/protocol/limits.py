@@ -431,7 +431,7 @@ TAIL_PATIENCE: Final = _streams.limit(
 TAILS: Final = _streams.limit(
     67_108_864,
     "bytes",
-    "what a gateway keeps of them for all streams; none has more of it than is still free",
+    "what a gateway keeps of them for all streams; no user or address has more than is still free",
     "most streams say little, and what is older than a minute is not kept",
 )
 

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from hypha_cluster.protocol.limits import TAIL_BYTES, TAIL_FRAMES, TAIL_PATIENCE, TAILS
+from hypha_cluster.protocol.limits import TAIL_BYTES, TAIL_FRAMES, TAIL_PATIENCE
+from hypha_cluster.relay.room import Room
 
 
 class _Sent(NamedTuple):
@@ -18,29 +19,24 @@ class _Sent(NamedTuple):
     frame: bytes
 
 
-class Room:
-    """What all streams of a gateway may keep. free: bytes.
-
-    A stream keeps no more than is free. So however much some of them keep, another one finds as
-    much room as each of them has (Choudhury and Hahne, Dynamic queue length thresholds, 1998).
-    """
-
-    def __init__(self, size: int = TAILS) -> None:
-        self.free = size
-
-
 class Tail:
     """The frames that one stream has sent last, numbered as its client counts them.
 
     seen: the number of the last that the client had got when it came; None if it does not say.
+    room: what all streams of a gateway may keep. whose: those of one user count as one there.
     """
 
     def __init__(
-        self, seen: int | None, room: Room, clock: Callable[[], float] = time.monotonic
+        self,
+        seen: int | None,
+        room: Room,
+        whose: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.seen = seen
         self._number = seen or 0
         self._room = room
+        self._whose = whose
         self._clock = clock
         self._size = 0
         self._sent: deque[_Sent] = deque()
@@ -70,12 +66,12 @@ class Tail:
         return taken
 
     def _is_too_long(self) -> bool:
-        size = min(TAIL_BYTES, self._room.free)
-        return self._size > size or len(self._sent) > TAIL_FRAMES
+        is_large = self._size > TAIL_BYTES or self._room.is_exceeded_by(self._whose)
+        return is_large or len(self._sent) > TAIL_FRAMES
 
     def _give_up(self) -> None:
         self._grow(-len(self._sent.popleft().frame))
 
     def _grow(self, size: int) -> None:
         self._size += size
-        self._room.free -= size
+        self._room.take(self._whose, size)

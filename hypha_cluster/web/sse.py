@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -12,11 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from hypha_cluster.clients.admission import Admission
 from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable, TooMany
-from hypha_cluster.protocol.limits import PUT_OFF
+from hypha_cluster.protocol.limits import PUT_OFF, TAILS
 from hypha_cluster.registry.streams import Streams
 from hypha_cluster.relay.connection import Connection, Way
-from hypha_cluster.relay.tail import Room, Tail
+from hypha_cluster.relay.room import Room
+from hypha_cluster.relay.tail import Tail
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.event_stream import NUMBERED, Beginning, EventStream
 from hypha_cluster.web.headers import header
@@ -59,7 +61,7 @@ class SseApi:
         self._terms = terms
         self._supervisor = supervisor
         self._tasks = Tasks(supervisor)
-        self._room = Room()  # for what streams may have lost
+        self._room = Room(TAILS)  # for what streams may have lost
 
     def routes(self) -> list[Route]:
         return [
@@ -78,9 +80,11 @@ class SseApi:
             return
         try:
             asked, seen = read_stream(request)
-            beginning = Beginning(asked.key, random.uniform(*RETURN), self._tail(seen))
+            admission = await self._reception.admit(asked.fields, scope)
+            tail = self._tail(seen, admission.share.subjects)
+            beginning = Beginning(asked.key, random.uniform(*RETURN), tail)
             stream = EventStream(beginning, scope, receive, sending, self._supervisor)
-            connection = await self._attach(request, asked, stream)
+            connection = await self._attach(request, asked.key, admission, stream)
         except (RedisUnavailable, NotYetBack) as error:
             self._reception.refused(error)
             _log.warning("A client is put off: %s", error)
@@ -98,13 +102,16 @@ class SseApi:
         else:
             await self._live(connection, stream, asked.key)
 
-    def _tail(self, seen: int | None) -> Tail:
-        return Tail(seen, self._room, self._supervisor.clock)
+    def _tail(self, seen: int | None, subjects: Sequence[str]) -> Tail:
+        """What a stream may have lost. subjects: whose it is; of an address, all users are one."""
+        whose = subjects[-1] if subjects else ""
+        return Tail(seen, self._room, whose, self._supervisor.clock)
 
-    async def _attach(self, request: Request, asked: Asked, stream: EventStream) -> Connection:
-        admission = await self._reception.admit(asked.fields, request.scope)
+    async def _attach(
+        self, request: Request, key: str, admission: Admission, stream: EventStream
+    ) -> Connection:
         address = f"{admission.workspace.name}/{admission.client}"
-        accept = partial(self._streams.open, asked.key, address)
+        accept = partial(self._streams.open, key, address)
         base_url = self._terms.public_base_url or base_url_of(request)
         return await self._reception.attach(Arrival(admission, stream, accept, Way(base_url)))
 
@@ -141,7 +148,7 @@ class SseApi:
 
     async def _put_off(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a client in, and end its stream later: it comes back, but not after a refusal."""
-        beginning = Beginning("", RETURN[1], self._tail(None))
+        beginning = Beginning("", RETURN[1], self._tail(None, ()))
         stream = EventStream(beginning, scope, receive, send, self._supervisor)
         stream.start(lambda message: None, lambda: None)
 

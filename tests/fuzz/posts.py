@@ -4,8 +4,10 @@ from typing import Any, Final, cast
 
 from hypha_cluster.errors import HubError
 from hypha_cluster.metrics import Counts
+from hypha_cluster.protocol.limits import TAILS
 from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
-from hypha_cluster.relay.tail import Room as TailRoom, Tail
+from hypha_cluster.relay.room import Room as TailRoom
+from hypha_cluster.relay.tail import Tail
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.bodies import Room
 from hypha_cluster.web.event_stream import Beginning, EventStream
@@ -65,7 +67,7 @@ async def _post(asked: Any) -> FramePath:
     path, supervisor = FramePath(), Supervisor()
     posting = Posting(cast(Any, Nowhere()), _ANY, 100_000, Room(), Counts(), supervisor)
     key = read_query(request(_QUERY)).key
-    beginning = Beginning(key, 1.0, Tail(None, TailRoom()))
+    beginning = Beginning(key, 1.0, Tail(None, TailRoom(TAILS)))
     stream = EventStream(beginning, {"http_version": "1.1"}, _ANY, _ANY, supervisor)
     stream.postbox.open(lambda message: path.route(cast(bytes, message)))
     posting.open(key, Here(ME, stream))

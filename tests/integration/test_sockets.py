@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from hypha_cluster.relay.tail import Room, Tail
+from hypha_cluster.protocol.limits import TAILS
+from hypha_cluster.relay.room import Room
+from hypha_cluster.relay.tail import Tail
 from hypha_cluster.serving.http11.server import install, uninstall
 from hypha_cluster.serving.http11.websocket_connection import DirectWebSocket
 from hypha_cluster.serving.http11.websocket_frames import BINARY, FIN, TEXT
@@ -41,7 +43,7 @@ class Application:
                 await send({"type": f"lifespan.{stage}.complete"})
             return
         if scope["type"] == "http":
-            beginning = Beginning(KEY, 0.5, Tail(None, Room()))
+            beginning = Beginning(KEY, 0.5, Tail(None, Room(TAILS)))
             socket: LiveSocket = EventStream(beginning, scope, receive, send, Supervisor())
         else:
             socket = socket_of(scope, receive, send, Supervisor())

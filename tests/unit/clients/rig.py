@@ -22,6 +22,7 @@ from hypha_cluster.identity.tokens import APP
 from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.envelope import FrameReader, Seal
+from hypha_cluster.protocol.limits import TAILS
 from hypha_cluster.registry.clients import (
     Attachment,
     Claim,
@@ -40,7 +41,8 @@ from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import OwedAnswers, PendingCalls
 from hypha_cluster.relay.posts import Posts
-from hypha_cluster.relay.tail import Room, Tail
+from hypha_cluster.relay.room import Room
+from hypha_cluster.relay.tail import Tail
 from hypha_cluster.relay.tracing import NullTracer
 from hypha_cluster.supervision import Supervisor
 from tests.fakes import FakeClock, FakeSocket, MemoryBus, MemoryListener, MemoryPublisher
@@ -320,7 +322,7 @@ class Node:
         accept: Callable[[], Awaitable[None]],
     ) -> Connection:
         socket = ClientSocket(self)
-        socket.tail = Tail(seen, Room())
+        socket.tail = Tail(seen, Room(TAILS))
         connection = await self.life.attach(admission, socket, accept, Way("", refresh_after))
         if connection.is_ending:  # it was told to go before anybody could listen
             self.life.detach_soon(connection, 1006)

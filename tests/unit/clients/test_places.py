@@ -9,10 +9,12 @@ import pytest
 from hypha_cluster.errors import HubError, RedisUnavailable, TooMany
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Seal
+from hypha_cluster.protocol.limits import TAILS
 from hypha_cluster.relay.connection import Connection, Stage
 from hypha_cluster.relay.events import read_unseen
 from hypha_cluster.relay.pending import PendingCall
-from hypha_cluster.relay.tail import Room, Tail
+from hypha_cluster.relay.room import Room
+from hypha_cluster.relay.tail import Tail
 from tests.fakes import FakeSocket
 from tests.unit.clients.rig import ME, Cluster, Node, note, sent
 
@@ -94,7 +96,7 @@ async def test_who_goes_while_it_is_set_aside_is_waited_for(cluster: Cluster, no
 
 def said(connection: Connection, *numbers: int) -> None:
     """It is sent some frames by a stream, which keeps them."""
-    tail = cast(FakeSocket, connection.socket).tail = Tail(None, Room())
+    tail = cast(FakeSocket, connection.socket).tail = Tail(None, Room(TAILS))
     for number in numbers:
         tail.add(note(number))
 
@@ -165,14 +167,14 @@ async def test_what_waits_for_a_connection_that_was_told_to_go_comes_by_the_next
 
 
 async def test_who_is_said_goodbye_to_keeps_no_room_for_it(cluster: Cluster, node: Node) -> None:
-    mine, room = await node.attach(program="p"), Room()
+    mine, room = await node.attach(program="p"), Room(TAILS)
     tail = cast(FakeSocket, mine.socket).tail = Tail(None, room)
     tail.add(note(1))
 
     await node.life.detach(mine, 1000)
 
     assert ME not in cluster.bus.mail
-    assert room.free == Room().free
+    assert room.free == Room(TAILS).free
 
 
 async def test_it_counts_as_what_its_client_puts_into_mailboxes(

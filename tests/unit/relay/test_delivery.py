@@ -9,6 +9,7 @@ from hypha_cluster.errors import ClientLeft, HubError, RedisUnavailable, TooMany
 from hypha_cluster.metrics import Counts, Histogram
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import FrameReader, Seal, pack
+from hypha_cluster.protocol.limits import TAILS
 from hypha_cluster.registry.mailboxes import CALL, OTHER
 from hypha_cluster.relay.bus import Receivers
 from hypha_cluster.relay.connection import Connection, Offer, Stage
@@ -27,8 +28,9 @@ from hypha_cluster.relay.events import (
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import OwedAnswers, PendingCall, PendingCalls
 from hypha_cluster.relay.publisher import Limits
+from hypha_cluster.relay.room import Room
 from hypha_cluster.relay.sockets import Verdict
-from hypha_cluster.relay.tail import Room, Tail
+from hypha_cluster.relay.tail import Tail
 from hypha_cluster.relay.tracing import NullTracer
 from tests.fakes import FakeSocket, MemoryBus, MemoryListener, MemoryPublisher
 from tests.unit.relay.test_connection import arriving
@@ -283,7 +285,7 @@ async def test_a_client_gets_what_it_has_not_seen_before_its_mail(
     seen: int | None, got: list[int], rig: Rig
 ) -> None:
     mine = rig.arrive("me")
-    cast(FakeSocket, mine.socket).tail = Tail(seen, Room())
+    cast(FakeSocket, mine.socket).tail = Tail(seen, Room(TAILS))
 
     rig.delivery.go_live(mine, [*(unseen(each, mine) for each in (1, 2, 3)), note(text="mail")])
 
@@ -293,7 +295,7 @@ async def test_a_client_gets_what_it_has_not_seen_before_its_mail(
 async def test_what_another_program_of_its_name_was_sent_a_client_does_not_get(rig: Rig) -> None:
     """It would do again what that has done."""
     mine, plain = rig.arrive("me"), rig.arrive("you")
-    cast(FakeSocket, mine.socket).tail = Tail(0, Room())
+    cast(FakeSocket, mine.socket).tail = Tail(0, Room(TAILS))
 
     rig.delivery.go_live(mine, [unseen(1, mine, "another")])
     rig.delivery.go_live(plain, [unseen(1, plain)])  # by a WebSocket, which says nothing of it

@@ -2,13 +2,14 @@
 
 import pytest
 
-from hypha_cluster.protocol.limits import TAIL_BYTES, TAIL_FRAMES, TAIL_PATIENCE
-from hypha_cluster.relay.tail import Room, Tail
+from hypha_cluster.protocol.limits import TAIL_BYTES, TAIL_FRAMES, TAIL_PATIENCE, TAILS
+from hypha_cluster.relay.room import Room
+from hypha_cluster.relay.tail import Tail
 from tests.fakes import FakeClock
 
 
-def tail(seen: int | None = None, room: Room | None = None) -> Tail:
-    return Tail(seen, room or Room())
+def tail(seen: int | None = None, room: Room | None = None, whose: str = "") -> Tail:
+    return Tail(seen, room or Room(TAILS), whose)
 
 
 @pytest.mark.parametrize(("seen", "first"), [(None, 1), (0, 1), (41, 42)])
@@ -50,7 +51,7 @@ def test_a_frame_that_is_too_large_is_not_kept() -> None:
 
 def test_what_has_come_long_since_is_given_up() -> None:
     clock = FakeClock()
-    sent = Tail(None, Room(), clock)
+    sent = Tail(None, Room(TAILS), clock=clock)
     sent.add(b"old")
     clock.now += TAIL_PATIENCE
     sent.add(b"new")
@@ -63,11 +64,11 @@ def test_what_has_come_long_since_is_given_up() -> None:
 
 def test_all_streams_have_one_room_and_however_loud_some_are_another_one_finds_as_much() -> None:
     room = Room(100)
-    loud = [tail(room=room) for _ in range(4)]
+    loud = [tail(room=room, whose=f"user {number}") for number in range(4)]
     for _ in range(50):
         for each in loud:
             each.add(b"x")
-    quiet = tail(room=room)
+    quiet = tail(room=room, whose="another")
 
     for _ in range(50):
         quiet.add(b"x")
@@ -75,6 +76,20 @@ def test_all_streams_have_one_room_and_however_loud_some_are_another_one_finds_a
     kept = [len(each.take()) for each in (*loud, quiet)]
     assert kept[:4] == [20] * 4
     assert kept[4] == 10
+    assert room.free == 100
+
+
+def test_by_however_many_streams_a_user_keeps_what_they_had_by_one() -> None:
+    room = Room(100)
+    loud = [tail(room=room, whose="loud") for _ in range(30)]
+    quiet = tail(room=room, whose="quiet")
+
+    for _ in range(50):
+        for each in (*loud, quiet):
+            each.add(b"x")
+
+    assert len(quiet.take()) == 33
+    assert 30 <= sum(len(each.take()) for each in loud) <= 34
     assert room.free == 100
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from hypha_cluster.protocol.limits import POSTED_BYTES, POSTED_FRAMES, STREAM_EVENTS
+from hypha_cluster.protocol.limits import POSTED_BYTES, POSTED_FRAMES, STREAM_EVENTS, TAILS
+from hypha_cluster.relay.room import Room
 from hypha_cluster.relay.sockets import Verdict
-from hypha_cluster.relay.tail import Room, Tail
+from hypha_cluster.relay.tail import Tail
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.event_stream import Beginning, EventStream, Postbox
 from hypha_cluster.web.sockets import ABNORMAL
@@ -29,7 +30,7 @@ class Wire:
         self.endings: list[tuple[int, str]] = []
         self.verdicts: list[Verdict] = []
         scope = {"type": "http", "http_version": "1.1"}
-        self.tail = Tail(seen, Room())
+        self.tail = Tail(seen, Room(TAILS))
         beginning = Beginning(KEY, 0.5, self.tail)
         self.stream = EventStream(beginning, scope, self.coming.get, self._send, Supervisor())
 
