@@ -11,7 +11,8 @@ from docs.messages import messages_page
 from hypha_cluster.features.built_in import BUILT_IN
 from hypha_cluster.hub_settings import all_settings, topics_of
 from hypha_cluster.identity.access import LEAST, RULES, Standing
-from hypha_cluster.metrics import BOUNDS, METRICS, About
+from hypha_cluster.metrics import BOUNDS
+from hypha_cluster.prometheus import METRICS, About
 from hypha_cluster.protocol.limits import TABLE, Limit
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.settings import YEAR, Setting, amount
@@ -50,7 +51,7 @@ a file that holds what `HYPHA_REDIS_URL` would, and so with `_FILE` behind every
 METRICS_HEAD = """\
 # Metrics
 
-<!-- Made by `python -m docs.generate` from hypha_cluster/metrics.py. -->
+<!-- Made by `python -m docs.generate` from hypha_cluster/prometheus.py. -->
 
 What each gateway tells Prometheus at `/metrics`, beside the `process_…` metrics of CPU, memory and
 open files. No label holds the name of a workspace, a client or a user, so their number is bounded.

@@ -19,8 +19,9 @@ from hypha_cluster.hub.manager.tokens import issue_reconnection
 from hypha_cluster.hub.quotas import Quotas, keep_counting
 from hypha_cluster.identity.openid import OpenIdKeys
 from hypha_cluster.identity.tokens import Tokens, TokenSettings
-from hypha_cluster.metrics import Counts, node_registry, redis_readings
+from hypha_cluster.metrics import Counts, redis_readings
 from hypha_cluster.node import Node
+from hypha_cluster.prometheus import node_registry
 from hypha_cluster.registry.last_uses import LastUses
 from hypha_cluster.registry.secret import shared_secret
 from hypha_cluster.relay.connection import Connection

@@ -9,7 +9,7 @@ import yaml
 
 from helm.generate import CHART
 from hypha_cluster.features.launcher.terms import LauncherSettings
-from hypha_cluster.metrics import METRICS
+from hypha_cluster.prometheus import METRICS
 from tests.chart.rendering import (
     NAME,
     Object,

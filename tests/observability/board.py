@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hypha_cluster.metrics import METRICS
+from hypha_cluster.prometheus import METRICS
 from tests.prometheus import DEPLOY
 
 PROCESS_METRICS = {

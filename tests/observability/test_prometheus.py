@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from hypha_cluster.metrics import METRICS
+from hypha_cluster.prometheus import METRICS
 from tests.conftest import GatewayFactory
 from tests.gateways import SECOND, Gateway
 from tests.observability.board import filled, targets

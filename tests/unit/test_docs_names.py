@@ -11,7 +11,7 @@ from hypha_cluster.commands.app import build
 from hypha_cluster.commands.main import COMMANDS
 from hypha_cluster.features.built_in import BUILT_IN
 from hypha_cluster.hub_settings import all_settings
-from hypha_cluster.metrics import METRICS
+from hypha_cluster.prometheus import METRICS
 from hypha_cluster.settings import CLIENT_VARIABLES, UNAVAILABLE
 
 ROOT = Path(__file__).parents[2]
