@@ -49,6 +49,7 @@ class Handover:
         self._publisher = publisher
         self._connections = connections
         self._awaited: dict[str, asyncio.Future[bool]] = {}
+        self._asked: dict[str, Request] = {}  # by holder: those that are to be confirmed
         self.requests: asyncio.Queue[Request] = asyncio.Queue()
 
     async def obtain(self, address: str, holder: str, node: str, *, patience: float = 0.0) -> bool:
@@ -84,12 +85,25 @@ class Handover:
         if connection is None and not request.patience:
             self.confirm(request)
         elif connection is None:
-            self.requests.put_nowait(request)  # whoever waits for its answers is to be told
+            self._see_to(request)  # whoever waits for its answers is to be told
         elif connection.stage is Stage.ARRIVING and not self._connections.has(connection):
             connection.enter(Stage.CLOSING)  # a newer connection overtook it before it was LIVE
             self.confirm(request)
         else:
-            self.requests.put_nowait(request)
+            self._see_to(request)
+
+    def _see_to(self, request: Request) -> None:
+        self._asked[request.holder] = request
+        self.requests.put_nowait(request)
+
+    def gave_way(self, holder: str) -> None:
+        """Nothing is left of a connection: say so to the node that has asked for it, if one has."""
+        if (request := self._asked.pop(holder, None)) is not None:
+            self.confirm(request)
+
+    def forget(self, request: Request) -> None:
+        """What another node has asked for could not be done, unless it was."""
+        self._asked.pop(request.holder, None)
 
     def confirm(self, request: Request) -> None:
         """Say that an address was given up."""

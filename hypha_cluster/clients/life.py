@@ -179,6 +179,8 @@ class ClientLife:
             previous.socket.abort()
         unseen = previous.take_unseen()
         from_bus, local = previous.take_waiting()
+        # This one may be about to wait for the very node that waits for that one.
+        self._handover.gave_way(previous.attachment.holder)
         return [*unseen, *from_bus, *local]
 
     async def _abandon(self, connection: Connection) -> None:
@@ -285,6 +287,12 @@ class ClientLife:
             self._handing_over.spawn("hand over", self._hand_over(request), detail=request.address)
 
     async def _hand_over(self, request: Request) -> None:
+        try:
+            await self._give_up(request)
+        finally:
+            self._handover.forget(request)
+
+    async def _give_up(self, request: Request) -> None:
         connection = self._connections.held_by(request.holder)
         if request.patience:
             await self._moves.let_answer(connection, request)
@@ -295,7 +303,7 @@ class ClientLife:
                 await self._yield(connection)
         if connection is not None:
             await self._hear_out(connection)
-        self._handover.confirm(request)
+        self._handover.gave_way(request.holder)
         if connection is not None and connection.stage is Stage.CLOSING:
             await self._cut_off_replaced(connection)
 

@@ -163,3 +163,24 @@ async def test_a_connection_whose_place_another_one_has_is_not_waited_for(rig: R
     rig.handover.take_request(rig.request)
 
     assert rig.is_confirmed
+
+
+async def test_a_node_is_told_once_that_a_connection_has_given_way(rig: Rig) -> None:
+    rig.connections.attach(rig.arrive())
+    rig.handover.take_request(rig.request)
+
+    rig.handover.gave_way("node#1")
+    rig.handover.gave_way("node#1")
+    rig.handover.gave_way("node#2")  # for which nobody has asked
+
+    assert rig.publisher.told == [("there", write_event(ANSWER, "node#1"))]
+
+
+async def test_what_could_not_be_done_is_confirmed_no_more(rig: Rig) -> None:
+    rig.connections.attach(rig.arrive())
+    rig.handover.take_request(rig.request)
+
+    rig.handover.forget(rig.request)
+    rig.handover.gave_way("node#1")
+
+    assert not rig.is_confirmed

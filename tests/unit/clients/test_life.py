@@ -314,6 +314,28 @@ async def test_who_is_overtaken_while_it_arrives_gives_way(cluster: Cluster, nod
     assert state(cluster) == "online"
 
 
+async def test_nobody_waits_for_a_connection_whose_place_the_next_one_here_has(
+    cluster: Cluster, node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client opens one here, one there, and one here again, before the first one is live."""
+    there = cluster.node("there")
+    noted = cluster.gate("noted")
+    opening = [asyncio.create_task(node.attach(program="p"))]
+    await noted.reached.wait()  # it has its place
+
+    opening += [asyncio.create_task(each.attach(program="p")) for each in (there, node)]
+    await cluster.bus.settled()
+    noted.opened.set()
+    first, second, third = await asyncio.gather(*opening)
+    await asyncio.gather(node.life.stop(), there.life.stop())
+
+    assert closed(first) == closed(second) == [SUPERSEDED]
+    assert third.stage is LIVE
+    assert (len(there.connections), there.connections.known()) == (0, 0)
+    assert node.connections.known() == 1
+    assert "does not answer" not in caplog.text
+
+
 async def test_who_goes_while_its_address_is_asked_for_keeps_its_frames(
     cluster: Cluster, node: Node
 ) -> None:
