@@ -49,21 +49,21 @@ class _Oddity(NamedTuple):
         return self._replace(place=f"{name}{self.place}")
 
 
+_TOO_DEEP: Final = _Oddity("", f"it has more than {DEPTH} levels")
+
+
 def _find_oddity(value: object, depth: int) -> _Oddity | None:
     """The first thing in a value that is not plain data, None in most."""
     odd = None
-    if depth > DEPTH:
-        odd = _Oddity("", f"it has more than {DEPTH} levels")
-    elif isinstance(value, _SCALARS):
-        pass
-    elif isinstance(value, dict):
-        odd = _find_in_map(value, depth)
+    if isinstance(value, dict):
+        odd = _find_in_map(value, depth + 1) if depth < DEPTH else _TOO_DEEP
     elif isinstance(value, list | tuple):
-        odd = _find_in_list(value, depth)
-    elif not isinstance(value, float):
+        odd = _find_in_list(value, depth + 1) if depth < DEPTH else _TOO_DEEP
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            odd = _Oddity("", f"it has the number {value}, which JSON lacks,")
+    elif not isinstance(value, _SCALARS):
         odd = _Oddity("", f"it has a value of type {type(value).__name__}")
-    elif not math.isfinite(value):
-        odd = _Oddity("", f"it has the number {value}, which JSON lacks,")
     return odd
 
 
@@ -71,14 +71,14 @@ def _find_in_map(items: dict[Any, Any], depth: int) -> _Oddity | None:
     for key, item in items.items():
         if not isinstance(key, str) or key in _RESERVED:
             return _Oddity("", f"it has a map with the key {shown(key)}")
-        if (odd := _find_oddity(item, depth + 1)) is not None:
+        if not isinstance(item, _SCALARS) and (odd := _find_oddity(item, depth)) is not None:
             return odd.within(f".{_cut(key)}")
     return None
 
 
 def _find_in_list(items: Sequence[Any], depth: int) -> _Oddity | None:
     for number, item in enumerate(items):
-        if (odd := _find_oddity(item, depth + 1)) is not None:
+        if not isinstance(item, _SCALARS) and (odd := _find_oddity(item, depth)) is not None:
             return odd.within(f"[{number}]")
     return None
 

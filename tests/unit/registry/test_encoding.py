@@ -11,8 +11,7 @@ from hypha_cluster.protocol.limits import DEPTH
 from hypha_cluster.registry.encoding import flatten, pairs, to_json
 
 
-def nested(levels: int) -> Any:
-    value: Any = 1
+def nested(levels: int, value: Any = 1) -> Any:
     for _ in range(levels):
         value = [value]
     return value
@@ -24,7 +23,7 @@ def nested(levels: int) -> Any:
         *(None, True, 0, -1.5, 2**64 - 1, "", "\u2028 Ünïcode"),
         *([], {}, [1, "a", None], {"a": {"b": [1]}}, (1, 2)),
         {"_rtyp": 1, "rtype": "method"},
-        nested(DEPTH),
+        *(nested(DEPTH), nested(DEPTH, 1.5), nested(DEPTH - 1, {})),
     ],
 )
 def test_plain_data_is_kept_as_it_is(value: Any) -> None:
@@ -45,6 +44,7 @@ def test_plain_data_is_kept_as_it_is(value: Any) -> None:
         (math.nan, "the number nan, which JSON lacks"),
         ({"a": -math.inf}, "the number -inf, which JSON lacks, at a"),
         (nested(DEPTH + 1), f"more than {DEPTH} levels"),
+        (nested(DEPTH, {}), f"more than {DEPTH} levels"),
         ({"x" * 10_000: b"x"}, "x…"),
         ({"x" * 10_000: {"y" * 10_000: b"x"}}, "x…"),
     ],
