@@ -18,14 +18,14 @@ from hypha_cluster.features.feature import Features
 from hypha_cluster.hub.manager.tokens import issue_reconnection
 from hypha_cluster.hub.quotas import Quotas, keep_counting
 from hypha_cluster.identity.openid import OpenIdKeys
-from hypha_cluster.identity.tokens import Tokens, TokenSettings
+from hypha_cluster.identity.tokens import Tokens
 from hypha_cluster.metrics import Counts, redis_readings
 from hypha_cluster.node import Node
 from hypha_cluster.prometheus import node_registry
 from hypha_cluster.registry.last_uses import LastUses
-from hypha_cluster.registry.secret import shared_secret
 from hypha_cluster.relay.connection import Connection
 from hypha_cluster.relay.tracing import NullTracer, Tracer
+from hypha_cluster.signing import open_tokens
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.assets.routes import AssetsApi
 from hypha_cluster.web.bodies import Bodies, Room
@@ -190,17 +190,9 @@ def _counting(site: Site, quotas: Quotas, uses: LastUses) -> Tasks:
 
 async def _tokens(site: Site, links: Links) -> tuple[Tokens, LastUses]:
     config = site.config
-    settings = TokenSettings(
-        issuer=config.auth0_issuer,
-        audience=config.auth0_audience,
-        namespace=config.auth0_namespace,
-        lifetime=config.token_lifetime,
-        reconnection_lifetime=config.reconnection_token_lifetime,
-    )
-    secret = config.jwt_secret or await shared_secret(links.redis, links.keys)
     openid = OpenIdKeys(config.token_issuer, site.supervisor) if config.token_issuer else None
     uses = LastUses(links.redis, links.keys)
-    return Tokens(secret, settings, openid, uses.note), uses
+    return await open_tokens(config, links.redis, links.keys, openid, uses.note), uses
 
 
 @contextlib.asynccontextmanager

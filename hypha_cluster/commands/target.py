@@ -15,13 +15,13 @@ import msgpack
 from hypha_cluster.config import Config
 from hypha_cluster.errors import CommandFailed, HubError, StartupError
 from hypha_cluster.hub_settings import HubSettings
-from hypha_cluster.identity.tokens import Tokens, TokenSettings
+from hypha_cluster.identity.tokens import Tokens
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import open_redis
-from hypha_cluster.registry.secret import shared_secret
 from hypha_cluster.serving.embedded import running_store
 from hypha_cluster.settings import CLIENT_VARIABLES
+from hypha_cluster.signing import open_tokens
 from hypha_cluster.web.answers import DESCRIBED
 from hypha_cluster.web.arguments import MSGPACK
 from hypha_cluster.web.headers import JSON
@@ -72,16 +72,7 @@ async def cluster() -> AsyncIterator[Cluster]:
 
 async def tokens_of(target: Cluster) -> Tokens:
     """What makes and verifies tokens as the gateways of a cluster do."""
-    config = target.config
-    settings = TokenSettings(
-        issuer=config.auth0_issuer,
-        audience=config.auth0_audience,
-        namespace=config.auth0_namespace,
-        lifetime=config.token_lifetime,
-        reconnection_lifetime=config.reconnection_token_lifetime,
-    )
-    secret = config.jwt_secret or await shared_secret(target.redis, target.keys)
-    return Tokens(secret, settings)
+    return await open_tokens(target.config, target.redis, target.keys)
 
 
 def server_url_of(given: str, config: Config) -> str:

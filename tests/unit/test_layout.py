@@ -9,7 +9,7 @@ import hypha_cluster
 PACKAGE = Path(hypha_cluster.__file__).parent
 TESTS = Path(__file__).parents[1]
 WIRING = {  # nothing but constructors, and declarations
-    "__main__", "app", "server", "telemetry", "wiring",
+    "__main__", "app", "server", "signing", "telemetry", "wiring",
     "features/launcher/launcher", "features/launcher/terms", "features/login/login",
     "features/pages/pages", "features/webapps/webapps",
     "relay/allowance", "relay/bus", "relay/sockets", "web/middleware/stack",
