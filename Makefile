@@ -83,7 +83,7 @@ bench-page: $(BENCH) $(CLIENTS)  ## Measure for a quarter of an hour, and write 
 	$(BIN)/python -m benchmarks --for-page
 	$(BIN)/python -m benchmarks.page
 
-bench-beside: $(BENCH)  ## Measure COMMIT=… beside what is here, in turns: frames, HTTP, connections
+bench-beside: $(BENCH)  ## Measure COMMIT=… beside this tree, in turns: frames, HTTP, connections
 	$(BIN)/python -m benchmarks.beside $(COMMIT)
 
 docs: $(PACKAGE)  ## Make a site of docs/, in site/; a warning is an error

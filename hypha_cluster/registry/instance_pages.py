@@ -125,9 +125,9 @@ class InstancePages:
         await self._instances.end(address, because=because)
 
     async def planned_move(self, address: str) -> tuple[float, str] | None:
-        """For how many seconds the page before may go on answering, whose runner stops.
+        """How many seconds the page before may go on answering; the service that the next offers.
 
-        And the service that the next one is there for. None if that page is not to be waited for.
+        Its runner stops. None if that page is not to be waited for.
         """
         leaves, service = await self._redis.hmget(
             self._keys.instance(address), "moving", "wait_for"

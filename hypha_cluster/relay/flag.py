@@ -23,7 +23,7 @@ class Flag:
             self._event = None
 
     def clear(self) -> None:
-        """Have all wait who come from now on."""
+        """Have all who come from now on wait."""
         self._is_set = False
 
     async def wait(self) -> None:

@@ -1,4 +1,4 @@
-"""Tells callers that their calls came to nothing: by a reject, in the name of whom they called."""
+"""Tells callers that their calls came to nothing: by a reject, in the name of the callee."""
 
 import logging
 from collections.abc import Callable

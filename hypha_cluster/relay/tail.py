@@ -50,9 +50,9 @@ class Tail:
             self._give_up()
 
     def give_up_old(self) -> None:
-        """Keep no more what has come long since, or was noticed not to; to be called now and then.
+        """Give up frames that were sent long ago; to be called now and then.
 
-        A host that acknowledges nothing is given up earlier than that.
+        By then they have come, or the connection was given up: its host acknowledged nothing.
         """
         since = self._clock() - TAIL_PATIENCE
         while self._sent and self._sent[0].at < since:

@@ -13,7 +13,7 @@ from hypha_cluster.protocol.limits import (
 from hypha_cluster.relay.sockets import Socket
 
 Spend = Callable[[int, int], float]  # frames and bytes that came → seconds to wait
-# The users and addresses of whom they came, frames, bytes → seconds to wait
+# The users and addresses that sent them, frames, bytes → seconds to wait
 Charge = Callable[[Sequence[str], int, int], float]
 
 
