@@ -172,7 +172,9 @@ class Config:
         5000, "Connections that one user or address may have.", within=(0, 1_000_000_000)
     )
     max_services: int = setting(
-        20000, "Services that clients of one user or address may offer.", within=(0, 1_000_000_000)
+        20000,
+        "Services that clients of one user or address may offer, of a kilobyte each on an average.",
+        within=(0, 1_000_000_000),
     )
     max_workspaces: int = setting(
         1000, "Workspaces that one user or address may make in a day.", within=(0, 1_000_000_000)

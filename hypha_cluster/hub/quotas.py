@@ -16,6 +16,8 @@ from hypha_cluster.audit import Event
 from hypha_cluster.errors import TooMany
 from hypha_cluster.identity.access import ROOT, Identity
 from hypha_cluster.metrics import Counts
+from hypha_cluster.protocol.limits import SERVICE_UNIT
+from hypha_cluster.registry.encoding import Infos
 from hypha_cluster.registry.rates import Rate, Rates
 from hypha_cluster.registry.tallies import Tally
 from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
@@ -164,7 +166,7 @@ class Quotas:
             kept = Kept(connection.subjects, connection.offered, until)
             self._kept[connection.address] = kept
         elif connection.offered:
-            self.offered(connection, 0)
+            self._offered(connection, 0)
         for each in connection.subjects:
             self._connections.change(each, -1)
 
@@ -183,14 +185,18 @@ class Quotas:
         for address, _ in list(over):
             self.came_back(address)
 
-    def offer(self, connection: Connection, many: int) -> None:
-        """A client wants to have so many services in all; TooMany if it may not."""
+    def offer(self, connection: Connection, services: Infos) -> None:
+        """A client wants to have these services in all; TooMany if it may not."""
+        many = _counted(services)
         if many > connection.offered:
             self._require_room(self._services, connection.subjects, many - connection.offered)
-        self.offered(connection, many)
+        self._offered(connection, many)
 
-    def offered(self, connection: Connection, many: int) -> None:
-        """A client has so many services now: those of before when it comes, 0 when it goes."""
+    def offered(self, connection: Connection, services: Infos) -> None:
+        """A client has these services now: those of before when it comes, none when it goes."""
+        self._offered(connection, _counted(services))
+
+    def _offered(self, connection: Connection, many: int) -> None:
         if many == connection.offered:
             return
         for each in connection.subjects:
@@ -265,12 +271,13 @@ class Quotas:
                     raise self._too_many(rate, each, wait)
 
     def _require_room(self, tally: Tally, subjects: Iterable[str], more: int) -> None:
+        unit = f" of {SERVICE_UNIT:,} bytes" if tally is self._services else ""
         for each in subjects:
             if not tally.has_room(each, more):
                 self._say(tally.name, each)
                 raise TooMany(
-                    f"{_whose(each)} may have {tally.limit:,} {tally.name}, on all gateways; end "
-                    f"some, and try again in {_COUNTED_AGAIN:.0f} s.",
+                    f"{_whose(each)} may have {tally.limit:,} {tally.name}{unit}, on all gateways; "
+                    f"end some, and try again in {_COUNTED_AGAIN:.0f} s.",
                     _COUNTED_AGAIN,
                 )
 
@@ -294,6 +301,11 @@ def keep_counting(quotas: Quotas, supervisor: Supervisor) -> Tasks:
     tasks = Tasks(supervisor)
     tasks.keep("limits", quotas.run)
     return tasks
+
+
+def _counted(services: Infos) -> int:
+    """How many services these are, if each has so many bytes at most; larger ones are several."""
+    return max(len(services), sum(map(len, services.values())) // SERVICE_UNIT)
 
 
 def _rate(name: str, amount: int, seconds: float, ahead: float) -> Rate:

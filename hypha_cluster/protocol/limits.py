@@ -632,6 +632,12 @@ _quotas = _Topic("One user or address, on all gateways")
 _quotas.setting("--max-admissions", "connections that they open in a minute", "each is looked up")
 _quotas.setting("--max-connections", "connections that they have", "each takes memory")
 _quotas.setting("--max-services", "services that their clients offer", "Redis keeps each")
+SERVICE_UNIT: Final = _quotas.limit(
+    1_024,
+    "bytes",
+    "what a service has in its info, as JSON, on an average; larger ones count as several",
+    "most have some hundred; who may have many large ones would fill Redis, and every listing",
+)
 _quotas.setting("--max-workspaces", "workspaces that they make in a day", "Redis keeps each")
 _quotas.setting("--max-frames", "frames that they send in a second", "others want their turn")
 _quotas.setting("--max-traffic", "bytes that they send in a second", "others want their turn")

@@ -100,7 +100,7 @@ class Reception:
             self._quotas.leave(arrival.admission.share.subjects)
             raise
         self._quotas.came_back(connection.address)
-        self._quotas.offered(connection, len(connection.services))
+        self._quotas.offered(connection, connection.services)
         return connection
 
     def _enter(self, admission: Admission) -> None:

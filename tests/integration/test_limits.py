@@ -220,6 +220,17 @@ async def test_services_and_workspaces_have_an_end(start: Any) -> None:
             await ann.manager("create_workspace", workspace("z"))
 
 
+async def test_nobody_fills_redis_and_every_listing_by_large_services(start: Any) -> None:
+    _, second = start(max_services=100)
+    async with await RawClient.connect(second.url, token=token_of(ANN)) as ann:
+        service = {"description": "x" * 60_000, "config": {"visibility": "public"}}
+        infos = [{"id": str(number), **service} for number in range(2)]
+        with pytest.raises(Rejected, match="may have 100 services of 1,024 bytes"):
+            await ann.manager("update_client_info", {"id": ann.client_id, "services": infos})
+        await ann.manager("update_client_info", {"id": ann.client_id, "services": infos[:1]})
+        assert len(await ann.manager("list_services", ann.workspace)) == 1
+
+
 async def test_services_count_until_the_place_of_their_client_is_given_up(start: Any) -> None:
     first, second = start(max_services=2, reconnect_grace=60)
     async with await RawClient.connect(first.url, token=token_of(ANN)) as other:

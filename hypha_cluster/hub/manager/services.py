@@ -71,7 +71,7 @@ class ServiceFunctions:
             async with connection.registering:
                 services = connection.services | put
                 if not put.items() <= connection.services.items():
-                    self._quotas.offer(connection, len(services))
+                    self._quotas.offer(connection, services)
                     await self._registered.register(connection.attachment, put)
                 connection.announce(services, put)
         except ClientLeft:  # it is attached to another gateway, which has to know
@@ -98,7 +98,7 @@ class ServiceFunctions:
             remove = [sid for sid in known if sid not in infos]
             if put:
                 check_offer(connection.attachment.identity)
-            self._quotas.offer(connection, len(infos))
+            self._quotas.offer(connection, infos)
             if put or remove:
                 await self._registered.register(connection.attachment, put, remove)
             connection.announce(infos)

@@ -10,6 +10,8 @@ from hypha_cluster.hub.quotas import Quotas, Terms
 from hypha_cluster.identity.access import ROOT, Identity
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.metrics import Counts
+from hypha_cluster.protocol.limits import SERVICE_UNIT
+from hypha_cluster.registry.encoding import Infos
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.rates import Rates
 from hypha_cluster.registry.tallies import Tally
@@ -20,6 +22,10 @@ from tests.unit.relay.test_connection import connection
 
 ANN = Identity("ann", is_anonymous=False)
 CHILD = Identity("child", parent="ann")
+
+
+def services(many: int) -> Infos:
+    return dict.fromkeys(map(str, range(many)), "{}")
 
 
 class Redisless:
@@ -102,16 +108,30 @@ async def test_services_are_counted_over_all_clients() -> None:
     rig = Rig(services=3)
     share = Share(rig.of(ANN))
     one, two = (connection(FakeSocket(), name, share=share) for name in ("one", "two"))
-    rig.quotas.offer(one, 2)
-    rig.quotas.offer(two, 1)
+    rig.quotas.offer(one, services(2))
+    rig.quotas.offer(two, services(1))
 
     with pytest.raises(TooMany, match="This user may have 3 services"):
-        rig.quotas.offer(two, 2)
+        rig.quotas.offer(two, services(2))
 
-    rig.quotas.offer(one, 1)
-    rig.quotas.offer(two, 2)
+    rig.quotas.offer(one, services(1))
+    rig.quotas.offer(two, services(2))
     rig.quotas.gone(two)
-    rig.quotas.offer(one, 3)
+    rig.quotas.offer(one, services(3))
+
+
+async def test_a_large_service_counts_as_several() -> None:
+    rig = Rig(services=5)
+    one = connection(FakeSocket(), share=Share(rig.of(ANN)))
+    large = {"large": "x" * 3 * SERVICE_UNIT}
+
+    rig.quotas.offer(one, large | services(2))
+    rig.quotas.offer(one, large | services(4))
+    with pytest.raises(TooMany, match="This user may have 5 services of 1,024 bytes"):
+        rig.quotas.offer(one, large | services(5))
+    with pytest.raises(TooMany):
+        rig.quotas.offer(one, {"larger": "x" * 6 * SERVICE_UNIT})
+    rig.quotas.offer(one, {"smaller": "x" * 5 * SERVICE_UNIT})
 
 
 async def test_services_count_for_as_long_as_their_client_has_its_place() -> None:
@@ -119,36 +139,36 @@ async def test_services_count_for_as_long_as_their_client_has_its_place() -> Non
     rig = Rig(services=3, kept_for=180)
     share = Share(rig.of(ANN))
     one, two = (connection(FakeSocket(), name, share=share) for name in ("one", "two"))
-    rig.quotas.offer(one, 3)
+    rig.quotas.offer(one, services(3))
     rig.quotas.gone(one, keeps_place=True)
     with pytest.raises(TooMany, match="This user may have 3 services"):
-        rig.quotas.offer(two, 1)
+        rig.quotas.offer(two, services(1))
 
     rig.clock.now += 179
     rig.quotas.give_up_places()
     with pytest.raises(TooMany):
-        rig.quotas.offer(two, 1)
+        rig.quotas.offer(two, services(1))
     rig.clock.now += 2
     rig.quotas.give_up_places()
 
-    rig.quotas.offer(two, 3)
+    rig.quotas.offer(two, services(3))
 
 
 async def test_services_count_once_when_their_client_is_back_here_or_elsewhere() -> None:
     rig = Rig(services=3, kept_for=180)
     old, new = (connection(FakeSocket(), "me", share=Share(rig.of(ANN))) for _ in range(2))
-    rig.quotas.offer(old, 3)
+    rig.quotas.offer(old, services(3))
     rig.quotas.gone(old, keeps_place=True)
 
     rig.quotas.came_back(new.address)
-    rig.quotas.offered(new, 3)
-    rig.quotas.offer(new, 2)
-    rig.quotas.offer(new, 3)
+    rig.quotas.offered(new, services(3))
+    rig.quotas.offer(new, services(2))
+    rig.quotas.offer(new, services(3))
     rig.clock.now += 181
     rig.quotas.give_up_places()
 
     with pytest.raises(TooMany):
-        rig.quotas.offer(new, 4)
+        rig.quotas.offer(new, services(4))
 
 
 async def test_what_is_sent_is_read_more_slowly_and_nothing_is_lost() -> None:
@@ -214,7 +234,7 @@ async def test_nothing_is_counted_without_limits() -> None:
         rig.quotas.admit(mine.subjects)
         rig.quotas.enter(mine.subjects)
         rig.quotas.request(mine.subjects, 10**9)
-    rig.quotas.offer(mine, 10**6)
+    rig.quotas.offer(mine, services(10**6))
     await rig.quotas.make_workspace(mine.subjects)
 
     assert rig.quotas.pace(mine.subjects, 10**6, 10**9) == 0.0
