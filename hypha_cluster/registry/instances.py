@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from hypha_cluster.errors import NotFound
-from hypha_cluster.links.client import RedisClient, Word
+from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.address import client_of, workspace_of
 from hypha_cluster.protocol.limits import APP_ENDS, APP_HISTORY
 from hypha_cluster.registry.encoding import flatten
@@ -31,13 +31,6 @@ REMEMBERED: Final = 86_400.0  # seconds for which the end of an instance is know
 TICKET: Final = "hypha-app-"  # what the token of a page begins with
 HISTORY: Final = (APP_HISTORY, int(REMEMBERED * 1000))  # changes, and ms
 _LOOKED_AT: Final = 1_000  # instances that one script looks at
-
-
-class ProbeTurn(NamedTuple):
-    """One probe of an instance. name: of the look by which it was found to be due."""
-
-    address: str
-    name: str
 
 
 class Change(NamedTuple):
@@ -76,9 +69,6 @@ class Instances:
         self._take = Script(redis, "take_instances")
         self._change = Script(redis, "change_instance")
         self._count = Script(redis, "count_instances")
-        self._due_probes = Script(redis, "due_probes")
-        self._note_probe = Script(redis, "note_probe")
-        self._name = secrets.token_hex(8)  # of whoever probes
 
     async def find(self, address: str) -> Instance | None:
         fields = await self._redis.hgetall(self._keys.instance(address))
@@ -237,32 +227,6 @@ class Instances:
             [keys.instance()],
         )
         return Tally(_numbers(states), int(used), int(free), int(runners), _numbers(entered))
-
-    # Probes.
-
-    async def due_probes(self) -> list[ProbeTurn]:
-        """The instances whose liveness is to be probed now; each goes to whoever asks first.
-
-        An instance is not due again before this probe is noted, or should have been.
-        """
-        keys, turn = self._keys, secrets.token_hex(8)
-        due: Sequence[bytes] = await self._due_probes(
-            [keys.probes(), keys.taken(self._name)],
-            [keys.instance(), _LOOKED_AT, turn, int(LEASE * 1000)],
-        )
-        return [ProbeTurn(address.decode(), turn) for address in due]
-
-    async def note_probe(
-        self, turn: ProbeTurn, *, is_well: bool, forgiven_after: float
-    ) -> int | None:
-        """Note a probe; return how many have failed in a row, None if it was not its turn.
-
-        forgiven_after: seconds of running well, after which its restarts do not count any more.
-        """
-        keys = [self._keys.instance(turn.address), self._keys.probes()]
-        args: list[Word] = [turn.address, turn.name, int(is_well), int(forgiven_after * 1000)]
-        failures: int | None = await self._note_probe(keys, args)
-        return failures
 
     # For its page.
 

@@ -16,6 +16,7 @@ from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance import HELD, ProbeTimes, Scale, State, Wanted, files_ticket
 from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
 from hypha_cluster.registry.instance_pages import InstancePages
+from hypha_cluster.registry.instance_probes import InstanceProbes
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import open_redis
@@ -105,7 +106,7 @@ async def test_apps_live_their_lives_on_a_cluster(cluster: RedisCluster) -> None
     assert await pages.opens(files, "ann/adder") == 1
     await runner.change(asked, HELD, State.RUNNING, due=10, epoch=1)
     assert await calls.report({asked: 99}) == {asked}
-    assert [turn.address for turn in await instances.due_probes()] == [asked]
+    assert [turn.address for turn in await InstanceProbes(redis, keys).due()] == [asked]
     await pages.bar(unasked, "It may not come in.")
     for each in await instances.of_workspace("ann"):
         await instances.forget(each.address)

@@ -29,6 +29,7 @@ from hypha_cluster.hub.services import HubService
 from hypha_cluster.registry.apps import Apps
 from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
 from hypha_cluster.registry.instance_logs import InstanceLogs
+from hypha_cluster.registry.instance_probes import InstanceProbes
 from hypha_cluster.web.rendering import Pages
 
 _LOOKING: Final = 1.0  # seconds between two looks
@@ -56,7 +57,10 @@ class Launcher(Feature):
         )
         logs = InstanceLogs(grounds.redis, grounds.keys)
         self._counts = counts = grounds.counts
-        self._probes = Probes(apps, self._instances, grounds.calls, grounds.supervisor, counts)
+        turns = InstanceProbes(grounds.redis, grounds.keys)
+        self._probes = Probes(
+            apps, self._instances, turns, grounds.calls, grounds.supervisor, counts
+        )
         self._calls = InstanceCalls(grounds.redis, grounds.keys, grounds.node)
         self._watched: Set[str] = frozenset()
         starter = Starter(

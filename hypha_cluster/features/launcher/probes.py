@@ -15,7 +15,8 @@ from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance import Instance, State
-from hypha_cluster.registry.instances import LEASE, REMEMBERED, Instances, ProbeTurn
+from hypha_cluster.registry.instance_probes import InstanceProbes, ProbeTurn
+from hypha_cluster.registry.instances import LEASE, REMEMBERED, Instances
 from hypha_cluster.supervision import Supervisor, Tasks
 
 _log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Probes:
         self,
         apps: Apps,
         instances: Instances,
+        turns: InstanceProbes,
         calls: HubCalls,
         supervisor: Supervisor,
         counts: Counts,
@@ -88,6 +90,7 @@ class Probes:
         self._tasks = Tasks(supervisor)
         self._apps = apps
         self._instances = instances
+        self._turns = turns
         self._calls = calls
         self._failed = counts.app_failed_probes
 
@@ -108,7 +111,7 @@ class Probes:
 
     async def look(self) -> None:
         """Ask whoever is due; to be called now and then."""
-        for turn in await self._instances.due_probes():
+        for turn in await self._turns.due():
             self._tasks.spawn("probe", self._look_after(turn), detail=turn.address)
 
     async def stop(self) -> None:
@@ -122,9 +125,7 @@ class Probes:
             return
         is_well = await probe.ask(self._calls, turn.address)
         self._failed["liveness"] += not is_well
-        failures = await self._instances.note_probe(
-            turn, is_well=is_well, forgiven_after=_RECOVERED
-        )
+        failures = await self._turns.note(turn, is_well=is_well, forgiven_after=_RECOVERED)
         if failures is not None and failures >= probe.failures:
             await self._restart(instance, failures)
 

@@ -14,7 +14,8 @@ from hypha_cluster.identity.access import Identity
 from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.apps import App
 from hypha_cluster.registry.instance import Instance, State
-from hypha_cluster.registry.instances import Change, ProbeTurn
+from hypha_cluster.registry.instance_probes import ProbeTurn
+from hypha_cluster.registry.instances import Change
 from hypha_cluster.supervision import Supervisor
 
 PAGE = {
@@ -53,10 +54,10 @@ class Place:
     async def until_ready(self, app: App, address: str) -> None:
         return
 
-    async def due_probes(self) -> list[ProbeTurn]:
+    async def due(self) -> list[ProbeTurn]:
         return [ProbeTurn(INSTANCE.address, "this look")]
 
-    async def note_probe(self, turn: ProbeTurn, *, is_well: bool, forgiven_after: float) -> int:
+    async def note(self, turn: ProbeTurn, *, is_well: bool, forgiven_after: float) -> int:
         self.noted.append(is_well)
         return self.failures
 
@@ -110,7 +111,7 @@ async def test_a_start_goes_on_while_redis_is_away() -> None:
 async def test_who_fails_often_enough_is_restarted(answer: bool, failures: int) -> None:
     place: Any = Place(INSTANCE, answer=answer)
     place.failures = failures
-    probes = Probes(place, place, place, Supervisor(), Counts())
+    probes = Probes(place, place, place, place, Supervisor(), Counts())
 
     await probes.look()
     await probes._tasks.settled()
