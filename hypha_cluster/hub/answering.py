@@ -179,7 +179,9 @@ class HubClient:
         if caller.session is not None:
             envelope["parent"] = caller.session
         try:
-            await self._calls.send(Outgoing(caller.target, ROOT, envelope, {"args": [value]}))
+            frame = Outgoing(caller.target, ROOT, envelope, {"args": [value]})
+            if (rest := self._calls.send(frame)) is not None:
+                await rest
         except HubError as error:
             _log.info("The answer did not reach %s: %s", caller.address, error)
             self._replies.send(caller, caller.reject, rpc.error(f"The answer got lost: {error}"))

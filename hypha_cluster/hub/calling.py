@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final
 
 from hypha_cluster.errors import (
-    CallTimeout,
     ClientAway,
     ClientBusy,
     ClientLeft,
@@ -60,7 +59,6 @@ class HubCalls:
         self._delivery = delivery
         self._tracer = tracer
         self._call_timeout = call_timeout
-        self._loop = asyncio.get_running_loop()
         self._supervisor = supervisor
         self._max_answer = max_answer
         self._room = Room(LONG_MESSAGES)
@@ -137,8 +135,7 @@ class HubCalls:
 
     async def _place(self, frame: Outgoing, *, patient: bool, whole: bool) -> Any:
         session, target = self._new_session(), frame.envelope["to"]
-        deadline = asyncio.timeout(self._call_timeout)
-        placed = PlacedCall(target, self._loop.create_future(), deadline)
+        placed = PlacedCall(target, frame.envelope["method"], self._call_timeout)
         self._placed[session] = placed
         self._by_target[target].add(session)
         frame.envelope["session"] = session
@@ -146,17 +143,19 @@ class HubCalls:
         answers_to = peer_address(workspace_of(frame.source), self._node)
         frame.body["promise"] = rpc.promise(answers_to, session, interval)
         try:
-            async with deadline:
-                await self.send(frame, lambda error: placed.fail(error), whole=whole)
-                return await placed.answer
+            if (rest := self.send(frame, placed.fail, whole=whole)) is not None:
+                async with asyncio.timeout(self._call_timeout):
+                    await rest
+            return await placed.answer
         except TimeoutError:
-            method = frame.envelope["method"]
-            raise CallTimeout(f"{target} did not answer {method} in time.") from None
+            raise placed.late() from None
         finally:
             self._drop(session)
 
     def _drop(self, session: str) -> None:
-        target = self._placed.pop(session).target
+        placed = self._placed.pop(session)
+        placed.stop()
+        target = placed.target
         self._by_target[target].discard(session)
         if not self._by_target[target]:
             del self._by_target[target]
@@ -165,27 +164,28 @@ class HubCalls:
         """A name that nobody can guess; else another client could answer in the callee's place."""
         return unguessable()
 
-    async def send(
+    def send(
         self,
         frame: Outgoing,
         reject: Callable[[HubError], None] | None = None,
         *,
         whole: bool = False,
-    ) -> None:
+    ) -> Coroutine[Any, Any, None] | None:
         """Send in one frame or, when that is too much for clients, in chunks (protocol.md 4).
 
-        whole: it is a chunk itself, never cut again.
+        These are sent by what is returned, which is to be awaited. whole: it is a chunk itself,
+        never cut again.
         """
         target, body = frame.envelope["to"], pack_apart(frame.body)
         head = self._tracer.send(frame.envelope, frame.sealed(frame.envelope, b""))
         if not whole and len(head) + len(body) > SINGLE_FRAME:
-            await self._send_chunks(frame, head, body)
-            return
+            return self._send_chunks(frame, head, body)
         sealed = b"".join((head, body))
         if "promise" in frame.body:
             self._delivery.send(target, sealed, reject, frame.mail)
         else:
             self._delivery.answer(target, sealed)
+        return None
 
     async def _send_chunks(self, frame: Outgoing, head: bytes, body: memoryview) -> None:
         key, parent = self._new_session(), frame.envelope.get("parent")
@@ -273,7 +273,7 @@ class HubCalls:
             return known.take(function, frame)
         if function != HEARTBEAT or known.answer.done():
             raise SessionClosed(f"Parent session was closed: {name}")
-        known.deadline.reschedule(self._loop.time() + self._call_timeout)
+        known.wait_anew()
         return None
 
     def __len__(self) -> int:

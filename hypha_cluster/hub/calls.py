@@ -3,11 +3,10 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from hypha_cluster.errors import BadRequest, HubError
+from hypha_cluster.errors import BadRequest, CallTimeout, HubError
 from hypha_cluster.identity.access import ROOT, Identity
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.address import workspace_of
@@ -99,15 +98,38 @@ class Behalf(NamedTuple):
     mail: Allowance = UNBOUNDED
 
 
-@dataclass(slots=True)
 class PlacedCall:
-    """A call that the hub has placed and that waits for its answer."""
+    """A call that the hub has placed; for so many seconds it waits for its answer.
 
-    target: str
-    answer: asyncio.Future[Any]
-    deadline: asyncio.Timeout
-    parts: Assembler | None = None
-    """What has come of an answer in chunks, if any has; it goes with the call."""
+    parts: what has come of an answer in chunks, if any has; it goes with the call.
+    """
+
+    __slots__ = ("_method", "_seconds", "_timer", "answer", "parts", "target")
+
+    def __init__(self, target: str, method: str, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self.target = target
+        self.answer: asyncio.Future[Any] = loop.create_future()
+        self.parts: Assembler | None = None
+        self._method = method
+        self._seconds = seconds
+        self._timer = loop.call_later(seconds, self._fail_late)
+
+    def wait_anew(self) -> None:
+        """The callee is at work, and has all its seconds again."""
+        self._timer.cancel()
+        self._timer = self.answer.get_loop().call_later(self._seconds, self._fail_late)
+
+    def stop(self) -> None:
+        """Nobody waits for it any more."""
+        self._timer.cancel()
+
+    def late(self) -> CallTimeout:
+        """The error of a call whose callee has let its seconds pass."""
+        return CallTimeout(f"{self.target} did not answer {self._method} in time.")
+
+    def _fail_late(self) -> None:
+        self.fail(self.late())
 
     def fail(self, error: HubError) -> None:
         """End it with an error, unless it has ended already."""

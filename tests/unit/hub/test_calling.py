@@ -177,6 +177,24 @@ async def test_much_goes_in_chunks(hub: FakeHub, callee: FakeClient) -> None:
     assert whole.body["args"] == [large]
 
 
+async def test_a_callee_has_no_more_time_for_a_long_call_than_for_a_short_one() -> None:
+    hub = FakeHub(call_timeout=0.4)
+    callee, taken = hub.connect("home/c"), list[Frame]()
+
+    def take(call: Frame) -> None:
+        """Say that a chunk has come, in time for that chunk."""
+        taken.append(call)
+        asyncio.get_running_loop().call_later(0.1, callee.resolve, call)
+
+    callee.on_call = take
+
+    with pytest.raises(CallTimeout, match="home/c did not answer services.s.f in time"):
+        await hub.calls.call("home/c", METHOD, [bytes(20 * SINGLE_FRAME)])
+
+    assert len(taken) < 20
+    assert hub.calls.waiting_for("home/c") == 0
+
+
 async def test_who_takes_no_chunk_is_sent_no_more_long_messages_than_so_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

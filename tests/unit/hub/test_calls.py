@@ -15,7 +15,6 @@ from hypha_cluster.hub.calls import (
     check_arguments,
     memory_of,
 )
-from hypha_cluster.protocol.chunks import Assembler
 from hypha_cluster.protocol.envelope import Frame, FrameReader
 from tests.raw_client import frame
 
@@ -128,14 +127,14 @@ def test_arguments_that_do_not_fit_are_the_callers_mistake(
 
 
 async def test_a_call_fails_once() -> None:
-    answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    placed = PlacedCall("home/c", answer, asyncio.timeout(None), parts=Assembler(1))
+    placed = PlacedCall("home/c", "services.s.f", LIMIT)
 
     placed.fail(ClientLeft("first"))
     placed.fail(ClientLeft("second"))
 
     with pytest.raises(ClientLeft, match="first"):
-        await answer
+        await placed.answer
+    placed.stop()
 
 
 async def test_a_heart_beats_until_it_is_stopped() -> None:
