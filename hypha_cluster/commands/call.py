@@ -12,9 +12,10 @@ from hypha_cluster.errors import CommandFailed, StartupError
 from hypha_cluster.serving.logs import wants_colour
 
 _PUBLIC: Final = (
-    " (`public` is a workspace; a service that is public is in that of its client, as "
-    "`hypha-cluster services` lists it)"
+    " (a public service is in the workspace of its client, not in `public`; `hypha-cluster "
+    "services` lists where)"
 )
+_NOT_FOUND: Final = "404: Service not found: public/"
 
 
 def call(
@@ -59,8 +60,8 @@ def call(
         else:
             answer = hub.ask("POST", path, keywords)
     except CommandFailed as error:
-        is_missing = target.startswith("public/") and str(error).startswith("404")
-        raise CommandFailed(f"{error}{_PUBLIC if is_missing else ''}") from None
+        hint = _PUBLIC if str(error).startswith(_NOT_FOUND) else ""
+        raise CommandFailed(f"{error}{hint}") from None
     show_json(answer, colours=not json)
 
 

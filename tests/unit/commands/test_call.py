@@ -55,6 +55,7 @@ def test_what_is_no_argument_is_told(argument: str) -> None:
     ("target", "answer", "hints"),
     [
         ("public/hello.hi", "404: Service not found: public/hello", True),
+        ("public/hello.hi", "404: Service public/c:hello has no 'hi'; it has 'greet'.", False),
         ("public/hello.hi", "500: It failed.", False),
         ("ann/hello.hi", "404: Service not found: ann/hello", False),
     ],
@@ -75,4 +76,4 @@ def test_that_public_is_a_workspace_is_said_where_it_is_not_meant(
         call(target)
 
     assert str(failed.value).startswith(answer)
-    assert ("`public` is a workspace" in str(failed.value)) is hints
+    assert ("not in `public`" in str(failed.value)) is hints
