@@ -18,9 +18,9 @@ from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry import instances as registry
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance import HELD, Scale, State, Wanted, files_ticket
-from hypha_cluster.registry.instance_calls import Keep, KeptApps
 from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
+from hypha_cluster.registry.kept_apps import Keep, KeptApps
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.workspaces import Workspaces
 from tests.app_rig import SEALS, ticket_of

@@ -14,9 +14,9 @@ from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance import Instance, Scale, State, Wanted
-from hypha_cluster.registry.instance_calls import KeptApps
 from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
+from hypha_cluster.registry.kept_apps import KeptApps
 from hypha_cluster.registry.keys import Keys
 from tests.app_rig import ticket_of
 from tests.conftest import GatewayFactory

@@ -14,10 +14,11 @@ from hypha_cluster.identity.page_seals import PageSeals
 from hypha_cluster.links.servers import slot_of
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance import HELD, ProbeTimes, Scale, State, Wanted, files_ticket
-from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
+from hypha_cluster.registry.instance_calls import InstanceCalls
 from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instance_probes import InstanceProbes
 from hypha_cluster.registry.instances import Instances
+from hypha_cluster.registry.kept_apps import KeptApps
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.scripts import open_redis
 from tests.call_loop import CallLoop

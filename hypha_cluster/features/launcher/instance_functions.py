@@ -18,8 +18,8 @@ from hypha_cluster.hub.context import Context
 from hypha_cluster.protocol.guard import shown
 from hypha_cluster.registry.apps import Apps
 from hypha_cluster.registry.instance import OVER, Instance, State
-from hypha_cluster.registry.instance_calls import Keep
 from hypha_cluster.registry.instances import Instances
+from hypha_cluster.registry.kept_apps import Keep
 
 
 class InstanceFunctions:

@@ -5,8 +5,8 @@ from hypha_cluster.features.launcher.starting import Start, wanted_of
 from hypha_cluster.identity.access import Identity
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance import Instance
-from hypha_cluster.registry.instance_calls import Keep, KeptApps
 from hypha_cluster.registry.instances import Instances
+from hypha_cluster.registry.kept_apps import Keep, KeptApps
 
 
 class Keeper:

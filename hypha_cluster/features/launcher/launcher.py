@@ -27,9 +27,10 @@ from hypha_cluster.features.pages.looking import Lookers
 from hypha_cluster.features.pages.pages import TEMPLATES
 from hypha_cluster.hub.services import HubService
 from hypha_cluster.registry.apps import Apps
-from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
+from hypha_cluster.registry.instance_calls import InstanceCalls
 from hypha_cluster.registry.instance_logs import InstanceLogs
 from hypha_cluster.registry.instance_probes import InstanceProbes
+from hypha_cluster.registry.kept_apps import KeptApps
 from hypha_cluster.web.rendering import Pages
 
 _LOOKING: Final = 1.0  # seconds between two looks

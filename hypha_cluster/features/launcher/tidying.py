@@ -6,8 +6,8 @@ from hypha_cluster.links.client import RedisClient
 from hypha_cluster.protocol.address import workspace_of
 from hypha_cluster.registry.apps import Apps
 from hypha_cluster.registry.instance import OVER
-from hypha_cluster.registry.instance_calls import KeptApps
 from hypha_cluster.registry.instances import Instances
+from hypha_cluster.registry.kept_apps import KeptApps
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.workspaces import Workspaces
 

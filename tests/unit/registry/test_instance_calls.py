@@ -9,13 +9,12 @@ import pytest
 from redis.asyncio import Redis
 
 from hypha_cluster.links.client import RedisClient
-from hypha_cluster.protocol.limits import APP_INSTANCES
-from hypha_cluster.registry.instance import ACTIVE, HELD, Scale, State, Wanted
-from hypha_cluster.registry.instance_calls import InstanceCalls, KeptApps
+from hypha_cluster.registry.instance import HELD, Scale, State, Wanted
+from hypha_cluster.registry.instance_calls import InstanceCalls
 from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
 from hypha_cluster.registry.keys import Keys
-from tests.app_rig import PAGE, SEALS
+from tests.app_rig import PAGE
 
 LAZY = Scale(idle=30.0)
 MANY = Scale(least=1, most=3, idle=30.0, target=2)
@@ -29,11 +28,6 @@ def keys(redis_prefix: str) -> Keys:
 @pytest.fixture
 def calls(redis_client: RedisClient, keys: Keys) -> InstanceCalls:
     return InstanceCalls(redis_client, keys, "here")
-
-
-@pytest.fixture
-def kept(redis_client: RedisClient, keys: Keys) -> KeptApps:
-    return KeptApps(redis_client, keys, SEALS)
 
 
 def wanted(client: str, scale: Scale, app: str = "adder") -> Wanted:
@@ -190,70 +184,6 @@ async def test_who_asks_gets_one_of_those_that_run(
     assert chosen == [["ann/a", "ann/b"]]
 
 
-async def test_an_app_that_is_kept_up_is_there_unasked(
-    instances: Instances, pages: InstancePages, kept: KeptApps, redis: Redis, keys: Keys
-) -> None:
-    await kept.keep(wanted("", Scale(least=2, most=2)))
-
-    new = await asyncio.gather(*(kept.see_to() for _ in range(5)))
-
-    assert len([address for each in new for address in each]) == 2
-    found = await instances.of_workspace("ann")
-    assert {(each.app, each.state, each.timeout) for each in found} == {
-        ("adder", State.PENDING, 60.0)
-    }
-    assert (await pages.ask(wanted("x", Scale()), shared=True))[1] is False
-    await redis.zadd(keys.kept_apps(), {"ann/adder": 1})
-    assert await kept.see_to() == []
-
-
-async def test_what_is_missing_of_it_is_started(
-    instances: Instances, kept: KeptApps, redis: Redis, keys: Keys
-) -> None:
-    await kept.keep(wanted("", Scale(least=1)))
-    (first,) = await kept.see_to()
-    await instances.end(first)
-    await redis.zadd(keys.kept_apps(), {"ann/adder": 1})
-
-    (second,) = await kept.see_to()
-
-    assert second != first
-    assert (await instances.count()).entered["pending"] == 2
-    await kept.release("ann/adder")
-    await instances.end(second)
-    assert await kept.see_to() == []
-    assert [key async for key in redis.scan_iter(f"{keys.prefix}:*kept*")] == []
-
-
-async def test_what_has_failed_is_left_alone_for_a_while(
-    instances: Instances, kept: KeptApps, redis: Redis, keys: Keys
-) -> None:
-    await kept.keep(wanted("", Scale(least=1)))
-    (first,) = await kept.see_to()
-    await instances.end(first, because="it had to")
-    await redis.zadd(keys.kept_apps(), {"ann/adder": 1})
-
-    assert await kept.see_to() == []
-    due = await redis.zscore(keys.kept_apps(), "ann/adder")
-    assert 200_000 < float(due or 0) - time.time() * 1000 <= 300_000
-    await redis.hincrby(keys.instance(first), "changed", -300_001)
-    await redis.zadd(keys.kept_apps(), {"ann/adder": 1})
-    assert len(await kept.see_to()) == 1
-
-
-async def test_keeping_up_keeps_to_the_bound_of_a_workspace(
-    instances: Instances, pages: InstancePages, kept: KeptApps
-) -> None:
-    for number in range(APP_INSTANCES - 1):
-        await pages.ask(wanted(f"c{number}", Scale(), "other"), shared=False)
-    await kept.keep(wanted("", Scale(least=3, most=3)))
-
-    assert len(await kept.see_to()) == 1
-    assert sum(each.state in ACTIVE for each in await instances.of_workspace("ann")) == (
-        APP_INSTANCES
-    )
-
-
 async def test_who_is_more_is_begun_once_though_it_is_sent_again(
     instances: Instances,
     pages: InstancePages,
@@ -273,20 +203,3 @@ async def test_who_is_more_is_begun_once_though_it_is_sent_again(
         ("a", State.RUNNING, 1),
         ("new1", State.RUNNING, 1),
     ]
-
-
-async def test_what_is_started_unasked_stays_when_it_is_sent_again(
-    instances: Instances, kept: KeptApps, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(secrets, "token_urlsafe", lambda _: "new")
-    await kept.keep(wanted("", Scale(least=1)))
-    await kept.see_to()
-    await run_all(instances)
-    (before,) = await instances.of_workspace("ann")
-    await kept.keep(wanted("", Scale(least=2, most=2), "other"))
-
-    await kept.see_to()
-
-    first, *others = await instances.of_workspace("ann")
-    assert first == before
-    assert [(each.app, each.state) for each in others] == [("other", State.PENDING)] * 2

@@ -19,10 +19,10 @@ from hypha_cluster.links.client import RedisClient
 from hypha_cluster.metrics import Counts
 from hypha_cluster.registry.apps import App, Apps
 from hypha_cluster.registry.instance import HELD, Instance, State
-from hypha_cluster.registry.instance_calls import KeptApps
 from hypha_cluster.registry.instance_logs import Cursor, InstanceLogs
 from hypha_cluster.registry.instance_pages import InstancePages
 from hypha_cluster.registry.instances import Instances
+from hypha_cluster.registry.kept_apps import KeptApps
 from hypha_cluster.registry.keys import Keys
 from hypha_cluster.registry.workspaces import Workspaces
 from tests.app_rig import ANN, SEALS
