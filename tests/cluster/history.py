@@ -199,7 +199,8 @@ class History:
 
     def longest_wait(self) -> float:
         """Seconds that the slowest call took to its outcome, good or bad."""
-        return max(outcomes[0].at - self.begun[call] for call, outcomes in self.outcomes.items())
+        ended = [(call, outcomes[0]) for call, outcomes in self.outcomes.items() if outcomes]
+        return max(outcome.at - self.begun[call] for call, outcome in ended)
 
 
 def median_and_worst(times: Iterable[float]) -> tuple[float, float]:

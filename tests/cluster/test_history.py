@@ -71,3 +71,11 @@ def test_it_says_for_how_long_calls_failed() -> None:
 
     assert history.failing_after(5) == 2
     assert history.failing_after(9) == 0
+
+
+def test_who_was_caught_has_calls_without_an_outcome_and_nobody_counts_their_time() -> None:
+    history = History([*GOOD, _begun(3, 7), {"kind": "caught", "at": 8, "names": ["a"]}])
+
+    history.check()
+
+    assert history.longest_wait() == 2
