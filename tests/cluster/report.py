@@ -36,7 +36,8 @@ at most once, in the order in which its caller placed its calls, and never after
 that it failed. There is one exception. When its connection breaks, 0.5.16 opens several at once and
 sends by whichever is ready first, so no hub can keep what it sends or gets within 15 s of a crash
 in order. Each of these connections ends the one before, and 0.5.16 also writes to one that is just
-closing, so some of its calls cannot be sent ("Failed to send the request").
+closing, so some of its calls cannot be sent ("Failed to send the request"). Some of its answers
+cannot be sent either; their callers get a time out.
 
 A "time out" is an error that the client itself raises, after 30 s, or 10 s in 0.5.16. The frame was
 lost with the memory of what failed or with a connection that broke, or its answer came too late.
