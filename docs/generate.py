@@ -148,7 +148,7 @@ def _limit_text(limit: Limit) -> str:
     if limit.unit == "seconds" and limit.value >= YEAR:
         return f"{limit.value / YEAR:g} years"
     value = int(limit.value) if limit.value % 1 == 0 else limit.value
-    return f"{value:,} {limit.unit}"
+    return f"{value:,} {limit.unit.removesuffix('s') if value == 1 else limit.unit}"
 
 
 def _metric_row(about: About) -> str:

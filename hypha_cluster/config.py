@@ -109,7 +109,7 @@ class Config:
     )
     anonymous: str = setting(
         "on",
-        "What those may do who come without a token: all that others may, only call and log in, "
+        "What users without a token may do: all that others may, only call and log in, "
         "or only log in.",
         choices=("on", "call-only", "off"),
     )
@@ -148,7 +148,7 @@ class Config:
         10000, "How many frames may wait for a suspended client.", within=(1, 1_000_000)
     )
     send_timeout: float = setting(
-        30.0, "A client that takes nothing this long goes.", "seconds", within=(1.0, HOUR)
+        30.0, "A client that takes nothing for this long is dropped.", "seconds", within=(1.0, HOUR)
     )
     ping_interval: float = setting(
         20.0, "Time between pings of a connection.", "seconds", within=(0.1, HOUR)

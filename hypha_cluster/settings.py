@@ -147,7 +147,12 @@ def complaints(about: Setting, value: Value) -> Iterator[str]:
 def amount(number: float, unit: str) -> str:
     """A number as a person would write it: 16 MiB, 3 h, 0.1 s."""
     if unit == "seconds":
-        sizes = [(YEAR, "years"), (HOUR, "h"), (MINUTE, "m"), (1, "s")]
+        sizes = [
+            (YEAR, "year" if number == YEAR else "years"),
+            (HOUR, "h"),
+            (MINUTE, "m"),
+            (1, "s"),
+        ]
     else:
         sizes = [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")] if unit == "bytes" else []
     for size, name in sizes:

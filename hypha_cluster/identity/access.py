@@ -13,7 +13,7 @@ _ADMIN = "admin"
 
 
 class Guests(StrEnum):
-    """What those may do who come without a token."""
+    """What users without a token may do."""
 
     ON = "on"  # as users with a token may
     CALL_ONLY = "call-only"  # call what is public, and log in

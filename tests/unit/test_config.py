@@ -65,6 +65,8 @@ def test_every_number_has_bounds_that_are_told(about: Setting) -> None:
         (50_000, "bytes", "50000 bytes"),
         (0.25, "seconds", "0.25 s"),
         (5400.0, "seconds", "90 m"),
+        (31_536_000.0, "seconds", "1 year"),
+        (63_072_000.0, "seconds", "2 years"),
         (10_000, "", "10000"),
     ],
 )

@@ -30,14 +30,14 @@ class LauncherSettings:
     app_page_memory: int = setting(
         1024,
         "Memory of the processes of one page of an app; one that uses more is stopped, and has "
-        "failed. Linux alone says what they use.",
+        "failed. Only Linux tells what they use.",
         "MiB",
         within=(64, 1_048_576),
     )
     app_cpu_time: float = setting(
         1800.0,
-        "How much time of processors a page of an app may use without a pause, before it is "
-        "stopped, and has failed; 0 = as much as it likes.",
+        "CPU time that a page of an app may use without a pause, before it is stopped, and has "
+        "failed; 0 = as much as it likes.",
         "seconds",
         within=(0.0, YEAR),
     )

@@ -25,7 +25,7 @@ class LoginSettings:
     )
     login_time: float = setting(
         180.0,
-        "How long a login may take that a program waits for.",
+        "How long a program waits for a login.",
         "seconds",
         within=(10.0, HOUR),
         also=("MAXIMUM_LOGIN_TIME",),
