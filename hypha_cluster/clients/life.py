@@ -149,6 +149,8 @@ class ClientLife:
         admission: Admission,
     ) -> None:
         if connection.stage is Stage.CLOSING:  # another node has its address already
+            if claim.previous is not None:
+                await self._end_overtaken(connection.address, claim.previous)
             await accept()
             self._note_ousted(connection)
             connection.socket.close(SUPERSEDED, "attached elsewhere")
@@ -164,6 +166,14 @@ class ClientLife:
         except BaseException:
             connection.waiting_from_bus[:0] = unseen  # which goes back with what has come since
             raise
+
+    async def _end_overtaken(self, address: str, previous: Previous) -> None:
+        """End the one before a connection that was overtaken: nobody else knows of it."""
+        here = self._connections.held_by(previous.holder)
+        if here is not None:
+            await self._yield(here)
+        else:
+            await self._obtain(address, previous)
 
     async def _end_previous(self, connection: Connection, admission: Admission) -> list[bytes]:
         """End the client's connection before this one, if it is here.

@@ -314,6 +314,29 @@ async def test_who_is_overtaken_while_it_arrives_gives_way(cluster: Cluster, nod
     assert state(cluster) == "online"
 
 
+@pytest.mark.parametrize("is_elsewhere", [True, False])
+async def test_who_is_overtaken_has_the_one_before_give_way_all_the_same(
+    cluster: Cluster, node: Node, is_elsewhere: bool
+) -> None:
+    before = cluster.node("before") if is_elsewhere else node
+    after = cluster.node("after")
+    first = await before.attach(program="p")
+    claimed = cluster.gate("claimed")
+    slow = asyncio.create_task(node.attach(program="p"))
+    await claimed.reached.wait()
+
+    newest = await after.attach(program="p")
+    claimed.opened.set()
+    await slow
+    await asyncio.gather(*(each.life.stop() for each in (before, node)))
+    before.delivery.send(ME, note())
+    await cluster.bus.settled()
+
+    assert closed(first) == [SUPERSEDED]
+    assert sent(newest) == [note()]
+    assert (len(before.connections), len(node.connections)) == (0, 0)
+
+
 async def test_nobody_waits_for_a_connection_whose_place_the_next_one_here_has(
     cluster: Cluster, node: Node, caplog: pytest.LogCaptureFixture
 ) -> None:
