@@ -897,6 +897,14 @@ LARGE_BODIES: Final = _http.limit(
     "all large bodies that a gateway has in memory at once; a single one may have more",
     "each takes about four times its size until the function has answered; more are answered 503",
 )
+LONG_ANSWERS: Final = _http.limit(
+    536_870_912,
+    "bytes",
+    "answers of more than 64 KiB that are being sent; no address has more of them than is still "
+    "free, except for a single one, and then its requests are answered 503",
+    "who reads nothing by many connections would have all of a gateway's memory",
+)
+LONG_ANSWER: Final = _http.limit(65_536, "bytes", "an answer that counts there", "sockets take it")
 BODY_PATIENCE: Final = _http.limit(
     30.0, "seconds", "how long a body may be on its way", "it is kept until it has come whole"
 )

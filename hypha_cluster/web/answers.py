@@ -9,9 +9,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from hypha_cluster.errors import NotAcceptable
-from hypha_cluster.protocol.limits import ANSWER_PIECE, ANSWER_TURN
+from hypha_cluster.protocol.limits import ANSWER_PIECE, ANSWER_TURN, LONG_ANSWER
 from hypha_cluster.web.arguments import MSGPACK
 from hypha_cluster.web.headers import JSON, header, media_type
+from hypha_cluster.web.middleware.holding import holding
 from hypha_cluster.web.writing import Described, Form, Json, Packed, is_long, shown, write
 
 # JSON for people, in which what JSON cannot carry is described; programs may ask for it too.
@@ -37,7 +38,7 @@ async def answer(request: Request, value: Any, *, describe: bool = False) -> Res
     try:
         if is_long(value):
             return await _in_pieces(value, form)
-        return Response(form.whole(shown(value, form)), media_type=form.media_type)
+        return _whole(form.whole(shown(value, form)), form.media_type)
     except (TypeError, ValueError):
         raise NotAcceptable(
             f"The result has values that JSON cannot carry; ask with 'Accept: {MSGPACK}', or with "
@@ -55,7 +56,11 @@ def as_octets(value: Any) -> bytes | None:
 def _raw(octets: bytes | None) -> Response:
     if octets is None:
         raise NotAcceptable(f"The result is not bytes; ask with 'Accept: {JSON}'.")
-    return Response(octets, media_type=OCTETS)
+    return _whole(octets, OCTETS)
+
+
+def _whole(body: bytes, media_type: str) -> Response:
+    return (Response if len(body) <= LONG_ANSWER else _Held)(body, media_type=media_type)
 
 
 def error_response(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -82,15 +87,28 @@ async def written(value: Any, form: Form) -> list[bytes]:
     return [*pieces, bytes(piece)]
 
 
+class _Held(Response):
+    """A long answer that is sent at once."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with holding(scope, len(self.body)):
+            await super().__call__(scope, receive, send)
+
+
 class _Pieces(Response):
     """A long answer, sent piece by piece; it may be compressed on its way."""
 
     def __init__(self, pieces: list[bytes], media_type: str) -> None:
         super().__init__(media_type=media_type)
         self._pieces = pieces
-        self.headers["content-length"] = str(sum(map(len, pieces)))
+        self._size = sum(map(len, pieces))
+        self.headers["content-length"] = str(self._size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with holding(scope, self._size):
+            await self._send(send)
+
+    async def _send(self, send: Send) -> None:
         await send(
             {
                 "type": "http.response.start",

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl
+from weakref import WeakValueDictionary
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -52,6 +53,8 @@ class ServicesApi:
         self._visits = visits
         self._revocations = revocations
         self._bodies = bodies
+        # One listing of a workspace is made at a time: a large one is in memory twice meanwhile.
+        self._listing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def call_route(self) -> Route:
         """The route that is asked for most; so it stands before all others."""
@@ -79,14 +82,15 @@ class ServicesApi:
         """
         name = request.path_params["workspace"]
         visitor = await self._lookup.enter(request, name)
-        if name == PUBLIC:
-            infos = await self._directory.public()
-        else:
-            infos = await self._directory.visible(name, inside=visitor.inside)
-        own = f"{name}/"
-        return await answer(
-            request, [{**each, "id": each["id"].removeprefix(own)} for each in infos]
-        )
+        async with self._listing.setdefault(name, asyncio.Lock()):
+            if name == PUBLIC:
+                infos = await self._directory.public()
+            else:
+                infos = await self._directory.visible(name, inside=visitor.inside)
+            own = f"{name}/"
+            return await answer(
+                request, [{**each, "id": each["id"].removeprefix(own)} for each in infos]
+            )
 
     async def describe(self, request: Request) -> Response:
         """A service as its provider describes it, functions by their names."""

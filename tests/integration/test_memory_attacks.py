@@ -2,14 +2,20 @@
 
 import asyncio
 import os
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect as open_websocket
 
 from hypha_cluster.config import Config
 from hypha_cluster.hub import calling, replies
+from hypha_cluster.web.middleware import holding
+from tests.conformance.python_scene import eventually
 from tests.gateways import SECOND
+from tests.http import ask
 from tests.in_process import served
 from tests.raw_client import MANAGER, RawClient, call_envelope, promise_of
 
@@ -103,6 +109,51 @@ async def test_a_client_that_takes_nothing_has_the_hub_keep_some_answers_and_oth
         victim.take_chunks()
         found = await victim.manager("list_services", "public")
         assert len([each for each in found if each["description"] == "x" * 60_000]) == 15
+
+
+async def test_who_reads_no_answer_over_http_has_some_of_them_and_others_go_on(
+    valkey_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "LONG_ANSWERS", 40 * MEGABYTE)
+    config = Config(port=0, redis_url=valkey_url, redis_prefix=redis_prefix)
+    async with AsyncExitStack() as stack:
+        url, _ = await stack.enter_async_context(served(config))
+        owner = await stack.enter_async_context(await RawClient.connect(url))
+        token = await owner.manager("generate_token")
+        service = {"description": "x" * 60_000, "config": {"visibility": "public"}}
+        for _ in range(10):  # together 8 MB
+            query = {"workspace": owner.workspace, "token": token}
+            one = await stack.enter_async_context(await RawClient.connect(url, **query))
+            services = [{"id": f"s{number}", **service} for number in range(14)]
+            info = {"id": one.client_id, "services": services}
+            await one.manager("update_client_info", info)
+        listing = f"{url}/{owner.workspace}/services"
+
+        unread = [await ask_and_read_nothing(listing, "192.0.2.1") for _ in range(5)]
+        heads = [await reader.readuntil(b"\r\n") for reader, _ in unread]
+
+        assert [head.split()[1] for head in heads] == [b"200"] * 2 + [b"503"] * 3
+        for _ in range(3):
+            found = await ask(listing, X_Forwarded_For="192.0.2.2")
+            assert len(found.value) == 140
+        for _, writer in unread:
+            writer.transport.abort()
+        await eventually(partial(is_answered, listing, "192.0.2.1"))
+
+
+async def ask_and_read_nothing(
+    url: str, address: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Ask for something, and take the beginning of the answer only."""
+    place = urlsplit(url)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=1_000)
+    head = f"GET {place.path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n"
+    writer.write(head.encode())
+    return reader, writer
+
+
+async def is_answered(url: str, address: str) -> bool:
+    return (await ask(url, X_Forwarded_For=address)).status == 200
 
 
 async def begin(client: RawClient, function: str, *args: Any) -> str:

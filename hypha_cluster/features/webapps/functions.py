@@ -21,6 +21,7 @@ from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.limits import FUNCTION_BODY
 from hypha_cluster.registry.services import Provider
 from hypha_cluster.web.bodies import Room, read_body
+from hypha_cluster.web.middleware.holding import holding
 
 
 class FunctionServer:
@@ -52,7 +53,8 @@ class FunctionServer:
                 answer = await application.ask(
                     provider, call, lambda: scope["method"] in REPEATABLE
                 )
-        await _send(send, answer, with_body=scope["method"] != "HEAD")
+        with holding(scope, len(answer.body)):
+            await _send(send, answer, with_body=scope["method"] != "HEAD")
 
     def _event(self, application: Application, scope: Scope, body: bytes) -> dict[str, Any]:
         guest = application.guest

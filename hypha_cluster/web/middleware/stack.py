@@ -11,6 +11,7 @@ from hypha_cluster.web.middleware.compression import Compress
 from hypha_cluster.web.middleware.counting import CountAnswers
 from hypha_cluster.web.middleware.cross_origin import CrossOrigin
 from hypha_cluster.web.middleware.forwarded import PRIVATE, Forwarded, networks
+from hypha_cluster.web.middleware.holding import HoldAnswers
 from hypha_cluster.web.middleware.own_headers import OwnHeaders
 from hypha_cluster.web.middleware.request_ids import HEADER, RequestIds
 
@@ -32,6 +33,7 @@ def stack(
         Middleware(CrossOrigin, **origins(allow_origins)),
         Middleware(Compress),
         Middleware(OwnHeaders),
+        Middleware(HoldAnswers),
     ]
 
 
