@@ -66,7 +66,7 @@ class HubPage:
         return may_oversee(identity) or not self._for_admins
 
     async def _public(self, find: str) -> tuple[Sequence[dict[str, str]], str]:
-        """What everybody may call and is called so, and why nothing is known of it now."""
+        """What everybody may call and matches, and why nothing is known of it now."""
         try:
             found = await self._directory.public()
         except RedisUnavailable as error:

@@ -182,7 +182,7 @@ async function look() {
     if (complaint && at("trouble").textContent === complaint) say("");
     complaint = "";
   } catch (error) {
-    complaint = error instanceof TypeError ? "The hub does not answer; this is as it was." : error.message;
+    complaint = error instanceof TypeError ? "The hub does not answer; you see what was there before." : error.message;
     say(complaint);
   }
 }

@@ -114,7 +114,7 @@ async function look({ url, reloads }) {
     else if (answer.ok) show(withAddresses(await answer.json()));
     else throw new Error(`status ${answer.status}`);
   } catch (error) {
-    document.getElementById("trouble").textContent = `The hub does not answer (${error.message}); this is as it was.`;
+    document.getElementById("trouble").textContent = `The hub does not answer (${error.message}); you see what was there before.`;
   }
 }
 

@@ -51,13 +51,13 @@
     try {
       const { status, response } = await again();
       if (status === 401) trouble.textContent = "This page is too old to see changes; load it again.";
-      else if (status === 404) trouble.textContent = "This workspace has ended, with its last client; this is as it was.";
+      else if (status === 404) trouble.textContent = "This workspace has ended, with its last client; you see what was there before.";
       else if (status === 200 || status === 403) {
         show(response);
         trouble.textContent = "";
       } else trouble.textContent = `The hub does not list them now (${status}).`;
     } catch {
-      trouble.textContent = "The hub does not answer; this is as it was.";
+      trouble.textContent = "The hub does not answer; you see what was there before.";
     }
   }
 

@@ -47,7 +47,7 @@ async function test() {
     echo: async data => data,
     apply: async (value, change) => change(value),
   }));
-  const other = await step("Connect once more, as nobody in particular", () => connect({}));
+  const other = await step("Connect once more, as an anonymous user", () => connect({}));
   const found = await step("Find the service", () =>
     other.getService(`${server.config.workspace}/${server.config.client_id}:${service}`));
   await step("Call it", async () => same(await found.echo("text"), "text"));
