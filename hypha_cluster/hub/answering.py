@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, Final
 
 from hypha_cluster.errors import (
-    BadFrame,
     FunctionNotFound,
     HubError,
 )
@@ -23,7 +22,8 @@ from hypha_cluster.hub.sessions import Callback, CallSession
 from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.envelope import Frame, FrameReader
-from hypha_cluster.protocol.limits import HUB_MESSAGES
+from hypha_cluster.protocol.limits import HUB_MESSAGES, PARTS
+from hypha_cluster.protocol.room import Room
 from hypha_cluster.relay.tracing import Tracer
 from hypha_cluster.supervision import Done, begin
 
@@ -51,7 +51,7 @@ class HubClient:
         self._calls = calls
         self._functions = functions
         self._tracer = tracer
-        self._assembler = chunks.Assembler(min(HUB_MESSAGES, max_message_size))
+        self._assembler = chunks.Assembler(min(HUB_MESSAGES, max_message_size), Room(PARTS))
         self._reader = FrameReader(max_message_size)
 
     async def stop(self) -> None:
@@ -196,7 +196,7 @@ class HubClient:
             message = (awaited or self._assembler).take(source, call)
             if message is not None:
                 self._receive_assembled(message, source, target)
-        except BadFrame as error:
+        except HubError as error:
             self._replies.send(caller, caller.reject, rpc.error(str(error)))
         else:
             self._replies.send(caller, caller.resolve, None)

@@ -24,11 +24,11 @@ from hypha_cluster.identity.access import ROOT
 from hypha_cluster.protocol import chunks, guard, rpc
 from hypha_cluster.protocol.address import node_of, peer_address, workspace_of
 from hypha_cluster.protocol.envelope import Frame, pack, pack_apart
-from hypha_cluster.protocol.limits import ALIVE, LONG_MESSAGES, SINGLE_FRAME
+from hypha_cluster.protocol.limits import ALIVE, LONG_MESSAGES, PARTS, SINGLE_FRAME
+from hypha_cluster.protocol.room import Room
 from hypha_cluster.randomness import unguessable
 from hypha_cluster.relay.allowance import UNBOUNDED
 from hypha_cluster.relay.delivery import Delivery
-from hypha_cluster.relay.room import Room
 from hypha_cluster.relay.tracing import Tracer
 from hypha_cluster.supervision import Supervisor, Tasks
 
@@ -62,6 +62,7 @@ class HubCalls:
         self._supervisor = supervisor
         self._max_answer = max_answer
         self._room = Room(LONG_MESSAGES)
+        self._parts = Room(max(PARTS, 4 * max_answer))  # of answers that come in chunks
         self._placed: dict[str, PlacedCall] = {}
         self._by_target: defaultdict[str, set[str]] = defaultdict(set)  # sessions of calls
         self._sessions: dict[str, CallSession] = {}
@@ -156,6 +157,8 @@ class HubCalls:
         placed = self._placed.pop(session)
         placed.stop()
         target = placed.target
+        if placed.parts is not None:
+            placed.parts.forget(target)
         self._by_target[target].discard(session)
         if not self._by_target[target]:
             del self._by_target[target]
@@ -241,7 +244,7 @@ class HubCalls:
         if placed is None or placed.target != source:
             return None
         if placed.parts is None:
-            placed.parts = chunks.Assembler(self._max_answer)
+            placed.parts = chunks.Assembler(self._max_answer, self._parts)
         return placed.parts
 
     def settle(self, frame: Frame, source: str) -> None:

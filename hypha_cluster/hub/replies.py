@@ -16,8 +16,8 @@ from hypha_cluster.protocol.limits import (
     HUB_CALLS,
     SINGLE_FRAME,
 )
+from hypha_cluster.protocol.room import Room
 from hypha_cluster.relay.delivery import Delivery
-from hypha_cluster.relay.room import Room
 from hypha_cluster.supervision import Supervisor, Tasks
 
 

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Set
 from secrets import token_urlsafe
 from typing import Any, Final, NamedTuple, NoReturn
 
-from hypha_cluster.errors import BadFrame
+from hypha_cluster.errors import BadFrame, HubError, Overloaded
 from hypha_cluster.protocol.envelope import Frame
 from hypha_cluster.protocol.guard import CACHE, NO_REFERENCES, shown
 from hypha_cluster.protocol.limits import CHUNK, HUB_MESSAGES, IDLE_MESSAGE, MESSAGES, PATH
 from hypha_cluster.protocol.message import Carried, Message
 from hypha_cluster.protocol.references import Reference
+from hypha_cluster.protocol.room import Room
 
 _PARAMETERS: Final = {
     "create": ("key", "heartbeat", "overwrite"),
@@ -23,6 +24,7 @@ _PARAMETERS: Final = {
     "process": ("key", "heartbeat"),
     "remove": ("key",),
 }
+_BEGUN: Final = 256  # bytes that a message takes before any of it has come
 
 
 class CacheCall(NamedTuple):
@@ -235,47 +237,79 @@ def _unknown(key: str) -> NoReturn:
 class Assembler:
     """Puts messages together that are sent to the hub itself in chunks.
 
-    max_size: bytes that all messages of one sender may have here together.
+    max_size: bytes that all messages of one sender may have here together. room: what all senders
+    may have, also in other ones; None if there is no bound of that.
     """
 
-    def __init__(self, max_size: int = HUB_MESSAGES) -> None:
+    def __init__(self, max_size: int = HUB_MESSAGES, room: Room | None = None) -> None:
         self._max_size = max_size
+        self._room = room
         self._messages: dict[str, dict[str, bytearray]] = {}
 
     def take(self, source: str, call: CacheCall) -> bytes | None:
-        """Do one call of the message cache; return the whole message for `process`, else None."""
-        messages = self._messages.get(source, {})
+        """Do one call of the message cache; return the whole message for `process`, else None.
+
+        Raises BadFrame, or Overloaded where there is no room; then the message is given up.
+        """
         if call.action == "create":
-            self._messages[source] = messages
-            messages.pop(call.key, None)
-            messages[call.key] = bytearray()
-            if len(messages) > MESSAGES:
-                del messages[next(iter(messages))]
+            self._begin(source, call.key)
             return None
-        if call.key not in messages:
+        if call.key not in self._messages.get(source, {}):
             raise BadFrame(
                 f"No message {shown(call.key)} was begun here; send it again from its start."
             )
         if call.action == "append":
-            messages[call.key] += call.data
-            self._check_size(messages, call.key)
+            self._append(source, call)
             return None
-        message = messages.pop(call.key)
-        if not messages:
-            del self._messages[source]
+        message = self._end(source, call.key)
         return bytes(message) if call.action == "process" else None
 
-    def _check_size(self, messages: dict[str, bytearray], key: str) -> None:
-        if sum(map(len, messages.values())) > self._max_size:
-            del messages[key]
+    def _begin(self, source: str, key: str) -> None:
+        if key in self._messages.get(source, {}):
+            self._end(source, key)
+        self._hold(source, _BEGUN + len(key))
+        messages = self._messages.setdefault(source, {})
+        messages[key] = bytearray()
+        if len(messages) > MESSAGES:
+            self._end(source, next(iter(messages)))
+
+    def _append(self, source: str, call: CacheCall) -> None:
+        messages = self._messages[source]
+        try:
+            self._check_size(sum(map(len, messages.values())) + len(call.data))
+            self._hold(source, len(call.data))
+        except HubError:
+            self._end(source, call.key)
+            raise
+        messages[call.key] += call.data
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_size:
             raise BadFrame(
                 f"The messages that a client sends to the hub in chunks have at most "
                 f"{self._max_size} bytes together."
             )
 
+    def _hold(self, source: str, size: int) -> None:
+        if self._room is None:
+            return
+        if not self._room.has(source, size):
+            raise Overloaded("Too many messages in chunks are on their way to the hub; end some.")
+        self._room.take(source, size)
+
+    def _end(self, source: str, key: str) -> bytearray:
+        messages = self._messages[source]
+        message = messages.pop(key)
+        if not messages:
+            del self._messages[source]
+        if self._room is not None:
+            self._room.take(source, -len(message) - len(key) - _BEGUN)
+        return message
+
     def forget(self, source: str) -> None:
         """The sender left, so nobody will finish what it had begun."""
-        self._messages.pop(source, None)
+        for key in list(self._messages.get(source, ())):
+            self._end(source, key)
 
 
 def split(head: bytes, body: memoryview) -> Iterator[bytes]:

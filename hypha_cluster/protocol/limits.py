@@ -161,6 +161,14 @@ SINGLE_FRAME: Final = _chunks.limit(
     "what the hub sends in one frame; more goes in chunks",
     "what published clients do",
 )
+PARTS: Final = _chunks.limit(
+    536_870_912,
+    "bytes",
+    "what has come of messages to the hub in chunks that are not whole, of all clients of a "
+    "gateway; the same, or four times `--max-message-size`, of answers that it waits for; no "
+    "client has more of it than is still free",
+    "who ends none by many connections would have all of its memory",
+)
 MESSAGES: Final = _chunks.limit(
     1_000,
     "messages",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from hypha_cluster.protocol.limits import TAIL_BYTES, TAIL_FRAMES, TAIL_PATIENCE
-from hypha_cluster.relay.room import Room
+from hypha_cluster.protocol.room import Room
 
 
 class _Sent(NamedTuple):

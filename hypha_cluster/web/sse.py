@@ -15,9 +15,9 @@ from starlette.types import Receive, Scope, Send
 from hypha_cluster.clients.admission import Admission
 from hypha_cluster.errors import HubError, NotYetBack, RedisUnavailable, TooMany
 from hypha_cluster.protocol.limits import PUT_OFF, TAILS
+from hypha_cluster.protocol.room import Room
 from hypha_cluster.registry.streams import Streams
 from hypha_cluster.relay.connection import Connection, Way
-from hypha_cluster.relay.room import Room
 from hypha_cluster.relay.tail import Tail
 from hypha_cluster.supervision import Supervisor, Tasks
 from hypha_cluster.web.event_stream import NUMBERED, Beginning, EventStream

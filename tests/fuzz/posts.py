@@ -5,8 +5,8 @@ from typing import Any, Final, cast
 from hypha_cluster.errors import HubError
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.limits import TAILS
+from hypha_cluster.protocol.room import Room as TailRoom
 from hypha_cluster.relay.allowance import UNBOUNDED, Allowance
-from hypha_cluster.relay.room import Room as TailRoom
 from hypha_cluster.relay.tail import Tail
 from hypha_cluster.supervision import Supervisor
 from hypha_cluster.web.bodies import Room

@@ -11,13 +11,13 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect as open_websocket
 
 from hypha_cluster.config import Config
-from hypha_cluster.hub import calling, replies
+from hypha_cluster.hub import answering, calling, replies
 from hypha_cluster.web.middleware import holding
 from tests.conformance.python_scene import eventually
 from tests.gateways import SECOND
 from tests.http import ask
 from tests.in_process import served
-from tests.raw_client import MANAGER, RawClient, call_envelope, promise_of
+from tests.raw_client import MANAGER, RawClient, Rejected, call_envelope, frame, promise_of
 
 LIMIT = 20 * SECOND
 MEGABYTE = 1_000_000
@@ -109,6 +109,40 @@ async def test_a_client_that_takes_nothing_has_the_hub_keep_some_answers_and_oth
         victim.take_chunks()
         found = await victim.manager("list_services", "public")
         assert len([each for each in found if each["description"] == "x" * 60_000]) == 15
+
+
+async def test_messages_to_the_hub_that_nobody_ends_leave_room_to_others(
+    valkey_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "PARTS", 16 * MEGABYTE)
+    config = Config(port=0, redis_url=valkey_url, redis_prefix=redis_prefix)
+    async with AsyncExitStack() as stack:
+        url, _ = await stack.enter_async_context(served(config))
+        refused: list[str] = []
+        held: list[RawClient] = []
+        for _ in range(6):
+            client = await stack.enter_async_context(await RawClient.connect(url))
+            await client.cache(MANAGER, "create", "k", False)
+            try:
+                for _ in range(8):
+                    await client.cache(MANAGER, "append", "k", BLOB, False)
+                held.append(client)
+            except Rejected as error:
+                refused.append(str(error))
+        assert len(refused) >= 4
+        assert all("Too many messages in chunks" in each for each in refused)
+
+        held[-1].break_off()
+        victim = await stack.enter_async_context(await RawClient.connect(url))
+        session = victim.new_session()
+        call = call_envelope(MANAGER, "services.default.echo", session=session)
+        promise = promise_of(victim.client_id, session)
+        message = frame(call, {"args": [bytes(400_000)], "promise": promise})
+        await victim.cache(MANAGER, "create", "k", False)
+        await victim.cache(MANAGER, "append", "k", message, False)
+        await victim.cache(MANAGER, "process", "k", False)
+        answer = await victim.until(lambda each: each.method == f"{session}.resolve")
+        assert answer.args == [bytes(400_000)]
 
 
 async def test_who_reads_no_answer_over_http_has_some_of_them_and_others_go_on(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hypha_cluster.protocol.limits import TAILS
-from hypha_cluster.relay.room import Room
+from hypha_cluster.protocol.room import Room
 from hypha_cluster.relay.tail import Tail
 from hypha_cluster.serving.http11.server import install, uninstall
 from hypha_cluster.serving.http11.websocket_connection import DirectWebSocket

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hypha_cluster.errors import Overloaded
 from hypha_cluster.protocol.limits import LONG_ANSWER, LONG_ANSWERS
-from hypha_cluster.relay.room import Room
+from hypha_cluster.protocol.room import Room
 
 _ROOM: Final = "hypha.room_for_answers"  # in the scope of a request
 

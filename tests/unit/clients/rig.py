@@ -23,6 +23,7 @@ from hypha_cluster.links.recovery import Recovery
 from hypha_cluster.metrics import Counts
 from hypha_cluster.protocol.envelope import FrameReader, Seal
 from hypha_cluster.protocol.limits import TAILS
+from hypha_cluster.protocol.room import Room
 from hypha_cluster.registry.clients import (
     Attachment,
     Claim,
@@ -41,7 +42,6 @@ from hypha_cluster.relay.delivery import Delivery
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import OwedAnswers, PendingCalls
 from hypha_cluster.relay.posts import Posts
-from hypha_cluster.relay.room import Room
 from hypha_cluster.relay.tail import Tail
 from hypha_cluster.relay.tracing import NullTracer
 from hypha_cluster.supervision import Supervisor

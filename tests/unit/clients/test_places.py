@@ -10,10 +10,10 @@ from hypha_cluster.errors import HubError, RedisUnavailable, TooMany
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import Seal
 from hypha_cluster.protocol.limits import TAILS
+from hypha_cluster.protocol.room import Room
 from hypha_cluster.relay.connection import Connection, Stage
 from hypha_cluster.relay.events import read_unseen
 from hypha_cluster.relay.pending import PendingCall
-from hypha_cluster.relay.room import Room
 from hypha_cluster.relay.tail import Tail
 from tests.fakes import FakeSocket
 from tests.unit.clients.rig import ME, Cluster, Node, note, sent

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgpack
 import pytest
 
-from hypha_cluster.errors import BadFrame
+from hypha_cluster.errors import BadFrame, Overloaded
 from hypha_cluster.protocol.chunks import (
     Assembler,
     CacheCall,
@@ -22,6 +22,7 @@ from hypha_cluster.protocol.chunks import (
 from hypha_cluster.protocol.envelope import Frame, FrameReader, pack
 from hypha_cluster.protocol.guard import CACHE
 from hypha_cluster.protocol.limits import CHUNK, IDLE_MESSAGE, MESSAGES, PATH
+from hypha_cluster.protocol.room import Room
 
 ME, YOU = "home/me", "home/you"
 LIMIT = 2**26
@@ -509,6 +510,56 @@ def test_a_sender_cannot_have_the_hub_keep_more_than_its_share() -> None:
         assembler.take(ME, CacheCall("create", str(number), b"", False))
     with pytest.raises(BadFrame, match="was begun"):
         assembler.take(ME, CacheCall("process", "0", b"", False))
+
+
+def test_all_senders_have_one_room_and_leave_as_much_to_others() -> None:
+    room, size = Room(100_000), 10_000
+    assembler, another = Assembler(10**6, room), Assembler(10**6, room)
+
+    def most(taking: Assembler, source: str) -> int:
+        """How many parts of a message there is room for; then it is given up."""
+        taking.take(source, CacheCall("create", "k", b"", False))
+        for many in range(100):
+            try:
+                taking.take(source, CacheCall("append", "k", bytes(size), False))
+            except Overloaded:
+                return many
+        return 100
+
+    assert most(assembler, ME) == 4
+    assert room.free == 100_000
+    for _ in range(3):
+        assembler.take(YOU, CacheCall("create", "k", b"", False))
+        assembler.take(YOU, CacheCall("append", "k", bytes(4 * size), False))
+    assert most(another, ME) == 2
+    assert len(assembler.take(YOU, CacheCall("process", "k", b"", False)) or b"") == 4 * size
+    assert room.free == 100_000
+
+
+@pytest.mark.parametrize("how", ["process", "remove", "create", "forget", "too large"])
+def test_what_is_over_leaves_its_room(how: str) -> None:
+    room = Room(100_000)
+    assembler = Assembler(1_000, room)
+    assembler.take(ME, CacheCall("create", "k", b"", False))
+    assembler.take(ME, CacheCall("append", "k", bytes(900), False))
+
+    if how == "too large":
+        with pytest.raises(BadFrame):
+            assembler.take(ME, CacheCall("append", "k", bytes(900), False))
+    elif how != "forget":
+        assembler.take(ME, CacheCall(how, "k", b"", False))
+    assembler.forget(ME)
+
+    assert room.free == 100_000
+
+
+def test_empty_messages_take_room_too() -> None:
+    assembler = Assembler(1_000, Room(100_000))
+
+    for number in range(190):
+        assembler.take(ME, CacheCall("create", f"{number}", b"", False))
+    with pytest.raises(Overloaded):
+        assembler.take(ME, CacheCall("create", "k" * 10_000, b"", False))
 
 
 @pytest.mark.parametrize("size", [1, CHUNK, CHUNK + 1, 3 * CHUNK - 1])

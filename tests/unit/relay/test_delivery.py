@@ -10,6 +10,7 @@ from hypha_cluster.metrics import Counts, Histogram
 from hypha_cluster.protocol import rpc
 from hypha_cluster.protocol.envelope import FrameReader, Seal, pack
 from hypha_cluster.protocol.limits import TAILS
+from hypha_cluster.protocol.room import Room
 from hypha_cluster.registry.mailboxes import CALL, OTHER
 from hypha_cluster.relay.bus import Receivers
 from hypha_cluster.relay.connection import Connection, Offer, Stage
@@ -28,7 +29,6 @@ from hypha_cluster.relay.events import (
 from hypha_cluster.relay.ledger import Ledger
 from hypha_cluster.relay.pending import OwedAnswers, PendingCall, PendingCalls
 from hypha_cluster.relay.publisher import Limits
-from hypha_cluster.relay.room import Room
 from hypha_cluster.relay.sockets import Verdict
 from hypha_cluster.relay.tail import Tail
 from hypha_cluster.relay.tracing import NullTracer

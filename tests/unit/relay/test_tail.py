@@ -3,7 +3,7 @@
 import pytest
 
 from hypha_cluster.protocol.limits import TAIL_BYTES, TAIL_FRAMES, TAIL_PATIENCE, TAILS
-from hypha_cluster.relay.room import Room
+from hypha_cluster.protocol.room import Room
 from hypha_cluster.relay.tail import Tail
 from tests.fakes import FakeClock
 

@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message
 
 from hypha_cluster.protocol.limits import POSTED_BYTES, POSTED_FRAMES, STREAM_EVENTS, TAILS
-from hypha_cluster.relay.room import Room
+from hypha_cluster.protocol.room import Room
 from hypha_cluster.relay.sockets import Verdict
 from hypha_cluster.relay.tail import Tail
 from hypha_cluster.supervision import Supervisor

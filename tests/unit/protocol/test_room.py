@@ -1,6 +1,6 @@
 """Room that many share: who takes much leaves as much to others."""
 
-from hypha_cluster.relay.room import Room
+from hypha_cluster.protocol.room import Room
 
 
 def test_nobody_has_more_than_is_free() -> None:
