@@ -67,7 +67,7 @@ class HubCalls:
         self._by_target: defaultdict[str, set[str]] = defaultdict(set)  # sessions of calls
         self._sessions: dict[str, CallSession] = {}
 
-    async def call(
+    def call(
         self,
         target: str,
         method: str,
@@ -76,8 +76,8 @@ class HubCalls:
         *,
         behalf: Behalf | None = None,
         patient: bool = False,
-    ) -> Any:
-        """Call a function of a client; return the encoded result.
+    ) -> Coroutine[Any, Any, Any]:
+        """Call a function of a client; the encoded result is to be awaited.
 
         behalf: who the client is told is calling, by default the hub in the client's workspace.
         patient: go on waiting while the client says that it is at work. Raises CallTimeout when
@@ -88,7 +88,7 @@ class HubCalls:
         source = peer_address(workspace, self._node)
         body = {"args": [*args, kwargs], "with_kwargs": True} if kwargs else {"args": args}
         envelope = rpc.call_envelope(target, method)
-        return await self.place(Outgoing(source, user, envelope, body, mail), patient=patient)
+        return self.place(Outgoing(source, user, envelope, body, mail), patient=patient)
 
     def tell(self, target: str, method: str, behalf: Behalf) -> None:
         """Call a function of a client with no arguments, whose answer nobody waits for."""
@@ -131,10 +131,6 @@ class HubCalls:
 
     async def place(self, frame: Outgoing, *, patient: bool = False, whole: bool = False) -> Any:
         """Send a call and wait for its answer. whole: it is a chunk itself, never cut again."""
-        with self._tracer.place(frame.envelope):
-            return await self._place(frame, patient=patient, whole=whole)
-
-    async def _place(self, frame: Outgoing, *, patient: bool, whole: bool) -> Any:
         session, target = self._new_session(), frame.envelope["to"]
         placed = PlacedCall(target, frame.envelope["method"], self._call_timeout)
         self._placed[session] = placed
@@ -144,10 +140,11 @@ class HubCalls:
         answers_to = peer_address(workspace_of(frame.source), self._node)
         frame.body["promise"] = rpc.promise(answers_to, session, interval)
         try:
-            if (rest := self.send(frame, placed.fail, whole=whole)) is not None:
-                async with asyncio.timeout(self._call_timeout):
-                    await rest
-            return await placed.answer
+            with self._tracer.place(frame.envelope):
+                if (rest := self.send(frame, placed.fail, whole=whole)) is not None:
+                    async with asyncio.timeout(self._call_timeout):
+                        await rest
+                return await placed.answer
         except TimeoutError:
             raise placed.late() from None
         finally:
