@@ -135,7 +135,7 @@ class PlacedCall:
         """End it with an error, unless it has ended already."""
         if not self.answer.done():
             self.answer.set_exception(error)
-            self.answer.exception()  # who waited may have stopped; nothing is to be said of that
+            self.answer.exception()  # whoever waited may have stopped; that needs no word
 
 
 class Heartbeat:
