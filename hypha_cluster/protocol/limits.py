@@ -499,8 +499,8 @@ CLOSING: Final = _connections.limit(
 DEAD_HOST: Final = _connections.limit(
     40.0,
     "seconds",
-    "how long a host may acknowledge nothing of what it is sent",
-    "TCP by itself goes on for a quarter of an hour",
+    "how long a peer may take nothing of what it is sent (as the kernel counts it, on Linux)",
+    "TCP by itself goes on for a quarter of an hour if its host is gone, and for ever if it is not",
 )
 BACKLOG: Final = _connections.limit(
     4_096,

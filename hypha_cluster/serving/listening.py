@@ -40,7 +40,7 @@ class Listening:
         else:
             tls = {}
         for listener in [*sockets.secure_sockets, *sockets.insecure_sockets]:
-            _notice_dead_hosts(listener)
+            _notice_dead_peers(listener)
             server = await asyncio.start_server(
                 self._serve, sock=listener, backlog=settings.backlog, **tls
             )
@@ -73,8 +73,8 @@ class Listening:
         await serve(self._app, loop, self._settings, self._context, {}, reader, writer)
 
 
-def _notice_dead_hosts(listener: socket.socket) -> None:
-    """Have the kernel end connections whose other host is gone; what is accepted inherits this.
+def _notice_dead_peers(listener: socket.socket) -> None:
+    """Have the kernel end connections whose peer takes nothing; what is accepted inherits this.
 
     A program that computes for minutes answers no ping either, but its host acknowledges them: so
     pings can be patient with programs, and need not be with hosts.

@@ -10,29 +10,47 @@ import pytest
 
 from hypha_cluster.config import Config
 from hypha_cluster.protocol.limits import DEAD_HOST
+from hypha_cluster.serving import listening as module
 from hypha_cluster.serving.gateway import hypercorn_settings
 from hypha_cluster.serving.http11 import install, uninstall
 from hypha_cluster.serving.listening import Listening
 from hypha_cluster.serving.preflight import listen
 from tests.gateways import SECOND
 
+MIB = 2**20
 REQUEST = b"GET / HTTP/1.1\r\nhost: hub\r\n\r\n"
 
 
 class Application:
-    """Answers with its name; to `/stall` not before it is let go."""
+    """Answers with its name; to `/stall` not before it is let go, to `/large` without end."""
 
     def __init__(self, name: bytes) -> None:
         self._name = name
         self.stalls = asyncio.Event()
+        self.has_left = asyncio.Event()  # of whoever asked for `/large`
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/stall":
             self.stalls.set()
             await asyncio.Event().wait()
+        if scope["path"] == "/large":
+            await self._answer_until_nobody_listens(receive, send)
+            return
         headers = [(b"content-length", b"%d" % len(self._name))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": self._name})
+
+    async def _answer_until_nobody_listens(self, receive: Any, send: Any) -> None:
+        async def answer() -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * MIB, "more_body": True})
+
+        answering = asyncio.create_task(answer())
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        answering.cancel()
+        self.has_left.set()
 
 
 class Visitor:
@@ -126,4 +144,20 @@ async def test_the_kernel_ends_connections_whose_other_host_is_gone(port: socket
 
     # What is accepted there inherits it.
     assert port.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == int(DEAD_HOST * 1000)
+    await listening.close(1.0)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux has it")
+async def test_whoever_takes_nothing_of_an_answer_is_cut_off(
+    port: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DEAD_HOST", 1.0)
+    app = Application(b"app")
+    listening = Listening(app, hypercorn_settings(Config(), os.dup(port.fileno())))
+    await listening.start()
+
+    with socket.create_connection(("127.0.0.1", number(port))) as visitor:
+        visitor.sendall(REQUEST.replace(b" / ", b" /large "))
+        await app.has_left.wait()
+
     await listening.close(1.0)
