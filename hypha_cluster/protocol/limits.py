@@ -923,6 +923,17 @@ BODY_PACE: Final = _http.limit(
     "slow networks are faster, and nobody holds the room of the others for ever",
 )
 
+_logs = _Topic("Logs")
+LOG_LINES: Final = _logs.limit(
+    10_000,
+    "lines",
+    "lines of one kind that a process logs at once; warnings and the audit log are not counted",
+    "a crowd that comes back has a line for each client",
+)
+LOG_LINES_A_SECOND: Final = _logs.limit(
+    20, "lines a second", "of one kind, from then on", "a stranger would fill the disk with them"
+)
+
 _apps = _Topic("Server apps")
 APP_FILE: Final = _apps.limit(
     1_048_576, "bytes", "one file of an installed app", "Redis keeps it, and sends it whole"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from hypha_cluster import log_fields
+from hypha_cluster.serving.log_bounds import FewOfAKind
 
 TEXT = "%(asctime)s %(level)s %(gateway)s%(name)s: %(message)s"
 COLOURS = {"DEBUG": "\x1b[2m", "INFO": "\x1b[32m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m"}
@@ -61,6 +62,7 @@ def configure_logging(level: str, line_format: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     text = TextFormatter(in_colour=wants_colour(sys.stderr))
     handler.setFormatter(JsonFormatter() if line_format == "json" else text)
+    handler.addFilter(FewOfAKind())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
