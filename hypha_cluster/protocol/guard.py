@@ -87,7 +87,8 @@ def check_call(frame: Frame, source: str, target: str) -> tuple[bytes | memoryvi
     if "promise" in body:
         check_promise(body["promise"], source)
     references = NO_REFERENCES
-    if (size < _LONG or not _is_plain(frame)) and not (is_built_in and method.startswith(CACHE)):
+    is_chunk = is_built_in and method.startswith(CACHE)
+    if not is_chunk and (size < _LONG or not _is_plain(frame)):
         raw = frame.raw
         # Mostly all functions are as those of a promise, or all as those of an answer: in a few
         # bytes that is quickly counted.

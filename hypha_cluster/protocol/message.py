@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Set
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
@@ -24,6 +24,8 @@ from hypha_cluster.protocol.limits import CHUNK_ITEMS, FIELD
 from hypha_cluster.protocol.references import Reference, References
 from hypha_cluster.protocol.rpc import reject_path
 from hypha_cluster.protocol.skipping import Skipping
+
+_SHORT: Final = 1_024  # bytes in which a field mostly ends
 
 
 class Carried(NamedTuple):
@@ -64,8 +66,7 @@ class Message:
         self.size += len(data)
         if self.size > self._max_size:
             raise BadFrame(f"A message in chunks has at most {self._max_size} bytes.")
-        self._reader.data += data
-        self._reader.dropped.clear()
+        self._reader.put(data)
         self._go_on()
         return self._references.feed(data, self._reader.dropped) | self.called()
 
@@ -109,11 +110,16 @@ class _Reader:
     def __init__(self, source: str, target: str) -> None:
         self.envelope: dict[str, Any] = {}
         self.promise: object = None
-        self.data = b""  # what has come and was not read
+        self.data: bytes | memoryview = b""  # what has come and was not read
         self.dropped: list[tuple[int, int]] = []  # of the data that came last; see `Skipping`
         self.is_all = False  # whether no more comes
         self._source = source
         self._target = target
+
+    def put(self, data: bytes) -> None:
+        """Take what comes next; it is copied only where something before it was not read yet."""
+        self.data = b"".join((self.data, data)) if self.data else data
+        self.dropped.clear()
 
     def read(self) -> Generator[bool, None, None]:
         """Yield False whenever more `data` is needed; end when the message is read."""
@@ -141,18 +147,24 @@ class _Reader:
         tried = 0
         while True:
             if len(self.data) > 2 * tried or self.is_all:
-                unpacker = msgpack.Unpacker(
-                    max_buffer_size=2 * FIELD, max_array_len=CHUNK_ITEMS, max_map_len=CHUNK_ITEMS
-                )
-                unpacker.feed(self.data[: 2 * FIELD])
-                with suppress(msgpack.OutOfData):
-                    value = getattr(unpacker, step)()
-                    self.data = self.data[unpacker.tell() :]
-                    return value
+                for size in (_SHORT, 2 * FIELD):
+                    with suppress(msgpack.OutOfData):
+                        return self._do(step, size)
                 if len(self.data) > FIELD:
                     raise BadFrame(f"A field of a call has at most {FIELD:,} bytes.")
                 tried = len(self.data)
+            self.data = bytes(self.data)  # a view would keep all that it is of
             yield False
+
+    def _do(self, step: str, size: int) -> Any:
+        """Do a step with so many bytes of the data, and take those away that it needed."""
+        unpacker = msgpack.Unpacker(
+            max_buffer_size=2 * FIELD, max_array_len=CHUNK_ITEMS, max_map_len=CHUNK_ITEMS
+        )
+        unpacker.feed(self.data[:size])
+        value = getattr(unpacker, step)()
+        self.data = memoryview(self.data)[unpacker.tell() :]
+        return value
 
     def _skip(self) -> Generator[bool, None, None]:
         """Skip a value of any size."""

@@ -39,9 +39,9 @@ class Skipping:
         self._raw = 0  # bytes that are to come of what is dropped
         self._kept = b""
 
-    def feed(self, data: bytes) -> bytes | None:
+    def feed(self, more: bytes | memoryview) -> bytes | None:
         """Go on with the next bytes; return what follows the value, None while it goes on."""
-        data, at = self._kept + data, 0
+        data, at = b"".join((self._kept, more)) if self._kept else more, 0
         self._kept = b""
         while self._left:
             if self._raw:
@@ -55,13 +55,13 @@ class Skipping:
             if not self._left[-1]:
                 self._left.pop()
             elif len(data) - at < _WINDOW:  # its end may come yet
-                self._kept = data[at:]
+                self._kept = bytes(data[at:])
                 return None
             else:
                 at = self._open(data, at)
-        return data[at:]
+        return bytes(data[at:])
 
-    def _open(self, data: bytes, at: int) -> int:
+    def _open(self, data: bytes | memoryview, at: int) -> int:
         """Go into the value at `at`; return where its content begins."""
         first = data[at]
         self._left[-1] -= 1
@@ -80,7 +80,7 @@ class Skipping:
         return at + 1 + size
 
 
-def _skip(data: bytes, at: int, count: int) -> tuple[int, int]:
+def _skip(data: bytes | memoryview, at: int, count: int) -> tuple[int, int]:
     """Skip up to `count` values that end in what is there; return where, and how many are left."""
     while count:
         run = _SINGLE.match(data, at, at + count)
@@ -94,7 +94,7 @@ def _skip(data: bytes, at: int, count: int) -> tuple[int, int]:
     return at, count
 
 
-def _skip_window(window: bytes, count: int) -> tuple[int, int]:
+def _skip_window(window: bytes | memoryview, count: int) -> tuple[int, int]:
     unpacker = msgpack.Unpacker(max_buffer_size=_WINDOW, read_size=len(window) or 1)
     unpacker.feed(window)
     end = 0
