@@ -96,14 +96,12 @@ class FrameReader:
         Its bytes are looked at only if it has more than a few: those of an image, say, are read
         faster than that. Maps are counted where there seem to be few, for whoever looks for some.
         """
-        few = _counter(_FEW)
-        if not _begins_with_many(frame, list_hook=few, object_hook=few):
-            with suppress(BadFrame):
-                return self._read_hooked(frame, _counter(_FEW), _counter(_FEW))
+        with suppress(BadFrame):
+            return self._read_hooked(frame, _counter(_FEW), _counter(_FEW))
         if _may_have_too_many(frame):
             count = _counter(CONTAINERS)
             return self._read_hooked(frame, count, count)
-        if _begins_with_many(frame, object_hook=_counter(_FEW)):
+        if _begins_with_many(frame, _counter(_FEW)):
             return None
         turns = itertools.count()
         read = self._read_hooked(frame, None, _taking(turns))
@@ -173,9 +171,9 @@ class FrameReader:
         self._offset = 0
 
 
-def _begins_with_many(frame: bytes, **hooks: _Hook) -> bool:
-    """Whether hooks that count find too many in what is first in a frame."""
-    unpacker = msgpack.Unpacker(**hooks)
+def _begins_with_many(frame: bytes, object_hook: _Hook) -> bool:
+    """Whether a hook that counts maps finds too many in what is first in a frame."""
+    unpacker = msgpack.Unpacker(object_hook=object_hook)
     unpacker.feed(frame[:_HEAD])
     try:
         unpacker.unpack()
