@@ -45,12 +45,16 @@ class Replies:
         bytes of memory that it takes.
         """
         own = self._serving.get(caller.address, 0)
-        is_few = own < FEW_HUB_CALLS or (own < HUB_CALLS and self._all < ALL_HUB_CALLS)
-        if is_few and self._room.has(caller.address, size):
-            return None
-        return Overloaded(
-            f"The hub is at work on {own} calls of yours; wait for the answers to some of them."
-        )
+        if own >= FEW_HUB_CALLS and (own >= HUB_CALLS or self._all >= ALL_HUB_CALLS):
+            return Overloaded(
+                f"The hub is at work on {own} calls of yours; wait for the answers to some of them."
+            )
+        if not self._room.has(caller.address, size):
+            return Overloaded(
+                "The hub is at work on too many long calls, of yours or of others; wait for the "
+                "answers to some of them, and call again."
+            )
+        return None
 
     def send(self, caller: rpc.Caller, method: str | None, *values: Any) -> None:
         """Call a callback of the caller, if it gave one, in one frame."""

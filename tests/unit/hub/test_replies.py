@@ -107,6 +107,8 @@ async def test_what_calls_at_work_take_leaves_as_much_to_others(
             replies.run(work(), caller, 10)
         assert "wait for the answers to some of them" in str(replies.refusal(caller, 10))
     assert replies.refusal(you, 5) is None
+    third = CALLER._replace(address="ann/third")  # of whom none is at work
+    assert "too many long calls, of yours or of others" in str(replies.refusal(third, 40))
 
     done.set()
     await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
