@@ -79,8 +79,12 @@ class Reader:
             self._save(step)
 
     def stop(self, name: str = "") -> None:
-        """Press Ctrl-C where a command runs."""
-        for running in [r for r in self._running if name in r.command]:
+        """Press Ctrl-C where a command runs: where the last one was started first.
+
+        So no program looks for a hub that has gone. Python does not end when Ctrl-C comes just when
+        a program starts a thread, as for looking up a host's address.
+        """
+        for running in [r for r in reversed(self._running) if name in r.command]:
             self._running.remove(running)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(running.process.pid, signal.SIGINT)
