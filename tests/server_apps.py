@@ -189,6 +189,12 @@ class User:
             while (await self.states()).get(client_id) != state:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 
+    async def logs(self, app: dict[str, Any], line: str) -> None:
+        """Wait until a line is in an app's log, where it comes a moment after it is printed."""
+        async with asyncio.timeout(LIMIT):
+            while line not in await self("get_log", app["id"], "log"):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
 
 class Cluster:
     """Gateways and runners on one Redis; each is started by a test, and ended with it."""

@@ -226,9 +226,7 @@ async def test_the_log_is_kept_within_bounds_and_after_the_end(ann: User, elsewh
       api.export({});
     """
     app = await ann.launch(source)
-    async with asyncio.timeout(LIMIT):
-        while (await ann("get_log", app["id"], "log"))[-1:] != ["token=***"]:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+    await ann.logs(app, "token=***")
     await ann("stop", app["id"])
 
     lines = await elsewhere("get_log", app["id"], type="log")
@@ -373,7 +371,7 @@ async def test_an_app_in_python_needs_nothing_but_the_hub(
             assert await ann.ask(app, "add", 2, 3) == [5, True]
             answer = await ask(f"{gateway.url}/ann/apps/site/hello")
             assert (answer.status, answer.body) == (200, b"/hello by Python")
-            assert " up `2`" in await ann("get_log", app["id"], "log")
+            await ann.logs(app, " up `2`")
             with pytest.raises(Rejected, match="ZeroDivisionError"):
                 await ann.launch("1 / 0", "web-python")
 
