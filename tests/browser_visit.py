@@ -82,6 +82,14 @@ class Visit:
 
         return await self._loop.run(done())
 
+    async def agree(self) -> None:
+        """Say yes to what the page asks next."""
+
+        async def listen(page: Page) -> None:
+            page.once("dialog", lambda dialog: dialog.accept())
+
+        await self.do(listen)
+
     async def go(self, path: str) -> int:
         """Open a page of the site; answer its status."""
         response = await self.do(lambda page: page.goto(f"{self.site}{path}"))
@@ -133,7 +141,12 @@ class Visit:
         )
 
     async def close(self) -> None:
-        await self._loop.run(self._context.close())
+        async def close() -> None:
+            # What the page still asks for is nobody's mistake.
+            await self._context.unroute_all(behavior="ignoreErrors")
+            await self._context.close()
+
+        await self._loop.run(close())
 
 
 # What all tests of pages do.

@@ -194,7 +194,7 @@ async def test_an_app_is_edited_started_anew_and_removed(visitor: Any, place: Pl
     )
     assert answer.value == 80
 
-    bob.window.page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+    await bob.window.agree()
     await bob.press("Remove twice")
     await bob.sees("#trouble", "twice is removed.")
     await bob.window.until("document.querySelectorAll('#apps li').length === 0")
@@ -372,8 +372,7 @@ async def test_an_earlier_version_comes_back_with_its_files(beside: Beside) -> N
 
 
 async def remove(beside: Beside) -> None:
-    window = beside.ann.window
-    window.page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+    await beside.ann.window.agree()
     await beside.ann.press("Remove beside")
     await beside.ann.sees("#trouble", "beside is removed.")
 
