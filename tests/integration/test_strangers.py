@@ -36,6 +36,7 @@ from tests.webapps import Provider
 ANN: Final = Identity("ann", is_anonymous=False, email="ann@example.org")
 TIMES: Final = 4  # how often each is asked, with other names each time
 TRIES: Final = 2
+MORE_TRIES: Final = 10
 KEPT: Final = 2.0  # bytes that stay for each that was sent
 SLACK: Final = 60_000  # bytes that the interpreter itself moves
 WORK: Final = 10.0  # times the work of an ordinary request or call
@@ -223,10 +224,15 @@ async def _kept_by(do: Do, first: int) -> int:
     return kept
 
 
-async def work_of(do: Do) -> float:
-    """The least CPU time of one of some attempts."""
+async def work_of(do: Do, allowed: float = 0.0) -> float:
+    """The least CPU time of one of some attempts; of more of them, if it is more than is allowed.
+
+    A page of memory that the machine itself has to find first can take long, at times.
+    """
     best = float("inf")
-    for number in range(TRIES):
+    for number in range(MORE_TRIES if allowed else TRIES):
+        if number >= TRIES and best <= allowed:
+            break
         gc.collect()
         gc.disable()  # it would look at all that the tests have
         start = time.process_time()
@@ -246,10 +252,11 @@ async def test_no_route_keeps_or_does_more_than_was_sent(lab: Lab) -> None:
         do = sending(lab, asked)
         sent = sum(len(asked.make(number)) for number in range(1, TIMES + 1))
         allowed = KEPT * sent + SLACK
-        kept, work = await kept_by(do, allowed), await work_of(do)
+        most = COSTLY.get((asked.route, asked.method), WORK) * ordinary
+        kept, work = await kept_by(do, allowed), await work_of(do, most)
         if kept > allowed:
             found[asked.route, asked.method] = f"keeps {kept} of {sent} bytes"
-        if work > COSTLY.get((asked.route, asked.method), WORK) * ordinary:
+        if work > most:
             found[asked.route, asked.method] = f"takes {work / ordinary:.0f} times as long"
 
     assert found == {}
@@ -281,10 +288,11 @@ async def test_no_function_of_the_hub_keeps_or_does_more_than_was_sent(
                 return attempt(caller, function, number)
 
             allowed = KEPT * TIMES * SENT + SLACK
-            kept, work = await kept_by(do, allowed), await work_of(do)
+            most = COSTLY_FUNCTIONS.get(function, WORK) * ordinary
+            kept, work = await kept_by(do, allowed), await work_of(do, most)
             if kept > allowed:
                 found[function] = f"keeps {kept} bytes"
-            if work > COSTLY_FUNCTIONS.get(function, WORK) * ordinary:
+            if work > most:
                 found[function] = f"takes {work / ordinary:.0f} times as long"
 
     assert len(functions) > 20
@@ -357,11 +365,11 @@ async def test_no_body_keeps_or_takes_more_than_was_sent(lab: Lab, name: str) ->
     for asked in all_posts(lab, kind, body):
         do = sending(lab, asked)
         allowed = KEPT * TIMES * len(body) + SLACK
-        kept, work = await kept_by(do, allowed), await work_of(do)
+        most = COSTLY.get((asked.route, "POST"), WORK) * worth(len(body)) * ordinary
+        kept, work = await kept_by(do, allowed), await work_of(do, most)
         if kept > allowed:
             found[asked.route] = f"keeps {kept} bytes"
-        most = COSTLY.get((asked.route, "POST"), WORK) * worth(len(body))
-        if work > most * ordinary:
+        if work > most:
             found[asked.route] = f"takes {work / ordinary:.0f} times as long"
 
     assert found == {}
@@ -396,10 +404,11 @@ async def excesses(burdens: dict[str, Burden], ordinary: float) -> dict[str, str
     found = {}
     for name, burden in burdens.items():
         allowed = KEPT * TIMES * burden.sent + SLACK
-        kept, work = await kept_by(burden.do, allowed), await work_of(burden.do)
+        most = WORK * ordinary * worth(burden.sent, burden.calls)
+        kept, work = await kept_by(burden.do, allowed), await work_of(burden.do, most)
         if kept > allowed:
             found[name] = f"keeps {kept} of {burden.sent} bytes"
-        if work > WORK * ordinary * worth(burden.sent, burden.calls):
+        if work > most:
             found[name] = f"takes {work / ordinary:.0f} times as long"
     return found
 
