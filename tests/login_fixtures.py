@@ -4,9 +4,7 @@ Test modules ask for them with `pytest_plugins = ["tests.login_fixtures"]`.
 """
 
 from collections.abc import AsyncIterator
-from functools import cache
 
-import argon2
 import pytest
 
 from hypha_cluster.identity.accounts import Account
@@ -14,13 +12,8 @@ from hypha_cluster.links.client import RedisClient
 from hypha_cluster.registry.accounts import Accounts
 from hypha_cluster.registry.keys import Keys
 from tests.conftest import GatewayFactory
-from tests.login_rig import PASSWORD, Person, Site
+from tests.login_rig import PASSWORD, Person, Site, hash_of
 from tests.token_rig import SECRET
-
-
-@cache
-def hash_of(password: str) -> str:
-    return argon2.PasswordHasher().hash(password)
 
 
 @pytest.fixture

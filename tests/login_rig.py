@@ -3,10 +3,12 @@
 import html
 import re
 from collections.abc import Mapping
+from functools import cache
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
 
+import argon2
 import httpx2
 
 from hypha_cluster.registry.accounts import Accounts
@@ -16,6 +18,11 @@ from tests.http import ask
 PASSWORD = "correct horse battery"
 PAGE = "/public/apps/hypha-login/"
 SERVICE = "/public/services/hypha-login"
+
+
+@cache
+def hash_of(password: str) -> str:
+    return argon2.PasswordHasher().hash(password)
 
 
 class Page:

@@ -15,8 +15,7 @@ from hypha_cluster.registry.scripts import open_redis
 from tests.browser_visit import LOOKS, Visit, is_fit_for_all
 from tests.gateways import Gateway
 from tests.http import ask
-from tests.login_fixtures import hash_of
-from tests.login_rig import PASSWORD
+from tests.login_rig import PASSWORD, hash_of
 from tests.server_apps import LIMIT, Runner, User, app_cluster
 
 if TYPE_CHECKING:  # a plugin, which has to be imported as one

@@ -24,8 +24,7 @@ from hypha_cluster.registry.scripts import open_redis
 from tests.gateways import Gateway, Value
 from tests.http import ask
 from tests.http_feature_routes import FEATURE_ROWS
-from tests.login_fixtures import hash_of
-from tests.login_rig import PAGE, PASSWORD, Person, check, key_of, start
+from tests.login_rig import PAGE, PASSWORD, Person, check, hash_of, key_of, start
 from tests.raw_client import RawClient
 from tests.sse_client import EventSource, Refused
 from tests.token_rig import SECRET, token_of

@@ -15,8 +15,7 @@ from hypha_cluster.registry.keys import Keys
 from tests.conftest import GatewayFactory
 from tests.gateways import Gateway
 from tests.http import ask
-from tests.login_fixtures import hash_of
-from tests.login_rig import PASSWORD, Person, check, key_of, start
+from tests.login_rig import PASSWORD, Person, check, hash_of, key_of, start
 from tests.raw_client import RawClient
 from tests.token_rig import SECRET, token_of
 
