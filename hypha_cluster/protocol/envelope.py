@@ -27,7 +27,8 @@ _LONGER_ARRAY: Final = 0xDD
 _CONTAINER: Final = frozenset((*range(0x80, 0xA0), *range(0xDC, 0xE0)))
 _NO_CONTAINER: Final = bytes(first not in _CONTAINER for first in range(256))
 _LOOK: Final = 8_192  # bytes that are looked at in one go: few enough for the processor's cache
-_FEW: Final = 32  # lists and maps; a frame with more is looked at closely
+_FEW: Final = 128  # lists and maps; a frame with more is looked at closely
+_SHORT_LIST: Final = 1_024  # values; a thousand lists of them, one in the other, do no harm
 _Hook = Callable[[Any], Any] | None
 _packer = msgpack.Packer(use_bin_type=True)  # making one costs more than a frame
 _KEPT: Final = 1_048_576  # bytes of a packer's buffer, which never shrinks
@@ -68,6 +69,8 @@ class FrameReader:
             raise BadFrame(f"The frame is not valid msgpack with text keys: {error}.") from None
 
     def _read(self, frame: bytes, length: int) -> Frame:
+        if length > CONTAINERS and (plain := _read_plain(frame)) is not None:
+            return plain
         if _LONG_ARRAY in frame or _LONGER_ARRAY in frame:
             self._check_lengths(frame)
         if length > CONTAINERS and (counted := self._read_long(frame)) is not None:
@@ -93,8 +96,8 @@ class FrameReader:
     def _read_long(self, frame: bytes) -> Frame | None:
         """Read a frame that is long enough to have too many lists and maps, None if it cannot have.
 
-        Its bytes are looked at only if it has more than a few: those of an image, say, are read
-        faster than that. Maps are counted where there seem to be few, for whoever looks for some.
+        Its bytes are looked at only if it has more than a few. Maps are counted where there seem to
+        be few, for whoever looks for some.
         """
         with suppress(BadFrame):
             return self._read_hooked(frame, _counter(_FEW), _counter(_FEW))
@@ -169,6 +172,23 @@ class FrameReader:
     def _start_afresh(self) -> None:
         self._unpacker = msgpack.Unpacker(max_buffer_size=self._max_frame_size)
         self._offset = 0
+
+
+def _read_plain(frame: bytes) -> Frame | None:
+    """Read a long frame of few lists and maps, as one with an image is; None for another.
+
+    Its bytes are neither looked at nor copied before that. What is wrong with it is not told.
+    """
+    unpacker = msgpack.Unpacker(read_size=_SMALL, max_array_len=_SHORT_LIST)
+    unpacker.feed(frame[:_HEAD])
+    with suppress(BadFrame, ValueError, TypeError, msgpack.UnpackException):
+        envelope = _as_map(unpacker.unpack())
+        body, count = memoryview(frame)[unpacker.tell() :], _counter(_FEW)
+        values = msgpack.unpackb(
+            body, list_hook=count, object_hook=count, max_array_len=_SHORT_LIST
+        )
+        return Frame(envelope, _as_map(values), body, frame)
+    return None
 
 
 def _begins_with_many(frame: bytes, object_hook: _Hook) -> bool:

@@ -215,12 +215,13 @@ def test_maps_of_a_long_frame_that_has_few_are_counted() -> None:
 
     for args, maps in (([points], 2), ([points, {"a": {}}], 4), ([{}] * 10 + [points], 12)):
         assert reader.read(pack(CALL) + pack({"args": args})).maps == maps
-    assert reader.read(pack(CALL) + pack({"args": [{}] * 100 + [points]})).maps is None
+    assert reader.read(pack(CALL) + pack({"args": [{}] * 200 + [points]})).maps is None
 
 
 def test_a_refused_frame_costs_its_sender_only_what_was_read() -> None:
     reader = FrameReader(CLIENT_FRAME)
-    frames = [many(b"\x80", 900_000), many(b"\x90", 900_000)]
+    promised = pack(CALL) + b"\x81\xa4args" + b"\xdc\x04\x00" * 100_000  # lists in lists
+    frames = [many(b"\x80", 900_000), many(b"\x90", 900_000), promised]
 
     for raw in frames:
         tracemalloc.start()
