@@ -120,8 +120,8 @@ class Presence:
 
     async def are_known(self, connections: Connections) -> bool:
         """Whether Redis knows the clients here, by a sample; to be called now and then."""
-        attached = [each for each in connections if each.stage is Stage.LIVE]
-        some = random.sample(attached, min(SAMPLE, len(attached)))
+        picked = random.sample(list(connections), min(SAMPLE, len(connections)))
+        some = [each for each in picked if each.stage is Stage.LIVE]
         holders = await self._registry.holders([each.address for each in some])
         return all(
             holder is not None or connection.stage is not Stage.LIVE

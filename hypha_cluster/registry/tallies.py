@@ -26,7 +26,9 @@ class Tally:
         self._node = node
         self.limit = limit
         self._tally = Script(redis, "tally")
+        self._many = max(1, limit // _WORTH_TELLING)
         self._here: Counter[str] = Counter()
+        self._large: set[str] = set()  # who has so many here that the others are told
         self._elsewhere: dict[str, int] = {}  # of those of whom the others were told
 
     def has_room(self, subject: str, more: int) -> bool:
@@ -35,16 +37,19 @@ class Tally:
         return not self.limit or have + more <= self.limit
 
     def change(self, subject: str, by: int) -> None:
-        self._here[subject] += by
-        if self._here[subject] <= 0:
+        self._here[subject] = count = self._here[subject] + by
+        if count <= 0:
             del self._here[subject]
+        if count >= self._many:
+            self._large.add(subject)
+        else:
+            self._large.discard(subject)
 
     async def exchange(self) -> None:
         """Tell the others who has many here, and learn how many they have there."""
         if not self.limit:
             return
-        many = max(1, self.limit // _WORTH_TELLING)
-        large = {subject for subject, count in self._here.items() if count >= many}
+        large = frozenset(self._large)
         told = [(each, self._here[each]) for each in large | self._elsewhere.keys()]
         replies = [
             self._tally(keys=[self._keys.tally(self.name, each)], args=[self._node, count, _HOLDS])
