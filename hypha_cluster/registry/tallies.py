@@ -42,8 +42,8 @@ class Tally:
             del self._here[subject]
         if count >= self._many:
             self._large.add(subject)
-        else:
-            self._large.discard(subject)
+        elif subject in self._large:
+            self._large.remove(subject)
 
     async def exchange(self) -> None:
         """Tell the others who has many here, and learn how many they have there."""
