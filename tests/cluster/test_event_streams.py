@@ -51,12 +51,12 @@ async def test_a_page_comes_back_from_a_gateway_that_goes(
         for number in range(20):
             assert await service["echo"](number) == number
         assert len(_takers(cluster)) > 1, "no stickiness: frames arrive at several gateways"
-        gateway = cluster.gateway_of(provider.address)
+        gateway, before = cluster.gateway_of(provider.address), cluster.holder_of(provider.address)
 
         gone = now()
         await end(cluster, gateway)
 
-        await until(_is_elsewhere(cluster, provider, gateway), "the page is back", BACK)
+        await until(_is_back(cluster, provider, before), "the page is back", BACK)
         assert await service["echo"]("first") == "first"
         report.note(
             f"{end.__name__} of the gateway that has a page's event stream",
@@ -74,10 +74,10 @@ def _takers(cluster: Cluster) -> list[Any]:
     return [each for each in cluster.gateways if metric(each.url, name, outcome="routed")]
 
 
-def _is_elsewhere(
-    cluster: Cluster, provider: Connection, gateway: Member
+def _is_back(
+    cluster: Cluster, provider: Connection, before: object
 ) -> Callable[[], Coroutine[None, None, bool]]:
-    async def is_elsewhere() -> bool:
-        return await asyncio.to_thread(cluster.is_elsewhere, provider.address, gateway)
+    async def is_back() -> bool:
+        return await asyncio.to_thread(cluster.is_back, provider.address, before)
 
-    return is_elsewhere
+    return is_back

@@ -52,11 +52,12 @@ async def test_a_page_that_only_offers_comes_back(
         caller = await python.connect(cluster.url)
         service = await caller["get_service"](f"{provider.address}:page")
         assert await service["echo"]("before") == "before"
+        before = cluster.holder_of(provider.address)
 
         ending = asyncio.create_task(end(cluster, gateway))
         if end is crash:
             await ending  # a call that died with the gateway is the caller's to repeat
-        back, times = await _call_until_back(cluster, provider, gateway, service["echo"])
+        back, times = await _call_until_back(cluster, provider, before, service["echo"])
         await ending
 
     report.note(
@@ -73,19 +74,19 @@ async def test_a_page_that_only_offers_comes_back(
 
 
 async def _call_until_back(
-    cluster: Cluster, provider: Connection, gateway: Member, echo: Remote
+    cluster: Cluster, provider: Connection, before: object, echo: Remote
 ) -> tuple[float, list[float]]:
-    """Call the page, answered or not, until it is elsewhere; say when that was, and how long each
+    """Call the page, answered or not, until it is back; say when that was, and how long each
     call took.
     """
     calls: list[asyncio.Task[float]] = []
 
-    async def is_elsewhere() -> bool:
+    async def is_back() -> bool:
         calls.append(asyncio.create_task(_timed(echo, len(calls))))
         await asyncio.sleep(PAUSE)
-        return cluster.is_elsewhere(provider.address, gateway)
+        return cluster.is_back(provider.address, before)
 
-    back = await until(is_elsewhere, "the page is back")
+    back = await until(is_back, "the page is back")
     calls.append(asyncio.create_task(_timed(echo, len(calls))))
     return back, await asyncio.gather(*calls)
 
