@@ -71,8 +71,7 @@ class Expulsion:
     async def _look_at_pages(self) -> None:
         while True:
             await asyncio.sleep(LOOK_AT_PAGES_EVERY)
-            tickets = [c for c in self._connections if c.attachment.identity.origin is not None]
-            pages = [c for c in tickets if is_page_of_app(c.attachment.identity)]
+            pages = [c for c in self._connections if is_page_of_app(c.attachment.identity)]
             with contextlib.suppress(RedisUnavailable):  # its links say so
                 for page in pages:
                     if await self._is_over(page.attachment):

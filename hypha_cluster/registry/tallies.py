@@ -1,6 +1,7 @@
 """How many of something each user and address has, over all gateways."""
 
 import contextlib
+import math
 from collections import Counter
 from typing import Final
 
@@ -26,7 +27,7 @@ class Tally:
         self._node = node
         self.limit = limit
         self._tally = Script(redis, "tally")
-        self._many = max(1, limit // _WORTH_TELLING)
+        self._many = max(1, limit // _WORTH_TELLING) if limit else math.inf
         self._here: Counter[str] = Counter()
         self._large: set[str] = set()  # who has so many here that the others are told
         self._elsewhere: dict[str, int] = {}  # of those of whom the others were told
@@ -49,7 +50,7 @@ class Tally:
         """Tell the others who has many here, and learn how many they have there."""
         if not self.limit:
             return
-        large = frozenset(self._large)
+        large = frozenset(self._large)  # who has less meanwhile is told once more
         told = [(each, self._here[each]) for each in large | self._elsewhere.keys()]
         replies = [
             self._tally(keys=[self._keys.tally(self.name, each)], args=[self._node, count, _HOLDS])
